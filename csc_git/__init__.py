@@ -1,0 +1,20 @@
+"""csc-git: shared state for coding agents on one branch of a Git repository.
+
+The layers, each a folder; imports run one way, downwards:
+
+- `cli` and `server`: what a person types, and what an agent calls over MCP.
+- `coordinator`: what a session may do. Sessions, leases, reads, writes; holds the clock.
+- `config`: the settings, from flags, environment and git's configuration.
+- `store`: a transactional key-value store on one branch. Snapshots, transactions, replay, sync.
+- `core`: the rules, pure. Names, values, time, edits, merging, leases.
+- `git`: our own repository through dulwich, the network through the user's git.
+- `errors`: everything we raise, drawn as a tree.
+
+To embed it: `open_coordinator(Path("."))`, then the methods of `Coordinator`.
+"""
+
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.opening import open_coordinator
+from csc_git.errors import CscError
+
+__all__ = ["Coordinator", "CscError", "open_coordinator"]

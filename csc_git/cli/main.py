@@ -1,0 +1,59 @@
+"""The command `csc-git`, also reached as `git csc`."""
+
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from csc_git.cli.output import fail
+from csc_git.errors import CscError
+
+_COMMANDS: Final = {
+    "demo": ("csc_git.cli.demo", "Watch two machines coordinate; touches nothing of yours."),
+    "get": ("csc_git.cli.data", "Print a value."),
+    "init": ("csc_git.cli.init", "Set a repository up, or undo that."),
+    "log": ("csc_git.cli.log", "What the sessions did: git log of the branch."),
+    "ls": ("csc_git.cli.data", "List scopes, or the keys of one."),
+    "rm": ("csc_git.cli.data", "Remove a key, or all of a scope."),
+    "serve": ("csc_git.cli.serve", "Run the MCP server on standard input and output."),
+    "set": ("csc_git.cli.data", "Store a value."),
+    "status": ("csc_git.cli.status", "Who is here, and how things stand with the remote."),
+    "sync": ("csc_git.cli.sync", "Bring this clone and the remote together now."),
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command when it is called, so that `serve` starts as fast as it can."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(_COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in sorted(_COMMANDS.items())])
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's own signature
+        try:
+            return super().invoke(ctx)
+        except CscError as error:
+            fail(error)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="csc-git")
+def main() -> None:
+    """Shared state for coding agents, on one branch of your Git repository.
+
+    Sessions that work on one project (windows, worktrees, laptops, teammates) see who is here,
+    who works on what, and what was handed on. The data live on the branch csc/state of the
+    repository's own remote; nothing else in it is touched.
+
+    Begin with: csc-git demo
+    """

@@ -1,0 +1,66 @@
+"""Options that commands share: where, and the settings."""
+
+import getpass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.opening import open_coordinator
+from csc_git.core.session import machine_from_host
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def common(command: F) -> F:
+    """Add `-C`, `--json` and the settings to a command, as `directory`, `as_json`, `flags`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option(
+        "-C",
+        "--directory",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        default=Path(),
+        help="A directory of the repository; default: this one.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    click.option("--branch", metavar="NAME", help="The branch; default csc/state."),
+    click.option("--remote", metavar="NAME-OR-URL", help="The remote; default origin."),
+    click.option("--machine", metavar="NAME", help="This machine's name; default the host's."),
+    click.option("--sync/--no-sync", default=None, help="Talk to the remote; default yes."),
+    click.option("--poll", metavar="SECONDS", help="Between looks at the remote; default 10."),
+    click.option("--timeout", metavar="SECONDS", help="For one call to the remote; default 60."),
+    click.option("--lease", metavar="SECONDS", help="Until a silent session is gone; 5400."),
+    click.option("--limit", metavar="SIZE", help="Longest value, as in 1MiB (the default)."),
+]
+_SETTINGS = ("branch", "remote", "machine", "sync", "poll", "timeout", "lease", "limit")
+
+
+def flags(options: dict[str, Any]) -> dict[str, Any]:
+    """The settings among a command's options."""
+    return {name: options.get(name) for name in _SETTINGS}
+
+
+@contextmanager
+def opened(options: dict[str, Any]) -> Iterator[Coordinator]:
+    """A coordinator for the command's directory, closed afterwards."""
+    coordinator = open_coordinator(options["directory"], flags(options))
+    try:
+        yield coordinator
+    finally:
+        coordinator.close()
+
+
+def user() -> str:
+    """The person at the keyboard, as part of a session name."""
+    try:
+        return machine_from_host(getpass.getuser())
+    except (OSError, KeyError):
+        return "user"

@@ -1,0 +1,61 @@
+"""What commands print: plain text, JSON with `--json`, nothing superfluous in a pipe."""
+
+import json
+import sys
+from typing import NoReturn
+
+import click
+
+from csc_git.coordinator.results import Result, SyncSummary
+from csc_git.errors import CscError
+from csc_git.git.words import printable
+
+
+def wants_json() -> bool:
+    """Whether the running command was called with `--json`."""
+    context = click.get_current_context(silent=True)
+    return bool(context and context.params.get("as_json")) or "--json" in sys.argv
+
+
+def show(result: Result, text: str) -> None:
+    """Print an answer: as JSON if asked for, else `text`."""
+    if wants_json():
+        click.echo(json.dumps(result.model_dump(mode="json"), indent=2))
+    elif text:
+        click.echo(text)
+
+
+def fail(error: CscError) -> NoReturn:
+    """Say what happened, what is safe and what to do next; exit code 1."""
+    if wants_json():
+        says = {"error": type(error).__name__, "what": error.what, "safe": error.safe}
+        click.echo(json.dumps(says | {"next": error.then}, indent=2))
+    else:
+        click.echo(f"csc-git: {printable(str(error))}", err=True)
+    sys.exit(1)
+
+
+def note(text: str) -> None:
+    """Tell a person something that is no part of the answer; nothing in a pipe."""
+    if sys.stderr.isatty() and not wants_json():
+        click.echo(text, err=True)
+
+
+def sync_line(sync: SyncSummary) -> str:
+    """How things stand with the remote, in a sentence or two."""
+    parts = [sync.message]
+    if sync.queued:
+        parts.append(f"{sync.queued} edit{'s' if sync.queued > 1 else ''} queued here, safe.")
+    if sync.held:
+        parts.append(f"{sync.held} held back: the remote declined them.")
+    return " ".join([*parts, sync.next]).strip()
+
+
+def ago(seconds: float | None) -> str:
+    """A duration as people say it."""
+    if seconds is None:
+        return "never"
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return f"{int(seconds)} s ago"

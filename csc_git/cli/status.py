@@ -1,0 +1,53 @@
+"""`csc-git status`: who is here, and how things stand with the remote."""
+
+from typing import Any
+
+import click
+
+from csc_git.cli.options import common, opened
+from csc_git.cli.output import ago, show, sync_line
+from csc_git.coordinator.results import SessionSummary, Status
+from csc_git.git.words import readable
+
+_MOST = 20
+
+
+@click.command("status")
+@common
+def status_command(**options: Any) -> None:  # noqa: ANN401
+    """Who is here, what is in conflict, and how things stand with the remote."""
+    with opened(options) as coordinator:
+        status = coordinator.status()
+    show(status, _text(status))
+
+
+def _text(status: Status) -> str:
+    contact = ago(status.sync.contact_age)
+    lines = [
+        f"{status.project} on {status.machine}: {status.keys} keys on {status.branch}",
+        f"remote    {status.remote or 'none'} (last contact: {contact})",
+        f"sync      {sync_line(status.sync)}",
+        *_section("active", [_session(one) for one in status.active] or ["nobody"]),
+        *_section("held", [f"{e.op}  {e.subject}: {e.reason}" for e in status.held]),
+        *_section("conflicts", status.conflicts),
+        *_section("skipped", status.foreign),
+        *_section(
+            "clock?", [f"values by {name} lie in the future" for name in status.clocks_ahead]
+        ),
+    ]
+    if status.held:
+        lines.append("To push a held edit again: csc-git sync --retry OP; to drop it: --drop OP")
+    return "\n".join(lines)
+
+
+def _section(title: str, entries: list[str]) -> list[str]:
+    shown = entries[:_MOST]
+    if len(entries) > _MOST:
+        shown.append(f"and {len(entries) - _MOST} more (all with --json)")
+    return [f"{title if n == 0 else '':<10}{entry}" for n, entry in enumerate(shown)]
+
+
+def _session(one: SessionSummary) -> str:
+    work = f"  on {readable(str(one.current_issue), 30)}" if one.current_issue else ""
+    todos = f"  {one.open_todos} todos" if one.open_todos else ""
+    return f"{one.session}{work}{todos}{'' if one.here else '  (elsewhere)'}"

@@ -1,0 +1,106 @@
+"""Settings: the only reader of the environment and of git's `csc.*` configuration.
+
+Each may be given as a flag, as `CSC_<NAME>` in the environment, or as `git config csc.<name>`, in
+this order; all have defaults that work.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+
+from csc_git.core.lease import DEFAULT_SECONDS
+from csc_git.core.session import check_machine
+from csc_git.core.value import DEFAULT_LIMIT
+from csc_git.errors import InvalidName, InvalidSetting
+from csc_git.git.objects import MAX_BLOB
+from csc_git.git.project import Project
+from csc_git.git.remote import check_branch
+from csc_git.git.words import readable
+
+DEFAULT_BRANCH: Final = "csc/state"
+
+
+class Settings(BaseModel):
+    """Everything that can be set.
+
+    Attributes:
+        branch: The branch that holds the state.
+        remote: A remote of the project, or a URL; None for `origin`, or the only one.
+        machine: This machine's name; None for the host name at first use.
+        sync: Whether to talk to the remote at all.
+        poll: Seconds between looks at the remote while nothing happens here.
+        timeout: Seconds that one call to the remote may take.
+        confirm: Seconds that `confirm=true` and `fresh=true` wait at most.
+        lease: Seconds after which a session not heard of is taken to be gone.
+        limit: Longest value, in bytes of JSON.
+        dedicated: Whether the remote exists for this, so that ours may be its first branch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    branch: str = DEFAULT_BRANCH
+    remote: str | None = None
+    machine: str | None = None
+    sync: bool = True
+    poll: Annotated[float, Field(ge=0.1, le=86_400)] = 10.0
+    timeout: Annotated[float, Field(ge=0.1, le=3_600)] = 60.0
+    confirm: Annotated[float, Field(ge=0, le=600)] = 20.0
+    lease: Annotated[int, Field(ge=1, le=30 * 86_400)] = DEFAULT_SECONDS
+    limit: Annotated[ByteSize, Field(ge=1, le=MAX_BLOB // 2)] = ByteSize(DEFAULT_LIMIT)
+    dedicated: bool = False
+
+
+def load(project: Project, flags: Mapping[str, Any] | None = None) -> Settings:
+    """The settings that hold for a project.
+
+    Args:
+        project: Whose `git config csc.*` counts.
+        flags: From the command line; None values are as if not given.
+
+    Raises:
+        InvalidSetting: a value can't be used; says which, and where it was set.
+    """
+    given: dict[str, Any] = {}
+    source: dict[str, str] = {}
+    for where, values in (
+        ("git config csc.{}", project.section("csc.")),
+        ("CSC_{}", _environment()),
+        ("--{}", {name: value for name, value in (flags or {}).items() if value is not None}),
+    ):
+        for name in Settings.model_fields.keys() & values.keys():
+            given[name] = values[name]
+            source[name] = where.format(name.upper() if where.startswith("CSC") else name)
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _invalid(source[str(first["loc"][0])], first["input"], first["msg"]) from None
+    _check(settings, source, project.common_dir)
+    return settings
+
+
+def _environment() -> dict[str, str]:
+    found = ((name, os.environ.get(f"CSC_{name.upper()}")) for name in Settings.model_fields)
+    return {name: value for name, value in found if value}
+
+
+def _check(settings: Settings, source: Mapping[str, str], directory: Path) -> None:
+    if settings.branch != DEFAULT_BRANCH and not check_branch(settings.branch, directory):
+        raise _invalid(source["branch"], settings.branch, "git takes no such branch name")
+    if settings.remote is not None and (settings.remote.startswith("-") or not settings.remote):
+        raise _invalid(source["remote"], settings.remote, "no remote or URL begins with -")
+    if settings.machine is not None:
+        try:
+            check_machine(settings.machine)
+        except InvalidName as error:
+            raise _invalid(source["machine"], settings.machine, error.then) from None
+
+
+def _invalid(source: str, value: object, why: str) -> InvalidSetting:
+    return InvalidSetting(
+        f"{source} is {readable(repr(value), 100)}, which can't be used: {why}",
+        then=f"Correct {source}",
+    )

@@ -1,0 +1,1 @@
+"""What a session may do: sign on, read, write, sign off. Holds the clock; never async."""

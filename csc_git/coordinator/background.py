@@ -1,0 +1,113 @@
+"""The background: one thread that syncs, renews leases and notices lost names.
+
+It looks at the remote every `poll` seconds, at once when something was written here, and less
+often while the remote fails. Whoever needs an answer from the remote asks it and waits, bounded.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from csc_git.coordinator import clock
+from csc_git.core.backoff import Backoff
+from csc_git.core.lease import Instant
+from csc_git.errors import CscError
+from csc_git.store.status import SyncStatus
+
+_log: Final = logging.getLogger(__name__)
+_FAILING: Final = Backoff(first=1.0, most=60.0)
+
+
+class Tick(Protocol):
+    """What the thread does each time."""
+
+    def __call__(self, began: Instant) -> SyncStatus:
+        """Sync, as of `began`, and what follows from it."""
+
+
+class Background:
+    """A thread that calls `tick` when there is reason to.
+
+    Args:
+        tick: What to do.
+        poll: Seconds between looks at the remote while nothing happens.
+        stop: Called once when the thread shall end.
+    """
+
+    def __init__(self, tick: Tick, poll: float, stop: Callable[[], None]) -> None:
+        self._tick = tick
+        self._poll = poll
+        self._stop = stop
+        self._changed = threading.Condition()
+        self._written = False
+        self._wanted = False
+        self._stopping = False
+        self._done: Instant | None = None
+        self._failures = 0
+        self._thread = threading.Thread(target=self._run, name="csc-git sync", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wrote(self) -> None:
+        """Say that something was written here: sync it soon."""
+        with self._changed:
+            self._written = True
+            self._changed.notify_all()
+
+    def wait_until(self, enough: Callable[[], bool], timeout: float) -> bool:
+        """Sync now, and again, until `enough` or until time runs out; whether it was enough."""
+        deadline = clock.instant().seconds + timeout
+        while not enough():
+            began = clock.instant()
+            with self._changed:
+                self._wanted = True
+                self._changed.notify_all()
+                left = max(0.0, deadline - began.seconds)
+                served = self._changed.wait_for(lambda: self._served(began), left)  # noqa: B023
+            if self._failures or self._stopping or not served:
+                return enough()
+        return True
+
+    def stop(self, patience: float = 1.0) -> None:
+        """End the thread, waiting a little for what it is doing."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._stop()
+        self._thread.join(patience)
+
+    def _served(self, since: Instant) -> bool:
+        """Whether a tick that began after `since` has ended."""
+        return self._stopping or (self._done is not None and self._done.seconds >= since.seconds)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            began = clock.instant()
+            failures = self._once(began)
+            with self._changed:
+                self._failures, self._done = failures, began
+                self._changed.notify_all()
+                self._changed.wait_for(self._is_due, self._pause(failures))
+                self._written = self._wanted = False
+
+    def _once(self, began: Instant) -> int:
+        try:
+            return self._tick(began).failures
+        except CscError as error:
+            _log.warning("%s", error)
+        except Exception:  # noqa: BLE001  a thread that dies would stop syncing unseen
+            _log.exception("The background had an error; it goes on")
+        return self._failures + 1
+
+    def _is_due(self) -> bool:
+        return self._stopping or self._wanted or (self._written and not self._failures)
+
+    def _pause(self, failures: int) -> float:
+        if not failures:
+            return self._poll
+        chance = random.random()  # noqa: S311  jitter
+        return max(min(self._poll, 1.0), _FAILING.wait(failures, chance))

@@ -1,0 +1,248 @@
+"""The overview: the store's state in the words of those who work with it."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from csc_git.coordinator import clock, results
+from csc_git.coordinator.sessions import Sessions, read_lease, session_names
+from csc_git.core.clock import format_time, is_ahead
+from csc_git.core.conflict import CONFLICTS, summary
+from csc_git.core.edit import Record
+from csc_git.core.key import Key, format_scope
+from csc_git.core.lease import lease_key
+from csc_git.core.session import SessionName, parse_session
+from csc_git.git.failure import RemoteState
+from csc_git.git.words import printable, readable
+from csc_git.store.clone import Clone
+from csc_git.store.snapshot import Snapshot
+from csc_git.store.store import Store
+
+_DONE: Final = frozenset({"done", "completed", "closed", "cancelled"})
+_MOST_LISTED: Final = 50
+
+
+class Overview:
+    """Answers about the state as a whole; reads only."""
+
+    def __init__(
+        self, store: Store, sessions: Sessions, clone: Clone, project: str, remote: str | None
+    ) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._clone = clone
+        self._project = project
+        self._remote = remote
+
+    @property
+    def machine(self) -> str:
+        """This machine's name."""
+        return self._clone.machine
+
+    def signed_on(self, name: SessionName) -> results.SignedOn:
+        """What a session that has just signed on needs next."""
+        snapshot = self._store.snapshot()
+        return results.SignedOn(
+            session=str(name),
+            machine=name.machine,
+            project=self._project,
+            session_id=str(name),
+            full_scope_prefix=f"{name.machine}:{self._project}",
+            own_scope=format_scope(name.scope),
+            left_here=[key.name for key in snapshot.keys(name.scope)],
+            others=[one for one in self.active(snapshot) if one.session != str(name)],
+            conflicts=len(snapshot.keys(CONFLICTS)),
+            sync=self.sync(),
+        )
+
+    def retrieved(self, snapshot: Snapshot, key: Key) -> results.Retrieved:
+        """A key's value."""
+        stored, status = snapshot.get(key), self._store.status
+        where = results.Retrieved(
+            found=False,
+            scope=format_scope(key.scope),
+            key=key.name,
+            contact_age=_rounded(status.age(clock.instant())),
+            sync_state=str(status.state),
+        )
+        if stored is None:
+            return where
+        entry = stored.entry
+        found = {
+            "found": True,
+            "value": entry.value,
+            "revision": stored.revision,
+            "session": printable(entry.session),
+            "time": format_time(entry.time),
+            "authors": list(map(printable, entry.authors)),
+        }
+        return where.model_copy(update=found)
+
+    def sync(self) -> results.SyncSummary:
+        """How things stand with the remote."""
+        status, queued = self._store.status, len(self._store.branch.queue())
+        held = len(self._store.branch.held())
+        what, then = status.describe()
+        if status.state is RemoteState.OK and queued:
+            what = "Edits here wait to be pushed"
+        return results.SyncSummary(
+            state=str(status.state),
+            message=f"{what}.",
+            next=f"{then}." if then else "",
+            queued=queued,
+            held=held,
+            contact_age=_rounded(status.age(clock.instant())),
+        )
+
+    def active(self, snapshot: Snapshot) -> list[results.SessionSummary]:
+        """The sessions that are alive."""
+        return [one for one in self.everyone(snapshot) if one.active]
+
+    def everyone(self, snapshot: Snapshot) -> list[results.SessionSummary]:
+        """All sessions that ever signed on."""
+        return [self._summary(snapshot, name) for name in session_names(snapshot)]
+
+    def context(self) -> results.Context:
+        """What `session://context` says."""
+        snapshot, here = self._store.snapshot(), self._sessions.here
+        everyone = self.everyone(snapshot)
+        conflicts = self.conflicts(snapshot)
+        return results.Context(
+            machine=self._clone.machine,
+            project=self._project,
+            session=here[0] if here else None,
+            signed_on_here=here,
+            active=[one for one in everyone if one.active],
+            instances={one.session: self._instance(snapshot, one) for one in everyone},
+            first_available=self._sessions.first_available(snapshot),
+            conflicts=conflicts,
+            sync=self.sync(),
+            next=self._next(here, everyone, conflicts),
+        )
+
+    def state(self, session: str) -> results.SessionState:
+        """What `session://state/{id}` says; raises InvalidName."""
+        name = parse_session(session, self._clone.machine)
+        snapshot = self._store.snapshot()
+        record = snapshot.get(lease_key(str(name)))
+        value = record.entry.value if record else None
+        return results.SessionState(
+            session=str(name),
+            scope=format_scope(name.scope),
+            active=record is not None and self._sessions.is_active(str(name), record),
+            record=value if isinstance(value, dict) else None,
+            state={k.name: self.retrieved(snapshot, k) for k in snapshot.keys(name.scope)},
+        )
+
+    def conflicts(self, snapshot: Snapshot) -> list[str]:
+        """The open conflicts, a line each."""
+        stored = (snapshot.get(key) for key in snapshot.keys(CONFLICTS))
+        lines = (summary(record.entry.value) for record in stored if record)
+        return [readable(line, 300) for line in lines if line]
+
+    def held(self) -> list[results.HeldEdit]:
+        """The edits that the remote declined."""
+        reasons = self._store.status.reasons
+        return [
+            self._held(op, commit, reasons.get(op, ""))
+            for op, commit in sorted(self._store.branch.held().items())
+        ]
+
+    def status(self) -> results.Status:
+        """What `csc-git status` says."""
+        snapshot = self._store.snapshot()
+        scopes = snapshot.scopes()
+        foreign = [
+            f"{entry.path.decode(errors='replace')}: {entry.why}" for entry in snapshot.foreign()
+        ]
+        return results.Status(
+            project=self._project,
+            machine=self._clone.machine,
+            clone=self._clone.id,
+            repository=str(self._store.repository.path),
+            branch=self._store.branch.name,
+            remote=readable(self._remote) if self._remote else None,
+            sync=self.sync(),
+            held=self.held(),
+            active=self.active(snapshot),
+            conflicts=self.conflicts(snapshot),
+            keys=sum(len(snapshot.keys(scope)) for scope in scopes),
+            foreign=[printable(line) for line in foreign],
+            clocks_ahead=self._clocks_ahead(snapshot, scopes),
+        )
+
+    def _clocks_ahead(self, snapshot: Snapshot, scopes: Sequence[tuple[str, ...]]) -> list[str]:
+        """Authors of values whose time is too far ahead to be adopted."""
+        now, found = clock.now(), set[str]()
+        for scope in scopes:
+            for key in snapshot.keys(scope):
+                stored = snapshot.get(key)
+                if stored is not None and is_ahead(stored.entry.time, now):
+                    found.add(printable(stored.entry.session))
+        return sorted(found)
+
+    def _held(self, op: str, commit: str, reason: str) -> results.HeldEdit:
+        record = Record.parse(self._store.repository.objects.commit(commit).message)
+        return results.HeldEdit(
+            op=op,
+            subject=readable(record.subject if record else ""),
+            session=readable(record.session if record else ""),
+            reason=readable(reason),
+        )
+
+    def _summary(self, snapshot: Snapshot, session: str) -> results.SessionSummary:
+        stored = snapshot.get(lease_key(session))
+        lease = read_lease(stored)
+        scope = ("session", session)
+        return results.SessionSummary(
+            session=printable(session),
+            active=stored is not None and self._sessions.is_active(session, stored),
+            here=stored is not None and self._sessions.is_here(stored),
+            since=printable(lease.since) if lease else "",
+            current_issue=self._value(snapshot, Key(scope, "current_issue")),
+            status=self._value(snapshot, Key(scope, "status")),
+            open_todos=_open_todos(self._value(snapshot, Key(scope, "todos"))),
+        )
+
+    def _value(self, snapshot: Snapshot, key: Key) -> Any:  # noqa: ANN401  any JSON
+        stored = snapshot.get(key)
+        return stored.entry.value if stored else None
+
+    def _instance(self, snapshot: Snapshot, one: results.SessionSummary) -> str:
+        lease = read_lease(snapshot.get(lease_key(one.session)))
+        if one.active:
+            return "active"
+        return "signed_off" if lease is not None and lease.state == "signed_off" else "gone"
+
+    def _next(
+        self,
+        here: list[str],
+        everyone: list[results.SessionSummary],
+        conflicts: list[str],
+    ) -> list[str]:
+        steps = [] if here else ["Call sign_on before you write anything."]
+        if any(one.active for one in everyone):
+            steps.append("See what the active sessions do before you choose your own work.")
+        steps.append("Store current_issue, status and todos in your own scope as you go.")
+        if conflicts:
+            steps.append(f"Look at the {len(conflicts)} open conflicts (scope conflicts).")
+        status = self._store.status
+        if status.state not in {RemoteState.OK, RemoteState.NEVER}:
+            steps.append(" ".join(f"{part}." for part in status.describe() if part))
+        return steps
+
+
+def _open_todos(todos: Any) -> int:  # noqa: ANN401  any JSON
+    """How many items of a `todos` value are still to be done."""
+    if not isinstance(todos, list):
+        return 0
+    return sum(1 for todo in todos if not _is_done(todo))
+
+
+def _is_done(todo: Any) -> bool:  # noqa: ANN401  any JSON
+    if not isinstance(todo, dict):
+        return False
+    return todo.get("done") is True or str(todo.get("status", "")).lower() in _DONE
+
+
+def _rounded(age: float | None) -> float | None:
+    return None if age is None else round(age, 1)

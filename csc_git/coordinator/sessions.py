@@ -1,0 +1,309 @@
+"""Sessions: who is here, under which name, and until when.
+
+Inside a clone a session is alive while its process holds its lock file, which the kernel frees
+when the process dies. Seen from another clone it is alive until its lease lapses. See
+`core.lease` for the rules; here they meet files and the store.
+"""
+
+import threading
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from csc_git.coordinator import clock
+from csc_git.coordinator.sightings import Sightings
+from csc_git.core.clock import format_time
+from csc_git.core.key import encode
+from csc_git.core.lease import SESSIONS, Instant, Lease, lease_key
+from csc_git.core.session import DEFAULT_STEM, SessionName, parse_session
+from csc_git.errors import ConditionFailed, NotSignedOn, SessionFenced, SessionTaken
+from csc_git.git.lock import FileLock
+from csc_git.store.clone import Clone
+from csc_git.store.snapshot import Snapshot, Stored
+from csc_git.store.store import Store
+from csc_git.store.transaction import Draft
+
+MOST_INSTANCES: Final = 9999
+
+
+@dataclass
+class Held:
+    """A session of this process."""
+
+    name: SessionName
+    lease: Lease
+    lock: FileLock
+    op: str | None
+    renewed: Instant
+
+    def is_mine(self, snapshot: Snapshot) -> bool:
+        """Whether the record on the branch is still of this sign-on."""
+        lease = read_lease(snapshot.get(lease_key(str(self.name))))
+        return lease is not None and lease.holder == self.lease.holder
+
+
+class Sessions:
+    """The sessions of one process, and what it knows of all others."""
+
+    def __init__(self, store: Store, clone: Clone, directory: Path, lease_seconds: int) -> None:
+        self._store = store
+        self._clone = clone
+        self._locks = directory / "sessions"
+        self._seconds = lease_seconds
+        self._mutex = threading.RLock()
+        self._held: dict[str, Held] = {}
+        self._news: dict[str, str] = {}
+        self.sightings = Sightings(directory, clone.id)
+
+    @property
+    def here(self) -> list[str]:
+        """Handles of this process's sessions, the first signed on first."""
+        return list(self._held)
+
+    def sign_on(self, requested: str | None, now: datetime) -> Held:
+        """Claim a name: the one asked for, or the first that is free.
+
+        Asking again for a name this process holds, or for none while it holds one, gives that.
+
+        Raises:
+            SessionTaken: somebody else is using the name asked for.
+        """
+        with self._mutex:
+            wanted = parse_session(requested, self._clone.machine) if requested else None
+            if wanted and wanted.machine != self._clone.machine:
+                raise SessionTaken(
+                    f"{wanted} belongs to the machine {wanted.machine}; this is "
+                    f"{self._clone.machine}",
+                    then=f"Sign on as {wanted.name}, or without a name",
+                )
+            held = self._held.get(str(wanted)) if wanted else next(iter(self._held.values()), None)
+            if held is not None and held.is_mine(self._store.snapshot()):
+                return held
+            return self._claim(wanted, now)
+
+    def sign_off(self, handle: str | None, now: datetime) -> SessionName:
+        """Give a name back; its state stays for whoever comes next."""
+        with self._mutex:
+            held = self.find(handle)
+
+            def decide(snapshot: Snapshot) -> Draft:
+                self._check(held, snapshot)
+                return self._draft(held, replace(held.lease, state="signed_off"), snapshot, "off")
+
+            self._store.transact(decide, now)
+            self._forget(held)
+            return held.name
+
+    def find(self, handle: str | None) -> Held:
+        """This process's session of that name; the first signed on if none is named.
+
+        Raises:
+            NotSignedOn: there is none.
+            SessionFenced: it lost its name since.
+        """
+        with self._mutex:
+            if handle is None:
+                if self._news:  # told once; without a handle the session goes on by its new name
+                    raise SessionFenced(self._news.pop(next(iter(self._news))))
+                if not self._held:
+                    raise NotSignedOn("No session is signed on in this server")
+                return next(iter(self._held.values()))
+            name = str(parse_session(handle, self._clone.machine))
+            if name in self._held:
+                return self._held[name]
+            if name in self._news:
+                raise SessionFenced(self._news[name])
+            raise NotSignedOn(f"{name} is not signed on in this server")
+
+    def check(self, held: Held, snapshot: Snapshot) -> None:
+        """Refuse to write for a session whose name somebody else holds now.
+
+        Raises:
+            SessionFenced: so it is.
+        """
+        with self._mutex:
+            self._check(held, snapshot)
+
+    def is_active(self, name: str, stored: Stored) -> bool:
+        """Whether a session is alive, as far as this clone can tell."""
+        lease = read_lease(stored)
+        if lease is None or lease.state != "active":
+            return False
+        if lease.clone == self._clone.id:
+            return name in self._held or not self._lock_is_free(name)
+        contact = self._store.status.contact
+        return not lease.has_lapsed(stored.revision, self.sightings.get(name), contact)
+
+    def is_here(self, stored: Stored) -> bool:
+        """Whether a session's record was made in this clone."""
+        lease = read_lease(stored)
+        return lease is not None and lease.clone == self._clone.id
+
+    def first_available(self, snapshot: Snapshot) -> str:
+        """The name that `sign_on` without a name would give somebody else now."""
+        for number in range(1, MOST_INSTANCES):
+            name = SessionName(f"{DEFAULT_STEM}_{number}", self._clone.machine)
+            stored = snapshot.get(lease_key(str(name)))
+            if str(name) not in self._held and (
+                stored is None or not self.is_active(str(name), stored)
+            ):
+                return str(name)
+        return ""
+
+    def settle(self, now: datetime) -> None:
+        """After a sync: notice names lost to others, and take the next ones.
+
+        Of two clones that took one name offline, the one placed later takes the next number. A
+        name taken over after its lease lapsed is not replaced: that session must sign on anew.
+        """
+        with self._mutex:
+            snapshot = self._store.snapshot()
+            for held in list(self._held.values()):
+                if held.is_mine(snapshot):
+                    continue
+                winner = read_lease(snapshot.get(lease_key(str(held.name))))
+                self._forget(held)
+                same_time = winner is not None and winner.fence <= held.lease.fence
+                self._news[str(held.name)] = (
+                    self._renamed(held, now) if same_time else _taken_over(held)
+                )
+
+    def renew(self, now: datetime, instant: Instant) -> None:
+        """Renew the leases that are due, unless an earlier renewal still waits to be synced."""
+        with self._mutex:
+            for held in list(self._held.values()):
+                if instant.since(held.renewed) < held.lease.seconds / 3:
+                    continue
+                if held.op is not None and self._store.fate(held.op).where == "local":
+                    continue
+                self._renew(held, now, instant)
+
+    def release_all(self) -> None:
+        """Let go of the lock files, as the end of the process would."""
+        with self._mutex:
+            for held in list(self._held.values()):
+                self._forget(held)
+
+    def _renew(self, held: Held, now: datetime, instant: Instant) -> None:
+        renewed = replace(held.lease, renewed=held.lease.renewed + 1)
+
+        def decide(snapshot: Snapshot) -> Draft:
+            self._check(held, snapshot)
+            return self._draft(held, renewed, snapshot, "renewal of")
+
+        try:
+            receipt = self._store.transact(decide, now)
+        except (SessionFenced, ConditionFailed):
+            return  # `settle` deals with a lost name
+        held.lease, held.op, held.renewed = renewed, receipt.op, instant
+
+    def _claim(self, wanted: SessionName | None, now: datetime) -> Held:
+        claimed: list[Held] = []
+
+        def decide(snapshot: Snapshot) -> Draft:
+            held = self._pick(wanted, snapshot, now)
+            claimed.append(held)
+            return self._draft(held, held.lease, snapshot, "on")
+
+        try:
+            receipt = self._store.transact(decide, now)
+        except BaseException:
+            for held in claimed:
+                held.lock.release()
+            raise
+        held = claimed[0]
+        held.op = receipt.op
+        if old := self._held.get(str(held.name)):
+            self._forget(old)
+        self._held[str(held.name)] = held
+        self._news.pop(str(held.name), None)
+        return held
+
+    def _pick(self, wanted: SessionName | None, snapshot: Snapshot, now: datetime) -> Held:
+        """Hold the first free name, its lock file included."""
+        for name in [wanted] if wanted else _instances(self._clone.machine):
+            held = self._try(name, snapshot, now)
+            if held is not None:
+                return held
+        free = self.first_available(snapshot)
+        raise SessionTaken(
+            f"{wanted or 'Every name'} is in use", then=f"Sign on without a name, or as {free}"
+        )
+
+    def _try(self, name: SessionName, snapshot: Snapshot, now: datetime) -> Held | None:
+        stored = snapshot.get(lease_key(str(name)))
+        old = read_lease(stored)
+        foreign = old is not None and old.clone != self._clone.id
+        if foreign and stored is not None and self.is_active(str(name), stored):
+            return None
+        mine = self._held.get(str(name))
+        if mine is not None:  # a sign-on of ours that lost its record
+            self._forget(mine)
+        lock = self._lock(str(name))
+        if not lock.try_acquire():
+            return None
+        lease = Lease(
+            holder=uuid.uuid4().hex,
+            clone=self._clone.id,
+            fence=old.fence + 1 if old else 1,
+            seconds=self._seconds,
+            state="active",
+            since=format_time(now),
+        )
+        return Held(name, lease, lock, None, clock.instant())
+
+    def _draft(self, held: Held, lease: Lease, snapshot: Snapshot, what: str) -> Draft:
+        key = lease_key(str(held.name))
+        return Draft(
+            subject=f"sign {what} {held.name}" if what in {"on", "off"} else f"{what} {held.name}",
+            session=str(held.name),
+            puts={key: lease.to_json()},
+            requires={key: snapshot.revision(key)},
+            fence=lease.fence,
+        )
+
+    def _check(self, held: Held, snapshot: Snapshot) -> None:
+        if not held.is_mine(snapshot):
+            if self._held.get(str(held.name)) is held:
+                self._forget(held)
+            raise SessionFenced(_taken_over(held), then="Call sign_on to go on under a new name")
+
+    def _renamed(self, held: Held, now: datetime) -> str:
+        new = self._claim(None, now)
+        return (
+            f"Another clone had signed on as {held.name} first; you are {new.name} now. Repeat the "
+            f"call with session={new.name}, or without session"
+        )
+
+    def _forget(self, held: Held) -> None:
+        held.lock.release()
+        self._held.pop(str(held.name), None)
+
+    def _lock(self, name: str) -> FileLock:
+        return FileLock(self._locks / f"{encode(name, directory=False).decode()}.lock")
+
+    def _lock_is_free(self, name: str) -> bool:
+        lock = self._lock(name)
+        free = lock.try_acquire()
+        lock.release()
+        return free
+
+
+def read_lease(stored: Stored | None) -> Lease | None:
+    """The lease that a session's record holds, if it is one."""
+    return Lease.from_json(stored.entry.value) if stored is not None else None
+
+
+def session_names(snapshot: Snapshot) -> list[str]:
+    """All sessions that ever signed on."""
+    return [key.name for key in snapshot.keys(SESSIONS)]
+
+
+def _instances(machine: str) -> list[SessionName]:
+    return [SessionName(f"{DEFAULT_STEM}_{n}", machine) for n in range(1, MOST_INSTANCES)]
+
+
+def _taken_over(held: Held) -> str:
+    return f"The name {held.name} is held by somebody else now: its lease had lapsed"

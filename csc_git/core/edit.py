@@ -1,0 +1,145 @@
+"""Edits: one atomic set of puts and deletes, and the commit message that records it.
+
+A commit of the branch is one edit. Its tree says what changed; its message says who did it and
+under which conditions, once for people (the subject) and once for machines (the trailers):
+
+```
+store issue:15/status
+
+Csc-Op: 0f8d…                      unique; how the edit's fate is followed
+Csc-Session: claude_1@laptop
+Csc-Fence: 3                       the session's fence when it wrote, if it had one
+Csc-Clock: 2026-11-22T18:05:11.123456Z    this history's high-water mark
+Csc-Requires: 8baef1b… issue/15/status.json      or `absent …`; one line a condition
+Csc-Kind: delete-scope             only where the kind changes the replay rules
+Csc-Origin: 3f1c…                  on replay: the commit first acknowledged
+Csc-Outcome: applied               on replay: applied, equal, merged, lost or refused
+```
+
+A condition names its key by path, so that any key fits on a line.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from csc_git.core.clock import format_time, parse_time
+from csc_git.core.key import Key
+
+ABSENT: Final = "absent"
+"""The revision of a key that has no value, in conditions."""
+
+_TRAILER: Final = re.compile(r"(Csc-[A-Za-z]+): (.*)")
+_SUBJECT_LENGTH: Final = 120
+
+
+class Kind(StrEnum):
+    """What the replay rules must know of an edit beyond its changes."""
+
+    EDIT = "edit"
+    DELETE_SCOPE = "delete-scope"
+
+
+class Outcome(StrEnum):
+    """What became of an edit when it was replayed on a newer base."""
+
+    APPLIED = "applied"
+    EQUAL = "equal"
+    MERGED = "merged"
+    LOST = "lost"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a commit's message says of its edit.
+
+    Attributes:
+        subject: One line for people, without the outcome.
+        op: The edit's unique id.
+        session: Who made it.
+        clock: The history's high-water mark at this commit.
+        fence: The session's fence, if it had one.
+        requires: Path of a key, joined by `/`, to the revision it must have, or `ABSENT`.
+        kind: See `Kind`.
+        origin: On replay, the commit that was first acknowledged.
+        outcome: On replay, what became of it.
+    """
+
+    subject: str
+    op: str
+    session: str
+    clock: datetime
+    fence: int | None = None
+    requires: Mapping[str, str] = field(default_factory=dict)
+    kind: Kind = Kind.EDIT
+    origin: str | None = None
+    outcome: Outcome | None = None
+
+    def message(self) -> str:
+        """The commit message."""
+        subject = self.subject[:_SUBJECT_LENGTH]
+        if self.outcome not in {None, Outcome.APPLIED}:
+            subject += f" ({self.outcome})"
+        lines = [f"{name}: {value}" for name, value in self._trailers()]
+        return "\n".join([subject, "", *lines, ""])
+
+    def _trailers(self) -> Iterator[tuple[str, object]]:
+        yield "Csc-Op", self.op
+        yield "Csc-Session", self.session
+        if self.fence is not None:
+            yield "Csc-Fence", self.fence
+        yield "Csc-Clock", format_time(self.clock)
+        for path, revision in sorted(self.requires.items()):
+            yield "Csc-Requires", f"{revision} {path}"
+        if self.kind is not Kind.EDIT:
+            yield "Csc-Kind", self.kind
+        if self.origin is not None:
+            yield "Csc-Origin", self.origin
+        if self.outcome is not None:
+            yield "Csc-Outcome", self.outcome
+
+    def replayed(self, origin: str, outcome: Outcome, clock: datetime) -> "Record":
+        """The record of this edit's commit on a newer base."""
+        return replace(self, origin=origin, outcome=outcome, clock=clock)
+
+    @classmethod
+    def parse(cls, message: str) -> "Record | None":
+        """Read a commit message; None where it isn't one of ours."""
+        subject, _, body = message.partition("\n")
+        found: dict[str, list[str]] = {}
+        for line in body.rstrip("\n").rpartition("\n\n")[2].splitlines():
+            if match := _TRAILER.fullmatch(line):
+                found.setdefault(match[1], []).append(match[2])
+        try:
+            return cls._from_trailers(subject, found)
+        except (KeyError, ValueError):
+            return None
+
+    @classmethod
+    def _from_trailers(cls, subject: str, found: Mapping[str, list[str]]) -> "Record":
+        outcome = Outcome(found["Csc-Outcome"][0]) if "Csc-Outcome" in found else None
+        return cls(
+            subject=subject.removesuffix(f" ({outcome})"),
+            op=found["Csc-Op"][0],
+            session=found["Csc-Session"][0],
+            clock=parse_time(found["Csc-Clock"][0]),
+            fence=int(found["Csc-Fence"][0]) if "Csc-Fence" in found else None,
+            requires=dict(_condition(line) for line in found.get("Csc-Requires", [])),
+            kind=Kind(found.get("Csc-Kind", [Kind.EDIT])[0]),
+            origin=found.get("Csc-Origin", [None])[0],
+            outcome=outcome,
+        )
+
+
+def path_text(key: Key) -> str:
+    """A key's path as conditions name it: `issue/15/status.json`."""
+    return b"/".join(key.path).decode()
+
+
+def _condition(line: str) -> tuple[str, str]:
+    revision, _, path = line.partition(" ")
+    return path, revision

@@ -1,0 +1,120 @@
+"""Leases: a name held until it lapses.
+
+A lease is a record on the branch. Whoever holds it renews it by changing the record; who watches
+from another clone decides by *elapsed* time on its own machine, since wall clocks of different
+machines are never compared:
+
+    a lease has lapsed when a fetch that began at least its length after this clone first saw this
+    revision of it still shows it unchanged.
+
+Each takeover raises the fence, a number that the holder's edits carry, so that a holder who was
+away too long is recognised when its edits arrive.
+
+Leases are advisory: they tell well-meaning sessions apart and stop nobody who writes anyway.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from csc_git.core.key import Key, Scope
+from csc_git.core.value import Json
+
+SESSIONS: Final[Scope] = ("sessions",)
+DEFAULT_SECONDS: Final = 90 * 60
+State = Literal["active", "signed_off"]
+
+
+@dataclass(frozen=True)
+class Instant:
+    """A moment on one machine: seconds since boot, and wall time for moments before a reboot."""
+
+    boot: str
+    seconds: float
+    wall: float
+
+    def since(self, earlier: "Instant") -> float:
+        """Seconds from `earlier` to here, never negative.
+
+        Wall clock changes don't move it unless the machine was restarted in between.
+        """
+        if self.boot == earlier.boot:
+            return max(0.0, self.seconds - earlier.seconds)
+        return max(0.0, self.wall - earlier.wall)
+
+    def to_json(self) -> Json:
+        """For the clone's own files."""
+        return {"boot": self.boot, "seconds": self.seconds, "wall": self.wall}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Instant":
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError."""
+        return cls(str(value["boot"]), float(value["seconds"]), float(value["wall"]))
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """When this clone first saw a revision of a lease record."""
+
+    revision: str
+    first: Instant
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A session's record.
+
+    Attributes:
+        holder: Random id of this one sign-on.
+        clone: Random id of the clone that it was made in.
+        fence: Raised by every sign-on under this name.
+        seconds: Length, from each change of the record.
+        state: `active` or `signed_off`.
+        since: When the session signed on (its clock's word; for people).
+        renewed: How often it was renewed; changing it is what renews.
+    """
+
+    holder: str
+    clone: str
+    fence: int
+    seconds: int
+    state: State
+    since: str
+    renewed: int = 0
+
+    def to_json(self) -> Json:
+        """The record's value."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, value: Json) -> "Lease | None":
+        """Read a record; None where it isn't one, whatever it is."""
+        try:
+            return cls(
+                holder=str(value["holder"]),
+                clone=str(value["clone"]),
+                fence=int(value["fence"]),
+                seconds=max(1, int(value["seconds"])),
+                state="active" if value["state"] == "active" else "signed_off",
+                since=str(value["since"]),
+                renewed=int(value.get("renewed", 0)),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            return None
+
+    def has_lapsed(self, revision: str, seen: Sighting | None, contact: Instant | None) -> bool:
+        """Whether the lease is over, seen from another clone.
+
+        Args:
+            revision: The record's revision now.
+            seen: When this clone first saw a revision of it.
+            contact: When the last successful contact with the remote *began*.
+        """
+        if seen is None or contact is None or seen.revision != revision:
+            return False
+        return contact.since(seen.first) >= self.seconds
+
+
+def lease_key(session: str) -> Key:
+    """Where a session's record lives."""
+    return Key(SESSIONS, session)

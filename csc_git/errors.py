@@ -1,0 +1,148 @@
+"""Every error csc-git raises on purpose, drawn as a tree.
+
+Each says three things, in words for the person or model that reads it: what happened, what is
+still safe, and what to do next. None suggests a command that destroys anything.
+
+```
+CscError
+ ├─ InputError                an argument we can't take; nothing was changed
+ │   ├─ InvalidName           scope, key, session or machine name
+ │   ├─ InvalidValue          not JSON, or nested too deep
+ │   ├─ ValueTooLarge
+ │   ├─ InvalidPattern        a glob that is no glob
+ │   └─ ReservedScope         a scope that csc-git itself keeps
+ ├─ SetupError                the project or its settings
+ │   ├─ NotARepository
+ │   ├─ ForeignRepository     owned by another user
+ │   └─ InvalidSetting
+ ├─ StoreError                our own repository
+ │   ├─ StorageFailed         disk full, permission, I/O error
+ │   ├─ FormatTooNew          written by a later csc-git
+ │   └─ StoreDamaged          an object is missing or unreadable
+ ├─ SessionError
+ │   ├─ NotSignedOn
+ │   ├─ SessionTaken
+ │   └─ SessionFenced         somebody else holds the name now
+ └─ ConditionFailed           a conditional edit whose condition doesn't hold
+```
+
+What goes wrong with the *remote* is no exception to the caller: everything local goes on. Those
+are states, in `csc_git.git.failure`.
+"""
+
+
+class CscError(Exception):
+    """Base of all our errors.
+
+    Args:
+        what: What happened, one sentence without a full stop.
+        safe: What is still safe.
+        then: What to do next.
+    """
+
+    safe = "Nothing was changed"
+    then = ""
+
+    def __init__(self, what: str, *, safe: str = "", then: str = "") -> None:
+        self.what = what
+        self.safe = safe or self.safe
+        self.then = then or self.then
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        return " ".join(f"{part}." for part in (self.what, self.safe, self.then) if part)
+
+
+class InputError(CscError):
+    """An argument that can't be taken."""
+
+
+class InvalidName(InputError):
+    """A scope, key, session or machine name outside the grammar."""
+
+
+class InvalidValue(InputError):
+    """A value that is not JSON as RFC 8259 and I-JSON have it, or nested past the limit."""
+
+    then = "Send a JSON value: object, array, string, finite number, boolean or null"
+
+
+class ValueTooLarge(InputError):
+    """A value whose JSON is longer than the project's limit."""
+
+    then = "Split it over several keys, or keep it in a file of the project and store its path"
+
+
+class InvalidPattern(InputError):
+    """A glob that is no glob."""
+
+    then = "Use *, ? and [abc] as in a shell, for example issue:*"
+
+
+class ReservedScope(InputError):
+    """A scope that csc-git keeps for itself."""
+
+
+class SetupError(CscError):
+    """The project or its settings stand in the way."""
+
+
+class NotARepository(SetupError):
+    """No Git repository at or above the directory."""
+
+    then = "Start it inside a Git repository, or make one with: git init"
+
+
+class ForeignRepository(SetupError):
+    """The repository belongs to another user; git itself would refuse it too."""
+
+
+class InvalidSetting(SetupError):
+    """A setting whose value can't be used."""
+
+
+class StoreError(CscError):
+    """Our own repository can't do what was asked."""
+
+
+class StorageFailed(StoreError):
+    """The disk refused: full, read-only, no permission, I/O error."""
+
+    safe = "The edit was not stored; everything stored before is unharmed"
+    then = "Free some space or mend the permissions, then try again"
+
+
+class FormatTooNew(StoreError):
+    """The branch was written by a csc-git that knows a later format."""
+
+    then = "Upgrade csc-git: pip install --upgrade csc-git"
+
+
+class StoreDamaged(StoreError):
+    """An object that must be there is missing or unreadable."""
+
+    then = "Run: csc-git log --oneline -1, and git fsck in <git dir>/csc/state.git, and report it"
+
+
+class SessionError(CscError):
+    """A session that can't do what was asked."""
+
+
+class NotSignedOn(SessionError):
+    """A write without a session of this server."""
+
+    then = "Call sign_on first, then repeat the call"
+
+
+class SessionTaken(SessionError):
+    """The name asked for is in use."""
+
+
+class SessionFenced(SessionError):
+    """The session's name is held by somebody else now."""
+
+
+class ConditionFailed(CscError):
+    """A conditional edit whose condition does not hold."""
+
+    then = "Read the value again and decide anew"

@@ -1,0 +1,164 @@
+"""Running the user's `git` as a child that can neither hang, prompt, nor call anything of theirs.
+
+It gets its own session (so that no credential prompt can reach a terminal), a time limit after
+which its whole process group is killed, and an environment without the variables that tie git
+to another repository. Configuration is handed over in `GIT_CONFIG_*` variables, not arguments:
+those would show in `ps`, and they may hold tokens.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+OUTPUT_LIMIT: Final = 16 << 20
+"""Most that is kept of what a child prints, in bytes."""
+
+_TIES: Final = frozenset({
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_PARAMETERS", "GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX", "GIT_NAMESPACE", "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_QUARANTINE_PATH", "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
+})  # fmt: skip
+"""What `git rev-parse --local-env-vars` prints, and the quarantine of a running hook."""
+
+_QUIET: Final = {
+    "GCM_INTERACTIVE": "never",
+    "GIT_ADVICE": "0",
+    "GIT_EDITOR": ":",
+    "GIT_FLUSH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_PAGER": "cat",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+    "SSH_ASKPASS_REQUIRE": "never",
+}
+_PROMPTS: Final = ("GIT_ASKPASS", "SSH_ASKPASS")
+
+NO_CALLBACKS: Final = (
+    ("core.hooksPath", os.devnull),
+    ("core.fsmonitor", "false"),
+    ("core.askPass", ""),
+    ("credential.interactive", "false"),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("push.gpgSign", "false"),
+    ("submodule.recurse", "false"),
+)
+"""Settings under which git calls nothing but transports and credential helpers."""
+
+
+_running: Final[set[int]] = set()
+
+
+class GitMissing(Exception):
+    """There is no `git` on PATH."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a child ended.
+
+    Attributes:
+        code: Its exit code; negative for a signal; None if it ran out of time.
+        out: Standard output.
+        err: Standard error, decoded.
+    """
+
+    code: int | None
+    out: bytes
+    err: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it succeeded."""
+        return self.code == 0
+
+
+def run_git(
+    args: Sequence[str],
+    *,
+    cwd: Path,
+    git_dir: Path | None = None,
+    config: Sequence[tuple[str, str]] = (),
+    env: Mapping[str, str] | None = None,
+    timeout: float = 30.0,
+) -> Completed:
+    """Run `git <args>` and wait for it.
+
+    Args:
+        args: Operands that come from outside must stand behind `--` or be checked refs.
+        cwd: Where it runs; relative remote paths are resolved there.
+        git_dir: The repository; else git looks for one from `cwd`, and then `GIT_DIR` counts.
+        config: Settings added to the user's own, later ones winning.
+        env: Further environment variables.
+        timeout: Seconds until its process group is killed.
+
+    Raises:
+        GitMissing: no `git` on PATH.
+    """
+    binary = shutil.which("git")
+    if binary is None:
+        raise GitMissing
+    environment = _environment(git_dir, config) | dict(env or {})
+    child = subprocess.Popen(  # noqa: S603  an argument list, no shell
+        [binary, *args],
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    _running.add(child.pid)
+    try:
+        with child:
+            return _finish(child, timeout)
+    finally:
+        _running.discard(child.pid)
+
+
+def kill_children() -> None:
+    """Kill every git of this process that still runs; whoever waits for one gets no answer."""
+    for pid in list(_running):
+        _kill_group(pid)
+
+
+def _finish(child: "subprocess.Popen[bytes]", timeout: float) -> Completed:
+    try:
+        out, err = child.communicate(timeout=timeout)
+        code: int | None = child.returncode
+    except subprocess.TimeoutExpired:
+        _kill_group(child.pid)
+        out, err = child.communicate()
+        code = None
+    except BaseException:
+        _kill_group(child.pid)
+        raise
+    return Completed(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT].decode(errors="replace"))
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _environment(git_dir: Path | None, config: Sequence[tuple[str, str]]) -> dict[str, str]:
+    dropped = _PROMPTS + (tuple(_TIES) if git_dir is not None else ())
+    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    kept = {name: value for name, value in kept.items() if not name.startswith("GIT_TRACE")}
+    kept |= _QUIET
+    if git_dir is not None:
+        kept["GIT_DIR"] = str(git_dir)
+    settings = [*NO_CALLBACKS, *config]
+    start = int(kept.get("GIT_CONFIG_COUNT", "0") or 0)
+    for number, (name, value) in enumerate(settings, start):
+        kept[f"GIT_CONFIG_KEY_{number}"], kept[f"GIT_CONFIG_VALUE_{number}"] = name, value
+    return kept | {"GIT_CONFIG_COUNT": str(start + len(settings))}

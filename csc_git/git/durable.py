@@ -1,0 +1,59 @@
+"""Writing files so that a power cut leaves the old one or the new one, whole."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def sync_directory(path: Path | str | os.PathLike[str]) -> None:
+    """Make the names in a directory durable (fsync of the directory itself)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(root: Path) -> None:
+    """Make a directory with everything below it durable."""
+    for directory, _, names in os.walk(root):
+        for name in names:
+            descriptor = os.open(Path(directory, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_directory(directory)
+
+
+def write_json(path: Path, value: Any, *, durable: bool = False) -> None:  # noqa: ANN401  any JSON
+    """Replace a small JSON file at once: readers see the old or the new one.
+
+    Args:
+        path: The file; its directory must exist.
+        value: What `json` can write.
+        durable: Also survive a power cut.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=2)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_directory(path.parent)
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401  any JSON
+    """What `write_json` wrote; None if there is no such file or it can't be read as JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None

@@ -1,0 +1,247 @@
+"""What can be wrong with the remote, told apart by what a person has to do about it.
+
+None of these loses anything: the queue stays, and everything local goes on. `sync` retries the
+ones that can mend themselves and stops at the ones that need a decision.
+"""
+
+import re
+from enum import StrEnum
+from typing import Final
+
+from csc_git.git.words import readable
+
+
+class RemoteState(StrEnum):
+    """How things stand with the remote."""
+
+    OK = "ok"
+    NEVER = "never-synced"
+    OFF = "off"
+    NO_GIT = "no-git"
+    NO_REMOTE = "no-remote"
+    BAD_URL = "bad-url"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    CREDENTIALS = "credentials"
+    HOST_KEY = "host-key"
+    NOT_FOUND = "not-found"
+    READ_ONLY = "read-only"
+    FULL = "remote-full"
+    PROTECTED = "protected"
+    DECLINED = "declined"
+    EMPTY = "empty-remote"
+    DELETED = "branch-deleted"
+    REWRITTEN = "history-rewritten"
+    OTHER_STORE = "other-store"
+    NOT_A_STORE = "not-a-store"
+    TOO_NEW = "format-too-new"
+    OBJECT_FORMAT = "object-format"
+    CONTENDED = "contended"
+    STORAGE = "local-storage"
+    FAILED = "failed"
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether sync stops here until somebody decides."""
+        return self in _STOPS
+
+
+_STOPS: Final = frozenset({
+    RemoteState.DELETED, RemoteState.REWRITTEN, RemoteState.OTHER_STORE,
+    RemoteState.NOT_A_STORE, RemoteState.TOO_NEW,
+})  # fmt: skip
+
+_WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
+    RemoteState.OK: ("In step with the remote", ""),
+    RemoteState.NEVER: ("The remote has not been asked yet", ""),
+    RemoteState.OFF: ("Sync is switched off", "To switch it on: git config csc.sync true"),
+    RemoteState.NO_GIT: (
+        "There is no git on PATH, and only git talks to the remote",
+        "Install git, or put it on the PATH of the MCP client",
+    ),
+    RemoteState.NO_REMOTE: (
+        "The repository has no remote to sync with",
+        "Add one (git remote add origin URL) or name one: git config csc.remote NAME-OR-URL",
+    ),
+    RemoteState.BAD_URL: (
+        "The remote's URL is not one csc-git will use",
+        "Use https, http, ssh, git, file or a path: git config csc.remote NAME-OR-URL",
+    ),
+    RemoteState.UNREACHABLE: (
+        "The remote can't be reached",
+        "Nothing to do: it is retried. If others can reach it, check proxy and VPN",
+    ),
+    RemoteState.TIMEOUT: (
+        "The remote did not answer in time",
+        "Nothing to do: it is retried. To allow more time: git config csc.timeout SECONDS",
+    ),
+    RemoteState.CREDENTIALS: (
+        "The remote did not accept our credentials, or there are none",
+        (
+            "Run git fetch yourself once; if that works, the MCP client's environment lacks what "
+            "your shell has (SSH_AUTH_SOCK, or a credential helper)"
+        ),
+    ),
+    RemoteState.HOST_KEY: (
+        "The remote's ssh host key is not known here, or it changed",
+        "Run git fetch yourself once and check the key",
+    ),
+    RemoteState.NOT_FOUND: (
+        "There is no repository at the remote's URL, or we may not see it",
+        "Check the URL (git remote -v) and your access",
+    ),
+    RemoteState.READ_ONLY: (
+        "We may read the remote but not write to it",
+        "Ask for write access, or sync elsewhere: git config csc.remote NAME-OR-URL",
+    ),
+    RemoteState.FULL: ("The remote's disk is full", "Tell whoever runs it; it is retried"),
+    RemoteState.PROTECTED: (
+        "The remote protects the branch against pushes",
+        "Allow pushes to it in the host's branch rules, or use another: git config csc.branch NAME",
+    ),
+    RemoteState.DECLINED: (
+        "A hook of the remote declined the push",
+        "See its words; it is retried. If one edit is at fault it is held back by itself",
+    ),
+    RemoteState.EMPTY: (
+        "The remote has no branch yet, and our first push would become its default branch",
+        (
+            "Push your project first, or say that the remote exists for this: "
+            "git config csc.dedicated true"
+        ),
+    ),
+    RemoteState.DELETED: (
+        "The remote no longer has the branch that was there before",
+        "If that was a mistake, put it back with what you have here: csc-git sync --recreate",
+    ),
+    RemoteState.REWRITTEN: (
+        "The remote's branch no longer contains what it had confirmed; somebody rewrote it",
+        (
+            "Ask why. To go on from the new history, keeping your own unconfirmed edits: "
+            "csc-git sync --accept-rewrite"
+        ),
+    ),
+    RemoteState.OTHER_STORE: (
+        "The remote's branch belongs to another store than this clone's",
+        "Check csc.remote and csc.branch: git config --get-regexp csc",
+    ),
+    RemoteState.NOT_A_STORE: (
+        "The remote's branch of that name was not made by csc-git",
+        "Use another name: git config csc.branch NAME",
+    ),
+    RemoteState.TOO_NEW: (
+        "The remote's branch was written by a later csc-git",
+        "Upgrade: pip install --upgrade csc-git",
+    ),
+    RemoteState.OBJECT_FORMAT: (
+        "The remote uses another object format (SHA-1 or SHA-256) than this clone's store",
+        "Use a remote of the same format: git config csc.remote NAME-OR-URL",
+    ),
+    RemoteState.CONTENDED: (
+        "Others kept pushing first; no attempt of this round got through",
+        "Nothing to do: it is retried",
+    ),
+    RemoteState.STORAGE: (
+        "The local disk refused while syncing",
+        "Free some space or mend the permissions of <git dir>/csc; it is retried",
+    ),
+    RemoteState.FAILED: ("Talking to the remote failed", "See git's own words; it is retried"),
+}
+
+
+def describe(state: RemoteState, detail: str = "") -> tuple[str, str]:
+    """What happened, with the remote's own words; and what to do next."""
+    what, then = _WORDS[state]
+    return (f"{what} ({detail})" if detail else what), then
+
+
+class RemoteFailure(Exception):
+    """An attempt to talk to the remote ended in a state other than OK.
+
+    Args:
+        state: Which one.
+        detail: The remote's or git's own words; made fit to be shown.
+    """
+
+    def __init__(self, state: RemoteState, detail: str = "") -> None:
+        self.state, self.detail = state, readable(detail)
+        super().__init__(describe(state, self.detail)[0])
+
+
+def _any(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(patterns), re.IGNORECASE)
+
+
+_TRANSPORT: Final[list[tuple[re.Pattern[str], RemoteState]]] = [
+    (_any(r"transport '\w+' not allowed", "unable to find remote helper"), RemoteState.BAD_URL),
+    (_any("mismatched algorithms", "object format"), RemoteState.OBJECT_FORMAT),
+    (_any("host key verification failed", "host identification has changed"), RemoteState.HOST_KEY),
+    (
+        _any("authentication failed", "could not read (username|password)", r"error: 401",
+             r"permission denied \(", "terminal prompts disabled", "no anonymous write access",
+             "too many authentication failures", "invalid (username|credentials)"),
+        RemoteState.CREDENTIALS,
+    ),
+    (_any("no space left", "disk quota exceeded"), RemoteState.FULL),
+    (
+        _any("protected branch", "GH006", "GH013.*protected", r"FATAL: [W+-].* DENIED",
+             "not allowed to (push|create)", "deny updating"),
+        RemoteState.PROTECTED,
+    ),
+    (
+        _any(r"error: 403", "insufficient permission", "permission denied", "read-only file system",
+             "access denied or repository not exported", "service not enabled",
+             "write access to repository not granted", "dubious ownership", "unpacker error",
+             r"unable to (create|write)", "repository is archived", "read-only"),
+        RemoteState.READ_ONLY,
+    ),
+    (
+        _any("repository not found", "does not appear to be a git repository", "error: 404",
+             "not found", "no such file or directory", "does not exist", r"DENIED by fallthru"),
+        RemoteState.NOT_FOUND,
+    ),
+    (_any("timed out", "operation too slow", "timeout"), RemoteState.TIMEOUT),
+    (
+        _any("could not resolve", "connection (refused|reset|closed)", "unreachable", "early eof",
+             "no route to host", "failed to connect", "unable to connect", "couldn't connect",
+             "hung up", "unexpected disconnect", "empty reply", r"error: 5\d\d", "broken pipe",
+             "unable to look up", "recv failure", "unable to access", "bad line length",
+             "could not read from remote repository", "temporary failure"),
+        RemoteState.UNREACHABLE,
+    ),
+]  # fmt: skip
+
+
+def transport_failure(stderr: str) -> RemoteFailure:
+    """The failure that git's words on standard error describe."""
+    for pattern, state in _TRANSPORT:
+        if pattern.search(stderr):
+            return RemoteFailure(state, stderr)
+    return RemoteFailure(RemoteState.FAILED, stderr)
+
+
+LOST_RACE: Final = _any(
+    "fetch first", "non-fast-forward", "stale info", "failed to update ref", "cannot lock ref",
+    "failed to lock", "incorrect old value", "reference already exists",
+)  # fmt: skip
+"""Reasons for a rejected push that mean: somebody else pushed; fetch, replay, try again."""
+
+
+_PROTECTED: Final = next(p for p, state in _TRANSPORT if state is RemoteState.PROTECTED)
+_CONTENT: Final = _any("hook declined", "rule violations", "push declined")
+
+
+def rejection(reason: str, stderr: str) -> RemoteFailure:
+    """The failure behind a `! … [remote rejected] (reason)` of `git push --porcelain`.
+
+    A hook may say anything, so its words alone never make a push look like a broken transport.
+    """
+    said = " ".join(line for line in stderr.splitlines() if line.startswith("remote:"))
+    detail = f"{reason}: {said}" if said else reason
+    if _PROTECTED.search(f"{reason} {stderr}"):
+        return RemoteFailure(RemoteState.PROTECTED, detail)
+    if _CONTENT.search(reason):
+        return RemoteFailure(RemoteState.DECLINED, detail)
+    failure = transport_failure(f"{reason} {stderr}")
+    state = RemoteState.DECLINED if failure.state is RemoteState.FAILED else failure.state
+    return RemoteFailure(state, detail)

@@ -1,0 +1,65 @@
+"""Locks between processes: files that the kernel frees when their holder dies.
+
+Blocking happens in the kernel, never by polling: a polling waiter loses to one that is already
+running, for ever if it must.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import portalocker
+
+_EXCLUSIVE: Final = portalocker.LockFlags.EXCLUSIVE
+_TRY: Final = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
+
+
+class FileLock:
+    """An exclusive lock on a file, held by an open descriptor of it.
+
+    Two of them on one path exclude each other, in one process as between processes. The file
+    stays behind when the lock is released: removing it would let two holders in.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Wait for the lock, however long it takes."""
+        self._open(_EXCLUSIVE)
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free; whether it was."""
+        try:
+            self._open(_TRY)
+        except portalocker.AlreadyLocked:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let go; releasing what isn't held does nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:  # forgotten before it is closed: a waiter may set its own next
+            os.close(descriptor)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock for the length of a `with` block."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def _open(self, flags: portalocker.LockFlags) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            portalocker.lock(descriptor, flags)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor

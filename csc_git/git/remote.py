@@ -1,0 +1,218 @@
+"""The remote: fetching and pushing the branch with the user's own `git`.
+
+Only their git has their credential helpers, ssh configuration, proxies and URL rewrites. It runs
+in our repository with the repository-level settings of theirs that say how remotes are reached.
+"""
+
+import re
+import shutil
+import uuid
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from csc_git.git.child import Completed, GitMissing, run_git
+from csc_git.git.failure import (
+    LOST_RACE,
+    RemoteFailure,
+    RemoteState,
+    rejection,
+    transport_failure,
+)
+from csc_git.git.project import Project
+from csc_git.git.repository import Repository
+
+FETCHED: Final = "refs/csc/fetch/"
+_NAME: Final = "csc"
+_SCHEMES: Final = "file:git:http:https:ssh"
+_SCHEME: Final = re.compile(r"([A-Za-z0-9+.-]+)(::|://)")
+_OPTIONS: Final = ("url", "pushurl", "proxy", "proxyauthmethod", "uploadpack", "receivepack")
+_SLOW: Final = (("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "30"))
+_DURABLE: Final = (("core.fsync", "all"), ("fetch.fsckObjects", "false"))
+
+
+class LostRace(Exception):
+    """Somebody else pushed between our fetch and our push."""
+
+
+class Remote:
+    """One branch of one remote.
+
+    Args:
+        repository: Ours; objects and refs arrive there.
+        project: The user's; its settings say how remotes are reached.
+        remote: The name of a remote of the project, a URL, or None for `origin` or the only one.
+        branch: Short name of the branch.
+        timeout: Seconds that one call of git may take.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        project: Project,
+        remote: str | None,
+        branch: str,
+        timeout: float = 60.0,
+    ) -> None:
+        self._repository = repository
+        self._project = project
+        self._remote = remote
+        self._branch = branch
+        self._timeout = timeout
+
+    @property
+    def ref(self) -> str:
+        """The branch's full name."""
+        return f"refs/heads/{self._branch}"
+
+    def url(self) -> str:
+        """The URL as configured, before git's rewriting.
+
+        Raises:
+            RemoteFailure: there is no such remote, or its URL is not one we use.
+        """
+        return self._settings[0][1]
+
+    def fetch(self) -> str | None:
+        """Fetch the branch; the id of its commit, or None if the remote has no such branch.
+
+        Raises:
+            RemoteFailure: anything else.
+        """
+        target = FETCHED + uuid.uuid4().hex
+        options = ["-q", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
+                   "--no-auto-maintenance", "--refmap="]  # fmt: skip
+        done = self._git("fetch", *options, _NAME, f"+{self.ref}:{target}", extra=_DURABLE)
+        if not done.ok:
+            if "couldn't find remote ref" in done.err.lower():
+                return None
+            raise transport_failure(done.err)
+        return self._repository.read_ref(target)
+
+    def push(self, commit: str, expected: str | None) -> None:
+        """Move the remote's branch from `expected` (None: it must not exist) to `commit`.
+
+        Raises:
+            LostRace: it was somewhere else.
+            RemoteFailure: anything else. After a time-out or a cut connection the push may have
+                arrived all the same; only a fetch can tell.
+        """
+        lease = f"--force-with-lease={self.ref}:{expected or ''}"
+        options = ["--porcelain", "--no-verify", "--no-signed", lease]
+        done = self._git("push", *options, _NAME, f"{commit}:{self.ref}")
+        if done.ok:
+            return
+        refused = re.search(rb"^!\t\S+\t\[.*?\] \((.*)\)$", done.out, re.MULTILINE)
+        if refused is None:
+            raise transport_failure(done.err)
+        reason = refused[1].decode(errors="replace")
+        if LOST_RACE.search(reason):
+            raise LostRace(reason)
+        raise rejection(reason, done.err)
+
+    def has_branches(self) -> bool:
+        """Whether the remote has any branch at all.
+
+        Raises:
+            RemoteFailure: it can't be asked.
+        """
+        done = self._git("ls-remote", "--heads", _NAME)
+        if not done.ok:
+            raise transport_failure(done.err)
+        return bool(done.out.strip())
+
+    def _git(self, *args: str, extra: Sequence[tuple[str, str]] = ()) -> Completed:
+        config = [*self._project.transport_config, *self._settings, *_SLOW, *extra]
+        try:
+            done = run_git(
+                args,
+                cwd=self._project.top if self._project.top.is_dir() else self._project.common_dir,
+                git_dir=self._repository.path,
+                config=config,
+                env={"GIT_ALLOW_PROTOCOL": _SCHEMES},
+                timeout=self._timeout,
+            )
+        except GitMissing:
+            raise RemoteFailure(RemoteState.NO_GIT) from None
+        if done.code is None:
+            raise RemoteFailure(RemoteState.TIMEOUT, f"{self._timeout:g} seconds")
+        return done
+
+    @cached_property
+    def _settings(self) -> list[tuple[str, str]]:
+        """A remote of our own name with the URLs of theirs."""
+        if shutil.which("git") is None:
+            raise RemoteFailure(RemoteState.NO_GIT)
+        settings = _settings_of(self._project, self._remote)
+        self._check(settings)
+        return settings
+
+    def _check(self, settings: list[tuple[str, str]]) -> None:
+        """Look at each URL as configured and as git's own rewriting leaves it."""
+        for name, url in settings:
+            option = name.rpartition(".")[2]
+            if option not in {"url", "pushurl"}:
+                continue
+            _check_url(url)
+            resolved = run_git(
+                ["remote", "get-url", *(["--push"] if option == "pushurl" else []), _NAME],
+                cwd=self._project.common_dir,
+                git_dir=self._repository.path,
+                config=[*self._project.transport_config, *settings],
+            )
+            if resolved.ok:
+                _check_url(resolved.out.decode(errors="replace").strip())
+
+
+def _settings_of(project: Project, remote: str | None) -> list[tuple[str, str]]:
+    name = remote or _default(project)
+    if name is not None and name in project.remotes:
+        theirs = project.section(f"remote.{name}.")
+        return [
+            (f"remote.{_NAME}.{option}", theirs[option]) for option in _OPTIONS if option in theirs
+        ]
+    if name is not None and re.search(r"[:/\\]", name):
+        return [(f"remote.{_NAME}.url", name)]
+    raise RemoteFailure(RemoteState.NO_REMOTE, f"no remote is called {name}" if name else "")
+
+
+def _default(project: Project) -> str | None:
+    if "origin" in project.remotes:
+        return "origin"
+    return project.remotes[0] if len(project.remotes) == 1 else None
+
+
+def _check_url(url: str) -> None:
+    """Refuse what git would run, or reach by other means than its own transports."""
+    scheme = _SCHEME.match(url)
+    foreign = scheme is not None and (
+        scheme[2] == "::" or scheme[1].lower() not in _SCHEMES.split(":")
+    )
+    if not url or url.startswith("-") or not url.isprintable() or foreign:
+        raise RemoteFailure(RemoteState.BAD_URL, url)
+
+
+def listed_format(project: Project, url: str, timeout: float) -> str | None:
+    """The object format of a remote, by the length of the ids it lists; None if it lists none."""
+    try:
+        _check_url(url)
+        env = {"GIT_ALLOW_PROTOCOL": _SCHEMES}
+        done = run_git(["ls-remote", "--", url], cwd=project.top, env=env, timeout=timeout)
+    except (RemoteFailure, GitMissing):
+        return None
+    first = done.out.split(b"\t")[0].strip() if done.ok else b""
+    return {40: "sha1", 64: "sha256"}.get(len(first))
+
+
+def check_branch(branch: str, cwd: Path) -> bool:
+    """Whether git takes `branch` as a branch's short name."""
+    if branch.startswith("-") or not branch.isprintable():
+        return False
+    try:
+        return run_git(["check-ref-format", f"refs/heads/{branch}"], cwd=cwd).ok
+    except GitMissing:
+        return (
+            re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*", branch)
+            is not None
+        )

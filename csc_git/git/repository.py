@@ -1,0 +1,168 @@
+"""Our own repository: a bare one beside the user's, that only csc-git writes.
+
+It stands in `<git-common-dir>/csc/state.git`. Inside the user's own object store the branch would
+be at the mercy of their `gc --prune=now`, `pack-refs`, `fetch --prune` and `push --mirror`;
+beside it, nothing of theirs can touch ours, and nothing of ours touches theirs.
+
+Every change of a ref happens under `lock`, by compare-and-set, with the objects on disk before it
+and the ref's directory after it. A lock file of git's own that a killed writer left behind is
+removed while holding `lock`: nobody else can be writing.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from dulwich.file import FileLocked
+from dulwich.objects import ZERO_SHA, ObjectID
+from dulwich.refs import DiskRefsContainer, Ref
+from dulwich.repo import Repo
+
+from csc_git.errors import StorageFailed
+from csc_git.git.durable import sync_directory, sync_tree
+from csc_git.git.lock import FileLock
+from csc_git.git.objects import Objects
+
+_CONFIG: Final = {
+    (b"core", b"logAllRefUpdates"): b"false",
+    (b"gc", b"auto"): b"0",
+    (b"gc", b"packRefs"): b"false",
+    (b"receive", b"denyNonFastForwards"): b"true",
+}
+
+
+class Repository:
+    """A bare repository with one writer at a time.
+
+    Args:
+        directory: The `csc` directory; the repository is `state.git` in it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "state.git"
+        self.lock = FileLock(directory / "write.lock")
+        self._repo = Repo(str(self.path))
+        self._refs = self._files_backend()
+        self.objects = Objects(self._repo.object_store)
+
+    @classmethod
+    def open(cls, directory: Path, object_format: Callable[[], str], branch: str) -> "Repository":
+        """Open the repository, making it first if it isn't there.
+
+        Args:
+            directory: The `csc` directory, made if need be.
+            object_format: Asked only for a new repository: `sha1` or `sha256`.
+            branch: What `HEAD` of a new one names.
+
+        Raises:
+            StorageFailed: the disk refused.
+        """
+        try:
+            if not (directory / "state.git" / "HEAD").exists():
+                directory.mkdir(exist_ok=True)
+                with FileLock(directory / "write.lock").held():
+                    _create(directory / "state.git", object_format, branch)
+            return cls(directory)
+        except OSError as error:
+            raise StorageFailed(f"{directory} can't be used: {error.strerror}") from error
+
+    @property
+    def object_format(self) -> str:
+        """`sha1` or `sha256`."""
+        return self._repo.object_format.name
+
+    def read_ref(self, name: str) -> str | None:
+        """The commit that a ref names, or None."""
+        value = self._refs.read_ref(Ref(name.encode()))
+        return value.decode() if value else None
+
+    def refs(self, prefix: str) -> dict[str, str]:
+        """The refs below `prefix` (which ends in `/`), by the rest of their names."""
+        names = self._refs.subkeys(Ref(prefix.encode()))
+        found = {name.decode(): self.read_ref(prefix + name.decode()) for name in names}
+        return {name: target for name, target in found.items() if target}
+
+    def set_ref(self, name: str, old: str | None, new: str) -> bool:
+        """Move a ref from `old` (None: it must not exist) to `new`; whether it still was there.
+
+        The caller holds `lock`, and has flushed the objects.
+        """
+        ref, target = Ref(name.encode()), ObjectID(new.encode())
+        expected = ObjectID(old.encode()) if old else self._no_object
+        moved = self._unblocked(lambda: self._refs.set_if_equals(ref, expected, target))
+        if moved:
+            sync_directory((self.path / name).parent)
+        return moved
+
+    def delete_ref(self, name: str) -> None:
+        """Remove a ref. The caller holds `lock`."""
+        ref = Ref(name.encode())
+        self._unblocked(lambda: self._refs.remove_if_equals(ref, None))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the lock, and say in our words what the disk refuses meanwhile."""
+        try:
+            with self.lock.held():
+                yield
+        except OSError as error:
+            raise StorageFailed(f"The disk refused: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """Close files."""
+        self.objects.close()
+        self._repo.close()
+
+    @property
+    def _no_object(self) -> ObjectID:
+        # With None in its place, dulwich's compare-and-set is unconditional.
+        return ZERO_SHA
+
+    def _files_backend(self) -> DiskRefsContainer:
+        refs = self._repo.refs
+        if not isinstance(refs, DiskRefsContainer):
+            raise StorageFailed(  # reftable's compare-and-set in dulwich is not atomic
+                f"{self.path} does not keep its refs in files",
+                then="Move it away; the next start makes a new one from the remote",
+            )
+        return refs
+
+    @staticmethod
+    def _unblocked(change: Callable[[], bool]) -> bool:
+        try:
+            return change()
+        except FileLocked as stale:
+            os.unlink(stale.lockfilename)  # noqa: PTH108  the name may be bytes
+            return change()
+
+
+def _create(path: Path, object_format: Callable[[], str], branch: str) -> None:
+    """Make the repository under another name and rename it: it is there whole or not at all."""
+    if (path / "HEAD").exists():
+        return
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix="new-"))
+    try:
+        with Repo.init_bare(str(temporary), object_format=object_format()) as repo:
+            config = repo.get_config()
+            for (section, name), value in _CONFIG.items():
+                config.set((section,), name, value)
+            config.write_to_path()
+            repo.refs.set_symbolic_ref(Ref(b"HEAD"), Ref(b"refs/heads/" + branch.encode()))
+        sync_tree(temporary)
+        temporary.chmod(0o777 & ~_umask())
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_directory(path.parent)
+    sync_directory(path.parent.parent)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,27 @@
+"""Words from outside (git, a server, a teammate's data) made fit to be shown."""
+
+import re
+import unicodedata
+from typing import Final
+
+_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
+_SECRET_HEADER: Final = re.compile(r"(?i)(authorization:\s*\S+\s+)\S+")
+
+
+def printable(text: str) -> str:
+    """`text` with every character that could steer a terminal, or reorder it, as an escape."""
+    return "".join(c if _is_plain(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def readable(text: str, limit: int = 600) -> str:
+    """`printable`, on one line, without credentials, and not endless."""
+    line = " ".join(part.strip() for part in text.splitlines() if part.strip())
+    line = printable(_SECRET_HEADER.sub(r"\1***", _USERINFO.sub("***@", line)))
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _is_plain(character: str) -> bool:
+    if character.isascii():
+        return character.isprintable()
+    # Cf holds the bidirectional controls and the joiners that hide inside words.
+    return unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

@@ -1,0 +1,62 @@
+"""The host: opens the coordinator when it is first needed, and again if that failed.
+
+A server that can't open its project still starts: its tools then say why, which reaches the model,
+while a server that exits reaches nobody.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.opening import open_coordinator
+from csc_git.errors import CscError
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Host:
+    """One server's coordinator.
+
+    Args:
+        start: A directory in the project.
+        flags: Settings from the command line.
+    """
+
+    def __init__(self, start: Path, flags: Mapping[str, Any] | None = None) -> None:
+        self._start = start
+        self._flags = flags
+        self._mutex = threading.Lock()
+        self._coordinator: Coordinator | None = None
+
+    def get(self) -> Coordinator:
+        """The coordinator, opened and running.
+
+        Raises:
+            CscError: it can't be opened; the next call tries again.
+        """
+        with self._mutex:
+            if self._coordinator is None:
+                coordinator = open_coordinator(self._start, self._flags)
+                coordinator.start()
+                self._coordinator = coordinator
+            return self._coordinator
+
+    def warm(self) -> None:
+        """Open it ahead of the first call, in a thread of its own."""
+        threading.Thread(target=self._try, name="csc-git open", daemon=True).start()
+
+    def close(self) -> None:
+        """Close it, if it was opened."""
+        with self._mutex:
+            if self._coordinator is not None:
+                self._coordinator.close()
+                self._coordinator = None
+
+    def _try(self) -> None:
+        try:
+            self.get()
+        except CscError as error:
+            _log.warning("%s", error)

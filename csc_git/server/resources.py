@@ -1,0 +1,115 @@
+"""The resources: what is going on, and each session's state, as JSON.
+
+Sessions are listed concretely beside their template, since some clients ignore templates.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio.to_thread
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError
+from mcp_types import (
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    PromptReference,
+    Resource,
+    ResourceTemplateReference,
+)
+
+from csc_git.coordinator.results import Result
+from csc_git.coordinator.sessions import session_names
+from csc_git.errors import CscError
+from csc_git.server.host import Host
+
+JSON: Final = "application/json"
+CONTEXT: Final = "session://context"
+STATE: Final = "session://state/{id}"
+DATA: Final = "session://data/{scope}/{key}"
+_MOST_COMPLETIONS: Final = 100
+
+
+def register(server: MCPServer[None], host: Host) -> None:
+    """Add the resources and the completion of their arguments."""
+
+    @server.resource(
+        CONTEXT, name="context", mime_type=JSON, description="Who is here, and what to do next"
+    )
+    def context() -> str:
+        return _json(host.get().overview.context)
+
+    @server.resource(STATE, name="state", mime_type=JSON, description="A session and its state")
+    def state(id: str) -> str:  # noqa: A002  the template's own word
+        return _json(lambda: host.get().overview.state(id))
+
+    @server.resource(DATA, name="data", mime_type=JSON, description="One value, with its author")
+    def data(scope: str, key: str) -> str:
+        return _json(lambda: host.get().retrieve(scope, key))
+
+    complete = _completer(host)
+    server.completion()(complete)  # type: ignore[no-untyped-call]
+
+
+def concrete(host: Host) -> list[Resource]:
+    """The state of each session that exists, as resources of their own."""
+    try:
+        names = session_names(host.get().store.snapshot())
+    except CscError:
+        return []
+    return [
+        Resource(
+            uri=STATE.replace("{id}", name),
+            name=f"state of {name}",
+            description=f"What {name} is doing",
+            mime_type=JSON,
+        )
+        for name in names
+    ]
+
+
+Complete = Callable[
+    [PromptReference | ResourceTemplateReference, CompletionArgument, CompletionContext | None],
+    Awaitable[Completion | None],
+]
+
+
+def _completer(host: Host) -> Complete:
+    async def complete(
+        ref: PromptReference | ResourceTemplateReference,  # noqa: ARG001  names alone decide
+        argument: CompletionArgument,
+        context: CompletionContext | None,
+    ) -> Completion | None:
+        try:
+            given = (context and context.arguments) or {}
+            known = await anyio.to_thread.run_sync(_candidates, host, argument.name, given)
+        except CscError:
+            return None
+        found = [name for name in known if name.startswith(argument.value)]
+        return Completion(
+            values=found[:_MOST_COMPLETIONS],
+            total=len(found),
+            has_more=len(found) > _MOST_COMPLETIONS,
+        )
+
+    return complete
+
+
+def _candidates(host: Host, name: str, arguments: dict[str, str]) -> list[str]:
+    coordinator = host.get()
+    match name:
+        case "id" | "session":
+            return session_names(coordinator.store.snapshot())
+        case "scope":
+            return coordinator.list_scopes().scopes
+        case "key" if "scope" in arguments:
+            return coordinator.list_keys(arguments["scope"]).keys
+        case _:
+            return []
+
+
+def _json(answer: Callable[[], Result]) -> str:
+    try:
+        return answer().model_dump_json(indent=2)
+    except CscError as error:
+        raise ResourceError(str(error)) from error

@@ -1,0 +1,179 @@
+"""One attempt to sync.
+
+1. Fetch the branch.
+2. Check that it is the same store and contains what it had confirmed before; else stop.
+3. Replay the queue on it, each edit from its original commit, leaving out what arrived already.
+4. Push the whole queue at once, with a lease on what was fetched: the remote's compare-and-set.
+5. Somebody else was faster: wait a random while, and again from 1. The remote declines what the
+   push contains: find the edits at fault, hold them, and go on with the rest.
+
+A push whose answer was cut off is never repeated blindly: the next fetch shows whether its ops
+arrived, and those leave the queue.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from csc_git.core.backoff import Backoff
+from csc_git.core.edit import Record
+from csc_git.errors import FormatTooNew
+from csc_git.git.failure import RemoteFailure, RemoteState
+from csc_git.git.objects import CommitInfo
+from csc_git.git.remote import LostRace, Remote
+from csc_git.store.history import ancestry, descent
+from csc_git.store.isolation import isolate
+from csc_git.store.replay import Replay
+from csc_git.store.replica import Replica
+from csc_git.store.snapshot import Format, Snapshot
+
+MAX_ROUNDS: Final = 12
+_RETRY: Final = Backoff(first=0.1, most=2.0)
+
+Progress = Callable[[str], None]
+"""Told, in a few words, what is being done."""
+
+
+@dataclass(frozen=True)
+class Permit:
+    """What a person has decided.
+
+    Attributes:
+        rewrite: Go on from a history that no longer contains what it had confirmed.
+        recreate: Put back a branch that the remote no longer has.
+    """
+
+    rewrite: bool = False
+    recreate: bool = False
+
+
+@dataclass
+class Attempt:
+    """The rounds of one attempt.
+
+    Attributes:
+        replica: This clone's side.
+        remote: The other.
+        now: The wall clock.
+        permit: What a person has decided.
+        progress: Told what is being done.
+        reasons: Gets why edits were set aside, by op.
+    """
+
+    replica: Replica
+    remote: Remote
+    now: datetime
+    permit: Permit
+    progress: Progress
+    reasons: dict[str, str]
+
+    def run(self, wait: Callable[[float], bool]) -> None:
+        """Go on until the remote has everything.
+
+        Raises:
+            RemoteFailure: something stands in the way.
+        """
+        for number in range(1, MAX_ROUNDS + 1):
+            try:
+                if self._round():
+                    return self._tidy()
+            except LostRace:
+                self.progress("somebody else pushed first; trying again")
+                if wait(_RETRY.wait(number, random.random())):  # noqa: S311  jitter
+                    break
+        raise RemoteFailure(RemoteState.CONTENDED, f"{MAX_ROUNDS} rounds")
+
+    def _round(self) -> bool:
+        """Fetch, replay and push once; whether that was all."""
+        self.progress("fetching")
+        fetched = self.remote.fetch()
+        if fetched is None:
+            self._check_missing()
+        else:
+            self._adopt(fetched)
+        branch = self.replica.branch
+        tip = branch.tip
+        if tip is None or tip == fetched:
+            return True
+        queue = branch.queue(tip=tip) if fetched else branch.unbased_queue(tip)
+        self.progress(f"pushing {len(queue)} edit{'' if len(queue) == 1 else 's'}")
+        try:
+            self.remote.push(tip, fetched)
+        except RemoteFailure as failure:
+            if failure.state is not RemoteState.DECLINED:
+                raise
+            self.progress("the remote declined something; finding which edit")
+            self.reasons |= isolate(self.replica, self.remote, fetched, queue, failure, self.now)
+            return False
+        with self.replica.repository.writing():
+            branch.confirm(tip)
+        return True
+
+    def _check_missing(self) -> None:
+        """The remote has no such branch: may we make it?"""
+        branch = self.replica.branch
+        if branch.base is not None and not self.permit.recreate:
+            raise RemoteFailure(RemoteState.DELETED)
+        may = self.replica.dedicated or branch.tip is None
+        if not may and not self.remote.has_branches():
+            raise RemoteFailure(RemoteState.EMPTY)
+
+    def _adopt(self, fetched: str) -> None:
+        """Make what was fetched the base, with the queue replayed on it."""
+        branch, repository = self.replica.branch, self.replica.repository
+        base, seen, held = branch.base, branch.tip, frozenset(branch.held())
+        queue = branch.queue()
+        if fetched == base and not held & _ops(queue):
+            return
+        news, fork = self._check(fetched, base)
+        batch = repository.objects.batch()
+        replay = Replay(batch, fetched, fork, self.replica.identity, self.now)
+        if queue:
+            self.progress(f"replaying {len(queue)} edits")
+        placed = _ops(news) if queue else frozenset()
+        self.replica.replay(replay, queue, placed=placed, aside=held)
+        with repository.writing():
+            late = branch.after(seen)  # edits made here while we replayed
+            placed = _ops(news) if late else frozenset()
+            self.replica.replay(replay, late, placed=placed, aside=held)
+            batch.flush()
+            branch.move(replay.tip, fetched, rewritten=fork is None)
+
+    def _check(self, fetched: str, base: str | None) -> tuple[list[CommitInfo], str | None]:
+        """What the remote has that we hadn't, and the commit where both sides part.
+
+        Raises:
+            RemoteFailure: it is no continuation of what we know.
+        """
+        objects = self.replica.repository.objects
+        theirs = self._format(fetched)
+        if theirs is None:
+            raise RemoteFailure(RemoteState.NOT_A_STORE)
+        if base is None:
+            return list(ancestry(objects, fetched)), None
+        ours = self._format(base)
+        if ours is not None and ours.store != theirs.store:
+            raise RemoteFailure(RemoteState.OTHER_STORE)
+        news = descent(objects, base, fetched)
+        if news is not None:
+            return news, base
+        if not self.permit.rewrite and theirs.previous != base:
+            raise RemoteFailure(RemoteState.REWRITTEN)
+        return list(ancestry(objects, fetched)), None
+
+    def _format(self, commit: str) -> Format | None:
+        try:
+            return Snapshot(self.replica.repository.objects, commit).format()
+        except FormatTooNew as error:
+            raise RemoteFailure(RemoteState.TOO_NEW, error.what) from error
+
+    def _tidy(self) -> None:
+        with self.replica.repository.writing():
+            self.replica.branch.tidy()
+
+
+def _ops(commits: list[CommitInfo]) -> frozenset[str]:
+    records = (Record.parse(commit.message) for commit in commits)
+    return frozenset(record.op for record in records if record)

@@ -1,0 +1,130 @@
+"""The branch in this clone: its tip, its base, and the queue between them.
+
+`tip` is what this clone says now, `base` the last commit the remote confirmed, and the queue
+`base..tip`: the edits it has not confirmed. Beside them stand the *held* edits, which the remote
+declined for what they contain, and the tips that replays replaced, kept for thirty days.
+"""
+
+import time
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Literal
+
+from csc_git.core.edit import Outcome, Record
+from csc_git.git.objects import CommitInfo
+from csc_git.git.remote import FETCHED
+from csc_git.git.repository import Repository
+from csc_git.store.history import ancestry, since
+
+_HELD: Final = "refs/csc/held/"
+_KEPT: Final = "refs/csc/kept/"
+_KEEP_SECONDS: Final = 30 * 24 * 3600
+_FATE_SEARCH: Final = 5000
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of an edit.
+
+    Attributes:
+        where: `local` (queued), `synced` (confirmed by the remote), `held`, or `unknown`.
+        outcome: How it was replayed, if it was.
+    """
+
+    where: Literal["local", "synced", "held", "unknown"]
+    outcome: Outcome | None = None
+
+
+class Branch:
+    """Reads and moves the refs that make up the branch. Moving needs the repository's lock."""
+
+    def __init__(self, repository: Repository, name: str) -> None:
+        self._repository = repository
+        self.name = name
+        self.ref = f"refs/heads/{name}"
+        self._base_ref = f"refs/csc/base/{name}"
+
+    @property
+    def tip(self) -> str | None:
+        """What this clone says now."""
+        return self._repository.read_ref(self.ref)
+
+    @property
+    def base(self) -> str | None:
+        """The last commit that the remote confirmed."""
+        return self._repository.read_ref(self._base_ref)
+
+    def queue(self, tip: str | None = None) -> list[CommitInfo]:
+        """The edits that the remote has not confirmed, oldest first, without the root."""
+        return self._edits(self.base, tip or self.tip)
+
+    def unbased_queue(self, tip: str) -> list[CommitInfo]:
+        """All edits up to `tip`, for a remote that has none of them."""
+        return self._edits(None, tip)
+
+    def after(self, seen: str | None) -> list[CommitInfo]:
+        """The edits made since the tip was `seen`."""
+        return [] if self.tip == seen else self._edits(seen, self.tip)
+
+    def held(self) -> dict[str, str]:
+        """The edits set aside: op to commit."""
+        return self._repository.refs(_HELD)
+
+    def fate(self, op: str) -> Fate:
+        """What became of an edit, as far as this clone knows."""
+        for commit in self.queue():
+            if (record := Record.parse(commit.message)) and record.op == op:
+                return Fate("local", record.outcome)
+        if op in self.held():
+            return Fate("held")
+        for commit in islice(ancestry(self._repository.objects, self.base), _FATE_SEARCH):
+            if (record := Record.parse(commit.message)) and record.op == op:
+                return Fate("synced", record.outcome)
+        return Fate("unknown")
+
+    def move(self, tip: str, base: str, *, rewritten: bool) -> None:
+        """Move tip and base together, the objects being on disk.
+
+        A crash in between must leave a queue without confirmed edits. Base first does that:
+        `base..tip` then still is what only this clone has. After an accepted rewrite it would
+        take confirmed edits for queued ones, so then it is tip first.
+        """
+        old, known = self.tip, {commit.id for commit in self._edits(self.base, tip)}
+        if old not in {None, tip, base} and old not in known and self.queue():
+            self._keep(str(old))
+        steps = [(self._base_ref, base), (self.ref, tip)]
+        for ref, target in reversed(steps) if rewritten else steps:
+            self._repository.set_ref(ref, self._repository.read_ref(ref), target)
+
+    def confirm(self, commit: str) -> None:
+        """Note that the remote has `commit`."""
+        self._repository.set_ref(self._base_ref, self.base, commit)
+
+    def hold(self, op: str, commit: str) -> None:
+        """Set an edit aside."""
+        self._repository.set_ref(_HELD + op, self._repository.read_ref(_HELD + op), commit)
+
+    def unhold(self, op: str) -> None:
+        """Stop holding an edit; its commit is kept a while."""
+        if commit := self._repository.read_ref(_HELD + op):
+            self._keep(commit)
+            self._repository.delete_ref(_HELD + op)
+
+    def tidy(self) -> None:
+        """Drop refs that have served their time."""
+        for name in self._repository.refs(FETCHED):
+            self._repository.delete_ref(FETCHED + name)
+        if self.queue():
+            return  # replaying it may need the originals, however old
+        for name in self._repository.refs(_KEPT):
+            stamp = name.partition("-")[0]
+            if not stamp.isdigit() or time.time() - int(stamp) > _KEEP_SECONDS:
+                self._repository.delete_ref(_KEPT + name)
+
+    def _edits(self, base: str | None, tip: str | None) -> list[CommitInfo]:
+        commits = since(self._repository.objects, base, tip)
+        return [commit for commit in commits if commit.parent is not None]
+
+    def _keep(self, commit: str) -> None:
+        name = f"{_KEPT}{int(time.time())}-{commit[:16]}"
+        self._repository.set_ref(name, self._repository.read_ref(name), commit)

@@ -1,0 +1,78 @@
+"""History: walking the branch, which is one line of commits."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice, zip_longest
+from typing import Final, Protocol
+
+from csc_git.core.clock import is_ahead
+from csc_git.core.edit import Record
+from csc_git.core.key import Key
+from csc_git.git.objects import CommitInfo
+from csc_git.store.snapshot import Reads, Snapshot
+
+_CLOCK_SEARCH: Final = 1000
+
+
+class Commits(Protocol):
+    """Where commits are read from."""
+
+    def commit(self, commit_id: str) -> CommitInfo:
+        """What a commit says."""
+
+
+def ancestry(commits: Commits, tip: str | None) -> Iterator[CommitInfo]:
+    """A commit and its ancestors, newest first."""
+    while tip is not None:
+        commit = commits.commit(tip)
+        yield commit
+        tip = commit.parent
+
+
+def since(commits: Commits, base: str | None, tip: str | None) -> list[CommitInfo]:
+    """`base..tip` as git means it, oldest first: what `tip` has and `base` hasn't.
+
+    Walks both sides in step, so a base that is no ancestor (as after a crash between moving the
+    base and moving the tip) costs the distance to where they part, not the whole history.
+    """
+    mine: dict[str, CommitInfo] = {}
+    theirs: set[str] = set()
+    for ours, other in zip_longest(ancestry(commits, tip), ancestry(commits, base)):
+        if other is not None:
+            theirs.add(other.id)
+        if ours is not None:
+            mine[ours.id] = ours
+        meeting = next((c.id for c in (ours, other) if c and c.id in theirs and c.id in mine), None)
+        if meeting is not None:
+            newest_first = list(mine)
+            return [mine[name] for name in reversed(newest_first[: newest_first.index(meeting)])]
+    return list(reversed(mine.values()))
+
+
+def descent(commits: Commits, base: str, tip: str) -> list[CommitInfo] | None:
+    """The commits after `base` up to `tip`, oldest first; None if `tip` does not contain it."""
+    found: list[CommitInfo] = []
+    for commit in ancestry(commits, tip):
+        if commit.id == base:
+            return found[::-1]
+        found.append(commit)
+    return None
+
+
+def high_water(commits: Commits, tip: str | None, now: datetime) -> datetime | None:
+    """The latest time this history vouches for; clocks too far ahead are passed over."""
+    for commit in islice(ancestry(commits, tip), _CLOCK_SEARCH):
+        record = Record.parse(commit.message)
+        if record is not None and not is_ahead(record.clock, now):
+            return record.clock
+    return None
+
+
+def deletion(objects: Reads, key: Key, tip: str, stop: str | None) -> CommitInfo | None:
+    """The commit that removed a key now absent, looking no further back than `stop`."""
+    for commit in ancestry(objects, tip):
+        if commit.id == stop or commit.parent is None:
+            return None
+        if Snapshot(objects, commit.parent).revision(key) is not None:
+            return commit
+    return None

@@ -1,0 +1,208 @@
+"""Layout: directories of the branch, and their fan-out.
+
+A directory of more than 256 entries splits into `~xx` directories by the first byte of the
+SHA-256 of the encoded name, those again by the next byte past 256, and it stays split until it is
+empty. Readers take both layouts: where a name stands in both, the split one wins and the other is
+reported. An encoded name never begins with `~`, so the two can't be confused.
+
+Names here are encoded ones, as `core.key` makes them. What is not one of ours (a mode other than
+100644 or 40000, a name that encodes nothing) is foreign: listed as such, and left where it is.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple, Protocol
+
+from csc_git.core.key import decode
+from csc_git.git.objects import TREE_MODE, TreeEntry
+
+SPLIT_PAST: Final = 256
+_FAN: Final = re.compile(rb"~[0-9a-f]{2}")
+_MAX_FAN_DEPTH: Final = 31
+_MOST_SPELLINGS: Final = 729
+
+Changes = Mapping[bytes, "TreeEntry | Changes | None"]
+"""New content of a directory: an entry, changes of a subdirectory, or None to remove."""
+
+
+class Trees(Protocol):
+    """Where trees are read from."""
+
+    def tree(self, tree_id: str) -> tuple[TreeEntry, ...]:
+        """The lines of a tree."""
+
+
+class TreeWriter(Trees, Protocol):
+    """Where trees are read from and written to."""
+
+    def add_tree(self, entries: tuple[TreeEntry, ...]) -> str:
+        """Write a tree of sorted lines; its id."""
+
+
+class Foreign(NamedTuple):
+    """An entry of the branch that is not one of ours."""
+
+    path: bytes
+    why: str
+
+
+def find(trees: Trees, tree_id: str, name: bytes) -> TreeEntry | None:
+    """The entry called `name` in a directory, wherever the fan-out put it."""
+    found: TreeEntry | None = None
+    for byte in hashlib.sha256(name).digest():
+        fan_name, fan = b"~%02x" % byte, None
+        for entry in trees.tree(tree_id):
+            if entry.name == name and _has_our_mode(entry):
+                found = entry
+            elif entry.name == fan_name and entry.is_tree:
+                fan = entry
+        if fan is None:
+            break
+        tree_id = fan.id
+    return found
+
+
+def entries(
+    trees: Trees, tree_id: str, foreign: list[Foreign] | None = None, path: bytes = b""
+) -> Iterator[TreeEntry]:
+    """All entries of a directory that are ours, in the order of their names.
+
+    Args:
+        trees: Where to read.
+        tree_id: The directory.
+        foreign: Gets what was skipped, if given.
+        path: The directory's path, for reports.
+    """
+    found: dict[bytes, TreeEntry] = {}
+    skipped = foreign if foreign is not None else []
+    for entry in _walk(trees, tree_id, 0, skipped, path):
+        if entry.name in found:
+            skipped.append(Foreign(path + entry.name, "stands twice; the split one counts"))
+        else:
+            found[entry.name] = entry
+    yield from (found[name] for name in sorted(found))
+
+
+def spellings(path: tuple[bytes, ...], depth: int = 2) -> list[bytes]:
+    """Every path at which a name may stand, with each component up to `depth` fans deep.
+
+    Components too many to list in full are taken to be flat.
+    """
+    found = [b""]
+    for component in path:
+        digest = hashlib.sha256(component).digest()
+        fans = [b"".join(b"~%02x/" % byte for byte in digest[:n]) for n in range(depth + 1)]
+        fans = fans if len(found) * len(fans) <= _MOST_SPELLINGS else fans[:1]
+        found = [start + fan + component + b"/" for start in found for fan in fans]
+    return [path.rstrip(b"/") for path in found]
+
+
+def apply(
+    trees: TreeWriter, tree_id: str | None, changes: Changes, replaced: list[TreeEntry]
+) -> str | None:
+    """A directory with changes made to it; None if nothing is left.
+
+    Args:
+        trees: Where to read and write.
+        tree_id: The directory; None for one that isn't there yet.
+        changes: What is to change.
+        replaced: Gets the foreign entries that stood in the way of a change.
+    """
+    resolved: dict[bytes, TreeEntry | None] = {}
+    for name, change in changes.items():
+        if change is None or isinstance(change, TreeEntry):
+            resolved[name] = change
+        else:
+            old = find(trees, tree_id, name) if tree_id else None
+            below = apply(trees, old.id if old and old.is_tree else None, change, replaced)
+            resolved[name] = TreeEntry(name, TREE_MODE, below) if below else None
+    return _Rewriting(trees, replaced).level(tree_id, resolved, 0)
+
+
+class _Rewriting(NamedTuple):
+    """One directory being rewritten: the flat part of each level, then each touched fan."""
+
+    trees: TreeWriter
+    replaced: list[TreeEntry]
+
+    def level(
+        self, tree_id: str | None, changes: Mapping[bytes, TreeEntry | None], depth: int
+    ) -> str | None:
+        lines = self._untouched(tree_id, changes)
+        fans = {line.name: line for line in lines if _is_fan(line)}
+        here = [entry for entry in changes.values() if entry is not None]
+        if not fans and sum(map(_has_our_mode, lines)) + len(here) <= SPLIT_PAST:
+            return self._write(lines + here)
+        moved = {} if fans else {line.name: line for line in lines if not _why_foreign(line)}
+        kept = [line for line in lines if line.name not in moved and line.name not in fans]
+        for name, inside in _by_fan({**moved, **changes}, depth).items():
+            old = fans.pop(name, None)
+            below = self.level(old.id if old else None, inside, depth + 1)
+            if below:
+                kept.append(TreeEntry(name, TREE_MODE, below))
+        return self._write(kept + list(fans.values()))
+
+    def _untouched(
+        self, tree_id: str | None, changes: Mapping[bytes, TreeEntry | None]
+    ) -> list[TreeEntry]:
+        lines = self.trees.tree(tree_id) if tree_id else ()
+        touched = [line for line in lines if line.name in changes]
+        self.replaced.extend(line for line in touched if not _has_our_mode(line))
+        return [line for line in lines if line.name not in changes]
+
+    def _write(self, lines: list[TreeEntry]) -> str | None:
+        if not lines:
+            return None
+        return self.trees.add_tree(tuple(sorted(lines, key=_git_order)))
+
+
+def _by_fan(
+    changes: Mapping[bytes, TreeEntry | None], depth: int
+) -> dict[bytes, dict[bytes, TreeEntry | None]]:
+    fans: dict[bytes, dict[bytes, TreeEntry | None]] = {}
+    for name, entry in changes.items():
+        fan = b"~%02x" % hashlib.sha256(name).digest()[depth]
+        fans.setdefault(fan, {})[name] = entry
+    return fans
+
+
+def _git_order(entry: TreeEntry) -> bytes:
+    return entry.name + b"/" if entry.is_tree else entry.name
+
+
+def _walk(
+    trees: Trees, tree_id: str, depth: int, foreign: list[Foreign], path: bytes
+) -> Iterator[TreeEntry]:
+    """Ours in one level: what stands deeper first, since that is what counts."""
+    lines = trees.tree(tree_id)
+    for line in lines:
+        if _is_fan(line) and depth < _MAX_FAN_DEPTH:
+            yield from _walk(trees, line.id, depth + 1, foreign, path + line.name + b"/")
+    for line in lines:
+        if _is_fan(line):
+            continue
+        if why := _why_foreign(line):
+            foreign.append(Foreign(path + line.name, why))
+        else:
+            yield line
+
+
+def _has_our_mode(entry: TreeEntry) -> bool:
+    return entry.is_tree or entry.is_file
+
+
+def _is_fan(entry: TreeEntry) -> bool:
+    return entry.is_tree and _FAN.fullmatch(entry.name) is not None
+
+
+def _why_foreign(entry: TreeEntry) -> str:
+    if not _has_our_mode(entry):
+        return f"mode {entry.mode:06o}"
+    if _is_fan(entry):
+        return ""
+    try:
+        decode(entry.name, directory=entry.is_tree)
+    except ValueError:
+        return "the name encodes nothing"
+    return ""

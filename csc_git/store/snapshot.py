@@ -1,0 +1,244 @@
+"""Snapshots: what one commit says. Immutable, so it can be read for as long as anyone likes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from csc_git.core import key as names
+from csc_git.core.key import Key, Scope
+from csc_git.core.value import Entry, parse
+from csc_git.errors import FormatTooNew, StoreDamaged, ValueTooLarge
+from csc_git.git.objects import CommitInfo, TreeEntry
+from csc_git.store.layout import Foreign, Trees, entries, find
+
+DATA: Final = b"data"
+FORMAT_FILE: Final = b"format.json"
+FORMAT: Final = 1
+
+
+class Reads(Trees, Protocol):
+    """Where a snapshot reads from: the repository's objects, or a batch on top of them."""
+
+    def blob(self, blob_id: str) -> bytes:
+        """The bytes of a blob."""
+
+    def commit(self, commit_id: str) -> CommitInfo:
+        """What a commit says."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An entry with its revision (the id of its blob)."""
+
+    entry: Entry
+    revision: str
+
+
+@dataclass(frozen=True)
+class Format:
+    """What `format.json` says.
+
+    Attributes:
+        store: Random id of the store.
+        previous: A tip of the same store that this history continues, or None.
+    """
+
+    store: str
+    previous: str | None
+
+
+class Snapshot:
+    """What a commit says; an empty store if there is no commit yet."""
+
+    def __init__(self, objects: Reads, commit: str | None) -> None:
+        self._objects = objects
+        self.commit = commit
+        self.tree = objects.commit(commit).tree if commit else None
+        data = find(objects, self.tree, DATA) if self.tree else None
+        self.data = data.id if data and data.is_tree else None
+
+    def get(self, key: Key) -> Stored | None:
+        """A key's entry; None if it has none, or one that can't be read."""
+        file = self._file(key)
+        entry = self._entry(file.id) if file else None
+        return Stored(entry, file.id) if file and entry else None
+
+    def revision(self, key: Key) -> str | None:
+        """A key's revision, without reading its value."""
+        file = self._file(key)
+        return file.id if file else None
+
+    def revision_at(self, path: tuple[bytes, ...]) -> str | None:
+        """The revision of the key at a path without fan-out."""
+        place = self.data
+        for component in path:
+            found = find(self._objects, place, component) if place else None
+            place = found.id if found else None
+        return place
+
+    def keys(self, scope: Scope) -> list[Key]:
+        """The keys of a scope, without those of scopes below it."""
+        directory = self._directory(scope)
+        files = (entry for entry in self._lines(directory) if entry.is_file)
+        named = ((self._file_name(file), file) for file in files)
+        return sorted(Key(scope, name) for name, _ in named if name is not None)
+
+    def scopes(self) -> list[Scope]:
+        """The scopes that hold keys."""
+        return sorted(scope for scope, directory in self._walk() if self._holds_keys(directory))
+
+    def foreign(self) -> list[Foreign]:
+        """Everything below `data/` that is no entry of ours: for a report, not for reads."""
+        found: list[Foreign] = []
+        stack = [(b"data/", self.data)] if self.data else []
+        while stack:
+            path, directory = stack.pop()
+            try:
+                for line in entries(self._objects, directory, found, path):
+                    if line.is_tree:
+                        stack.append((path + line.name + b"/", line.id))
+                    elif self._file_name(line) is None or self._entry(line.id) is None:
+                        found.append(Foreign(path + line.name, "the file is no entry"))
+            except StoreDamaged as damage:
+                found.append(Foreign(path, damage.what))
+        return found
+
+    def format(self) -> Format | None:
+        """What `format.json` says; None if this is no store of ours.
+
+        Raises:
+            FormatTooNew: a later csc-git wrote it.
+        """
+        file = find(self._objects, self.tree, FORMAT_FILE) if self.tree else None
+        try:
+            says = parse(self._objects.blob(file.id)) if file and file.is_file else {}
+            number, store, previous = says["format"], says["store"], says.get("previous")
+        except (ValueError, KeyError, TypeError, AttributeError, ValueTooLarge):
+            return None
+        if not isinstance(number, int) or not isinstance(store, str):
+            return None
+        if number > FORMAT:
+            raise FormatTooNew(f"The branch has format {number}; this csc-git reads {FORMAT}")
+        return Format(store, previous if isinstance(previous, str) else None)
+
+    def key_at(self, path: tuple[bytes, ...]) -> Key | None:
+        """The key whose path, without fan-out, this is; None if it is nobody's."""
+        *directories, file = path
+        try:
+            segments = [names.decode(part, directory=True) for part in directories]
+            name = names.decode(file, directory=False)
+        except ValueError:
+            return None
+        if name is not None and all(segment is not None for segment in segments):
+            return Key(tuple(segment for segment in segments if segment is not None), name)
+        key = self._full_name(path)
+        return key if key and key.path == path else None
+
+    def _full_name(self, path: tuple[bytes, ...]) -> Key | None:
+        """What the file at a path with cut components says of itself."""
+        place = self.revision_at(path)
+        entry = self._entry(place) if place else None
+        if entry is None or entry.full_name is None:
+            return None
+        return Key(tuple(entry.full_name[0].split(names.SEPARATOR)), entry.full_name[1])
+
+    def _file(self, key: Key) -> TreeEntry | None:
+        directory = self._directory(key.scope)
+        found = find(self._objects, directory, key.file) if directory else None
+        return found if found and found.is_file else None
+
+    def _directory(self, scope: Scope) -> str | None:
+        directory = self.data
+        for segment in scope:
+            if directory is None:
+                return None
+            found = find(self._objects, directory, names.encode(segment, directory=True))
+            directory = found.id if found and found.is_tree else None
+        return directory
+
+    def _walk(self) -> Iterator[tuple[Scope, str]]:
+        """Every directory below `data/` whose name can be told."""
+        stack: list[tuple[Scope, str]] = [((), self.data)] if self.data else []
+        while stack:
+            scope, directory = stack.pop()
+            if scope:
+                yield scope, directory
+            for line in self._lines(directory):
+                segment = self._segment(line, len(scope)) if line.is_tree else None
+                if segment is not None:
+                    stack.append(((*scope, segment), line.id))
+
+    def _lines(self, directory: str | None) -> list[TreeEntry]:
+        """A directory's entries; none where it can't be read, which `foreign` reports."""
+        try:
+            return list(entries(self._objects, directory)) if directory else []
+        except StoreDamaged:
+            return []
+
+    def _holds_keys(self, directory: str) -> bool:
+        return any(line.is_file for line in self._lines(directory))
+
+    def _segment(self, line: TreeEntry, depth: int) -> str | None:
+        """A directory's segment; where it was cut, some file below knows it."""
+        decoded = names.decode(line.name, directory=True)
+        if decoded is not None:
+            return decoded
+        below = self._first_file(line.id)
+        full = below.full_name if below else None
+        segments = full[0].split(names.SEPARATOR) if full else []
+        segment = segments[depth] if depth < len(segments) else ""
+        return segment if names.encode(segment, directory=True) == line.name else None
+
+    def _first_file(self, directory: str) -> Entry | None:
+        for line in self._lines(directory):
+            found = self._first_file(line.id) if line.is_tree else self._entry(line.id)
+            if found is not None:
+                return found
+        return None
+
+    def _file_name(self, line: TreeEntry) -> str | None:
+        """A file's key; where it was cut, the file knows it."""
+        decoded = names.decode(line.name, directory=False)
+        if decoded is not None:
+            return decoded
+        entry = self._entry(line.id)
+        name = entry.full_name[1] if entry and entry.full_name else ""
+        return name if Key((), name).file == line.name else None
+
+    def _entry(self, blob_id: str) -> Entry | None:
+        try:
+            return Entry.decode(self._objects.blob(blob_id))
+        except (ValueError, ValueTooLarge, StoreDamaged):
+            return None
+
+
+def changed_keys(
+    objects: Reads, before: Snapshot, after: Snapshot
+) -> Iterator[tuple[Key, Stored | None, Stored | None]]:
+    """The keys in which two snapshots differ, with their entries on both sides.
+
+    Directories that are the same are never entered, so the cost is that of the difference.
+    """
+    for path in sorted(_changed_files(objects, before.data, after.data)):
+        key = after.key_at(path) or before.key_at(path)
+        if key is not None:
+            yield key, before.get(key), after.get(key)
+
+
+def _changed_files(
+    objects: Reads, before: str | None, after: str | None, path: tuple[bytes, ...] = ()
+) -> Iterator[tuple[bytes, ...]]:
+    """Paths, without fan-out, of the files that differ."""
+    if before == after:
+        return
+    old = {line.name: line for line in entries(objects, before)} if before else {}
+    new = {line.name: line for line in entries(objects, after)} if after else {}
+    for name in old.keys() | new.keys():
+        was, now = old.get(name), new.get(name)
+        if was == now:
+            continue
+        if any(line is not None and line.is_tree for line in (was, now)):
+            below = (was.id if was else None, now.id if now else None)
+            yield from _changed_files(objects, *below, (*path, name))
+        else:
+            yield (*path, name)

@@ -1,0 +1,73 @@
+"""Status: how things stood with the remote at the last attempt, shared by a clone's processes."""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from csc_git.core.lease import Instant
+from csc_git.git.durable import read_json, write_json
+from csc_git.git.failure import RemoteState, describe
+
+
+@dataclass(frozen=True)
+class SyncStatus:
+    """The outcome of the last attempt.
+
+    Attributes:
+        state: See `git.failure.RemoteState`.
+        detail: The remote's own words.
+        contact: When the last successful contact *began*; None if there was none yet.
+        attempt: When the last attempt began.
+        failures: Failed attempts in a row.
+        reasons: Why edits are held back, by op.
+    """
+
+    state: RemoteState = RemoteState.NEVER
+    detail: str = ""
+    contact: Instant | None = None
+    attempt: Instant | None = None
+    failures: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def describe(self) -> tuple[str, str]:
+        """What happened, and what to do next."""
+        return describe(self.state, self.detail)
+
+    def age(self, now: Instant) -> float | None:
+        """Seconds since the last successful contact."""
+        return None if self.contact is None else now.since(self.contact)
+
+    def succeeded(self, began: Instant) -> "SyncStatus":
+        """After an attempt that went through."""
+        return replace(
+            self, state=RemoteState.OK, detail="", contact=began, attempt=began, failures=0
+        )
+
+    def failed(self, state: RemoteState, detail: str, began: Instant) -> "SyncStatus":
+        """After one that didn't."""
+        return replace(self, state=state, detail=detail, attempt=began, failures=self.failures + 1)
+
+    def save(self, path: Path) -> None:
+        """Publish it to the clone's other processes."""
+        members: dict[str, Any] = asdict(self)
+        write_json(path, members)
+
+    @classmethod
+    def load(cls, path: Path) -> "SyncStatus":
+        """What was last published; a fresh one if nothing was, or nothing that can be read."""
+        says = read_json(path)
+        try:
+            return cls(
+                state=RemoteState(says["state"]),
+                detail=str(says["detail"]),
+                contact=_instant(says["contact"]),
+                attempt=_instant(says["attempt"]),
+                failures=int(says["failures"]),
+                reasons={str(op): str(why) for op, why in says["reasons"].items()},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return cls()
+
+
+def _instant(value: Any) -> Instant | None:  # noqa: ANN401  any JSON
+    return None if value is None else Instant.from_json(value)

@@ -1,0 +1,135 @@
+"""The store: what the layers above use."""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from csc_git.core.edit import Outcome, Record
+from csc_git.core.key import Key
+from csc_git.core.lease import Instant
+from csc_git.git.child import kill_children
+from csc_git.git.failure import RemoteState
+from csc_git.git.remote import Remote
+from csc_git.git.repository import Repository
+from csc_git.store.attempt import Permit, Progress
+from csc_git.store.branch import Branch, Fate
+from csc_git.store.replay import Replay
+from csc_git.store.replica import Replica
+from csc_git.store.snapshot import Snapshot
+from csc_git.store.status import SyncStatus
+from csc_git.store.sync import Sync
+from csc_git.store.transaction import Decide, Identity, Receipt, transact
+
+
+class Connect(Protocol):
+    """Makes a connection to the remote as the settings have it now."""
+
+    def __call__(self, repository: Repository) -> Remote:
+        """The remote of our repository."""
+
+
+class Store:
+    """A transactional key-value store on one branch, synced with a remote.
+
+    Args:
+        directory: The clone's `csc` directory.
+        branch: Short name of the branch.
+        identity: Who places commits.
+        object_format: Asked when the repository is first made.
+        connect: Makes the remote; None if sync is switched off.
+        dedicated: Whether a remote without any branch may get ours as its first.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        branch: str,
+        identity: Identity,
+        object_format: Callable[[], str],
+        connect: Connect | None,
+        *,
+        dedicated: bool = False,
+    ) -> None:
+        self.directory = directory
+        self.repository = Repository.open(directory, object_format, branch)
+        self.branch = Branch(self.repository, branch)
+        self._replica = Replica(self.repository, self.branch, identity, dedicated)
+        self._stopped = threading.Event()
+        self._sync: Sync | None = None
+        if connect is not None:
+            remote = lambda: connect(self.repository)  # noqa: E731  bound to this repository
+            self._sync = Sync(self._replica, remote, directory, self._stopped.wait)
+
+    def snapshot(self) -> Snapshot:
+        """What this clone says now."""
+        return Snapshot(self.repository.objects, self.branch.tip)
+
+    def transact(self, decide: Decide, now: datetime) -> Receipt:
+        """Make one edit; it is durable when this returns. See `transaction.transact`."""
+        return transact(self.repository, self.branch.ref, self._replica.identity, decide, now)
+
+    def sync(
+        self,
+        now: datetime,
+        began: Instant,
+        *,
+        permit: Permit = Permit(),  # noqa: B008  immutable
+        progress: Progress = lambda _: None,
+    ) -> SyncStatus:
+        """Bring this clone and the remote together once, as far as that goes now."""
+        if self._sync is None:
+            return self.status
+        return self._sync.attempt(now, began, permit, progress)
+
+    @property
+    def status(self) -> SyncStatus:
+        """How the last attempt to sync ended."""
+        return self._sync.status if self._sync else SyncStatus(state=RemoteState.OFF)
+
+    def fate(self, op: str) -> Fate:
+        """What became of an edit."""
+        return self.branch.fate(op)
+
+    def is_confirmed(self, standing: Mapping[Key, str | None]) -> bool:
+        """Whether the remote has these keys at these revisions (None: has them not)."""
+        base = self.branch.base
+        confirmed = Snapshot(self.repository.objects, base)
+        return base is not None and all(
+            confirmed.revision(key) == revision for key, revision in standing.items()
+        )
+
+    def release(self, op: str, now: datetime) -> Outcome | None:
+        """Queue a held edit again, for the next attempt to push; None if it isn't held."""
+        commit = self.branch.held().get(op)
+        if commit is None:
+            return None
+        with self.repository.writing():
+            tip = self.branch.tip
+            assert tip is not None  # noqa: S101  an edit was made, so there is a branch
+            batch = self.repository.objects.batch()
+            replay = Replay(batch, tip, None, self._replica.identity, now)
+            self._replica.replay(replay, [self.repository.objects.commit(commit)])
+            batch.flush()
+            self.repository.set_ref(self.branch.ref, tip, replay.tip)
+            self.branch.unhold(op)
+            placed = Record.parse(self.repository.objects.commit(replay.tip).message)
+        return placed.outcome if placed else None
+
+    def drop(self, op: str) -> bool:
+        """Give a held edit up, as a person decided; whether it was held."""
+        with self.repository.writing():
+            was = op in self.branch.held()
+            self.branch.unhold(op)
+        return was
+
+    def stop(self) -> None:
+        """Let a running attempt give up, its git children included."""
+        self._stopped.set()
+        kill_children()
+
+    def close(self) -> None:
+        """Stop, and close files."""
+        self.stop()
+        self.repository.close()

@@ -1,0 +1,98 @@
+"""Sync: bringing this clone and the remote together, one attempt at a time.
+
+Whichever process of a clone has the sync lock does the work; one that had to wait for the lock
+finds it done. Nothing here raises for what the remote does: the outcome is a `SyncStatus`, which
+all processes of the clone share.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from csc_git.core.lease import Instant
+from csc_git.errors import CscError, StorageFailed
+from csc_git.git.failure import RemoteFailure, RemoteState
+from csc_git.git.lock import FileLock
+from csc_git.git.remote import Remote
+from csc_git.store.attempt import Attempt, Permit, Progress
+from csc_git.store.replica import Replica
+from csc_git.store.status import SyncStatus
+
+
+class Sync:
+    """Syncs one clone with one remote.
+
+    Args:
+        replica: The clone's side.
+        connect: Makes the remote; asked again after every failure, since settings may have
+            changed meanwhile.
+        directory: Where the lock and the status live.
+        wait: Sleeps that many seconds, or returns True early to give up.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        connect: Callable[[], Remote],
+        directory: Path,
+        wait: Callable[[float], bool],
+    ) -> None:
+        self._replica = replica
+        self._connect = connect
+        self._lock = FileLock(directory / "sync.lock")
+        self._status_file = directory / "sync.json"
+        self._wait = wait
+        self._remote: Remote | None = None
+
+    @property
+    def status(self) -> SyncStatus:
+        """How the clone's last attempt ended."""
+        return SyncStatus.load(self._status_file)
+
+    def attempt(
+        self, now: datetime, began: Instant, permit: Permit, progress: Progress
+    ) -> SyncStatus:
+        """Try once, after waiting for another process's attempt.
+
+        Args:
+            now: The wall clock.
+            began: This moment. A contact that began later serves as well as one of our own.
+            permit: What a person allowed.
+            progress: Told what is being done.
+        """
+        with self._lock.held():
+            status = self.status
+            if _serves(status, began) and not self._replica.branch.queue():
+                return status
+            status = self._try(status, now, began, permit, progress)
+            status.save(self._status_file)
+            return status
+
+    def _try(
+        self, status: SyncStatus, now: datetime, began: Instant, permit: Permit, progress: Progress
+    ) -> SyncStatus:
+        reasons = dict(status.reasons)
+        try:
+            self._remote = self._remote or self._connect()
+            attempt = Attempt(self._replica, self._remote, now, permit, progress, reasons)
+            attempt.run(self._wait)
+            status = status.succeeded(began)
+        except RemoteFailure as failure:
+            status = status.failed(failure.state, failure.detail, began)
+        except (StorageFailed, OSError) as error:
+            what = error.what if isinstance(error, CscError) else str(error)
+            status = status.failed(RemoteState.STORAGE, what, began)
+        except CscError as error:
+            status = status.failed(RemoteState.FAILED, error.what, began)
+        if status.failures:
+            self._remote = None
+        held = self._replica.branch.held()
+        return replace(status, reasons={op: why for op, why in reasons.items() if op in held})
+
+
+def _serves(status: SyncStatus, began: Instant) -> bool:
+    """Whether another process's attempt, begun since, was as good as one of ours."""
+    if status.state is not RemoteState.OK or status.contact is None:
+        return False
+    return status.contact.since(began) > 0

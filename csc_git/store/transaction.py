@@ -1,0 +1,239 @@
+"""Transactions: one edit, decided on the newest local state and made durable before it returns.
+
+Under the repository's lock: read the tip, let the caller decide what to change on a snapshot of
+it, check the conditions, write blobs, trees and the commit, move the ref. A caller that raises,
+and a process that dies, leave nothing behind but unreferenced objects.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from csc_git.core.clock import tick
+from csc_git.core.edit import ABSENT, Kind, Record, path_text
+from csc_git.core.key import Key, format_scope
+from csc_git.core.value import Entry, Json, canonical
+from csc_git.errors import ConditionFailed
+from csc_git.git.objects import FILE_MODE, TREE_MODE, Batch, Signature, TreeEntry
+from csc_git.git.repository import Repository
+from csc_git.store.history import high_water
+from csc_git.store.layout import apply
+from csc_git.store.snapshot import DATA, FORMAT, FORMAT_FILE, Snapshot
+
+README: Final = b"""# Shared state of coding agents
+
+This branch is the data of csc-git, an MCP server through which coding sessions that work on this
+repository know of each other: who is here, who works on what, notes, queues, hand-offs.
+
+It shares no history with the project and is not meant to be merged, built or checked out. Each
+commit is one edit that a session made; `git log` here is the record of what they agreed.
+
+`data/<scope>/<key>.json` holds one value each. Please change them through csc-git only.
+"""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who places commits: this clone, on behalf of its user."""
+
+    machine: str
+    clone: str
+    email: str
+
+    def committer(self, now: datetime) -> Signature:
+        """The committer of a commit placed now."""
+        return Signature(self.machine, self.email, now)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An edit that somebody wants to make.
+
+    Attributes:
+        subject: One line for people.
+        session: Whose edit it is.
+        puts: New values.
+        deletes: Keys to remove; absent ones are ignored.
+        requires: The revision each of these keys must have; None: it must have no value.
+        fence: The session's fence, if it has one.
+        kind: See `core.edit.Kind`.
+    """
+
+    subject: str
+    session: str
+    puts: Mapping[Key, Json] = field(default_factory=dict)
+    deletes: tuple[Key, ...] = ()
+    requires: Mapping[Key, str | None] = field(default_factory=dict)
+    fence: int | None = None
+    kind: Kind = Kind.EDIT
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a transaction did.
+
+    Attributes:
+        op: Id of the edit; None if nothing was written because it was all there already.
+        commit: The local tip that holds it.
+        revisions: Revisions of the keys put.
+        removed: The keys that were removed.
+        standing: Where nothing was written: each key asked for with what stands there.
+        time: The edit's time, or None if nothing was written.
+    """
+
+    op: str | None
+    commit: str | None
+    revisions: Mapping[Key, str]
+    removed: tuple[Key, ...] = ()
+    standing: Mapping[Key, str | None] = field(default_factory=dict)
+    time: datetime | None = None
+
+
+Decide = Callable[[Snapshot], Draft]
+"""Looks at the newest state and says what to change, or raises to change nothing."""
+
+
+def transact(
+    repository: Repository, ref: str, identity: Identity, decide: Decide, now: datetime
+) -> Receipt:
+    """Make one edit.
+
+    Raises:
+        ConditionFailed: a required revision is not what stands there.
+        StorageFailed: the disk refused.
+        CscError: whatever `decide` raises.
+    """
+    with repository.writing():
+        tip = repository.read_ref(ref)
+        batch = repository.objects.batch()
+        parent = tip or root_commit(batch, identity, now)
+        snapshot = Snapshot(batch, parent)
+        draft = decide(snapshot)
+        check_conditions(snapshot, draft.requires)
+        edit = _Edit.of(draft, snapshot)
+        if edit.is_empty and not draft.requires:
+            standing = {**dict.fromkeys(draft.deletes), **edit.standing}
+            return Receipt(None, tip, edit.standing, standing=standing)
+        receipt = edit.write(batch, parent, identity, now)
+        batch.flush()
+        assert receipt.commit is not None  # noqa: S101  write makes one
+        moved = repository.set_ref(ref, tip, receipt.commit)
+        assert moved, f"{ref} moved while its lock was held"  # noqa: S101
+        return receipt
+
+
+def check_conditions(snapshot: Snapshot, requires: Mapping[Key, str | None]) -> None:
+    """Raise ConditionFailed where a key does not have the revision required of it."""
+    for key, wanted in requires.items():
+        found = snapshot.revision(key)
+        if found != wanted:
+            has = f"has revision {found}" if found else "has no value"
+            raise ConditionFailed(f"{key} {has}, not {wanted or ABSENT} as the edit requires")
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """A draft held against the state it meets: only what changes anything is left."""
+
+    draft: Draft
+    snapshot: Snapshot
+    puts: Mapping[Key, Json]
+    deletes: tuple[Key, ...]
+    standing: Mapping[Key, str]
+
+    @classmethod
+    def of(cls, draft: Draft, snapshot: Snapshot) -> "_Edit":
+        puts: dict[Key, Json] = {}
+        standing: dict[Key, str] = {}
+        for key, value in draft.puts.items():
+            stored = snapshot.get(key)
+            same = stored is not None and canonical(stored.entry.value) == canonical(value)
+            if stored is not None and same and not draft.requires:
+                standing[key] = stored.revision
+            else:
+                puts[key] = value
+        deletes = tuple(key for key in draft.deletes if snapshot.revision(key) is not None)
+        return cls(draft, snapshot, puts, deletes, standing)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.puts and not self.deletes
+
+    def write(self, batch: Batch, parent: str, identity: Identity, now: datetime) -> Receipt:
+        draft = self.draft
+        time = self._time(batch, parent, now)
+        blobs = {key: batch.add_blob(self._entry(key, time).encode()) for key in self.puts}
+        changes: dict[Key, str | None] = {**blobs, **dict.fromkeys(self.deletes)}
+        replaced: list[TreeEntry] = []
+        tree = with_changes(batch, self.snapshot, changes, replaced)
+        record = Record(
+            subject=draft.subject + _note(replaced),
+            op=uuid.uuid4().hex,
+            session=draft.session,
+            clock=time,
+            fence=draft.fence,
+            requires={path_text(key): rev or ABSENT for key, rev in draft.requires.items()},
+            kind=draft.kind,
+        )
+        author = Signature(draft.session, identity.email, time)
+        commit = batch.add_commit(tree, parent, author, identity.committer(now), record.message())
+        return Receipt(record.op, commit, {**self.standing, **blobs}, self.deletes, time=time)
+
+    def _time(self, batch: Batch, parent: str, now: datetime) -> datetime:
+        seen = high_water(batch, parent, now)
+        stored = (self.snapshot.get(key) for key in (*self.puts, *self.deletes))
+        return tick(now, [seen] if seen else [], [old.entry.time for old in stored if old])
+
+    def _entry(self, key: Key, time: datetime) -> Entry:
+        old = self.snapshot.get(key)
+        return Entry(
+            value=self.puts[key],
+            session=self.draft.session,
+            time=time,
+            full_name=(format_scope(key.scope), key.name) if key.is_cut else None,
+            extra=old.entry.extra if old else {},
+        )
+
+
+def _note(replaced: list[TreeEntry]) -> str:
+    """What a commit's subject says of foreign entries that stood in its way."""
+    names = ", ".join(f"{e.mode:06o} {e.name.decode(errors='replace')}" for e in replaced)
+    return f" (in place of {names})" if names else ""
+
+
+def with_changes(
+    batch: Batch, snapshot: Snapshot, changes: Mapping[Key, str | None], replaced: list[TreeEntry]
+) -> str:
+    """The tree of a snapshot with keys set to blobs, or removed for None."""
+    nested: dict[bytes, Any] = {}
+    for key, blob in changes.items():
+        *directories, file = key.path
+        place = nested
+        for directory in directories:
+            place = place.setdefault(directory, {})
+        place[file] = TreeEntry(file, FILE_MODE, blob) if blob else None
+    data = apply(batch, snapshot.data, nested, replaced)
+    lines = (
+        [line for line in batch.tree(snapshot.tree) if line.name != DATA] if snapshot.tree else []
+    )
+    if data is not None:
+        lines.append(TreeEntry(DATA, TREE_MODE, data))
+    return batch.add_tree(tuple(sorted(lines, key=_root_order)))
+
+
+def root_commit(batch: Batch, identity: Identity, now: datetime) -> str:
+    """The first commit of a new store."""
+    says = {"format": FORMAT, "store": uuid.uuid4().hex, "previous": None}
+    lines = (
+        TreeEntry(b"README.md", FILE_MODE, batch.add_blob(README)),
+        TreeEntry(FORMAT_FILE, FILE_MODE, batch.add_blob(canonical(says) + b"\n")),
+    )
+    record = Record("create the store", uuid.uuid4().hex, identity.machine, now)
+    signature = identity.committer(now)
+    return batch.add_commit(batch.add_tree(lines), None, signature, signature, record.message())
+
+
+def _root_order(entry: TreeEntry) -> bytes:
+    return entry.name + b"/" if entry.is_tree else entry.name
