@@ -70,7 +70,8 @@ class Coordinator:
         self.store = store
         self.sessions = Sessions(store, clone, store.directory, settings.lease)
         self.overview = Overview(store, self.sessions, clone, project.name(remote_url), remote_url)
-        self._clone = clone
+        self.project = project
+        self.clone = clone
         self._settings = settings
         self._background: Background | None = None
 
@@ -99,7 +100,7 @@ class Coordinator:
 
     def person(self, user: str) -> Author:
         """Somebody at the command line, `user@machine`, as an author of edits."""
-        return Author(f"{user}@{self._clone.machine}", None, lambda _: None)
+        return Author(f"{user}@{self.clone.machine}", None, lambda _: None)
 
     # Reading
 
@@ -224,7 +225,7 @@ class Coordinator:
         others = [
             (name, stored.revision)
             for name, stored in leases
-            if stored is not None and _is_others(Lease.from_json(stored.entry.value), self._clone)
+            if stored is not None and _is_others(Lease.from_json(stored.entry.value), self.clone)
         ]
         self.sessions.sightings.note(others, clock.instant())
 
@@ -297,7 +298,7 @@ class Coordinator:
             self._background.wrote()
 
     def _scope(self, scope: str) -> str:
-        return resolve_scope(scope, self._clone.machine)
+        return resolve_scope(scope, self.clone.machine)
 
     def _key(self, scope: str, key: str) -> Key:
         return parse_key(self._scope(scope), key)

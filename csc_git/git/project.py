@@ -41,12 +41,14 @@ class Project:
             paths are relative to it.
         object_format: `sha1` or `sha256`.
         config: All of git's configuration that holds here, later lines winning.
+        has_work_tree: Whether `top` is one.
     """
 
     common_dir: Path
     top: Path
     object_format: str = "sha1"
     config: tuple[ConfigLine, ...] = field(default=(), repr=False)
+    has_work_tree: bool = False
 
     def get(self, name: str) -> str | None:
         """A setting's value, the last one given."""
@@ -123,6 +125,7 @@ def _ask_git(start: Path) -> Project:
         top=Path(work_tree or git_dir),
         object_format=object_format,
         config=tuple(_lines(lines.out)),
+        has_work_tree=bool(work_tree),
     )
 
 

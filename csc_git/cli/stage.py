@@ -1,0 +1,113 @@
+"""The stage of the demo: a temporary remote, two clones of it, a real server and client each."""
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp_types import TextContent
+
+from csc_git.errors import SetupError
+from csc_git.git.child import GitMissing, run_git
+
+_AUTHOR: Final = {
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_AUTHOR_EMAIL": "ada@example.com",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.com",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One of the demo's machines: a clone and an agent's connection to its server."""
+
+    name: str
+    clone: Path
+    client: Client
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Call a tool, as an agent would; its structured answer.
+
+        Raises:
+            SetupError: the tool refused; the demo can't go on.
+        """
+        result = await self.client.call_tool(tool, arguments)
+        if result.is_error:
+            said = [part.text for part in result.content if isinstance(part, TextContent)]
+            raise SetupError(f"{tool} on {self.name} failed: {' '.join(said)}")
+        return dict(result.structured_content or {})
+
+    async def context(self) -> dict[str, Any]:
+        """What `session://context` says."""
+        contents = (
+            await self.client.read_resource("session://context", cache_mode="bypass")
+        ).contents
+        return dict(json.loads(getattr(contents[0], "text", "{}")))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where the demo plays."""
+
+    directory: Path
+
+    @property
+    def remote(self) -> Path:
+        """The shared bare repository."""
+        return self.directory / "remote.git"
+
+    def build(self) -> None:
+        """Make the remote with a first commit, and two clones of it."""
+        self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.remote))
+        for name in ("laptop", "desktop"):
+            self.git("clone", "--quiet", str(self.remote), str(self.directory / name))
+        laptop = self.directory / "laptop"
+        (laptop / "README").write_text("The project that the agents work on.\n", encoding="utf-8")
+        self.git("add", "README", cwd=laptop)
+        self.git("commit", "--quiet", "-m", "Begin", cwd=laptop)
+        self.git("push", "--quiet", "origin", "HEAD:main", cwd=laptop)
+
+    def unplug(self) -> None:
+        """Make the remote unreachable for everyone."""
+        self.remote.rename(self.directory / "unplugged.git")
+
+    def plug_in(self) -> None:
+        """Make it reachable again."""
+        (self.directory / "unplugged.git").rename(self.remote)
+
+    @asynccontextmanager
+    async def machine(self, name: str) -> AsyncIterator[Machine]:
+        """Start a real server for a clone, and a real client for an agent."""
+        clone = self.directory / name
+        with (self.directory / f"{name}.log").open("w", encoding="utf-8") as log:
+            parameters = StdioServerParameters(
+                command=sys.executable,
+                args=["-m", "csc_git", "serve", "--machine", name, "--poll", "0.2"],
+                cwd=clone,
+                env=_AUTHOR,
+            )
+            async with Client(stdio_client(parameters, errlog=log)) as client:
+                yield Machine(name, clone, client)
+
+    def git(self, *arguments: str, cwd: Path | None = None) -> str:
+        """Run git for the demo's own user; what it prints.
+
+        Raises:
+            SetupError: it fails.
+        """
+        try:
+            done = run_git(list(arguments), cwd=cwd or self.directory, env=_AUTHOR)
+        except GitMissing:
+            raise SetupError("There is no git on PATH", then="Install git 2.31 or later") from None
+        if not done.ok:
+            raise SetupError(f"git {arguments[0]} failed: {done.err.strip()}")
+        return done.out.decode()

@@ -1,0 +1,131 @@
+"""Crowds: many processes on one clone, many clones of one remote. Nothing is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.git_servers import http_server, ssh_server
+from tests.world import ROOT, Crowd, World, git, person
+
+
+def test_16_processes_write_25_times_each_on_one_clone(world: World) -> None:
+    clone = world.clone("one")
+    answers = Crowd([["write", str(clone), f"p{n}", "25"] for n in range(16)]).run()
+    acknowledged = [op for answer in answers for op in answer["ops"]]
+
+    coordinator = world.open("one")
+    ops = [record.op for record in world.log(coordinator.store.repository.path)]
+    assert len(acknowledged) == 16 * 50
+    assert Counter(ops[1:]) == Counter(acknowledged)  # exactly once each, and the root
+    for n in range(16):
+        keys = coordinator.list_keys(f"own:p{n}").keys
+        assert sorted(keys) == sorted(f"k{number}" for number in range(25))
+    git("fsck", "--strict", cwd=coordinator.store.repository.path)
+
+
+def test_16_processes_signing_on_together_get_16_names(world: World) -> None:
+    clone = world.clone("one")
+    answers = Crowd([["sign_on", str(clone)] for _ in range(16)]).run()
+    names = {answer["session"] for answer in answers}
+    assert names == {f"claude_{n}@one" for n in range(1, 17)}
+
+
+@pytest.mark.parametrize("transport", ["path", "http", "ssh"])
+def test_8_clones_write_20_times_each_through_one_remote(
+    world: World, transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = world.make_remote()
+    if transport == "path":
+        _eight_clones(world, str(remote))
+    elif transport == "http":
+        with http_server(tmp_path) as server:
+            _eight_clones(world, server.url("remote.git"))
+    else:
+        with ssh_server(tmp_path / "ssh") as sshd:
+            monkeypatch.setenv("SSH_AUTH_SOCK", sshd.agent)
+            monkeypatch.setenv("GIT_SSH_COMMAND", f"ssh -F {sshd.config}")
+            # a connection costs a key exchange, and two cores do eight clones' worth slowly
+            _eight_clones(world, sshd.url(remote), every=10)
+
+
+def _eight_clones(world: World, url: str, every: int = 1) -> None:
+    clones = [world.clone(f"c{n}", url) for n in range(8)]
+    commands = [["sync", str(clone), clone.name, "20", str(every)] for clone in clones]
+    answers = Crowd(commands).run()
+    acknowledged = [op for answer in answers for op in answer["ops"]]
+    assert [answer["state"] for answer in answers] == ["ok"] * 8
+    assert world.is_linear()
+    ops = Counter(record.op for record in world.log())
+    assert all(ops[op] == 1 for op in acknowledged)
+    assert len(acknowledged) == 160
+    assert sum(ops.values()) == 160 + 1  # and the root of whoever came first
+    git("fsck", "--strict", cwd=world.remote)
+
+
+def test_two_clones_offline_for_200_edits_become_one(world: World) -> None:
+    one, two = world.open("one"), world.open("two")
+    acknowledged = []
+    for number in range(200):
+        for coordinator in (one, two):
+            name = coordinator.clone.machine
+            key = f"k{number}"
+            scope = "shared" if number % 10 == 0 else f"own:{name}"
+            stored = coordinator.put(person(coordinator), scope, key, f"{name} {number}")
+            acknowledged.append(stored.op)
+    for coordinator in (one, two, one):
+        assert coordinator.sync().state == "ok"
+
+    assert one.store.branch.tip == two.store.branch.tip
+    assert Counter(r.op for r in world.log())[acknowledged[0]] == 1
+    assert {r.op for r in world.log()} >= set(acknowledged)
+    assert len(world.log()) == 400 + 1
+    conflicts = one.overview.conflicts(one.store.snapshot())
+    assert len(conflicts) == 20
+    lost = {
+        stored.entry.value["lost"]["value"]
+        for key in one.store.snapshot().keys(("conflicts",))
+        if (stored := one.store.snapshot().get(key))
+    }
+    standing = {one.retrieve("shared", f"k{n}").value for n in range(0, 200, 10)}
+    assert lost | standing == {f"{m} {n}" for m in ("one", "two") for n in range(0, 200, 10)}
+
+
+def test_killed_writers_lose_nothing_and_block_nobody(world: World) -> None:
+    clone = world.clone("one")
+    acknowledged: list[str] = []
+    for round_ in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _ENDLESS, str(clone), str(round_)],
+            stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        )  # fmt: skip
+        assert process.stdout is not None
+        for _ in range(5 + round_):
+            acknowledged.append(json.loads(process.stdout.readline()))
+        os.kill(process.pid, signal.SIGKILL)
+        acknowledged += [json.loads(line) for line in process.stdout if line.endswith("\n")]
+        process.wait()
+        process.stdout.close()
+    coordinator = world.open("one")
+    coordinator.put(person(coordinator), "after", "all", 1)
+    ops = Counter(record.op for record in world.log(coordinator.store.repository.path))
+    assert all(ops[op] == 1 for op in acknowledged)
+    git("fsck", "--strict", cwd=coordinator.store.repository.path)
+
+
+_ENDLESS = """
+import json, sys
+from pathlib import Path
+from csc_git.coordinator.opening import open_coordinator
+coordinator = open_coordinator(Path(sys.argv[1]))
+author, number = coordinator.person("writer"), 0
+while True:
+    stored = coordinator.put(author, f"round:{sys.argv[2]}", f"k{number}", number)
+    print(json.dumps(stored.op), flush=True)
+    number += 1
+"""

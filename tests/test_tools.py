@@ -1,0 +1,232 @@
+"""The tools as a client has them: over a real stdio process, in both protocol eras."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agents import Agent, Era, agent, run
+from tests.world import World, git
+
+
+@pytest.mark.parametrize("era", ["legacy", "auto"])
+def test_every_tool_answers_as_promised(world: World, era: Era) -> None:
+    clone = world.clone("laptop")
+
+    async def scenario() -> None:
+        async with agent(clone, "--machine", "laptop", era=era) as claude:
+            await _whole_round(claude)
+
+    run(scenario)
+
+
+async def _whole_round(claude: Agent) -> None:
+    signed = await claude.call("sign_on")
+    assert signed["session"] == signed["session_id"] == "claude_1@laptop"
+    assert signed["machine"] == "laptop"
+    assert signed["project"] == "remote"
+    assert signed["full_scope_prefix"] == "laptop:remote"
+    assert signed["others"] == []
+
+    stored = await claude.call("store_data", scope="issue:15", key="status", value={"a": [1, None]})
+    assert (stored["scope"], stored["key"], stored["status"]) == ("issue:15", "status", "local")
+    again = await claude.call(
+        "store_data", scope="issue:15", key="status", value={"a": [1, None]}, confirm=True
+    )
+    assert again["revision"] == stored["revision"]
+    assert again["op"] is None
+    assert again["status"] == "synced"
+
+    found = await claude.call("retrieve_data", scope="issue:15", key="status", fresh=True)
+    assert found["found"] is True
+    assert found["value"] == {"a": [1, None]}
+    assert found["revision"] == stored["revision"]
+    assert found["session"] == "claude_1@laptop"
+    assert found["contact_age"] < 20
+    missing = await claude.call("retrieve_data", scope="issue:15", key="nothing")
+    assert missing["found"] is False
+    assert missing["value"] is None
+
+    await claude.call("store_data", scope="issue:16", key="status", value=1)
+    await claude.call("store_data", scope="issue:16", key="other", value=2)
+    await claude.call("store_data", scope="plan", key="x", value=3, session=signed["session"])
+    assert (await claude.call("list_scopes", pattern="issue:*"))["scopes"] == [
+        "issue:15", "issue:16",
+    ]  # fmt: skip
+    assert (await claude.call("list_keys", scope="issue:16"))["keys"] == ["other", "status"]
+
+    gone = await claude.call("delete_data", scope="plan", key="x")
+    assert gone["deleted"] is True
+    assert gone["op"]
+    assert (await claude.call("delete_data", scope="plan", key="x"))["deleted"] is False
+    all_gone = await claude.call("delete_scope", scope="issue:16")
+    assert (all_gone["deleted"], all_gone["count"]) == (True, 2)
+    assert (await claude.call("list_keys", scope="issue:16"))["keys"] == []
+
+    assert await claude.call("sign_off") == {"status": "signed_off", "session": "claude_1@laptop"}
+    assert "sign_on" in await claude.refused("store_data", scope="a", key="b", value=1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, True, 0, -1, 1.5, 1e300, 2**70, "", "[1]", '{"a": 1}', "null", "12", "é\u202e\x1b[1m",
+        [], {}, [[], {}], {"": {"": 0}}, "a" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_value_comes_back_as_it_was_sent(world: World, value: Any) -> None:
+    coordinator = world.open("one")
+    stored = coordinator.put(coordinator.person("tester"), "v", "k", value)
+    assert stored.op
+    back = coordinator.retrieve("v", "k").value
+    assert back == value
+    assert type(back) is type(value)
+
+
+def test_a_string_that_looks_like_json_stays_a_string(world: World) -> None:
+    clone = world.clone("one")
+
+    async def scenario() -> None:
+        async with agent(clone) as claude:
+            await claude.call("sign_on")
+            for text in ("[1, 2]", '{"a": 1}', "null", "true", "12"):
+                await claude.call("store_data", scope="s", key="k", value=text)
+                assert (await claude.call("retrieve_data", scope="s", key="k"))["value"] == text
+
+    run(scenario)
+
+
+DEEP: Any = 0
+for _ in range(101):
+    DEEP = [DEEP]
+
+BAD_CALLS: list[tuple[str, dict[str, Any], str]] = [
+    ("store_data", {"scope": "", "key": "k", "value": 1}, "empty"),
+    ("store_data", {"scope": "a::b", "key": "k", "value": 1}, "empty"),
+    ("store_data", {"scope": "a", "key": "", "value": 1}, "empty"),
+    ("store_data", {"scope": "a" * 600, "key": "k", "value": 1}, "600 bytes long"),
+    ("store_data", {"scope": "a", "key": "k" * 600, "value": 1}, "600 bytes long"),
+    ("store_data", {"scope": "a", "key": "k\n", "value": 1}, "control character"),
+    ("store_data", {"scope": "a\x1b", "key": "k", "value": 1}, "control character"),
+    ("store_data", {"scope": "a", "key": "k\u202e", "value": 1}, "control character"),
+    ("store_data", {"scope": ":".join("abcdefghi"), "key": "k", "value": 1}, "9 segments"),
+    ("store_data", {"scope": "a", "key": "k", "value": "x" * (1 << 20)}, "the limit is 1,048,576"),
+    ("store_data", {"scope": "a", "key": "k", "value": DEEP}, "nested deeper"),
+    ("store_data", {"scope": "sessions", "key": "k", "value": 1}, "kept by csc-git"),
+    ("store_data", {"scope": "claims:x", "key": "k", "value": 1}, "kept by csc-git"),
+    ("store_data", {"scope": "conflicts", "key": "k", "value": 1}, "kept by csc-git"),
+    ("store_data", {"scope": "settings", "key": "k", "value": 1}, "kept by csc-git"),
+    ("delete_data", {"scope": "conflicts", "key": "k"}, "kept by csc-git"),
+    ("delete_scope", {"scope": "sessions"}, "kept by csc-git"),
+    ("store_data", {"scope": "a", "key": "k", "value": 1, "session": "claude_7"}, "not signed on"),
+    ("store_data", {"scope": "a", "key": "k", "value": 1, "session": "x y"}, "no session name"),
+    ("store_data", {"scope": "a", "key": "k"}, "value"),
+    ("list_scopes", {"pattern": "issue:["}, "nothing closes a ["),
+    ("list_scopes", {"pattern": ""}, "0 characters"),
+    ("list_scopes", {"pattern": "a\nb"}, "control character"),
+    ("list_keys", {"scope": ""}, "empty"),
+    ("sign_on", {"session_id": "a b"}, "no session name"),
+    ("sign_on", {"session_id": "x@elsewhere"}, "belongs to the machine elsewhere"),
+]
+
+
+def test_bad_input_is_refused_in_words_and_changes_nothing(world: World) -> None:
+    clone = world.clone("one")
+
+    async def scenario() -> None:
+        async with agent(clone, "--no-sync", "--machine", "one") as claude:
+            await claude.call("sign_on")
+            store = clone / ".git" / "csc" / "state.git"
+            before = git("rev-parse", "csc/state", cwd=store)
+            for tool, arguments, expected in BAD_CALLS:
+                said = await claude.refused(tool, **arguments)
+                assert expected in said, (tool, said)
+                assert "Traceback" not in said
+            assert git("rev-parse", "csc/state", cwd=store) == before
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "1e999", '"\\ud800"'])
+def test_what_is_no_json_is_refused_on_the_wire(world: World, literal: str) -> None:
+    # sent as raw bytes, since a well-behaved client could not send it
+    clone = world.clone("one")
+    hello = {
+        "protocolVersion": "2025-06-18", "capabilities": {},
+        "clientInfo": {"name": "t", "version": "0"},
+    }  # fmt: skip
+    lines = [
+        json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}),
+        json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json.dumps(_call(2, "sign_on", {})),
+        json.dumps(_call(3, "store_data", {"scope": "a", "key": "k", "value": 0})).replace(
+            '"value": 0', f'"value": {literal}'
+        ),
+        json.dumps(_call(4, "retrieve_data", {"scope": "a", "key": "k"})),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "csc_git", "serve", "--no-sync"],
+        cwd=clone, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True,
+    )  # fmt: skip
+    answers: dict[int, dict[str, Any]] = {}
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for line in lines:
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        wanted = json.loads(line.replace(literal, "0")).get("id")
+        while wanted is not None and wanted not in answers:
+            answer = json.loads(process.stdout.readline())
+            answers[answer.get("id") or wanted] = answer
+    process.communicate(timeout=20)
+    refused = answers[3]
+    assert "error" in refused or refused["result"]["isError"]
+    assert answers[4]["result"]["structuredContent"]["found"] is False
+
+
+def _call(number: int, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    params = {"name": tool, "arguments": arguments}
+    return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+
+
+def test_the_tool_list_is_small_typed_and_annotated(world: World) -> None:
+    clone = world.clone("one")
+
+    async def scenario() -> None:
+        async with agent(clone) as claude:
+            listed = await claude.client.list_tools()
+            size = len(listed.model_dump_json(by_alias=True, exclude_none=True))
+            assert size < 10_000, size
+            assert {tool.name for tool in listed.tools} == {
+                "sign_on", "store_data", "retrieve_data", "list_keys", "list_scopes",
+                "delete_data", "delete_scope", "sign_off",
+            }  # fmt: skip
+            for tool in listed.tools:
+                assert tool.description
+                assert tool.output_schema
+                assert tool.annotations
+                assert tool.annotations.read_only_hint is not None
+                if tool.name != "sign_on":
+                    assert "session" in tool.input_schema["properties"]
+
+    run(scenario)
+
+
+def test_outside_a_repository_the_tools_say_so(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    nowhere.mkdir()
+
+    async def scenario() -> None:
+        async with agent(nowhere) as claude:
+            said = await claude.refused("sign_on")
+            assert "no repository" in said
+            assert "git init" in said
+            git("init", "-q", cwd=nowhere)  # and as soon as there is one, they work
+            assert (await claude.call("sign_on"))["session"].startswith("claude_1@")
+
+    run(scenario)
+
