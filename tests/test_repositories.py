@@ -1,0 +1,243 @@
+"""Every kind of repository: the store works in it, and nothing else of it is touched."""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from csc_git.coordinator.opening import open_coordinator
+from csc_git.errors import ForeignRepository, NotARepository
+from tests.world import World, git, put, state_of
+
+Make = Callable[[World], Path]
+
+
+def _normal(world: World) -> Path:
+    return world.clone("user")
+
+
+def _worktree(world: World) -> Path:
+    main = world.clone("main")
+    git("worktree", "add", "-q", str(world.directory / "tree"), "-b", "side", cwd=main)
+    return world.directory / "tree"
+
+
+def _bare(world: World) -> Path:
+    world.make_remote()
+    git("clone", "-q", "--bare", str(world.remote), "bare.git", cwd=world.directory)
+    return world.directory / "bare.git"
+
+
+def _mirror(world: World) -> Path:
+    world.make_remote()
+    git("clone", "-q", "--mirror", str(world.remote), "mirror.git", cwd=world.directory)
+    return world.directory / "mirror.git"
+
+
+def _submodule(world: World) -> Path:
+    outer = world.clone("outer")
+    git("submodule", "add", "-q", str(world.remote), "inner", cwd=outer)
+    return outer / "inner"
+
+
+def _separate(world: World) -> Path:
+    world.make_remote()
+    where = str(world.directory / "elsewhere.git")
+    git("clone", "-q", "--separate-git-dir", where, str(world.remote), "sep", cwd=world.directory)
+    return world.directory / "sep"
+
+
+def _shallow(world: World) -> Path:
+    world.make_remote()
+    git("clone", "-q", "--depth=1", f"file://{world.remote}", "shallow", cwd=world.directory)
+    return world.directory / "shallow"
+
+
+def _partial(world: World) -> Path:
+    world.make_remote()
+    git("config", "uploadpack.allowFilter", "true", cwd=world.remote)
+    options = ["--filter=blob:none", f"file://{world.remote}"]
+    git("clone", "-q", *options, "partial", cwd=world.directory)
+    return world.directory / "partial"
+
+
+def _unborn(world: World) -> Path:
+    world.make_remote()
+    git("init", "-q", "unborn", cwd=world.directory)
+    git("remote", "add", "origin", str(world.remote), cwd=world.directory / "unborn")
+    return world.directory / "unborn"
+
+
+KINDS: dict[str, Make] = {
+    "normal": _normal, "worktree": _worktree, "bare": _bare, "mirror": _mirror,
+    "submodule": _submodule, "separate": _separate, "shallow": _shallow, "partial": _partial,
+    "unborn": _unborn,
+}  # fmt: skip
+
+
+def fingerprint(root: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Every file below a directory but ours: its mode, its time of change, its bytes."""
+    found: dict[str, tuple[int, int, bytes]] = {}
+    for directory, below, names in os.walk(root):
+        if Path(directory, "state.git").exists() and Path(directory).name == "csc":
+            below.clear()
+            continue
+        for name in names:
+            path = Path(directory, name)
+            status = path.lstat()
+            content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
+            found[str(path.relative_to(root))] = (status.st_mode, status.st_mtime_ns, content)
+    return found
+
+
+def plant_canaries(world: World, repository: Path, common: Path) -> Path:
+    """Hooks, pager, editor, fsmonitor and prompts that leave a mark if anything calls them."""
+    mark, canary = world.directory / "canary-sang", world.directory / "canary"
+    canary.write_text(f"#!/bin/sh\necho \"$0\" >>{mark}\nexit 1\n")
+    canary.chmod(0o755)
+    (common / "hooks").mkdir(exist_ok=True)
+    for hook in (
+        "pre-push", "reference-transaction", "post-checkout", "pre-commit", "commit-msg",
+        "post-commit", "pre-auto-gc", "post-merge", "fsmonitor-watchman", "pre-receive",
+    ):  # fmt: skip
+        (common / "hooks" / hook).write_bytes(canary.read_bytes())
+        (common / "hooks" / hook).chmod(0o755)
+    for name in (
+        "core.pager", "core.editor", "core.askPass", "core.fsmonitor", "gpg.program",
+        "core.alternateRefsCommand", "diff.external",
+    ):  # fmt: skip
+        git("config", name, str(canary), cwd=repository)
+    git("config", "commit.gpgSign", "true", cwd=repository)
+    git("config", "push.gpgSign", "if-asked", cwd=repository)
+    return mark
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_works_in_every_kind_of_repository_and_touches_nothing(world: World, kind: str) -> None:
+    path = KINDS[kind](world)
+    common = Path(git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=path))
+    mark = plant_canaries(world, path, common)
+    roots = {path, common}
+    before = [fingerprint(root) for root in sorted(roots)]
+
+    coordinator = world.open(path.relative_to(world.directory))
+    assert coordinator.store.repository.path == common / "csc" / "state.git"
+    signed = coordinator.sign_on()
+    author = coordinator.author(signed.session)
+    coordinator.put(author, "issue:1", "status", "open")
+    assert state_of(coordinator) == "ok"
+    coordinator.delete(author, "issue:1", "status")
+    coordinator.sign_off()
+    assert state_of(coordinator) == "ok"
+    other = world.open("other")
+    assert state_of(other) == "ok"
+    put(other, "from", "other", 1)
+    assert state_of(other) == "ok"
+    assert state_of(coordinator) == "ok"
+    assert coordinator.retrieve("from", "other").value == 1
+
+    assert [fingerprint(root) for root in sorted(roots)] == before
+    assert not mark.exists(), mark.read_text()
+    git("fsck", "--strict", cwd=coordinator.store.repository.path)
+
+
+def test_all_worktrees_share_one_state(world: World) -> None:
+    tree = _worktree(world)
+    put(world.open("main", machine="m"), "a", "b", 1)
+    assert world.open(tree, machine="m").retrieve("a", "b").value == 1
+
+
+def test_sha256_is_followed(tmp_path: Path) -> None:
+    world = World(tmp_path, "sha256")
+    one, two = world.open("one"), world.open("two")
+    for number in range(40):  # enough for loose objects and for packs
+        put(one, "a", f"k{number}", number)
+        put(two, "b", f"k{number}", number)
+    assert [state_of(c) for c in (one, two, one)] == ["ok"] * 3
+    assert one.store.repository.object_format == "sha256"
+    assert len(one.list_keys("b").keys) == 40
+    git("fsck", "--strict", cwd=one.store.repository.path)
+    world.close()
+
+
+def test_a_separate_remote_of_another_format_is_followed(world: World, tmp_path: Path) -> None:
+    clone = world.clone("one")
+    (tmp_path / "state").mkdir()
+    other = World(tmp_path / "state", "sha256")
+    git("config", "csc.remote", str(other.make_remote()), cwd=clone)
+    coordinator = world.open("one")
+    put(coordinator, "a", "b", 1)
+    assert state_of(coordinator) == "ok"
+    assert coordinator.store.repository.object_format == "sha256"
+    assert len(other.log()) == 2
+
+
+def test_without_a_remote_local_work_goes_on(world: World) -> None:
+    git("init", "-q", "alone", cwd=world.directory)
+    coordinator = world.open("alone")
+    put(coordinator, "a", "b", 1)
+    assert state_of(coordinator) == "no-remote"
+    assert coordinator.retrieve("a", "b").value == 1
+    world.make_remote()
+    git("remote", "add", "origin", str(world.remote), cwd=world.directory / "alone")
+    assert state_of(coordinator) == "ok"  # and a remote added later is found
+    assert len(world.log()) == 2
+
+
+def test_without_git_on_the_machine_local_work_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = world.clone("one")
+    git("config", "csc.machine", "lonely", cwd=clone)
+    monkeypatch.setenv("PATH", str(world.directory))
+    coordinator = open_coordinator(clone)
+    put(coordinator, "a", "b", 1)
+    assert state_of(coordinator) == "no-git"
+    assert coordinator.retrieve("a", "b").value == 1
+    assert coordinator.clone.machine == "lonely"
+    coordinator.close()
+
+
+def test_no_repository_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NotARepository, match="no repository"):
+        open_coordinator(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_somebody_elses_repository_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = world.clone("theirs")
+    for path in (clone, clone / ".git"):
+        os.chown(path, 12345, 12345)
+    with pytest.raises(ForeignRepository, match="another user"):
+        open_coordinator(clone)
+    monkeypatch.setenv("PATH", str(world.directory))  # without git we check ourselves
+    with pytest.raises(ForeignRepository, match="another user"):
+        open_coordinator(clone)
+    assert not (clone / ".git" / "csc").exists()
+
+
+def test_a_copied_clone_gets_an_id_of_its_own(world: World) -> None:
+    one = world.open("one")
+    shutil.copytree(world.directory / "one", world.directory / "copy", symlinks=True)
+    copy = world.open("copy", machine=None)
+    assert copy.clone.id != one.clone.id
+    assert copy.clone.machine == one.clone.machine
+
+
+def test_the_users_own_maintenance_does_not_reach_us(world: World) -> None:
+    coordinator = world.open("one")
+    put(coordinator, "a", "b", 1)
+    clone = world.directory / "one"
+    for command in (
+        ["gc", "-q", "--prune=now", "--aggressive"], ["pack-refs", "--all", "--prune"],
+        ["fetch", "-q", "--prune"], ["repack", "-adq"], ["reflog", "expire", "--expire=now", "--all"],
+    ):  # fmt: skip
+        git(*command, cwd=clone)
+    put(coordinator, "a", "c", 2)
+    assert coordinator.list_keys("a").keys == ["b", "c"]
+    assert state_of(coordinator) == "ok"
