@@ -110,6 +110,11 @@ def plant_canaries(world: World, repository: Path, common: Path) -> Path:
         "core.alternateRefsCommand", "diff.external",
     ):  # fmt: skip
         git("config", name, str(canary), cwd=repository)
+    hooks = world.directory / "global-hooks"  # a global hooksPath holds in our repository too
+    hooks.mkdir()
+    for hook in ("pre-push", "pre-auto-gc", "post-checkout", "post-index-change"):
+        shutil.copy2(common / "hooks" / "pre-push", hooks / hook)
+    git("config", "--global", "core.hooksPath", str(hooks), cwd=repository)
     git("config", "commit.gpgSign", "true", cwd=repository)
     git("config", "push.gpgSign", "if-asked", cwd=repository)
     return mark
@@ -119,6 +124,7 @@ def plant_canaries(world: World, repository: Path, common: Path) -> Path:
 def test_works_in_every_kind_of_repository_and_touches_nothing(world: World, kind: str) -> None:
     path = KINDS[kind](world)
     common = Path(git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=path))
+    other = world.open("other")
     mark = plant_canaries(world, path, common)
     roots = {path, common}
     before = [fingerprint(root) for root in sorted(roots)]
@@ -132,7 +138,6 @@ def test_works_in_every_kind_of_repository_and_touches_nothing(world: World, kin
     coordinator.delete(author, "issue:1", "status")
     coordinator.sign_off()
     assert state_of(coordinator) == "ok"
-    other = world.open("other")
     assert state_of(other) == "ok"
     put(other, "from", "other", 1)
     assert state_of(other) == "ok"

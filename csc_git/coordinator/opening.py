@@ -47,7 +47,7 @@ def open_coordinator(start: Path, flags: Mapping[str, Any] | None = None) -> Coo
 
 
 class _Connecting:
-    """Makes remotes: the first as the settings were read, later ones with them read anew."""
+    """Gives the remote; made anew when a configuration file changed, or after a failure."""
 
     def __init__(
         self, project: Project, settings: Settings, flags: Mapping[str, Any] | None
@@ -55,14 +55,19 @@ class _Connecting:
         self._project = project
         self._settings = settings
         self._flags = flags
-        self._first = True
+        self._stamp = project.config_stamp()
+        self._remote: Remote | None = None
 
-    def __call__(self, repository: Repository) -> Remote:
-        if not self._first:
+    def __call__(self, repository: Repository, *, anew: bool) -> Remote:
+        stamp = self._project.config_stamp()
+        if anew or stamp != self._stamp:
             self._reload()
-        self._first = False
-        settings = self._settings
-        return Remote(repository, self._project, settings.remote, settings.branch, settings.timeout)
+            self._remote = None
+        self._stamp = stamp
+        if self._remote is None:
+            now = self._settings
+            self._remote = Remote(repository, self._project, now.remote, now.branch, now.timeout)
+        return self._remote
 
     def _reload(self) -> None:
         try:

@@ -174,7 +174,7 @@ def _any(*patterns: str) -> re.Pattern[str]:
 
 _TRANSPORT: Final[list[tuple[re.Pattern[str], RemoteState]]] = [
     (_any(r"transport '\w+' not allowed", "unable to find remote helper"), RemoteState.BAD_URL),
-    (_any("mismatched algorithms", "object format"), RemoteState.OBJECT_FORMAT),
+    (_any("mismatched algorithms", "object format", "hash algorithm"), RemoteState.OBJECT_FORMAT),
     (_any("host key verification failed", "host identification has changed"), RemoteState.HOST_KEY),
     (
         _any("authentication failed", "could not read (username|password)", r"error: 401",

@@ -76,6 +76,13 @@ class Project:
         """The user's own e-mail address, as commits carry it."""
         return os.environ.get("GIT_AUTHOR_EMAIL") or self.get("user.email")
 
+    def config_stamp(self) -> tuple[int, ...]:
+        """Changes when a configuration file of the repository or the user is written."""
+        home = Path.home()
+        xdg = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+        files = (self.common_dir / "config", home / ".gitconfig", xdg / "git" / "config")
+        return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
+
     def name(self, remote_url: str | None) -> str:
         """What people call it: `owner/repository` of the remote, or the directory's name."""
         if remote_url:

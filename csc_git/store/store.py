@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -24,10 +25,10 @@ from csc_git.store.transaction import Decide, Identity, Receipt, transact
 
 
 class Connect(Protocol):
-    """Makes a connection to the remote as the settings have it now."""
+    """Gives the remote as the settings have it now."""
 
-    def __call__(self, repository: Repository) -> Remote:
-        """The remote of our repository."""
+    def __call__(self, repository: Repository, *, anew: bool) -> Remote:
+        """The remote of our repository; `anew` after a failure, to read the settings again."""
 
 
 class Store:
@@ -59,7 +60,7 @@ class Store:
         self._stopped = threading.Event()
         self._sync: Sync | None = None
         if connect is not None:
-            remote = lambda: connect(self.repository)  # noqa: E731  bound to this repository
+            remote = partial(_connected, connect, self.repository)
             self._sync = Sync(self._replica, remote, directory, self._stopped.wait)
 
     def snapshot(self) -> Snapshot:
@@ -133,3 +134,7 @@ class Store:
         """Stop, and close files."""
         self.stop()
         self.repository.close()
+
+
+def _connected(connect: Connect, repository: Repository, anew: bool) -> Remote:  # noqa: FBT001
+    return connect(repository, anew=anew)

@@ -25,8 +25,8 @@ class Sync:
 
     Args:
         replica: The clone's side.
-        connect: Makes the remote; asked again after every failure, since settings may have
-            changed meanwhile.
+        connect: Gives the remote as the settings have it now; told whether the last attempt
+            failed, since settings may have been mended meanwhile.
         directory: Where the lock and the status live.
         wait: Sleeps that many seconds, or returns True early to give up.
     """
@@ -34,7 +34,7 @@ class Sync:
     def __init__(
         self,
         replica: Replica,
-        connect: Callable[[], Remote],
+        connect: Callable[[bool], Remote],
         directory: Path,
         wait: Callable[[float], bool],
     ) -> None:
@@ -43,7 +43,6 @@ class Sync:
         self._lock = FileLock(directory / "sync.lock")
         self._status_file = directory / "sync.json"
         self._wait = wait
-        self._remote: Remote | None = None
 
     @property
     def status(self) -> SyncStatus:
@@ -74,8 +73,8 @@ class Sync:
     ) -> SyncStatus:
         reasons = dict(status.reasons)
         try:
-            self._remote = self._remote or self._connect()
-            attempt = Attempt(self._replica, self._remote, now, permit, progress, reasons)
+            remote = self._connect(status.failures > 0)
+            attempt = Attempt(self._replica, remote, now, permit, progress, reasons)
             attempt.run(self._wait)
             status = status.succeeded(began)
         except RemoteFailure as failure:
@@ -85,8 +84,6 @@ class Sync:
             status = status.failed(RemoteState.STORAGE, what, began)
         except CscError as error:
             status = status.failed(RemoteState.FAILED, error.what, began)
-        if status.failures:
-            self._remote = None
         held = self._replica.branch.held()
         return replace(status, reasons={op: why for op, why in reasons.items() if op in held})
 
