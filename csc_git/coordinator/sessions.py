@@ -55,6 +55,7 @@ class Sessions:
         self._mutex = threading.RLock()
         self._held: dict[str, Held] = {}
         self._news: dict[str, str] = {}
+        self._untold: list[str] = []
         self.sightings = Sightings(directory, clone.id)
 
     @property
@@ -105,8 +106,8 @@ class Sessions:
         """
         with self._mutex:
             if handle is None:
-                if self._news:  # told once; without a handle the session goes on by its new name
-                    raise SessionFenced(self._news.pop(next(iter(self._news))))
+                if self._untold:  # once; without a handle the session goes on by its new name
+                    raise SessionFenced(self._news[self._untold.pop(0)])
                 if not self._held:
                     raise NotSignedOn("No session is signed on in this server")
                 return next(iter(self._held.values()))
@@ -165,6 +166,7 @@ class Sessions:
                     continue
                 winner = read_lease(snapshot.get(lease_key(str(held.name))))
                 self._forget(held)
+                self._untold.append(str(held.name))
                 same_time = winner is not None and winner.fence <= held.lease.fence
                 self._news[str(held.name)] = (
                     self._renamed(held, now) if same_time else _taken_over(held)

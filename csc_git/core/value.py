@@ -28,6 +28,9 @@ MAX_DEPTH: Final = 100
 DEFAULT_LIMIT: Final = 1 << 20
 """Longest value, in bytes of its canonical form, unless the project sets another."""
 
+_FILE_DEPTH: Final = MAX_DEPTH + 8
+"""Levels a file may have: a value's own, those of a conflict record around it, and room."""
+
 _ENVELOPE: Final = ("value", "session", "time")
 _DERIVED: Final = frozenset({"authors", "scope", "key"})
 
@@ -109,15 +112,17 @@ def check_value(value: Json, limit: int = DEFAULT_LIMIT) -> None:
         InvalidValue: no JSON form, or nested past `MAX_DEPTH`.
         ValueTooLarge: the canonical form is longer than `limit` bytes.
     """
-    size = len(canonical(value))
+    size = len(_dump(ordered(value, MAX_DEPTH)))
     if size > limit:
         raise ValueTooLarge(f"The value is {size:,} bytes of JSON; the limit is {limit:,}")
 
 
-def ordered(value: Json, depth: int = 0) -> Json:
-    """`value` with every object's members in order, or an error if it has no JSON form."""
-    if depth > MAX_DEPTH:
-        raise InvalidValue(f"The value is nested deeper than {MAX_DEPTH} levels")
+def ordered(value: Json, levels: int = _FILE_DEPTH) -> Json:
+    """`value` with every object's members in order.
+
+    Raises:
+        InvalidValue: it has no JSON form, or more than `levels` of arrays and objects.
+    """
     match value:
         case None | bool() | str() | int():
             return value
@@ -125,12 +130,14 @@ def ordered(value: Json, depth: int = 0) -> Json:
             if not math.isfinite(value):
                 raise InvalidValue(f"The value holds {value}, which JSON can't express")
             return value
+        case dict() | list() | tuple() if levels == 0:
+            raise InvalidValue(f"The value is nested deeper than {MAX_DEPTH} levels")
         case dict():
             if not all(isinstance(name, str) for name in value):
                 raise InvalidValue("The value has a member whose name is no string")
-            return {name: ordered(value[name], depth + 1) for name in sorted(value)}
+            return {name: ordered(value[name], levels - 1) for name in sorted(value)}
         case list() | tuple():
-            return [ordered(item, depth + 1) for item in value]
+            return [ordered(item, levels - 1) for item in value]
         case _:
             raise InvalidValue(f"A {type(value).__name__} is no JSON value")
 

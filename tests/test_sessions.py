@@ -1,0 +1,263 @@
+"""Sessions: one name, one holder; free when it dies; fenced when it comes back too late."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from csc_git.coordinator import clock
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.core.lease import Instant, Lease, lease_key
+from csc_git.errors import NotSignedOn, SessionFenced, SessionTaken
+from tests.agents import agent, run
+from tests.world import ROOT, World, put, state_of
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let seconds pass on this machine's clock of elapsed time, all at once."""
+    real, passed = clock.instant, 0.0
+
+    def shifted() -> Instant:
+        now = real()
+        return replace(now, seconds=now.seconds + passed)
+
+    def advance(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+
+    monkeypatch.setattr(clock, "instant", shifted)
+    return advance
+
+
+def lease_of(coordinator: Coordinator, session: str) -> Lease:
+    stored = coordinator.store.snapshot().get(lease_key(session))
+    assert stored is not None
+    lease = Lease.from_json(stored.entry.value)
+    assert lease is not None
+    return lease
+
+
+def test_a_crashed_process_frees_its_name_at_once(world: World) -> None:
+    clone = world.clone("one")
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "worker.py"), "sign_on", str(clone), "claude_1"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == "ready\n"
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert "claude_1@one" in process.stdout.readline()
+
+    one = world.open("one")
+    with pytest.raises(SessionTaken, match="claude_2@one"):
+        one.sign_on("claude_1")
+    assert [s.session for s in one.overview.context().active] == ["claude_1@one"]
+    fence = lease_of(one, "claude_1@one").fence
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert one.overview.context().instances == {"claude_1@one": "gone"}
+    assert one.sign_on().session == "claude_1@one"
+    assert lease_of(one, "claude_1@one").fence == fence + 1
+
+
+def test_elsewhere_a_name_is_free_only_after_its_lease(
+    world: World, later: Callable[[float], None]
+) -> None:
+    """Both machines have one host name, so both want the same names."""
+    one = world.open("one", machine="host", lease=60)
+    two = world.open("two", machine="host", lease=60)
+    assert one.sign_on().session == "claude_1@host"
+    assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
+    one.close()  # gone, without a word
+
+    assert [s.session for s in two.overview.context().active] == ["claude_1@host"]
+    assert two.overview.context().first_available == "claude_2@host"
+    with pytest.raises(SessionTaken):
+        two.sign_on("claude_1")
+    later(61)
+    with pytest.raises(SessionTaken):  # time alone proves nothing: the remote wasn't asked since
+        two.sign_on("claude_1")
+    assert state_of(two) == "ok"
+    assert two.overview.context().instances == {"claude_1@host": "gone"}
+    signed = two.sign_on("claude_1")
+    assert signed.session == "claude_1@host"
+    assert lease_of(two, "claude_1@host").fence == 2
+
+
+def test_a_renewed_lease_does_not_lapse(world: World, later: Callable[[float], None]) -> None:
+    one = world.open("one", machine="host", lease=60)
+    two = world.open("two", machine="host", lease=60)
+    one.sign_on()
+    assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
+    for _ in range(4):
+        later(40)
+        one.sessions.renew(clock.now(), clock.instant())
+        assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
+    assert [s.session for s in two.overview.context().active] == ["claude_1@host"]
+    assert lease_of(two, "claude_1@host").renewed == 4
+
+
+def test_renewals_do_not_pile_up_offline(world: World, later: Callable[[float], None]) -> None:
+    one = world.open("one", lease=60)
+    one.sign_on()
+    assert state_of(one) == "ok"
+    for _ in range(10):
+        later(40)
+        one.sessions.renew(clock.now(), clock.instant())
+    assert len(one.store.branch.queue()) == 1
+
+
+def test_first_seen_times_survive_a_restart(
+    world: World, later: Callable[[float], None]
+) -> None:
+    one = world.open("one", machine="host", lease=60)
+    two = world.open("two", machine="host", lease=60)
+    one.sign_on()
+    assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
+    one.close()
+    two.close()
+    later(61)
+    again = world.open("two", machine="host", lease=60)
+    assert state_of(again) == "ok"
+    assert again.sign_on("claude_1").session == "claude_1@host"
+
+
+def test_the_old_holder_is_fenced(world: World, later: Callable[[float], None]) -> None:
+    one = world.open("one", machine="host", lease=60)
+    two = world.open("two", machine="host", lease=60)
+    old = one.author(one.sign_on().session)
+    one.put(old, "work", "before", 1)
+    assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
+    later(61)
+    assert state_of(two) == "ok"
+    two.put(two.author(two.sign_on("claude_1").session), "work", "mine", 2)
+    assert state_of(two) == "ok"
+    one.put(old, "work", "late", 3)  # offline, it can't know yet
+    one.sign_off()
+    assert state_of(one) == "ok"  # the plain edit counts; the sign-off of a lost name doesn't
+    assert lease_of(one, "claude_1@host").state == "active"
+    assert one.retrieve("work", "late").session == "claude_1@host"
+    with pytest.raises(SessionFenced):
+        one.put(old, "work", "after", 4)
+    assert not one.retrieve("work", "after").found
+
+
+def test_a_holder_that_lost_its_name_is_told_with_its_next_write(
+    world: World, later: Callable[[float], None]
+) -> None:
+    one = world.open("one", machine="host", lease=60)
+    two = world.open("two", machine="host", lease=60)
+    one.sign_on()
+    assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
+    later(61)
+    assert state_of(two) == "ok"
+    two.sign_on("claude_1")
+    assert [state_of(c) for c in (two, one)] == ["ok", "ok"]
+    with pytest.raises(SessionFenced, match="lapsed"):
+        one.author(None)
+    with pytest.raises(NotSignedOn):
+        one.author(None)
+    assert one.sign_on().session == "claude_2@host"
+
+
+def test_of_two_that_took_one_name_offline_the_later_takes_the_next(world: World) -> None:
+    one, two = (world.open(name, machine="host") for name in ("one", "two"))
+    for coordinator in (one, two):
+        assert coordinator.sign_on().session == "claude_1@host"
+        author = coordinator.author(None)
+        name = coordinator.project.top.name
+        coordinator.put(author, "notes", name, "mine")
+    assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
+    assert two.sessions.here == ["claude_2@host"]
+    with pytest.raises(SessionFenced, match=r"you are claude_2@host now"):
+        two.author(None)
+    assert two.author(None).name == "claude_2@host"
+    with pytest.raises(SessionFenced, match="claude_2@host"):
+        two.author("claude_1")
+    assert [state_of(c) for c in (two, one)] == ["ok", "ok"]
+    assert one.sessions.here == ["claude_1@host"]
+    assert one.list_keys("notes").keys == ["one", "two"]
+    assert one.overview.conflicts(one.store.snapshot()) == []
+
+
+def test_signing_on_again_changes_nothing(world: World) -> None:
+    one = world.open("one")
+    first = one.sign_on()
+    tip = one.store.branch.tip
+    assert one.sign_on().session == first.session
+    assert one.sign_on("claude_1").session == first.session
+    assert one.sign_on("claude_1@one").session == first.session
+    assert one.store.branch.tip == tip
+
+
+def test_several_sessions_share_one_server(world: World) -> None:
+    clone = world.clone("laptop")
+
+    async def scenario() -> None:
+        async with agent(clone, "--machine", "laptop") as claude:
+            await claude.call("sign_on")
+            await claude.call("sign_on", session_id="helper")
+            for session in ("helper", "helper@laptop", None):
+                more = {"session": session} if session else {}
+                await claude.call("store_data", scope="a", key=f"by {session}", value=1, **more)
+            found = [
+                (await claude.call("retrieve_data", scope="a", key=f"by {s}"))["session"]
+                for s in ("helper", "helper@laptop", None)
+            ]
+            assert found == ["helper@laptop", "helper@laptop", "claude_1@laptop"]
+            assert (await claude.call("sign_off", session="helper"))["session"] == "helper@laptop"
+            said = await claude.refused("store_data", scope="a", key="b", value=1, session="helper")
+            assert "not signed on" in said
+            await claude.call("store_data", scope="a", key="c", value=1)
+
+    run(scenario)
+
+
+def test_state_survives_sign_off_for_whoever_comes_next(world: World) -> None:
+    one = world.open("one")
+    author = one.author(one.sign_on().session)
+    one.put(author, "session:claude_1", "handoff", {"next": "tests"})
+    one.sign_off()
+    assert one.overview.context().instances == {"claude_1@one": "signed_off"}
+    signed = one.sign_on()
+    assert signed.session == "claude_1@one"
+    assert signed.left_here == ["handoff"]
+    assert one.retrieve(signed.own_scope, "handoff").value == {"next": "tests"}
+
+
+def test_the_last_edits_reach_the_remote_when_the_client_hangs_up(world: World) -> None:
+    clone = world.clone("laptop")
+
+    async def scenario() -> None:
+        async with agent(clone, "--machine", "laptop") as claude:
+            await claude.call("sign_on")
+            await claude.call("store_data", scope="a", key="b", value=1, confirm=True)
+            await claude.call("sign_off")
+
+    run(scenario)
+    other = world.open("other")
+    assert state_of(other) == "ok"
+    assert other.overview.context().instances == {"claude_1@laptop": "signed_off"}
+
+
+def test_one_server_dies_and_another_syncs_its_edits(world: World) -> None:
+    """One background loop a clone is enough, and whichever process lives runs it."""
+    clone = world.clone("laptop")
+
+    async def scenario() -> None:
+        async with agent(clone, "--machine", "laptop") as survivor:
+            await survivor.call("sign_on")
+            dead = world.open(clone, machine="laptop")
+            put(dead, "left", "behind", 1)
+            dead.sessions.release_all()
+            await survivor.until("session://context", lambda c: c["sync"]["queued"] == 0)
+
+    run(scenario)
+    assert any(record.subject == "store left/behind" for record in world.log())
