@@ -182,7 +182,9 @@ def test_a_new_time_is_later_than_what_it_saw(
 # Edits
 
 
-conditions = st.dictionaries(st.sampled_from(["a/b.json", "c.json"]), st.sampled_from(["absent", "abc"]))
+conditions = st.dictionaries(
+    st.sampled_from(["a/b.json", "c.json"]), st.sampled_from(["absent", "abc"])
+)
 
 
 @given(names, times, st.none() | st.integers(0, 99), conditions, st.sampled_from(Kind),
@@ -191,7 +193,9 @@ def test_a_record_survives_its_message(
     subject: str, clock: datetime, fence: int | None, requires: dict[str, str], kind: Kind,
     outcome: Outcome | None,
 ) -> None:  # fmt: skip
-    subject = "".join(c for c in subject if unicodedata.category(c) not in {"Cc", "Zl", "Zp"}).strip()
+    subject = "".join(
+        c for c in subject if unicodedata.category(c) not in {"Cc", "Zl", "Zp"}
+    ).strip()
     record = Record(subject or "x", "op", "a@b", clock, fence, requires, kind)
     if outcome:
         record = record.replayed("0" * 40, outcome, clock)
@@ -276,7 +280,12 @@ def test_a_lease_and_a_conflict_survive_their_json() -> None:
     assert Lease.from_json(lease.to_json()) == lease
     entry = Entry(1, "a@x", datetime(2026, 1, 1, tzinfo=UTC))
     conflict = Conflict(
-        Key(("s",), "k"), Outcome.LOST, Version.of(entry), "absent", "b@x", entry.time + timedelta(1)
+        Key(("s",), "k"),
+        Outcome.LOST,
+        Version.of(entry),
+        "absent",
+        "b@x",
+        entry.time + timedelta(1),
     )
     assert summary(conflict.to_json()) == "s/k: a@x's value of 2026-01-01T00:00:00 was lost"
 

@@ -93,14 +93,18 @@ def test_readers_take_both_layouts_and_report_duplicates(repository: Repository)
 
 keys = st.builds(
     Key,
-    st.lists(st.sampled_from(["a", "B", "ü", ".x", "con", "z" * 120]), min_size=1, max_size=3).map(tuple),
+    st.lists(st.sampled_from(["a", "B", "ü", ".x", "con", "z" * 120]), min_size=1, max_size=3).map(
+        tuple
+    ),
     st.sampled_from(["k", "K", "k.json", "~ab", "y" * 200, *map(str, range(20))]),
 )
 changes = st.lists(st.dictionaries(keys, st.booleans(), max_size=30), max_size=6)
 
 
 @given(changes)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
+)
 def test_a_tree_is_a_dictionary(repository: Repository, edits: list[dict[Key, bool]]) -> None:
     """Whatever is put and removed, a snapshot says what a plain dictionary would."""
     from datetime import UTC, datetime

@@ -217,7 +217,6 @@ def test_an_edit_made_after_seeing_another_wins_whatever_the_clocks_say(
 
     def at(hours: float) -> None:
 
-
         monkeypatch.setattr(clock, "now", lambda: real() + timedelta(hours=hours))
 
     at(+3)
@@ -236,7 +235,6 @@ def test_an_edit_made_after_seeing_another_wins_whatever_the_clocks_say(
 def test_a_clock_a_year_ahead_is_not_adopted_but_named(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
 
     one, two = world.open("one"), world.open("two")
     real = clock.now
@@ -265,7 +263,6 @@ def test_a_value_of_100_levels_survives_a_conflict(world: World, pair: Pair) -> 
 @pytest.fixture
 def tick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Let a second pass on the wall: a deletion's time has no finer grain."""
-
 
     real, passed = clock.now, 0
 

@@ -96,7 +96,7 @@ def fingerprint(root: Path) -> dict[str, tuple[int, int, bytes]]:
 def plant_canaries(world: World, repository: Path, common: Path) -> Path:
     """Hooks, pager, editor, fsmonitor and prompts that leave a mark if anything calls them."""
     mark, canary = world.directory / "canary-sang", world.directory / "canary"
-    canary.write_text(f"#!/bin/sh\necho \"$0\" >>{mark}\nexit 1\n")
+    canary.write_text(f'#!/bin/sh\necho "$0" >>{mark}\nexit 1\n')
     canary.chmod(0o755)
     (common / "hooks").mkdir(exist_ok=True)
     for hook in (

@@ -114,9 +114,7 @@ def test_renewals_do_not_pile_up_offline(world: World, later: Callable[[float], 
     assert len(one.store.branch.queue()) == 1
 
 
-def test_first_seen_times_survive_a_restart(
-    world: World, later: Callable[[float], None]
-) -> None:
+def test_first_seen_times_survive_a_restart(world: World, later: Callable[[float], None]) -> None:
     one = world.open("one", machine="host", lease=60)
     two = world.open("two", machine="host", lease=60)
     one.sign_on()

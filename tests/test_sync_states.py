@@ -191,7 +191,9 @@ def test_a_held_edit_can_be_dropped(world: World) -> None:
     coordinator = world.open("one")
     put(coordinator, "work", "first", 0)
     assert state_of(coordinator) == "ok"
-    refuse = "while read old new ref; do git log -p $old..$new | grep -q S3CRET && exit 1; done; exit 0"
+    refuse = (
+        "while read old new ref; do git log -p $old..$new | grep -q S3CRET && exit 1; done; exit 0"
+    )
     _hook(world, "pre-receive", refuse)
     guilty = put(coordinator, "work", "leak", "S3CRET")
     put(coordinator, "work", "fine", 1)

@@ -229,4 +229,3 @@ def test_outside_a_repository_the_tools_say_so(tmp_path: Path) -> None:
             assert (await claude.call("sign_on"))["session"].startswith("claude_1@")
 
     run(scenario)
-

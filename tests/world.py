@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,18 +115,24 @@ class Crowd:
             for command in commands
         ]
 
-    def run(self, timeout: float = 30) -> list[dict[str, Any]]:
+    def run(self) -> list[dict[str, Any]]:
         """Open the gate once everybody stands there; each process's last word."""
+        return self.start()()
+
+    def start(self) -> Callable[[], list[dict[str, Any]]]:
+        """Open the gate, and go on; call the result for each process's last word."""
         for process in self._processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+            assert self._line(process) == "ready\n"
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
+        return self._finish
+
+    def _finish(self) -> list[dict[str, Any]]:
         answers = [json.loads(self._line(process)) for process in self._processes]
         for process in self._processes:
-            process.communicate(timeout=timeout)
+            process.communicate(timeout=30)
         assert [process.returncode for process in self._processes] == [0] * len(answers)
         return answers
 

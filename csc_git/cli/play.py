@@ -103,7 +103,9 @@ class _Play:
         self._did(laptop, "sign_off", gone["session"])
         await self._until(lambda: _alone(desktop))
         note = await desktop.call("retrieve_data", scope="issue:15", key="handoff", fresh=True)
-        self._did(desktop, "issue:15/handoff", f"{note['session']} says {json.dumps(note['value'])}")
+        self._did(
+            desktop, "issue:15/handoff", f"{note['session']} says {json.dumps(note['value'])}"
+        )
         await desktop.call("sign_off")
         self._did(desktop, "sign_off", "claude_1@desktop")
         await self._until(lambda: _in_step(desktop))

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +23,14 @@ from dulwich.refs import DiskRefsContainer, Ref
 from dulwich.repo import Repo
 
 from csc_git.errors import StorageFailed
+from csc_git.git.child import GitMissing, run_git
 from csc_git.git.durable import sync_directory, sync_tree
 from csc_git.git.lock import FileLock
 from csc_git.git.objects import Objects
+
+LOOSE_LIMIT: Final = 3000
+PACK_LIMIT: Final = 40
+_GC_SECONDS: Final = 600.0
 
 _CONFIG: Final = {
     (b"core", b"logAllRefUpdates"): b"false",
@@ -111,6 +116,28 @@ class Repository:
                 yield
         except OSError as error:
             raise StorageFailed(f"The disk refused: {error.strerror or error}") from error
+
+    def maintain(self) -> None:
+        """Pack loose objects once they are many, as `git gc --auto` does.
+
+        It never touches refs, and drops only what has been unreachable for two weeks, so writers
+        need not wait for it. Whoever calls it sees to it that nobody else does meanwhile.
+        """
+        settings = {
+            "gc.auto": str(LOOSE_LIMIT),
+            "gc.autoPackLimit": str(PACK_LIMIT),
+            "gc.autoDetach": "false",
+            "gc.packRefs": "false",
+            "gc.pruneExpire": "2.weeks.ago",
+        }
+        with suppress(GitMissing):
+            run_git(
+                ["gc", "--auto", "--quiet"],
+                cwd=self.path,
+                git_dir=self.path,
+                config=list(settings.items()),
+                timeout=_GC_SECONDS,
+            )
 
     def close(self) -> None:
         """Close files."""

@@ -75,10 +75,11 @@ class Attempt:
         Raises:
             RemoteFailure: something stands in the way.
         """
+        before = self.replica.branch.base
         for number in range(1, MAX_ROUNDS + 1):
             try:
                 if self._round():
-                    return self._tidy()
+                    return self._tidy(before)
             except LostRace:
                 self.progress("somebody else pushed first; trying again")
                 if wait(_RETRY.wait(number, random.random())):  # noqa: S311  jitter
@@ -169,9 +170,11 @@ class Attempt:
         except FormatTooNew as error:
             raise RemoteFailure(RemoteState.TOO_NEW, error.what) from error
 
-    def _tidy(self) -> None:
+    def _tidy(self, before: str | None) -> None:
         with self.replica.repository.writing():
             self.replica.branch.tidy()
+        if self.replica.branch.base != before:
+            self.replica.repository.maintain()
 
 
 def _ops(commits: list[CommitInfo]) -> frozenset[str]:

@@ -1,0 +1,27 @@
+"""What the examples have in common: a temporary project, and two agents that work on it."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from csc_git.cli.stage import Machine, Stage
+
+
+@asynccontextmanager
+async def two_agents() -> AsyncIterator[tuple[Machine, Machine]]:
+    """A laptop and a desktop, each with a clone, a server and a signed-on agent.
+
+    `machine.call("tool", name=value, ...)` calls a tool and gives its structured answer.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="csc-git-example-"))
+    stage = Stage(directory)
+    stage.build()
+    try:
+        async with stage.machine("laptop") as laptop, stage.machine("desktop") as desktop:
+            for machine in (laptop, desktop):
+                await machine.call("sign_on")
+            yield laptop, desktop
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

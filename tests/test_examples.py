@@ -1,0 +1,50 @@
+"""The examples and the demo run, against real servers, and say what they promise."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.world import ROOT
+
+EXPECTED = {
+    "work_assignment": ["laptop takes 15", "desktop takes 16", "issue 16: claude_1@desktop"],
+    "shared_state": ["'database': 'sqlite'", "'transport': 'stdio'", "claude_1@desktop, claude_1@laptop"],
+    "resource_reservation": ["laptop: True", "desktop: False", "desktop, later: True"],
+    "progress_broadcast": ["claude_1@laptop issue 15 100 %", "claude_1@desktop issue 16 100 %"],
+    "task_queue": ["all done: True", "work shared: True"],
+    "hand_off": ["claude_1@laptop finds: handoff, todos", "next is to write tests for unicode"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_example(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / f"{name}.py")],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for line in EXPECTED[name]:
+        assert line in done.stdout, done.stdout
+
+
+def test_every_example_is_tested() -> None:
+    scripts = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    assert scripts == {*EXPECTED, "two_agents"}
+
+
+def test_the_demo(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "csc_git", "demo", "--fast"],
+        capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "claude_1@laptop", "synced", "merged by member", "the later one stands", "conflict",
+        "says", "sign_off", "git log csc/state", "(merged)",
+    ):  # fmt: skip
+        assert words in done.stdout, done.stdout
+    assert "\x1b" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert list(tmp_path.iterdir()) == [tmp_path / "home"]
