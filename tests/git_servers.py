@@ -3,6 +3,7 @@ or thread, stopped by whoever started it.
 """
 
 import base64
+import getpass
 import os
 import socket
 import subprocess
@@ -38,7 +39,9 @@ class HttpServer:
 
 
 @contextmanager
-def http_server(root: Path, password: str | None = None) -> Iterator[HttpServer]:
+def http_server(  # noqa: C901  a handler class in it
+    root: Path, password: str | None = None
+) -> Iterator[HttpServer]:
     """Serve the repositories below a directory over http."""
     settings = HttpServer(root, password)
 
@@ -240,8 +243,6 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 def _user() -> str:
-    import getpass
-
     return getpass.getuser() if os.geteuid() else "root"
 
 

@@ -10,7 +10,7 @@ from tests.world import ROOT
 
 EXPECTED = {
     "work_assignment": ["laptop takes 15", "desktop takes 16", "issue 16: claude_1@desktop"],
-    "shared_state": ["'database': 'sqlite'", "'transport': 'stdio'", "claude_1@desktop, claude_1@laptop"],
+    "shared_state": ["'database': 'sqlite'", "'transport': 'stdio'", "@desktop, claude_1@laptop"],
     "resource_reservation": ["laptop: True", "desktop: False", "desktop, later: True"],
     "progress_broadcast": ["claude_1@laptop issue 15 100 %", "claude_1@desktop issue 16 100 %"],
     "task_queue": ["all done: True", "work shared: True"],

@@ -249,7 +249,7 @@ def test_a_clock_a_year_ahead_is_not_adopted_but_named(
     assert str(two.retrieve("s", "k").time) > str(one.retrieve("s", "k").time)
 
 
-def test_a_value_of_100_levels_survives_a_conflict(world: World, pair: Pair) -> None:
+def test_a_value_of_100_levels_survives_a_conflict(pair: Pair) -> None:
     deep: Any = 1
     for _ in range(100):
         deep = [deep]

@@ -240,7 +240,8 @@ def test_the_users_own_maintenance_does_not_reach_us(world: World) -> None:
     clone = world.directory / "one"
     for command in (
         ["gc", "-q", "--prune=now", "--aggressive"], ["pack-refs", "--all", "--prune"],
-        ["fetch", "-q", "--prune"], ["repack", "-adq"], ["reflog", "expire", "--expire=now", "--all"],
+        ["fetch", "-q", "--prune"], ["repack", "-adq"],
+        ["reflog", "expire", "--expire=now", "--all"],
     ):  # fmt: skip
         git(*command, cwd=clone)
     put(coordinator, "a", "c", 2)

@@ -32,7 +32,7 @@ def sync(coordinator: Coordinator, name: str, count: int, every: int) -> dict[st
         if number % every == 0:
             coordinator.sync()
     attempts = 0
-    while coordinator.store.branch.queue() and attempts < 100:  # noqa: PLR2004
+    while coordinator.store.branch.queue() and attempts < 100:
         coordinator.sync()
         attempts += 1
     return {"ops": ops, "state": str(coordinator.store.status.state)}

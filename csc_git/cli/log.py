@@ -40,6 +40,8 @@ def log_command(
 
     With --json: one object an edit, newest first.
     """
+    if key is not None and scope is None:
+        raise InputError("--key needs --scope")
     with opened(options) as coordinator:
         branch, repository = coordinator.store.branch, coordinator.store.repository
         if branch.tip is None:
@@ -61,8 +63,6 @@ def _author(session: str | None, machine: str) -> list[str]:
 
 
 def _paths(scope: str | None, key: str | None, machine: str) -> list[str]:
-    if key is not None and scope is None:
-        raise InputError("--key needs --scope")
     if scope is None:
         return []
     full = resolve_scope(scope, machine)
