@@ -88,6 +88,7 @@ def http_server(  # noqa: C901  a handler class in it
             env = os.environ | {
                 "GIT_PROJECT_ROOT": str(settings.root),
                 "GIT_HTTP_EXPORT_ALL": "1",
+                "GIT_CONFIG_GLOBAL": os.devnull,  # the server is another user's machine
                 "GIT_CONFIG_COUNT": "2",
                 "GIT_CONFIG_KEY_0": "http.receivepack",
                 "GIT_CONFIG_VALUE_0": "true",

@@ -209,6 +209,26 @@ def test_replaying_again_and_again_starts_from_the_originals(world: World, pair:
     assert outcomes(world)[-2:] == [Outcome.APPLIED, Outcome.MERGED]
 
 
+def test_what_lost_once_is_judged_again_by_what_stands_at_last(world: World, pair: Pair) -> None:
+    one, two = pair
+    put(two, "s", "plain", "mine")
+    put(one, "s", "plain", "first")
+    assert state_of(one) == "ok"
+    hook = world.remote / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    assert state_of(two) == "declined"
+    assert value(two, "plain") == "first"
+    hook.unlink()
+    put(one, "s", "plain", "second")
+    assert state_of(one) == "ok"
+    meet(two, one)
+    (record,) = records(two)
+    assert record["lost"]["value"] == "mine"
+    assert record["stands"]["revision"] == two.retrieve("s", "plain").revision
+
+
 def test_an_edit_made_after_seeing_another_wins_whatever_the_clocks_say(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from csc_git.coordinator.opening import open_coordinator
 from csc_git.errors import ForeignRepository, NotARepository
+from csc_git.store.transaction import README
+from tests.git_servers import http_server
 from tests.world import World, git, put, state_of
 
 Make = Callable[[World], Path]
@@ -147,6 +150,53 @@ def test_works_in_every_kind_of_repository_and_touches_nothing(world: World, kin
     assert [fingerprint(root) for root in sorted(roots)] == before
     assert not mark.exists(), mark.read_text()
     git("fsck", "--strict", cwd=coordinator.store.repository.path)
+
+
+def test_global_hooks_do_not_run_in_our_repository(world: World, tmp_path: Path) -> None:
+    """A reference-transaction hook would run for every fetch, a pre-push hook for every push."""
+    mark, hooks = tmp_path / "mark", tmp_path / "hooks"
+    hooks.mkdir()
+    with http_server(tmp_path) as server:
+        coordinator = world.open(world.clone("one", server.url("remote.git")))
+        put(coordinator, "a", "b", 1)
+        assert state_of(coordinator) == "ok"
+        for name in ("reference-transaction", "pre-push", "post-index-change", "pre-auto-gc"):
+            (hooks / name).write_text(f"#!/bin/sh\necho {name} >>{mark}\n")
+            (hooks / name).chmod(0o755)
+        git("config", "--global", "core.hooksPath", str(hooks), cwd=tmp_path)
+        put(coordinator, "a", "c", 1)
+        assert state_of(coordinator) == "ok"
+        git("update-ref", "refs/heads/seed", "main", cwd=tmp_path / "seed")
+    assert mark.read_text().split() == ["reference-transaction"] * 2  # of the last line only
+
+
+def test_lock_files_of_dead_writers_block_nobody(world: World) -> None:
+    one = world.open("one", sync=False)
+    readme = subprocess.run(
+        ["git", "hash-object", "--stdin"], input=README, capture_output=True, check=True
+    ).stdout.decode()
+    stale = one.store.repository.path / "objects" / readme[:2] / f"{readme[2:].strip()}.lock"
+    stale.parent.mkdir()
+    stale.touch()
+    put(one, "a", "b", 1)
+    (one.store.repository.path / "refs/heads/csc/state.lock").touch()
+    put(one, "a", "c", 1)
+    assert one.list_keys("a").keys == ["b", "c"]
+
+
+def test_a_ref_moves_only_from_where_it_is_thought_to_be(world: World) -> None:
+    one = world.open("one", sync=False)
+    put(one, "a", "b", 1)
+    first = one.store.branch.tip
+    put(one, "a", "c", 1)
+    repository, tip = one.store.repository, one.store.branch.tip
+    assert first
+    assert tip
+    with repository.writing():
+        assert not repository.set_ref("refs/heads/csc/state", first, first)
+        assert not repository.set_ref("refs/heads/csc/state", None, first)
+        assert repository.set_ref("refs/heads/csc/state", tip, tip)
+    assert one.store.branch.tip == tip
 
 
 def test_all_worktrees_share_one_state(world: World) -> None:

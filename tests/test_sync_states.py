@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,7 +76,9 @@ def test_server_errors(world: World, http: HttpServer) -> None:
 def test_hanging(world: World, http: HttpServer) -> None:
     coordinator = world.open(world.clone("one", http.url("remote.git")), timeout=1)
     http.hang = True
+    began = time.monotonic()
     broken(coordinator, "timeout", "1 seconds")
+    assert time.monotonic() - began < 15  # git itself would give up after 30
     http.hang = False
     mended(world, coordinator)
 

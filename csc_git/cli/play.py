@@ -38,7 +38,7 @@ class _Play:
     async def all(self) -> None:
         """Build the stage, play the scenes, show the history."""
         began = time.monotonic()
-        self._say("[bold]csc-git demo[/]: two machines, one Git remote, real servers\n")
+        self._say("[bold]csc-git demo[/]: two machines, one Git remote, real servers")
         self._stage.build()
         async with (
             self._stage.machine("laptop") as laptop,

@@ -65,7 +65,7 @@ class Registration:
             text = json.dumps({"mcpServers": {NAME: server_entry()}}, indent=2) + "\n"
             self._file.write_text(text, encoding="utf-8")
             write_json(self._memory, {"created": text})
-            return "created"
+            return "added (new file)"
         text, servers = self._read()
         if NAME in servers:
             return "was registered already"
