@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from csc_git.cli.options import common, opened, user
-from csc_git.cli.output import note, show
+from csc_git.cli.output import note, progress, show
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.value import Json, parse
 from csc_git.errors import InputError, InvalidValue
@@ -24,7 +24,7 @@ local = click.option("--local", is_flag=True, help="Don't wait for the remote.")
 @click.argument("key")
 def get_command(scope: str, key: str, fresh: bool, **options: Any) -> None:  # noqa: ANN401
     """Print the value of KEY in SCOPE as JSON. Exit code 1 if there is none."""
-    with opened(options) as coordinator:
+    with opened(options) as coordinator, progress() as coordinator.progress:
         found = coordinator.retrieve(scope, key, fresh=fresh)
     if not found.found:
         show(found, "")
@@ -52,7 +52,7 @@ def set_command(
     """Store VALUE, which is JSON, under KEY in SCOPE. - reads it from standard input."""
     text = sys.stdin.read() if value == "-" else value
     content = text if as_string else _json(text)
-    with opened(options) as coordinator:
+    with opened(options) as coordinator, progress() as coordinator.progress:
         author = coordinator.person(user())
         stored = coordinator.put(author, scope, key, content, confirm=not local)
     show(stored, f"{printable(f'{stored.scope}/{key}')}: {stored.status}")
@@ -90,7 +90,7 @@ def rm_command(
     """Remove KEY from SCOPE, or all its keys with --all. The history keeps them."""
     if (key is None) != everything:
         raise InputError("Name a key, or say --all, but not both")
-    with opened(options) as coordinator:
+    with opened(options) as coordinator, progress() as coordinator.progress:
         _remove(coordinator, scope, key)
         if not local:
             coordinator.sync()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from csc_git.cli.options import common, opened, user
-from csc_git.cli.output import show
+from csc_git.cli.output import progress, show
 from csc_git.cli.registration import NAME, Registration
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Result
@@ -45,7 +45,7 @@ def init_command(undo: bool, no_register: bool, **options: Any) -> None:  # noqa
 
     The remote is tried by a round trip: an edit is written, pushed, and read back.
     """
-    with opened(options) as coordinator:
+    with opened(options) as coordinator, progress() as coordinator.progress:
         done = _undo(coordinator) if undo else _set_up(coordinator, register=not no_register)
     marks = {True: "ok", False: "!!"}
     lines = [f"{marks[step.ok]}  {step.name:<12}{step.text}" for step in done.steps]

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import click
@@ -39,6 +41,18 @@ def note(text: str) -> None:
     """Tell a person something that is no part of the answer; nothing in a pipe."""
     if sys.stderr.isatty() and not wants_json():
         click.echo(text, err=True)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Shows what is being done, on a line that changes; nothing in a pipe or with `--json`."""
+    if wants_json() or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415  only for people
+
+    with Console(stderr=True).status("syncing") as shown:
+        yield shown.update
 
 
 def sync_line(sync: SyncSummary) -> str:

@@ -30,7 +30,7 @@ def _text(status: Status) -> str:
         *_section("active", [_session(one) for one in status.active] or ["nobody"]),
         *_section("held", [f"{e.op}  {e.subject}: {e.reason}" for e in status.held]),
         *_section("conflicts", status.conflicts),
-        *_section("skipped", status.foreign),
+        *_section("skipped", _skipped(status.foreign)),
         *_section(
             "clock?", [f"values by {name} lie in the future" for name in status.clocks_ahead]
         ),
@@ -45,6 +45,12 @@ def _section(title: str, entries: list[str]) -> list[str]:
     if len(entries) > _MOST:
         shown.append(f"and {len(entries) - _MOST} more (all with --json)")
     return [f"{title if n == 0 else '':<10}{entry}" for n, entry in enumerate(shown)]
+
+
+def _skipped(foreign: list[str]) -> list[str]:
+    if not foreign:
+        return []
+    return [f"{len(foreign)} on the branch that csc-git did not write, left as they are:", *foreign]
 
 
 def _session(one: SessionSummary) -> str:

@@ -1,17 +1,15 @@
 """`csc-git sync`: bring this clone and the remote together now."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from csc_git.cli.options import common, opened
-from csc_git.cli.output import show, sync_line, wants_json
+from csc_git.cli.output import progress, show, sync_line
 from csc_git.errors import InputError
 from csc_git.git.failure import RemoteState
-from csc_git.store.attempt import Permit, Progress
+from csc_git.store.attempt import Permit
 
 
 @click.command("sync")
@@ -36,22 +34,10 @@ def sync_command(
             raise InputError(f"No edit {drop} is held", then="See csc-git status")
         if retry is not None and coordinator.release(retry) is None:
             raise InputError(f"No edit {retry} is held", then="See csc-git status")
-        with _progress() as progress:
+        with progress() as coordinator.progress:
             permit = Permit(rewrite=accept_rewrite, recreate=recreate)
-            status = coordinator.sync(permit=permit, progress=progress)
+            status = coordinator.sync(permit=permit)
         summary = coordinator.overview.sync()
     show(summary, sync_line(summary))
     if status.state not in {RemoteState.OK, RemoteState.OFF}:
         sys.exit(1)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A line that changes in a terminal; nothing in a pipe or with --json."""
-    if wants_json() or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415  only for people
-
-    with Console(stderr=True).status("syncing") as shown:
-        yield shown.update

@@ -74,6 +74,8 @@ class Coordinator:
         self.clone = clone
         self._settings = settings
         self._background: Background | None = None
+        self.progress: Progress = lambda _: None
+        """Told what a sync is doing; for whoever waits for one in the foreground."""
 
     # Sessions
 
@@ -181,12 +183,11 @@ class Coordinator:
         self,
         *,
         permit: Permit = Permit(),  # noqa: B008  immutable
-        progress: Progress = lambda _: None,
         began: Instant | None = None,
     ) -> SyncStatus:
         """Bring this clone and the remote together once, and do what follows from it."""
         status = self.store.sync(
-            clock.now(), began or clock.instant(), permit=permit, progress=progress
+            clock.now(), began or clock.instant(), permit=permit, progress=self.progress
         )
         self._observe(status)
         self.sessions.settle(clock.now())

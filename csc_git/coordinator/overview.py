@@ -224,7 +224,7 @@ class Overview:
             steps.append("See what the active sessions do before you choose your own work.")
         steps.append("Store current_issue, status and todos in your own scope as you go.")
         if conflicts:
-            steps.append(f"Look at the {len(conflicts)} open conflicts (scope conflicts).")
+            steps.append(f"Look at the open conflicts: {len(conflicts)}, in scope conflicts.")
         status = self._store.status
         if status.state not in {RemoteState.OK, RemoteState.NEVER}:
             steps.append(" ".join(f"{part}." for part in status.describe() if part))

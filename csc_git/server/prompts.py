@@ -50,7 +50,7 @@ def _startup(coordinator: Coordinator) -> list[Message]:
     ]
     if context.conflicts:
         steps.append(
-            f"{len(context.conflicts)} conflicts are open (scope conflicts): tell the user."
+            f"Tell the user of the open conflicts: {len(context.conflicts)}, in scope conflicts."
         )
     where = f"{context.project}, on {context.machine}"
     opening = f"You work on {where}, with other sessions. {_sync(context)}"
