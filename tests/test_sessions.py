@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -216,6 +217,33 @@ def test_several_sessions_share_one_server(world: World) -> None:
             await claude.call("store_data", scope="a", key="c", value=1)
 
     run(scenario)
+
+
+def test_writing_and_renewing_side_by_side_never_wait_for_each_other(
+    world: World, later: Callable[[float], None]
+) -> None:
+    """Each takes the store's lock and the sessions' own; the order must be the same."""
+    one = world.open("one", lease=60, sync=False)
+    author = one.author(one.sign_on().session)
+
+    def write() -> None:
+        for number in range(60):
+            one.put(author, "a", f"k{number}", number)
+
+    def renew() -> None:
+        for _ in range(60):
+            later(40)
+            for held in one.sessions._held.values():  # noqa: SLF001  as if it had been synced
+                held.op = None
+            one.sessions.renew(clock.now(), clock.instant())
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (write, renew, write)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert lease_of(one, "claude_1@one").renewed == 60
 
 
 def test_state_survives_sign_off_for_whoever_comes_next(world: World) -> None:

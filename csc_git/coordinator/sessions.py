@@ -90,7 +90,7 @@ class Sessions:
             held = self.find(handle)
 
             def decide(snapshot: Snapshot) -> Draft:
-                self._check(held, snapshot)
+                self.check(held, snapshot)
                 return self._draft(held, replace(held.lease, state="signed_off"), snapshot, "off")
 
             self._store.transact(decide, now)
@@ -121,11 +121,14 @@ class Sessions:
     def check(self, held: Held, snapshot: Snapshot) -> None:
         """Refuse to write for a session whose name somebody else holds now.
 
+        Called under the store's lock, so it takes none: sign-on and renewal take theirs first and
+        the store's second.
+
         Raises:
             SessionFenced: so it is.
         """
-        with self._mutex:
-            self._check(held, snapshot)
+        if not held.is_mine(snapshot):
+            raise SessionFenced(_taken_over(held), then="Call sign_on to go on under a new name")
 
     def is_active(self, name: str, stored: Stored) -> bool:
         """Whether a session is alive, as far as this clone can tell."""
@@ -192,7 +195,7 @@ class Sessions:
         renewed = replace(held.lease, renewed=held.lease.renewed + 1)
 
         def decide(snapshot: Snapshot) -> Draft:
-            self._check(held, snapshot)
+            self.check(held, snapshot)
             return self._draft(held, renewed, snapshot, "renewal of")
 
         try:
@@ -265,12 +268,6 @@ class Sessions:
             requires={key: snapshot.revision(key)},
             fence=lease.fence,
         )
-
-    def _check(self, held: Held, snapshot: Snapshot) -> None:
-        if not held.is_mine(snapshot):
-            if self._held.get(str(held.name)) is held:
-                self._forget(held)
-            raise SessionFenced(_taken_over(held), then="Call sign_on to go on under a new name")
 
     def _renamed(self, held: Held, now: datetime) -> str:
         new = self._claim(None, now)
