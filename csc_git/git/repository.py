@@ -118,24 +118,21 @@ class Repository:
             raise StorageFailed(f"The disk refused: {error.strerror or error}") from error
 
     def maintain(self) -> None:
-        """Pack loose objects once they are many, as `git gc --auto` does.
+        """Pack objects once loose ones or packs are many, by `git gc`.
 
         It never touches refs, and drops only what has been unreachable for two weeks, so writers
         need not wait for it. Whoever calls it sees to it that nobody else does meanwhile.
         """
-        settings = {
-            "gc.auto": str(LOOSE_LIMIT),
-            "gc.autoPackLimit": str(PACK_LIMIT),
-            "gc.autoDetach": "false",
-            "gc.packRefs": "false",
-            "gc.pruneExpire": "2.weeks.ago",
-        }
+        store = self._repo.object_store
+        if store.count_loose_objects() <= LOOSE_LIMIT and store.count_pack_files() <= PACK_LIMIT:
+            return
+        settings = [("gc.packRefs", "false"), ("gc.pruneExpire", "2.weeks.ago")]
         with suppress(GitMissing):
             run_git(
-                ["gc", "--auto", "--quiet"],
+                ["gc", "--quiet"],
                 cwd=self.path,
                 git_dir=self.path,
-                config=list(settings.items()),
+                config=settings,
                 timeout=_GC_SECONDS,
             )
 
