@@ -30,7 +30,7 @@ def get_command(scope: str, key: str, fresh: bool, **options: Any) -> None:  # n
         show(found, "")
         note(f"{printable(f'{scope}/{key}')} has no value.")
         sys.exit(1)
-    show(found, json.dumps(found.value, indent=2, ensure_ascii=not sys.stdout.isatty()))
+    show(found, _shown(found.value))
     note(f"by {found.session}, {found.time}")
 
 
@@ -94,6 +94,14 @@ def rm_command(
         _remove(coordinator, scope, key)
         if not local:
             coordinator.sync()
+
+
+def _shown(value: Json) -> str:
+    """A value for a reader: readable in a terminal, but nothing in it steers the terminal."""
+    if not sys.stdout.isatty():
+        return json.dumps(value, indent=2)
+    lines = json.dumps(value, indent=2, ensure_ascii=False).splitlines()
+    return "\n".join(map(printable, lines))
 
 
 def _remove(coordinator: Coordinator, scope: str, key: str | None) -> None:

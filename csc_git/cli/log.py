@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from csc_git.core.edit import Record
 from csc_git.core.key import encode, parse_key, parse_scope
 from csc_git.core.session import resolve_scope
 from csc_git.errors import InputError, StoreError
-from csc_git.git.child import run_git
-from csc_git.git.objects import CommitInfo, Objects
-from csc_git.git.words import printable
+from csc_git.git.child import GitMissing, stream_git
+from csc_git.git.objects import Objects
+from csc_git.git.words import printable_lines
 from csc_git.store.layout import spellings
 from csc_git.store.snapshot import Snapshot, changed_keys
 
@@ -49,10 +50,14 @@ def log_command(
         machine = coordinator.overview.machine
         arguments = [*git_options, *_author(session, machine), branch.ref]
         arguments += _paths(scope, key, machine)
-        if not wants_json():
-            _run(repository.path, arguments)
-        for commit in _ids(repository.path, arguments):
-            click.echo(json.dumps(_edit(repository.objects, repository.objects.commit(commit))))
+        if wants_json():
+            for commit in _lines(repository.path, ["--format=%H", *arguments]):
+                click.echo(json.dumps(_edit(repository.objects, commit.strip())))
+        elif sys.stdout.isatty():
+            lines = _lines(repository.path, ["--color=always", *arguments])
+            click.echo_via_pager(map(printable_lines, lines), color=True)
+        else:
+            _become(["git", f"--git-dir={repository.path}", "log", *arguments])
 
 
 def _author(session: str | None, machine: str) -> list[str]:
@@ -72,22 +77,26 @@ def _paths(scope: str | None, key: str | None, machine: str) -> list[str]:
     return ["--", *(f":(literal)data/{found.decode()}" for found in spellings(path))]
 
 
-def _run(git_dir: Path, arguments: list[str]) -> None:
-    """Become git: its pager, colours and exit code are those the user is used to."""
+def _become(command: list[str]) -> None:
+    """In a pipe be plain git log, byte for byte, with its exit code."""
     git = shutil.which("git")
     if git is None:
-        raise StoreError("There is no git on PATH", then="Use csc-git log --json")
-    os.execv(git, [git, f"--git-dir={git_dir}", "log", *arguments])  # noqa: S606  no shell
+        raise StoreError("There is no git on PATH", then="Install it; the data are safe")
+    os.execv(git, command)  # noqa: S606  no shell
 
 
-def _ids(git_dir: Path, arguments: list[str]) -> Iterator[str]:
-    done = run_git(["log", "--format=%H", *arguments], cwd=git_dir, git_dir=git_dir, timeout=600)
-    if not done.ok:
-        raise InputError(f"git log refused: {printable(done.err.strip())}")
-    yield from done.out.decode().split()
+def _lines(git_dir: Path, arguments: list[str]) -> Iterator[str]:
+    """What git log prints; what others wrote may be in it, so it is not for a terminal yet."""
+    try:
+        yield from stream_git(["log", *arguments], git_dir)
+    except GitMissing:
+        raise StoreError("There is no git on PATH", then="Install it; the data are safe") from None
+    except ValueError as error:
+        raise InputError(f"git log refused: {error}") from None
 
 
-def _edit(objects: Objects, commit: CommitInfo) -> dict[str, Any]:
+def _edit(objects: Objects, commit_id: str) -> dict[str, Any]:
+    commit = objects.commit(commit_id)
     record = Record.parse(commit.message)
     before, after = Snapshot(objects, commit.parent), Snapshot(objects, commit.id)
     return {

@@ -17,7 +17,7 @@ from csc_git.coordinator.sightings import Sightings
 from csc_git.core.clock import format_time
 from csc_git.core.key import encode
 from csc_git.core.lease import SESSIONS, Instant, Lease, lease_key
-from csc_git.core.session import DEFAULT_STEM, SessionName, parse_session
+from csc_git.core.session import DEFAULT_STEM, SessionName, is_session_name, parse_session
 from csc_git.errors import ConditionFailed, NotSignedOn, SessionFenced, SessionTaken
 from csc_git.git.lock import FileLock
 from csc_git.store.clone import Clone
@@ -296,8 +296,8 @@ def read_lease(stored: Stored | None) -> Lease | None:
 
 
 def session_names(snapshot: Snapshot) -> list[str]:
-    """All sessions that ever signed on."""
-    return [key.name for key in snapshot.keys(SESSIONS)]
+    """All sessions that ever signed on; records under other names are nobody's."""
+    return [key.name for key in snapshot.keys(SESSIONS) if is_session_name(key.name)]
 
 
 def _instances(machine: str) -> list[SessionName]:

@@ -39,6 +39,12 @@ def parse_session(text: str, machine: str) -> SessionName:
     return SessionName(name, host if at else machine)
 
 
+def is_session_name(text: str) -> bool:
+    """Whether `text` is a full name, as those of records on the branch must be."""
+    name, at, host = text.partition("@")
+    return bool(at and _NAME.fullmatch(name) and _NAME.fullmatch(host))
+
+
 def check_machine(text: str) -> str:
     """Refuse a machine name outside the grammar."""
     if not _NAME.fullmatch(text):

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -121,6 +121,33 @@ def run_git(
             return _finish(child, timeout)
     finally:
         _running.discard(child.pid)
+
+
+def stream_git(args: Sequence[str], git_dir: Path) -> Iterator[str]:
+    """Run a `git` that only reads, and yield its lines as they come; no time limit.
+
+    Raises:
+        GitMissing: no `git` on PATH.
+        ValueError: git refused; its words.
+    """
+    binary = shutil.which("git")
+    if binary is None:
+        raise GitMissing
+    with subprocess.Popen(  # noqa: S603  an argument list, no shell
+        [binary, *args],
+        env=_environment(git_dir, ()),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as child:
+        assert child.stdout is not None  # noqa: S101  it is a pipe
+        assert child.stderr is not None  # noqa: S101
+        for line in child.stdout:
+            yield line.decode(errors="replace")
+        said = child.stderr.read().decode(errors="replace")
+    if child.returncode:
+        raise ValueError(said.strip())
 
 
 def kill_children() -> None:

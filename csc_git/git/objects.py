@@ -125,7 +125,7 @@ class Objects:
         """What a commit says.
 
         Raises:
-            StoreDamaged: missing, unreadable, or a merge (the branch's history is linear).
+            StoreDamaged: missing or unreadable.
         """
         with self._mutex:
             cached = self._commits.get(commit_id)
@@ -271,8 +271,10 @@ class Batch:
 def read_commit(commit_id: str, raw: bytes) -> CommitInfo:
     """What a commit's raw bytes say.
 
+    csc-git writes one line of commits. Where somebody merged by hand, the first parent is the line.
+
     Raises:
-        StoreDamaged: unreadable, or a merge (the branch's history is linear).
+        StoreDamaged: unreadable.
     """
     try:
         commit = Commit.from_string(raw)
@@ -280,8 +282,6 @@ def read_commit(commit_id: str, raw: bytes) -> CommitInfo:
         tree, author, message = commit.tree, commit.author, commit.message
     except (ObjectFormatException, ValueError, OverflowError, OSError) as error:
         raise StoreDamaged(f"The commit {commit_id} can't be read: {error}") from error
-    if len(parents) > 1:
-        raise StoreDamaged(f"The commit {commit_id} is a merge, which csc-git never writes")
     return CommitInfo(
         id=commit_id,
         tree=tree.decode(),

@@ -5,6 +5,7 @@ import unicodedata
 from typing import Final
 
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
+_COLOUR: Final = re.compile(r"(\x1b\[[0-9;]*m)")
 _SECRET_HEADER: Final = re.compile(r"(?i)(authorization:\s*\S+\s+)\S+")
 
 
@@ -13,11 +14,21 @@ def printable(text: str) -> str:
     return "".join(c if _is_plain(c) else c.encode("unicode_escape").decode() for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """`printable`, but for line ends, tabs and the colours that git itself writes."""
+    parts = _COLOUR.split(text)
+    return "".join(part if number % 2 else _but_white(part) for number, part in enumerate(parts))
+
+
 def readable(text: str, limit: int = 600) -> str:
     """`printable`, on one line, without credentials, and not endless."""
     line = " ".join(part.strip() for part in text.splitlines() if part.strip())
     line = printable(_SECRET_HEADER.sub(r"\1***", _USERINFO.sub("***@", line)))
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _but_white(text: str) -> str:
+    return "".join(c if c in "\n\t" else printable(c) for c in text)
 
 
 def _is_plain(character: str) -> bool:

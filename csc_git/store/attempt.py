@@ -128,7 +128,7 @@ class Attempt:
         queue = branch.queue()
         if fetched == base and not held & _ops(queue):
             return
-        news, fork = self._check(fetched, base)
+        news, fork = self._check(fetched, base, wanted=bool(queue))
         batch = repository.objects.batch()
         replay = Replay(batch, fetched, fork, self.replica.identity, self.now)
         if queue:
@@ -142,8 +142,13 @@ class Attempt:
             batch.flush()
             branch.move(replay.tip, fetched, rewritten=fork is None)
 
-    def _check(self, fetched: str, base: str | None) -> tuple[list[CommitInfo], str | None]:
+    def _check(
+        self, fetched: str, base: str | None, *, wanted: bool
+    ) -> tuple[list[CommitInfo], str | None]:
         """What the remote has that we hadn't, and the commit where both sides part.
+
+        A clone that joins without edits of its own is spared the walk over the whole history:
+        what the remote has is `wanted` only to see which of them arrived already.
 
         Raises:
             RemoteFailure: it is no continuation of what we know.
@@ -153,7 +158,7 @@ class Attempt:
         if theirs is None:
             raise RemoteFailure(RemoteState.NOT_A_STORE)
         if base is None:
-            return list(ancestry(objects, fetched)), None
+            return (list(ancestry(objects, fetched)) if wanted else []), None
         ours = self._format(base)
         if ours is not None and ours.store != theirs.store:
             raise RemoteFailure(RemoteState.OTHER_STORE)
