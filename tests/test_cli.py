@@ -236,6 +236,12 @@ def test_init_says_when_the_remote_does_not_work(world: World, clone: Path) -> N
     assert "git remote -v" in done.stdout
 
 
+def test_init_without_a_remote_is_for_one_clone(world: World) -> None:
+    git("init", "-q", "alone", cwd=world.directory)
+    done = csc("init", cwd=world.directory / "alone")
+    assert "this clone only" in done.stdout
+
+
 def test_help_fits_a_terminal(clone: Path) -> None:
     for command in ("", "get", "set", "ls", "rm", "log", "sync", "status", "init", "demo", "serve"):
         shown = csc(*command.split(), "--help", cwd=clone).stdout

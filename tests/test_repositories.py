@@ -11,6 +11,7 @@ import pytest
 
 from csc_git.coordinator.opening import open_coordinator
 from csc_git.errors import ForeignRepository, NotARepository
+from csc_git.git.project import Project
 from csc_git.store.transaction import README
 from tests.git_servers import http_server
 from tests.world import World, git, put, state_of
@@ -197,6 +198,23 @@ def test_a_ref_moves_only_from_where_it_is_thought_to_be(world: World) -> None:
         assert not repository.set_ref("refs/heads/csc/state", None, first)
         assert repository.set_ref("refs/heads/csc/state", tip, tip)
     assert one.store.branch.tip == tip
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("git@github.com:acme/widgets.git", "acme/widgets"),
+        ("https://github.com/acme/widgets", "acme/widgets"),
+        ("https://t0ken@example.com/widgets.git", "widgets"),
+        ("https://ada:t0ken@example.com/acme/widgets.git", "acme/widgets"),
+        ("ssh://git@example.com:2222/a/b/c.git", "b/c"),
+        ("/srv/git/widgets.git", "widgets"),
+        ("../widgets.git/", "widgets"),
+        (None, "here"),
+    ],
+)
+def test_a_project_is_named_after_its_remote(tmp_path: Path, url: str | None, name: str) -> None:
+    assert Project(tmp_path / "here" / ".git", tmp_path / "here").name(url) == name
 
 
 def test_all_worktrees_share_one_state(world: World) -> None:

@@ -79,6 +79,9 @@ def _round_trip(coordinator: Coordinator) -> Step:
     status = coordinator.sync()
     if status.state is RemoteState.OK:
         status = coordinator.sync()
+    if status.state in {RemoteState.NO_REMOTE, RemoteState.OFF}:
+        what, then = status.describe()
+        return Step(name="remote", ok=True, text=f"{what}: this clone only. {then}.")
     if status.state is not RemoteState.OK or coordinator.store.branch.queue():
         what, then = status.describe()
         return Step(name="remote", ok=False, text=f"{what}. Local work goes on. {then}.")

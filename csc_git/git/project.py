@@ -86,9 +86,9 @@ class Project:
     def name(self, remote_url: str | None) -> str:
         """What people call it: `owner/repository` of the remote, or the directory's name."""
         if remote_url:
-            parts = [part for part in re.split(r"[/:\\]+", remote_url) if part]
-            hosted = "://" in remote_url or re.match(r"[^/]+:", remote_url)
-            tail = parts[-2:] if hosted and len(parts) > 2 else parts[-1:]  # noqa: PLR2004
+            hosted = re.sub(r"^\w+://[^/]*/|^[^/:]+:(?!//)", "", remote_url)
+            parts = [part for part in re.split(r"[/\\]+", hosted) if part]
+            tail = parts[-2:] if hosted != remote_url else parts[-1:]
             return readable("/".join(tail).removesuffix(".git"), 100)
         top = self.top.parent if self.top.name == ".git" else self.top
         return readable(top.name.removesuffix(".git"), 100)
