@@ -127,8 +127,8 @@ def test_settings_from_flag_environment_and_git_config(world: World, clone: Path
 def test_status_says_what_there_is(world: World, clone: Path) -> None:
     one = world.open("one")
     author = one.author(one.sign_on().session)
-    one.put(author, "session:claude_1", "current_issue", 15)
-    one.put(author, "session:claude_1", "todos", ["a", "b"])
+    one.edits.put(author, "session:claude_1", "current_issue", 15)
+    one.edits.put(author, "session:claude_1", "todos", ["a", "b"])
     two = world.open("two")
     for coordinator in (one, two):
         put(coordinator, "a", "b", coordinator.clone.machine)
@@ -144,7 +144,7 @@ def test_status_says_what_there_is(world: World, clone: Path) -> None:
 def test_log_is_git_log_with_filters(world: World, clone: Path) -> None:
     one = world.open("one")
     author = one.author(one.sign_on().session)
-    one.put(author, "issue:15", "status", 1)
+    one.edits.put(author, "issue:15", "status", 1)
     put(one, "issue:15", "other", 1)
     put(one, "issue:15:sub", "k", 1)
     put(one, "issue:1", "status", 1)

@@ -96,9 +96,9 @@ async def _completion(two: Agent) -> None:
 def test_startup_tells_of_unfinished_work_and_conflicts(world: World) -> None:
     one, two = world.open("one"), world.open("two")
     author = one.author(one.sign_on().session)
-    one.put(author, "session:claude_1", "todos", ["left over"])
+    one.edits.put(author, "session:claude_1", "todos", ["left over"])
     for coordinator in (one, two):
-        coordinator.put(coordinator.person("x"), "a", "b", coordinator.project.top.name)
+        coordinator.edits.put(coordinator.person("x"), "a", "b", coordinator.project.top.name)
     one.sign_off()
     for coordinator in (one, two, one):
         assert coordinator.sync().state == "ok"

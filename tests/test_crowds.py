@@ -123,7 +123,7 @@ from csc_git.coordinator.opening import open_coordinator
 coordinator = open_coordinator(Path(sys.argv[1]))
 author, number = coordinator.person("writer"), 0
 while True:
-    stored = coordinator.put(author, f"round:{sys.argv[2]}", f"k{number}", number)
+    stored = coordinator.edits.put(author, f"round:{sys.argv[2]}", f"k{number}", number)
     print(json.dumps(stored.op), flush=True)
     number += 1
 """

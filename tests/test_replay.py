@@ -99,12 +99,12 @@ def test_the_later_time_wins_and_the_other_stands_in_full(world: World, pair: Pa
 
 
 def test_a_deletion_counts_as_a_value(pair: Pair, tick: Callable[[], None]) -> None:
-    pair[0].delete(person(pair[0]), "s", "gone")
+    pair[0].edits.delete(person(pair[0]), "s", "gone")
     tick()
     put(pair[1], "s", "gone", "changed later")
     put(pair[0], "s", "plain", "changed earlier")
     tick()
-    pair[1].delete(person(pair[1]), "s", "plain")
+    pair[1].edits.delete(person(pair[1]), "s", "plain")
     meet(*pair)
     assert value(pair[0], "gone") == "changed later"
     assert value(pair[0], "plain") == "absent"
@@ -115,7 +115,7 @@ def test_a_deletion_counts_as_a_value(pair: Pair, tick: Callable[[], None]) -> N
 
 def test_both_deleted_is_equal(world: World, pair: Pair) -> None:
     for coordinator in pair:
-        coordinator.delete(person(coordinator), "s", "gone")
+        coordinator.edits.delete(person(coordinator), "s", "gone")
     meet(*pair)
     assert outcomes(world)[-1] is Outcome.EQUAL
     assert not records(pair[0])
@@ -124,7 +124,7 @@ def test_both_deleted_is_equal(world: World, pair: Pair) -> None:
 def test_deleting_a_scope_spares_what_its_author_did_not_see(world: World, pair: Pair) -> None:
     put(pair[0], "s", "new", 1)
     put(pair[0], "s", "plain", "changed")
-    gone = pair[1].delete_scope(person(pair[1]), "s")
+    gone = pair[1].edits.delete_scope(person(pair[1]), "s")
     assert gone.count == 3
     meet(*pair)
     assert pair[0].list_keys("s").keys == ["new", "plain"]

@@ -137,9 +137,9 @@ def test_works_in_every_kind_of_repository_and_touches_nothing(world: World, kin
     assert coordinator.store.repository.path == common / "csc" / "state.git"
     signed = coordinator.sign_on()
     author = coordinator.author(signed.session)
-    coordinator.put(author, "issue:1", "status", "open")
+    coordinator.edits.put(author, "issue:1", "status", "open")
     assert state_of(coordinator) == "ok"
-    coordinator.delete(author, "issue:1", "status")
+    coordinator.edits.delete(author, "issue:1", "status")
     coordinator.sign_off()
     assert state_of(coordinator) == "ok"
     assert state_of(other) == "ok"

@@ -132,19 +132,19 @@ def test_the_old_holder_is_fenced(world: World, later: Callable[[float], None]) 
     one = world.open("one", machine="host", lease=60)
     two = world.open("two", machine="host", lease=60)
     old = one.author(one.sign_on().session)
-    one.put(old, "work", "before", 1)
+    one.edits.put(old, "work", "before", 1)
     assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
     later(61)
     assert state_of(two) == "ok"
-    two.put(two.author(two.sign_on("claude_1").session), "work", "mine", 2)
+    two.edits.put(two.author(two.sign_on("claude_1").session), "work", "mine", 2)
     assert state_of(two) == "ok"
-    one.put(old, "work", "late", 3)  # offline, it can't know yet
+    one.edits.put(old, "work", "late", 3)  # offline, it can't know yet
     one.sign_off()
     assert state_of(one) == "ok"  # the plain edit counts; the sign-off of a lost name doesn't
     assert lease_of(one, "claude_1@host").state == "active"
     assert one.retrieve("work", "late").session == "claude_1@host"
     with pytest.raises(SessionFenced):
-        one.put(old, "work", "after", 4)
+        one.edits.put(old, "work", "after", 4)
     assert not one.retrieve("work", "after").found
 
 
@@ -172,7 +172,7 @@ def test_of_two_that_took_one_name_offline_the_later_takes_the_next(world: World
         assert coordinator.sign_on().session == "claude_1@host"
         author = coordinator.author(None)
         name = coordinator.project.top.name
-        coordinator.put(author, "notes", name, "mine")
+        coordinator.edits.put(author, "notes", name, "mine")
     assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
     assert two.sessions.here == ["claude_2@host"]
     with pytest.raises(SessionFenced, match=r"you are claude_2@host now"):
@@ -228,7 +228,7 @@ def test_writing_and_renewing_side_by_side_never_wait_for_each_other(
 
     def write() -> None:
         for number in range(60):
-            one.put(author, "a", f"k{number}", number)
+            one.edits.put(author, "a", f"k{number}", number)
 
     def renew() -> None:
         for _ in range(60):
@@ -249,7 +249,7 @@ def test_writing_and_renewing_side_by_side_never_wait_for_each_other(
 def test_state_survives_sign_off_for_whoever_comes_next(world: World) -> None:
     one = world.open("one")
     author = one.author(one.sign_on().session)
-    one.put(author, "session:claude_1", "handoff", {"next": "tests"})
+    one.edits.put(author, "session:claude_1", "handoff", {"next": "tests"})
     one.sign_off()
     assert one.overview.context().instances == {"claude_1@one": "signed_off"}
     signed = one.sign_on()

@@ -79,7 +79,7 @@ async def _whole_round(claude: Agent) -> None:
 )  # fmt: skip
 def test_a_value_comes_back_as_it_was_sent(world: World, value: Any) -> None:
     coordinator = world.open("one")
-    stored = coordinator.put(coordinator.person("tester"), "v", "k", value)
+    stored = coordinator.edits.put(coordinator.person("tester"), "v", "k", value)
     assert stored.op
     back = coordinator.retrieve("v", "k").value
     assert back == value

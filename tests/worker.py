@@ -19,8 +19,8 @@ def write(coordinator: Coordinator, name: str, count: int) -> dict[str, Any]:
     author = coordinator.person(name)
     ops = []
     for number in range(count):
-        ops.append(coordinator.put(author, f"own:{name}", f"k{number}", number).op)
-        ops.append(coordinator.put(author, "shared", "last", [name, number]).op)
+        ops.append(coordinator.edits.put(author, f"own:{name}", f"k{number}", number).op)
+        ops.append(coordinator.edits.put(author, "shared", "last", [name, number]).op)
     return {"ops": ops}
 
 
@@ -28,7 +28,7 @@ def sync(coordinator: Coordinator, name: str, count: int, every: int) -> dict[st
     """Store values, syncing meanwhile, then sync until nothing is queued."""
     author, ops = coordinator.person(name), []
     for number in range(count):
-        ops.append(coordinator.put(author, f"own:{name}", f"k{number}", number).op)
+        ops.append(coordinator.edits.put(author, f"own:{name}", f"k{number}", number).op)
         if number % every == 0:
             coordinator.sync()
     attempts = 0

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from csc_git.coordinator.coordinator import Author, Coordinator
+from csc_git.coordinator.author import Author
+from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import open_coordinator
 from csc_git.core.edit import Record
 
@@ -92,7 +93,7 @@ def person(coordinator: Coordinator) -> Author:
 
 def put(coordinator: Coordinator, scope: str, key: str, value: Any, **more: Any) -> str:
     """Store a value as a person; the op, or `same`."""
-    stored = coordinator.put(person(coordinator), scope, key, value, **more)
+    stored = coordinator.edits.put(person(coordinator), scope, key, value, **more)
     return stored.op or "same"
 
 

@@ -54,7 +54,7 @@ def set_command(
     content = text if as_string else _json(text)
     with opened(options) as coordinator, progress() as coordinator.progress:
         author = coordinator.person(user())
-        stored = coordinator.put(author, scope, key, content, confirm=not local)
+        stored = coordinator.edits.put(author, scope, key, content, confirm=not local)
     show(stored, f"{printable(f'{stored.scope}/{key}')}: {stored.status}")
     if stored.reason:
         click.echo(f"csc-git: {stored.reason}", err=True)
@@ -107,10 +107,10 @@ def _shown(value: Json) -> str:
 def _remove(coordinator: Coordinator, scope: str, key: str | None) -> None:
     author = coordinator.person(user())
     if key is None:
-        gone = coordinator.delete_scope(author, scope)
+        gone = coordinator.edits.delete_scope(author, scope)
         show(gone, f"{printable(gone.scope)}: {gone.count} removed")
     else:
-        one = coordinator.delete(author, scope, key)
+        one = coordinator.edits.delete(author, scope, key)
         place = printable(f"{one.scope}/{key}")
         show(one, f"{place}: {'removed' if one.deleted else 'was not there'}")
 

@@ -75,7 +75,7 @@ def _round_trip(coordinator: Coordinator) -> Step:
     began = time.monotonic()
     says = {"clone": coordinator.clone.id, "by": user()}
     author = coordinator.person(user())
-    coordinator.put(author, f"clones:{coordinator.clone.machine}", _KEY, says)
+    coordinator.edits.put(author, f"clones:{coordinator.clone.machine}", _KEY, says)
     status = coordinator.sync()
     if status.state is RemoteState.OK:
         status = coordinator.sync()
@@ -96,7 +96,7 @@ def _register(coordinator: Coordinator, file: Path) -> str:
 
 def _undo(coordinator: Coordinator) -> Setup:
     author = coordinator.person(user())
-    coordinator.delete(author, f"clones:{coordinator.clone.machine}", _KEY)
+    coordinator.edits.delete(author, f"clones:{coordinator.clone.machine}", _KEY)
     coordinator.sync()
     return Setup(
         steps=[

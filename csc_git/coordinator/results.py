@@ -69,15 +69,21 @@ class SignedOff(Result):
     session: str
 
 
-class Stored(Result):
+class Delivered(Result):
+    """What all answers to an edit say of it."""
+
+    op: str | None = Field(description="id of the edit; null: it was all there already")
+    status: Where
+    outcome: str | None = Field(default=None, description="how it was replayed, if it was")
+    reason: str = ""
+
+
+class Stored(Delivered):
     """Answer of `store_data`."""
 
     scope: str
     key: str
     revision: str
-    op: str | None = Field(description="id of the edit; null: it was all there already")
-    status: Where
-    reason: str = Field(default="", description="why not synced, if that was asked for")
 
 
 class Retrieved(Result):
@@ -108,24 +114,26 @@ class Scopes(Result):
     scopes: list[str]
 
 
-class Deleted(Result):
+class Deleted(Delivered):
     """Answer of `delete_data`."""
 
     scope: str
     key: str
     deleted: bool
-    op: str | None
-    status: Where
 
 
-class DeletedScope(Result):
+class DeletedScope(Delivered):
     """Answer of `delete_scope`."""
 
     scope: str
     deleted: bool
     count: int
-    op: str | None
-    status: Where
+
+
+class Edited(Delivered):
+    """Answer of `edit`."""
+
+    revisions: dict[str, str | None] = Field(description="by scope/key; null: removed")
 
 
 class Context(Result):

@@ -110,9 +110,14 @@ class Lease:
             seen: When this clone first saw a revision of it.
             contact: When the last successful contact with the remote *began*.
         """
-        if seen is None or contact is None or seen.revision != revision:
-            return False
-        return contact.since(seen.first) >= self.seconds
+        return has_lapsed(self.seconds, revision, seen, contact)
+
+
+def has_lapsed(seconds: int, revision: str, seen: Sighting | None, contact: Instant | None) -> bool:
+    """Whether a record that lasts `seconds` is over, by the observer's elapsed time."""
+    if seen is None or contact is None or seen.revision != revision:
+        return False
+    return contact.since(seen.first) >= seconds
 
 
 def lease_key(session: str) -> Key:

@@ -104,17 +104,17 @@ def _write_tools(host: Host) -> list[Tool]:
         """
         coordinator = host.get()
         author = coordinator.author(session)
-        return coordinator.put(author, scope, key, value, confirm=confirm)
+        return coordinator.edits.put(author, scope, key, value, confirm=confirm)
 
     def delete_data(scope: ScopeName, key: str, session: Session = None) -> results.Deleted:
         """Remove a key. It stays in the history."""
         coordinator = host.get()
-        return coordinator.delete(coordinator.author(session), scope, key)
+        return coordinator.edits.delete(coordinator.author(session), scope, key)
 
     def delete_scope(scope: ScopeName, session: Session = None) -> results.DeletedScope:
         """Remove all keys of a scope in one edit; not those of scopes below it."""
         coordinator = host.get()
-        return coordinator.delete_scope(coordinator.author(session), scope)
+        return coordinator.edits.delete_scope(coordinator.author(session), scope)
 
     return [_tool(store_data, _WRITE), _tool(delete_data, _REMOVE), _tool(delete_scope, _REMOVE)]
 

@@ -21,7 +21,7 @@ from csc_git.core.backoff import Backoff
 from csc_git.core.edit import Record
 from csc_git.errors import FormatTooNew
 from csc_git.git.failure import RemoteFailure, RemoteState
-from csc_git.git.objects import CommitInfo
+from csc_git.git.objects import Batch, CommitInfo
 from csc_git.git.remote import LostRace, Remote
 from csc_git.store.history import ancestry, descent
 from csc_git.store.isolation import isolate
@@ -129,16 +129,26 @@ class Attempt:
         if fetched == base and not held & _ops(queue):
             return
         news, fork = self._check(fetched, base, wanted=bool(queue))
-        batch = repository.objects.batch()
-        replay = Replay(batch, fetched, fork, self.replica.identity, self.now)
         if queue:
             self.progress(f"replaying {len(queue)} edits")
         placed = _ops(news) if queue else frozenset()
-        self.replica.replay(replay, queue, placed=placed, aside=held)
+
+        def replayed(edits: list[CommitInfo]) -> tuple[Batch, Replay, list[str]]:
+            batch = repository.objects.batch()
+            replay = self.replica.replay_on(batch, fetched, fork, self.now)
+            ops = self.replica.replay(replay, edits, placed=placed, aside=held, heeding=True)
+            return batch, replay, ops
+
+        batch, replay, silent = replayed(queue)
         with repository.writing():
             late = branch.after(seen)  # edits made here while we replayed
-            placed = _ops(news) if late else frozenset()
-            self.replica.replay(replay, late, placed=placed, aside=held)
+            if late and not placed:
+                placed = _ops(news)
+            if all(map(self.replica.waiting.includes, silent)):
+                options = {"placed": placed, "aside": held}
+                self.replica.replay(replay, late, **options, heeding=True)
+            else:  # somebody gave up waiting while we replayed
+                batch, replay, _ = replayed([*queue, *late])
             batch.flush()
             branch.move(replay.tip, fetched, rewritten=fork is None)
 

@@ -16,7 +16,6 @@ from csc_git.core.edit import Record
 from csc_git.git.failure import RemoteFailure, RemoteState
 from csc_git.git.objects import CommitInfo
 from csc_git.git.remote import Remote
-from csc_git.store.replay import Replay
 from csc_git.store.replica import Replica
 
 MAX_SUSPECTS: Final = 16
@@ -107,7 +106,7 @@ def _without(
 ) -> list[str]:
     """The rest of a queue, replayed as if the suspects had not been made."""
     batch = replica.repository.objects.batch()
-    replay = Replay(batch, onto, None, replica.identity, now)
+    replay = replica.replay_on(batch, onto, None, now)
     aside = frozenset(map(_op, suspects))
     replica.replay(replay, [*suspects, *rest], aside=aside)
     with replica.repository.writing():

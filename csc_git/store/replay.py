@@ -3,31 +3,38 @@
 Each edit is replayed from the commit that was first acknowledged, however often its base moved
 since, and becomes exactly one commit there, saying what became of it:
 
-1. A condition no longer holds: refused whole.
-2. It changes several keys, and one of them was changed elsewhere: refused whole. (A deletion of a
+1. It was refused before: so it stays, since somebody may have been told.
+2. A condition no longer holds: refused whole.
+3. It changes several keys, and one of them was changed elsewhere: refused whole. (A deletion of a
    scope is judged key by key: what its author did not see survives.)
-3. Otherwise each key changed on both sides is merged, by the rules of `core.merge`.
+4. It is a claim, and its session is superseded or a claim unknown to it overlaps: refused whole.
+5. Otherwise each key changed on both sides is merged, by the rules of `core.merge`.
 
 What lost or was refused stands in full in a conflict record, written in the same commit. Leases
-and claims leave none: their holder is told, and there is nothing in them to resolve.
+and claims leave none: their holder is told, and there is nothing in them to resolve. Nor does an
+edit whose author still waits for its answer: the answer is the refusal, so nothing was
+acknowledged (`store.waiting`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from csc_git.core.claim import CLAIMS, Tracked
 from csc_git.core.clock import EPOCH, is_ahead
 from csc_git.core.conflict import CONFLICTS, Conflict, stands
 from csc_git.core.edit import ABSENT, Kind, Outcome, Record
 from csc_git.core.key import Key
+from csc_git.core.lease import SESSIONS
 from csc_git.core.merge import Merge, Version, merge
 from csc_git.core.value import Entry
 from csc_git.git.objects import Batch, CommitInfo, Signature
+from csc_git.store.claiming import is_contested
 from csc_git.store.history import deletion, high_water
 from csc_git.store.snapshot import Snapshot, Stored, changed_keys
 from csc_git.store.transaction import Identity, with_changes
 
-_UNRECORDED = frozenset({"sessions", "claims"})
+_UNRECORDED = frozenset({*SESSIONS, *CLAIMS, *CONFLICTS})
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,19 @@ class Change:
     key: Key
     before: Stored | None
     after: Stored | None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What must be kept of an earlier replay of an edit.
+
+    Attributes:
+        stays: It was refused there, so it is refused here.
+        told: Its author has the refusal as an answer, or will have: no conflict record.
+    """
+
+    stays: bool = False
+    told: bool = False
 
 
 @dataclass
@@ -57,10 +77,18 @@ class Replay:
         fork: The last commit both sides have, or None.
         identity: Who places the commits.
         now: The wall clock.
+        tracked: The files of the user's repository, for claims that are patterns.
     """
 
     def __init__(
-        self, batch: Batch, onto: str, fork: str | None, identity: Identity, now: datetime
+        self,
+        batch: Batch,
+        onto: str,
+        fork: str | None,
+        identity: Identity,
+        now: datetime,
+        *,
+        tracked: Tracked,
     ) -> None:
         self.tip = onto
         self.placed: list[str] = []
@@ -68,6 +96,7 @@ class Replay:
         self._fork = fork
         self._identity = identity
         self._now = now
+        self._tracked = tracked
         self._clock = high_water(batch, onto, now) or EPOCH
         self._aside: dict[Key, Stored | None] = {}
         self._chain: dict[Key, str] = {}
@@ -77,13 +106,15 @@ class Replay:
         for change in self._changes(original):
             self._aside.setdefault(change.key, change.before)
 
-    def apply(self, original: CommitInfo, record: Record) -> Outcome:
+    def apply(self, original: CommitInfo, record: Record, refusal: Refusal = Refusal()) -> Outcome:
         """Make one edit again; its commit becomes the tip."""
         changes = self._changes(original)
         for number, change in enumerate(changes):
             self._chain.setdefault(change.key, f"{record.op}.{number}")
         here = Snapshot(self._batch, self.tip)
-        verdict = self._judge(record, original, changes, here)
+        verdict = self._judge(record, original, changes, here, stays=refusal.stays)
+        if verdict.outcome is Outcome.REFUSED and not refusal.told:
+            self._record(verdict, original, record, changes, here)
         self._commit(original, record, here, verdict)
         return verdict.outcome
 
@@ -93,12 +124,20 @@ class Replay:
         return [Change(*found) for found in changed_keys(self._batch, before, after)]
 
     def _judge(
-        self, record: Record, original: CommitInfo, changes: list[Change], here: Snapshot
+        self,
+        record: Record,
+        original: CommitInfo,
+        changes: list[Change],
+        here: Snapshot,
+        *,
+        stays: bool,
     ) -> _Verdict:
         touched = [change for change in changes if self._changed_here(change, here)]
-        several = len(changes) > 1 and record.kind is Kind.EDIT
-        if not _conditions_hold(record.requires, here) or (several and touched):
-            return self._refuse(original, record, changes, here)
+        several = len(changes) > 1 and record.kind is not Kind.DELETE_SCOPE
+        if stays or not _conditions_hold(record.requires, here) or (several and touched):
+            return _Verdict(Outcome.REFUSED)
+        if record.kind is Kind.CLAIM and self._is_contested(original, changes, here):
+            return _Verdict(Outcome.REFUSED)
         verdict = _Verdict(Outcome.APPLIED)
         outcomes = [Outcome.APPLIED] * (len(changes) - len(touched))
         for change in changes:
@@ -139,10 +178,20 @@ class Replay:
             verdict.conflicts.append((self._conflict_key(change.key), conflict))
         return decision.outcome
 
-    def _refuse(
-        self, original: CommitInfo, record: Record, changes: list[Change], here: Snapshot
-    ) -> _Verdict:
-        verdict = _Verdict(Outcome.REFUSED)
+    def _is_contested(self, original: CommitInfo, changes: list[Change], here: Snapshot) -> bool:
+        known = Snapshot(self._batch, original.parent)
+        claims = [change.after for change in changes if change.after is not None]
+        return is_contested(claims, known, here, self._tracked)
+
+    def _record(
+        self,
+        verdict: _Verdict,
+        original: CommitInfo,
+        record: Record,
+        changes: list[Change],
+        here: Snapshot,
+    ) -> None:
+        """Keep what a refused edit would have changed."""
         for change in changes:
             if change.key.scope[0] in _UNRECORDED:
                 continue
@@ -153,7 +202,6 @@ class Replay:
             lost = _ours(change, original, record)
             conflict = Conflict(change.key, Outcome.REFUSED, lost, *stood)
             verdict.conflicts.append((self._conflict_key(change.key), conflict))
-        return verdict
 
     def _theirs(self, key: Key, standing: Stored | None) -> Version:
         if standing is not None:

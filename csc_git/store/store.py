@@ -1,12 +1,14 @@
 """The store: what the layers above use."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from csc_git.core.claim import Tracked
 from csc_git.core.edit import Outcome, Record
 from csc_git.core.key import Key
 from csc_git.core.lease import Instant
@@ -16,12 +18,12 @@ from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
 from csc_git.store.attempt import Permit, Progress
 from csc_git.store.branch import Branch, Fate
-from csc_git.store.replay import Replay
 from csc_git.store.replica import Replica
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.status import SyncStatus
 from csc_git.store.sync import Sync
 from csc_git.store.transaction import Decide, Identity, Receipt, transact
+from csc_git.store.waiting import Waiting
 
 
 class Connect(Protocol):
@@ -40,10 +42,11 @@ class Store:
         identity: Who places commits.
         object_format: Asked when the repository is first made.
         connect: Makes the remote; None if sync is switched off.
+        tracked: The files of the user's repository, for claims that are patterns.
         dedicated: Whether a remote without any branch may get ours as its first.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is one fact about where the store lives
         self,
         directory: Path,
         branch: str,
@@ -51,12 +54,16 @@ class Store:
         object_format: Callable[[], str],
         connect: Connect | None,
         *,
+        tracked: Tracked = tuple,
         dedicated: bool = False,
     ) -> None:
         self.directory = directory
         self.repository = Repository.open(directory, object_format, branch)
         self.branch = Branch(self.repository, branch)
-        self._replica = Replica(self.repository, self.branch, identity, dedicated)
+        self._waiting = Waiting(directory)
+        self._replica = Replica(
+            self.repository, self.branch, identity, self._waiting, tracked, dedicated
+        )
         self._stopped = threading.Event()
         self._sync: Sync | None = None
         if connect is not None:
@@ -93,6 +100,22 @@ class Store:
         """What became of an edit."""
         return self.branch.fate(op)
 
+    @contextmanager
+    def awaiting(self, op: str) -> Iterator[Callable[[], Fate]]:
+        """Wait for an edit: it is made and waited for inside the `with` block.
+
+        The call given ends the wait and says what is certain of the edit then. As long as it
+        wasn't made, a refusal at replay is the author's to tell and leaves no conflict record.
+        """
+        with self._waiting.for_answer(op) as done:
+
+            def answer() -> Fate:
+                with self.repository.writing():
+                    done()
+                    return self.fate(op)
+
+            yield answer
+
     def is_confirmed(self, standing: Mapping[Key, str | None]) -> bool:
         """Whether the remote has these keys at these revisions (None: has them not)."""
         base = self.branch.base
@@ -110,7 +133,7 @@ class Store:
             tip = self.branch.tip
             assert tip is not None  # noqa: S101  an edit was made, so there is a branch
             batch = self.repository.objects.batch()
-            replay = Replay(batch, tip, None, self._replica.identity, now)
+            replay = self._replica.replay_on(batch, tip, None, now)
             self._replica.replay(replay, [self.repository.objects.commit(commit)])
             batch.flush()
             self.repository.set_ref(self.branch.ref, tip, replay.tip)

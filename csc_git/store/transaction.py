@@ -5,22 +5,27 @@ it, check the conditions, write blobs, trees and the commit, move the ref. A cal
 and a process that dies, leave nothing behind but unreferenced objects.
 """
 
+import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from csc_git.core.clock import tick
+from csc_git.core.clock import format_time, tick
 from csc_git.core.edit import ABSENT, Kind, Record, path_text
 from csc_git.core.key import Key, format_scope
 from csc_git.core.value import Entry, Json, canonical
 from csc_git.errors import ConditionFailed
 from csc_git.git.objects import FILE_MODE, TREE_MODE, Batch, Signature, TreeEntry
 from csc_git.git.repository import Repository
+from csc_git.git.words import printable
 from csc_git.store.history import high_water
 from csc_git.store.layout import apply
 from csc_git.store.snapshot import DATA, FORMAT, FORMAT_FILE, Snapshot
+
+_MOST_SHOWN: Final = 4000
+"""Characters of a value that an error still carries."""
 
 README: Final = b"""# Shared state of coding agents
 
@@ -59,6 +64,7 @@ class Draft:
         requires: The revision each of these keys must have; None: it must have no value.
         fence: The session's fence, if it has one.
         kind: See `core.edit.Kind`.
+        op: The edit's unique id.
     """
 
     subject: str
@@ -68,6 +74,7 @@ class Draft:
     requires: Mapping[Key, str | None] = field(default_factory=dict)
     fence: int | None = None
     kind: Kind = Kind.EDIT
+    op: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 @dataclass(frozen=True)
@@ -126,11 +133,32 @@ def transact(
 
 def check_conditions(snapshot: Snapshot, requires: Mapping[Key, str | None]) -> None:
     """Raise ConditionFailed where a key does not have the revision required of it."""
-    for key, wanted in requires.items():
-        found = snapshot.revision(key)
-        if found != wanted:
-            has = f"has revision {found}" if found else "has no value"
-            raise ConditionFailed(f"{key} {has}, not {wanted or ABSENT} as the edit requires")
+    failed = {key: wanted for key, wanted in requires.items() if snapshot.revision(key) != wanted}
+    if failed:
+        raise ConditionFailed(explain(snapshot, failed))
+
+
+def explain(snapshot: Snapshot, required: Mapping[Key, str | None]) -> str:
+    """What stands at keys where something else was required, for the author to decide anew."""
+    return "; ".join(
+        f"{stands(snapshot, key)}, but {wanted or ABSENT} was required"
+        for key, wanted in required.items()
+    )
+
+
+def stands(snapshot: Snapshot, key: Key) -> str:
+    """What stands at a key, in words; its value marked as data, and only if it isn't long."""
+    found = snapshot.revision(key)
+    if found is None:
+        return f"{key} has no value"
+    stored = snapshot.get(key)
+    if stored is None:
+        return f"{key} has revision {found} (it can't be read)"
+    value = json.dumps(stored.entry.value)
+    if len(value) > _MOST_SHOWN:
+        value = f"{len(value):,} characters of JSON, to be read with retrieve_data"
+    who, when = printable(stored.entry.session), format_time(stored.entry.time)
+    return f"{key} has revision {found} (data stored by {who} at {when}: {value})"
 
 
 @dataclass(frozen=True)
@@ -170,7 +198,7 @@ class _Edit:
         tree = with_changes(batch, self.snapshot, changes, replaced)
         record = Record(
             subject=draft.subject + _note(replaced),
-            op=uuid.uuid4().hex,
+            op=draft.op,
             session=draft.session,
             clock=time,
             fence=draft.fence,

@@ -1,0 +1,145 @@
+"""Delivery: what becomes of an edit once it is durable here, and waiting for that.
+
+An edit is `local` when its transaction returns. Who asks for more waits, bounded, until the remote
+has it, has refused it at replay, or declined it for what it contains.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from csc_git.coordinator import clock
+from csc_git.coordinator.background import Background
+from csc_git.coordinator.results import Where
+from csc_git.core.edit import Outcome
+from csc_git.git.failure import RemoteState
+from csc_git.store.branch import Fate
+from csc_git.store.snapshot import Snapshot
+from csc_git.store.store import Store
+from csc_git.store.transaction import Draft, Receipt
+
+_LAST_PUSH: Final = 1.5
+"""Seconds for a last push at the end of the process; clients kill a server that lingers."""
+
+_LOST: Final = (
+    "A later value of the same key stands; yours is kept in full as an open conflict, see "
+    "list_conflicts"
+)
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """An edit, and what is true of it.
+
+    Attributes:
+        receipt: What the transaction did here.
+        where: `synced` only if the remote has it in its history.
+        outcome: How it was replayed, if it was.
+        reason: Why it is not what was hoped for.
+    """
+
+    receipt: Receipt
+    where: Where
+    outcome: Outcome | None = None
+    reason: str = ""
+
+
+class Delivery:
+    """Makes edits and waits for the remote, by the background thread or in the foreground.
+
+    Args:
+        store: The clone's store.
+        patience: Seconds to wait for the remote at most.
+        sync: Syncs once, for a process without a background thread.
+    """
+
+    def __init__(self, store: Store, patience: float, sync: Callable[[], object]) -> None:
+        self._store = store
+        self._patience = patience
+        self._sync = sync
+        self.background: Background | None = None
+
+    def make(
+        self, decide: Callable[[Snapshot], Draft], op: str, *, confirm: bool = False
+    ) -> Delivered:
+        """Make one edit; with `confirm`, wait until its fate is certain or time runs out.
+
+        Args:
+            decide: See `store.transaction.Decide`; the draft it gives has this `op`.
+            op: The edit's id.
+            confirm: Whether to wait.
+
+        Raises:
+            ConditionFailed: refused here. (What is refused at replay comes back as an outcome.)
+            CscError: whatever `decide` raises.
+        """
+        if not confirm:
+            receipt = self._transact(decide)
+            return self._standing(receipt) if receipt.op is None else Delivered(receipt, "local")
+        with self._store.awaiting(op) as answer:
+            receipt = self._transact(decide)
+            if receipt.op is None:
+                self._wait_until(lambda: self._store.is_confirmed(receipt.standing))
+                return self._standing(receipt, explained=True)
+            self._wait_until(lambda: _is_decided(self._store.fate(op)))
+            return self._answered(receipt, answer())
+
+    def refresh(self) -> None:
+        """Ask the remote once, as far as it answers in time."""
+        began = clock.instant()
+
+        def asked() -> bool:
+            contact = self._store.status.contact
+            return contact is not None and contact.seconds >= began.seconds
+
+        self._wait_until(asked)
+
+    def wrote(self) -> None:
+        """Say that something was written here."""
+        if self.background is not None:
+            self.background.wrote()
+
+    def finish(self) -> None:
+        """Give queued edits a last chance, and end the background."""
+        if self.background is None:
+            return
+        if self._store.status.state is RemoteState.OK:
+            self.background.wait_until(lambda: not self._store.branch.queue(), _LAST_PUSH)
+        self.background.stop()
+
+    def _transact(self, decide: Callable[[Snapshot], Draft]) -> Receipt:
+        receipt = self._store.transact(decide, clock.now())
+        self.wrote()
+        return receipt
+
+    def _wait_until(self, enough: Callable[[], bool]) -> None:
+        if self.background is not None:
+            self.background.wait_until(enough, self._patience)
+        elif not enough():
+            self._sync()
+
+    def _standing(self, receipt: Receipt, *, explained: bool = False) -> Delivered:
+        """Of an edit that had nothing to change: whether the remote has what stands here."""
+        if self._store.is_confirmed(receipt.standing):
+            return Delivered(receipt, "synced")
+        return Delivered(receipt, "local", reason=self._why_local() if explained else "")
+
+    def _answered(self, receipt: Receipt, fate: Fate) -> Delivered:
+        lost = _LOST if fate.outcome is Outcome.LOST else ""
+        if fate.where == "synced":
+            return Delivered(receipt, "synced", fate.outcome, lost)
+        if fate.where == "held":
+            why = "The remote declined this edit for what it contains; see csc-git status"
+            return Delivered(receipt, "local", None, why)
+        return Delivered(receipt, "local", fate.outcome, lost or self._why_local())
+
+    def _why_local(self) -> str:
+        status = self._store.status
+        what, then = status.describe()
+        if status.state is RemoteState.OK:
+            what, then = "The remote has not confirmed it in time", "It is retried by itself"
+        return f"{what}. The edit is safe here and queued. {then}".rstrip()
+
+
+def _is_decided(fate: Fate) -> bool:
+    return fate.where in {"synced", "held"} or fate.outcome is Outcome.REFUSED

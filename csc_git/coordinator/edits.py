@@ -1,0 +1,250 @@
+"""Edits: what an author may write, and under which conditions."""
+
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from csc_git.coordinator import results
+from csc_git.coordinator.author import Author
+from csc_git.coordinator.delivery import Delivered, Delivery
+from csc_git.core.edit import ABSENT, Kind, Outcome
+from csc_git.core.key import RESERVED, Key, format_scope, parse_key, parse_scope
+from csc_git.core.session import resolve_scope
+from csc_git.core.value import DEFAULT_LIMIT, Json, check_value
+from csc_git.errors import ConditionFailed, InputError, ReservedScope
+from csc_git.store.snapshot import Snapshot
+from csc_git.store.store import Store
+from csc_git.store.transaction import Draft, explain, stands
+
+MOST_CHANGES: Final = 500
+_REVISION: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+Conditions = Mapping[Key, str | None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key of an edit of several.
+
+    Attributes:
+        scope: Its scope, as typed.
+        key: Its name in it.
+        action: Store `value`, delete, or only `require` the revision.
+        value: What to store.
+        if_revision: The revision it must have, or `absent`; None: any.
+    """
+
+    scope: str
+    key: str
+    action: Literal["put", "delete", "require"]
+    value: Json = None
+    if_revision: str | None = None
+
+
+class Edits:
+    """Makes edits in the scopes that are open to everybody.
+
+    Args:
+        store: The clone's store.
+        delivery: Makes the edits and waits for them.
+        machine: Completes `session:claude_1` to `session:claude_1@<machine>`.
+        limit: Longest value in bytes.
+    """
+
+    def __init__(
+        self, store: Store, delivery: Delivery, machine: str, limit: int = DEFAULT_LIMIT
+    ) -> None:
+        self._store = store
+        self._delivery = delivery
+        self._machine = machine
+        self._limit = limit
+
+    def put(
+        self,
+        author: Author,
+        scope: str,
+        key: str,
+        value: Json,
+        *,
+        if_revision: str | None = None,
+        confirm: bool = False,
+    ) -> results.Stored:
+        """Store a value under a key, in place of any other.
+
+        Raises:
+            ConditionFailed: the key has not the revision required. With `confirm` that is
+                certain for all clones.
+        """
+        place = self._own_key(scope, key)
+        check_value(value, self._limit)
+        done = self._make(
+            author,
+            f"store {place}",
+            lambda _: {place: value},
+            requires=_condition(place, if_revision),
+            confirm=confirm,
+        )
+        return results.Stored(
+            scope=format_scope(place.scope),
+            key=key,
+            revision=done.receipt.revisions[place],
+            **_delivered(done),
+        )
+
+    def delete(
+        self,
+        author: Author,
+        scope: str,
+        key: str,
+        *,
+        if_revision: str | None = None,
+        confirm: bool = False,
+    ) -> results.Deleted:
+        """Remove a key; raises as `put` does."""
+        place = self._own_key(scope, key)
+        done = self._make(
+            author,
+            f"delete {place}",
+            deletes=lambda _: (place,),
+            requires=_condition(place, if_revision),
+            confirm=confirm,
+        )
+        return results.Deleted(
+            scope=format_scope(place.scope),
+            key=key,
+            deleted=bool(done.receipt.removed),
+            **_delivered(done),
+        )
+
+    def delete_scope(self, author: Author, scope: str) -> results.DeletedScope:
+        """Remove all keys of a scope, in one edit; scopes below it stay."""
+        segments = self._own_scope(scope)
+        name = format_scope(segments)
+        done = self._make(
+            author,
+            f"delete {name}",
+            deletes=lambda snapshot: tuple(snapshot.keys(segments)),
+            kind=Kind.DELETE_SCOPE,
+        )
+        removed = done.receipt.removed
+        return results.DeletedScope(
+            scope=name, deleted=bool(removed), count=len(removed), **_delivered(done)
+        )
+
+    def edit(
+        self, author: Author, changes: Sequence[Change], *, confirm: bool = False
+    ) -> results.Edited:
+        """Make several changes as one: all or nothing, also when it is replayed.
+
+        Raises:
+            InputError: no change, too many, or two of one key.
+            ConditionFailed: a key has not the revision required.
+        """
+        places = self._places(changes)
+        puts = {place: c.value for place, c in places.items() if c.action == "put"}
+        for value in puts.values():
+            check_value(value, self._limit)
+        done = self._make(
+            author,
+            f"edit {', '.join(str(p) for p, c in places.items() if c.action != 'require')}",
+            lambda _: puts,
+            deletes=lambda _: tuple(p for p, c in places.items() if c.action == "delete"),
+            requires={
+                key: revision
+                for place, change in places.items()
+                for key, revision in _condition(place, change.if_revision).items()
+            },
+            confirm=confirm,
+        )
+        revisions = {str(place): done.receipt.revisions.get(place) for place in places}
+        return results.Edited(revisions=revisions, **_delivered(done))
+
+    def _places(self, changes: Sequence[Change]) -> dict[Key, Change]:
+        if not 1 <= len(changes) <= MOST_CHANGES:
+            raise InputError(f"The edit has {len(changes)} changes; 1 to {MOST_CHANGES} do")
+        places: dict[Key, Change] = {}
+        for change in changes:
+            of = parse_key if change.action == "require" else self._own_key
+            place = of(resolve_scope(change.scope, self._machine), change.key)
+            if place in places:
+                raise InputError(f"The edit names {place} twice", then="Join the two changes")
+            places[place] = change
+        if all(change.action == "require" for change in changes):
+            raise InputError("The edit changes nothing", then="Give a value, or delete: true")
+        return places
+
+    def _make(  # noqa: PLR0913  all that an edit is
+        self,
+        author: Author,
+        subject: str,
+        puts: Callable[[Snapshot], Mapping[Key, Json]] = lambda _: {},
+        *,
+        deletes: Callable[[Snapshot], tuple[Key, ...]] = lambda _: (),
+        requires: Conditions | None = None,
+        kind: Kind = Kind.EDIT,
+        confirm: bool = False,
+    ) -> Delivered:
+        op, drafts = uuid.uuid4().hex, list[Draft]()
+
+        def decide(snapshot: Snapshot) -> Draft:
+            author.check(snapshot)
+            draft = Draft(
+                subject=subject,
+                session=author.name,
+                puts=puts(snapshot),
+                deletes=deletes(snapshot),
+                requires=requires or {},
+                fence=author.fence,
+                kind=kind,
+                op=op,
+            )
+            drafts.append(draft)
+            return draft
+
+        done = self._delivery.make(decide, op, confirm=confirm)
+        if confirm and done.outcome is Outcome.REFUSED:
+            raise ConditionFailed(f"Another clone was first: {self._what_stands(drafts[0])}")
+        return done
+
+    def _what_stands(self, draft: Draft) -> str:
+        """What stands now where a refused edit wanted to write."""
+        snapshot = self._store.snapshot()
+        if draft.requires:
+            return explain(snapshot, draft.requires)
+        return "; ".join(stands(snapshot, key) for key in (*draft.puts, *draft.deletes))
+
+    def _own_scope(self, scope: str) -> tuple[str, ...]:
+        segments = parse_scope(resolve_scope(scope, self._machine))
+        if segments[0] in RESERVED:
+            raise ReservedScope(
+                f"The scope {segments[0]} is kept by csc-git itself",
+                then="Use another first segment, or the tool that is made for it",
+            )
+        return segments
+
+    def _own_key(self, scope: str, key: str) -> Key:
+        self._own_scope(scope)
+        return parse_key(resolve_scope(scope, self._machine), key)
+
+
+def _condition(place: Key, revision: str | None) -> dict[Key, str | None]:
+    """What `if_revision` requires of a key."""
+    if revision is None:
+        return {}
+    if revision != ABSENT and not _REVISION.fullmatch(revision):
+        raise InputError(
+            f"if_revision {revision[:80]!a} is no revision",
+            then=f"Give one as retrieve_data and store_data return it, or {ABSENT!r}",
+        )
+    return {place: None if revision == ABSENT else revision}
+
+
+def _delivered(done: Delivered) -> dict[str, Any]:
+    """The fields that all answers to an edit share."""
+    return {
+        "op": done.receipt.op,
+        "status": done.where,
+        "outcome": done.outcome,
+        "reason": done.reason,
+    }

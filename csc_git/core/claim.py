@@ -1,0 +1,168 @@
+"""Claims: leases on resources, so that two sessions don't do the same work twice.
+
+A resource is a *name* (`issue:15`, anything with a colon) or a *path* in the repository, plain
+(`src/api`, which means all below it too) or a pattern (`src/**/*.py`; a pattern without a slash,
+as `*.py`, matches at any depth). Two resources overlap when
+
+1. they are the same;
+2. both are plain paths, and one is the other's directory;
+3. one is a pattern that matches the other, a plain path, or something tracked below it; or all
+   that the pattern could match lies below that path;
+4. both are patterns, and some tracked file matches both.
+
+A name overlaps nothing but itself.
+
+Claims are advisory, as leases are: they tell well-meaning sessions apart and stop nobody who
+writes anyway. What can be stopped is a write to the store that depends on a claim: let it require
+the revision of the claim's record.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal
+
+from csc_git.core.key import SEPARATOR, Key, Scope, check_name
+from csc_git.core.value import Json
+from csc_git.errors import InvalidName
+
+CLAIMS: Final[Scope] = ("claims",)
+MAX_LENGTH: Final = 200
+MAX_STARS: Final = 4
+"""Runs of `*` in a pattern: each multiplies what matching a long path may cost."""
+
+_GLOB: Final = re.compile(r"[*?\[]")
+_FORM: Final = "Name it as issue:15, src/api, src/**/*.py or *.md"
+State = Literal["held", "released"]
+Tracked = Callable[[], Iterable[str]]
+"""Gives the paths of the files that the user's repository tracks."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A resource's record.
+
+    Attributes:
+        resource: What is claimed, in the form of `parse_resource`.
+        session: Who claimed it.
+        holder: The `holder` of that session's lease: a claim ends with its sign-on.
+        clone: Random id of the clone that it was made in.
+        fence: Higher than that of every claim made before it.
+        seconds: Length from each change of the record; None: as long as the session lives.
+        state: `held` or `released`.
+        since: When it was claimed (its clock's word; for people).
+        note: What for.
+        renewed: How often it was claimed again.
+    """
+
+    resource: str
+    session: str
+    holder: str
+    clone: str
+    fence: int
+    seconds: int | None
+    state: State
+    since: str
+    note: str = ""
+    renewed: int = 0
+
+    def to_json(self) -> Json:
+        """The record's value."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, value: Json) -> "Claim | None":
+        """Read a record; None where it isn't one, whatever it is."""
+        try:
+            seconds = value["seconds"]
+            return cls(
+                resource=parse_resource(str(value["resource"])),
+                session=str(value["session"]),
+                holder=str(value["holder"]),
+                clone=str(value["clone"]),
+                fence=int(value["fence"]),
+                seconds=None if seconds is None else max(1, int(seconds)),
+                state="held" if value["state"] == "held" else "released",
+                since=str(value["since"]),
+                note=str(value.get("note", "")),
+                renewed=int(value.get("renewed", 0)),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, InvalidName):
+            return None
+
+
+def claim_key(resource: str) -> Key:
+    """Where a resource's record lives."""
+    return Key(CLAIMS, resource)
+
+
+def parse_resource(text: str) -> str:
+    """A resource in the one form that is compared.
+
+    `./src/`, `src/` and `src/**` all mean the directory `src`.
+
+    Raises:
+        InvalidName: empty, over-long, absolute, outside the repository, or too many stars.
+    """
+    if not text or len(text) > MAX_LENGTH:
+        raise InvalidName(f"The resource has {len(text)} characters; 1 to {MAX_LENGTH} do")
+    check_name(text, "resource")
+    if SEPARATOR in text:
+        if _GLOB.search(text):
+            raise InvalidName(f"The name {text!a} can't be a pattern; paths can", then=_FORM)
+        return text
+    parts = [part for part in text.split("/") if part not in {"", "."}]
+    while len(parts) > 1 and parts[-1] == "**":
+        parts.pop()
+    if text.startswith("/") or ".." in parts or not parts:
+        raise InvalidName(f"{text!a} is no path inside the repository", then=_FORM)
+    if len(re.findall(r"\*+", text)) > MAX_STARS:
+        raise InvalidName(f"The pattern {text!a} has more than {MAX_STARS} stars", then=_FORM)
+    return "/".join(parts)
+
+
+def is_pattern(resource: str) -> bool:
+    """Whether a resource is a pattern."""
+    return SEPARATOR not in resource and _GLOB.search(resource) is not None
+
+
+def overlaps(one: str, other: str, tracked: Tracked) -> bool:
+    """Whether two resources, as `parse_resource` gives them, have something in common."""
+    if one == other:  # rule 1
+        return True
+    if SEPARATOR in one or SEPARATOR in other:
+        return False
+    patterns = [resource for resource in (one, other) if is_pattern(resource)]
+    if not patterns:  # rule 2
+        return _is_within(one, other) or _is_within(other, one)
+    if len(patterns) == 2:  # noqa: PLR2004  both: rule 4
+        first, second = matcher(one), matcher(other)
+        return any(first(path) and second(path) for path in tracked())
+    pattern = patterns[0]  # rule 3
+    path = other if pattern == one else one
+    matches = matcher(pattern)
+    if matches(path) or _is_within(_fixed_part(pattern), path):
+        return True
+    return any(_is_within(file, path) and matches(file) for file in tracked())
+
+
+@lru_cache(maxsize=256)
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """Whether a pattern matches a path, or a directory that the path is in."""
+    from wcmatch import glob  # noqa: PLC0415  only patterns need it; start-up doesn't
+
+    anchored = pattern if "/" in pattern else f"**/{pattern}"
+    flags = glob.GLOBSTAR | glob.DOTGLOB | glob.FORCEUNIX
+    return glob.compile([anchored, f"{anchored}/**"], flags=flags).match
+
+
+def _is_within(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory + "/")
+
+
+def _fixed_part(pattern: str) -> str:
+    """The directories before the first component that is a pattern; `/` if there are none."""
+    parts = pattern.split("/")
+    first = next(number for number, part in enumerate(parts) if _GLOB.search(part))
+    return "/".join(parts[:first]) or "/"

@@ -1,0 +1,55 @@
+"""Claiming: what replay must know of claims.
+
+Whether a claim may be made is decided when it is made, on what its clone knew. On a newer base two
+things can have changed that no revision of its own keys tells: its session's name was taken over,
+and somebody claimed another resource that overlaps.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from csc_git.core.claim import CLAIMS, Claim, Tracked, overlaps
+from csc_git.core.key import Key
+from csc_git.core.lease import Lease, lease_key
+from csc_git.store.snapshot import Snapshot, Stored
+
+
+def claims(snapshot: Snapshot) -> Iterator[tuple[Key, Stored, Claim]]:
+    """All records of claims, whoever's and whether they still hold or not."""
+    for key in snapshot.keys(CLAIMS):
+        stored = snapshot.get(key)
+        claim = Claim.from_json(stored.entry.value) if stored else None
+        if stored is not None and claim is not None and claim.resource == key.name:
+            yield key, stored, claim
+
+
+def is_signed_on(claim: Claim, snapshot: Snapshot) -> bool:
+    """Whether the sign-on that made a claim still holds its session's name."""
+    stored = snapshot.get(lease_key(claim.session))
+    lease = Lease.from_json(stored.entry.value) if stored else None
+    return lease is not None and lease.holder == claim.holder and lease.state == "active"
+
+
+def is_contested(made: Iterable[Stored], known: Snapshot, here: Snapshot, tracked: Tracked) -> bool:
+    """Whether claims can't stand on a newer base.
+
+    Args:
+        made: The records as they were made.
+        known: What their author knew; who was passed over then had lapsed, or doesn't overlap.
+        here: The newer base.
+        tracked: The files of the user's repository.
+    """
+    found = [Claim.from_json(stored.entry.value) for stored in made]
+    wanted = [claim for claim in found if claim is not None and claim.state == "held"]
+    if not all(is_signed_on(claim, here) for claim in wanted):
+        return True
+    unknown = [
+        other
+        for key, stored, other in claims(here)
+        if stored.revision != known.revision(key) and other.state == "held"
+    ]
+    return any(
+        overlaps(claim.resource, other.resource, tracked)
+        for other in unknown
+        for claim in wanted
+        if other.holder != claim.holder and is_signed_on(other, here)
+    )
