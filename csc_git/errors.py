@@ -10,6 +10,10 @@ CscError
  │   ├─ InvalidValue          not JSON, or nested too deep
  │   ├─ ValueTooLarge
  │   ├─ InvalidPattern        a glob that is no glob
+ │   ├─ InvalidMoment         neither a time nor a commit
+ │   ├─ NoSuchCommit
+ │   ├─ NoSuchConflict
+ │   ├─ CursorExpired         of a change feed, too old
  │   └─ ReservedScope         a scope that csc-git itself keeps
  ├─ SetupError                the project or its settings
  │   ├─ NotARepository
@@ -22,7 +26,8 @@ CscError
  ├─ SessionError
  │   ├─ NotSignedOn
  │   ├─ SessionTaken
- │   └─ SessionFenced         somebody else holds the name now
+ │   ├─ SessionFenced         somebody else holds the name now
+ │   └─ ClaimLost             a claim that the session had is no longer its own
  └─ ConditionFailed           a conditional edit whose condition doesn't hold
 ```
 
@@ -77,6 +82,30 @@ class InvalidPattern(InputError):
     """A glob that is no glob."""
 
     then = "Use *, ? and [abc] as in a shell, for example issue:*"
+
+
+class InvalidMoment(InputError):
+    """What should name a point of the past, and doesn't."""
+
+    then = "Give a time such as 2026-11-22T18:05Z or 2h (ago), or a commit"
+
+
+class NoSuchCommit(InputError):
+    """A commit that this clone doesn't have."""
+
+    then = "Look it up in the history, or sync first"
+
+
+class NoSuchConflict(InputError):
+    """A conflict that isn't open, or not any more."""
+
+    then = "See which are open with list_conflicts, or csc-git conflicts"
+
+
+class CursorExpired(InputError):
+    """A cursor whose snapshot is gone from this clone."""
+
+    then = "Read what you need again, and begin anew without a cursor"
 
 
 class ReservedScope(InputError):
@@ -140,6 +169,12 @@ class SessionTaken(SessionError):
 
 class SessionFenced(SessionError):
     """The session's name is held by somebody else now."""
+
+
+class ClaimLost(SessionError):
+    """A claim that the session had is no longer its own; said once."""
+
+    then = "Stop work on it, or agree with whoever holds it now; then repeat the call"
 
 
 class ConditionFailed(CscError):

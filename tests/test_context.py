@@ -108,7 +108,7 @@ def test_startup_tells_of_unfinished_work_and_conflicts(world: World) -> None:
         async with agent(world.directory / "one", "--machine", "one") as claude:
             said = await claude.prompt("startup")
             assert "claude_1@one left unfinished work" in said
-            assert "open conflicts: 1" in said
+            assert "open conflicts (1)" in said
             context = await claude.read("session://context")
             assert context["conflicts"][0].startswith("a/b: x@one's value")
 

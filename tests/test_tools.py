@@ -200,11 +200,18 @@ def test_the_tool_list_is_small_typed_and_annotated(world: World) -> None:
         async with agent(clone) as claude:
             listed = await claude.client.list_tools()
             size = len(listed.model_dump_json(by_alias=True, exclude_none=True))
-            assert size < 10_000, size
-            assert {tool.name for tool in listed.tools} == {
+            assert size < 16_000, size
+            first = {
                 "sign_on", "store_data", "retrieve_data", "list_keys", "list_scopes",
                 "delete_data", "delete_scope", "sign_off",
             }  # fmt: skip
+            assert {tool.name for tool in listed.tools} == first | {
+                "edit", "claim", "release", "wait_for_changes", "history", "list_conflicts",
+                "resolve_conflict",
+            }  # fmt: skip
+            kept = [tool for tool in listed.tools if tool.name in first]
+            eight = listed.model_copy(update={"tools": kept})
+            assert len(eight.model_dump_json(by_alias=True, exclude_none=True)) < 10_000
             for tool in listed.tools:
                 assert tool.description
                 assert tool.output_schema

@@ -15,17 +15,21 @@ from csc_git.errors import InputError, InvalidValue
 from csc_git.git.words import printable
 
 local = click.option("--local", is_flag=True, help="Don't wait for the remote.")
+if_revision = click.option(
+    "--if-revision", metavar="REVISION", help="Only if it has this revision, or is absent."
+)
 
 
 @click.command("get")
 @common
 @click.option("--fresh", is_flag=True, help="Ask the remote first.")
+@click.option("--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit.")
 @click.argument("scope")
 @click.argument("key")
-def get_command(scope: str, key: str, fresh: bool, **options: Any) -> None:  # noqa: ANN401
+def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: Any) -> None:  # noqa: ANN401
     """Print the value of KEY in SCOPE as JSON. Exit code 1 if there is none."""
     with opened(options) as coordinator, progress() as coordinator.progress:
-        found = coordinator.retrieve(scope, key, fresh=fresh)
+        found = coordinator.retrieve(scope, key, fresh=fresh, at=at)
     if not found.found:
         show(found, "")
         note(f"{printable(f'{scope}/{key}')} has no value.")
@@ -37,6 +41,7 @@ def get_command(scope: str, key: str, fresh: bool, **options: Any) -> None:  # n
 @click.command("set")
 @common
 @local
+@if_revision
 @click.option("--string", "as_string", is_flag=True, help="VALUE is text, not JSON.")
 @click.argument("scope")
 @click.argument("key")
@@ -47,14 +52,17 @@ def set_command(
     value: str,
     as_string: bool,
     local: bool,
+    if_revision: str | None,
     **options: Any,  # noqa: ANN401
 ) -> None:
     """Store VALUE, which is JSON, under KEY in SCOPE. - reads it from standard input."""
     text = sys.stdin.read() if value == "-" else value
-    content = text if as_string else _json(text)
+    content = text if as_string else parse_value(text)
     with opened(options) as coordinator, progress() as coordinator.progress:
         author = coordinator.person(user())
-        stored = coordinator.edits.put(author, scope, key, content, confirm=not local)
+        stored = coordinator.edits.put(
+            author, scope, key, content, if_revision=if_revision, confirm=not local
+        )
     show(stored, f"{printable(f'{stored.scope}/{key}')}: {stored.status}")
     if stored.reason:
         click.echo(f"csc-git: {stored.reason}", err=True)
@@ -77,6 +85,7 @@ def ls_command(scope: str | None, **options: Any) -> None:  # noqa: ANN401
 @click.command("rm")
 @common
 @local
+@if_revision
 @click.option("--all", "everything", is_flag=True, help="Remove all keys of the scope.")
 @click.argument("scope")
 @click.argument("key", required=False)
@@ -85,15 +94,19 @@ def rm_command(
     key: str | None,
     everything: bool,
     local: bool,
+    if_revision: str | None,
     **options: Any,  # noqa: ANN401
 ) -> None:
     """Remove KEY from SCOPE, or all its keys with --all. The history keeps them."""
     if (key is None) != everything:
         raise InputError("Name a key, or say --all, but not both")
+    if everything and if_revision is not None:
+        raise InputError("--if-revision is for one key")
     with opened(options) as coordinator, progress() as coordinator.progress:
-        _remove(coordinator, scope, key)
-        if not local:
-            coordinator.sync()
+        if key is None:
+            _remove_all(coordinator, scope, wait=not local)
+        else:
+            _remove(coordinator, scope, key, if_revision, wait=not local)
 
 
 def _shown(value: Json) -> str:
@@ -104,18 +117,24 @@ def _shown(value: Json) -> str:
     return "\n".join(map(printable, lines))
 
 
-def _remove(coordinator: Coordinator, scope: str, key: str | None) -> None:
+def _remove(
+    coordinator: Coordinator, scope: str, key: str, if_revision: str | None, *, wait: bool
+) -> None:
     author = coordinator.person(user())
-    if key is None:
-        gone = coordinator.edits.delete_scope(author, scope)
-        show(gone, f"{printable(gone.scope)}: {gone.count} removed")
-    else:
-        one = coordinator.edits.delete(author, scope, key)
-        place = printable(f"{one.scope}/{key}")
-        show(one, f"{place}: {'removed' if one.deleted else 'was not there'}")
+    one = coordinator.edits.delete(author, scope, key, if_revision=if_revision, confirm=wait)
+    place = printable(f"{one.scope}/{key}")
+    show(one, f"{place}: {f'removed, {one.status}' if one.deleted else 'was not there'}")
 
 
-def _json(text: str) -> Json:
+def _remove_all(coordinator: Coordinator, scope: str, *, wait: bool) -> None:
+    gone = coordinator.edits.delete_scope(coordinator.person(user()), scope)
+    if wait:
+        coordinator.sync()
+    show(gone, f"{printable(gone.scope)}: {gone.count} removed")
+
+
+def parse_value(text: str) -> Json:
+    """A value as it is typed on the command line; raises InvalidValue."""
     try:
         return parse(text)
     except ValueError as error:

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,13 +12,10 @@ from csc_git.cli.options import common, opened
 from csc_git.cli.output import wants_json
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Record
-from csc_git.core.key import encode, parse_key, parse_scope
-from csc_git.core.session import resolve_scope
 from csc_git.errors import InputError, StoreError
-from csc_git.git.child import GitMissing, stream_git
+from csc_git.git.log import log_lines
 from csc_git.git.objects import Objects
 from csc_git.git.words import printable_lines
-from csc_git.store.layout import spellings
 from csc_git.store.snapshot import Snapshot, changed_keys
 
 
@@ -49,12 +44,13 @@ def log_command(
             return
         machine = coordinator.overview.machine
         arguments = [*git_options, *_author(session, machine), branch.ref]
-        arguments += _paths(scope, key, machine)
+        paths = coordinator.past.place(scope, key).paths()
+        arguments += ["--", *(f":(literal){path}" for path in paths)] if paths else []
         if wants_json():
-            for commit in _lines(repository.path, ["--format=%H", *arguments]):
+            for commit in log_lines(repository.path, ["--format=%H", *arguments]):
                 click.echo(json.dumps(_edit(repository.objects, commit.strip())))
         elif sys.stdout.isatty():
-            lines = _lines(repository.path, ["--color=always", *arguments])
+            lines = log_lines(repository.path, ["--color=always", *arguments])
             click.echo_via_pager(map(printable_lines, lines), color=True)
         else:
             _become(["git", f"--git-dir={repository.path}", "log", *arguments])
@@ -67,32 +63,12 @@ def _author(session: str | None, machine: str) -> list[str]:
     return ["--fixed-strings", f"--author={name} <"]
 
 
-def _paths(scope: str | None, key: str | None, machine: str) -> list[str]:
-    if scope is None:
-        return []
-    full = resolve_scope(scope, machine)
-    path = tuple(encode(segment, directory=True) for segment in parse_scope(full))
-    if key is not None:
-        path = parse_key(full, key).path
-    return ["--", *(f":(literal)data/{found.decode()}" for found in spellings(path))]
-
-
 def _become(command: list[str]) -> None:
     """In a pipe be plain git log, byte for byte, with its exit code."""
     git = shutil.which("git")
     if git is None:
         raise StoreError("There is no git on PATH", then="Install it; the data are safe")
     os.execv(git, command)  # noqa: S606  no shell
-
-
-def _lines(git_dir: Path, arguments: list[str]) -> Iterator[str]:
-    """What git log prints; what others wrote may be in it, so it is not for a terminal yet."""
-    try:
-        yield from stream_git(["log", *arguments], git_dir)
-    except GitMissing:
-        raise StoreError("There is no git on PATH", then="Install it; the data are safe") from None
-    except ValueError as error:
-        raise InputError(f"git log refused: {error}") from None
 
 
 def _edit(objects: Objects, commit_id: str) -> dict[str, Any]:

@@ -9,11 +9,15 @@ from csc_git.cli.output import fail
 from csc_git.errors import CscError
 
 _COMMANDS: Final = {
+    "blame": ("csc_git.cli.past", "Who last changed each key of a scope."),
+    "conflicts": ("csc_git.cli.conflicts", "List the open conflicts."),
     "demo": ("csc_git.cli.demo", "Watch two machines coordinate; touches nothing of yours."),
+    "diff": ("csc_git.cli.past", "What changed between two moments."),
     "get": ("csc_git.cli.data", "Print a value."),
     "init": ("csc_git.cli.init", "Set a repository up, or undo that."),
     "log": ("csc_git.cli.log", "What the sessions did: git log of the branch."),
     "ls": ("csc_git.cli.data", "List scopes, or the keys of one."),
+    "resolve": ("csc_git.cli.conflicts", "Resolve a conflict."),
     "rm": ("csc_git.cli.data", "Remove a key, or all of a scope."),
     "serve": ("csc_git.cli.serve", "Run the MCP server on standard input and output."),
     "set": ("csc_git.cli.data", "Store a value."),

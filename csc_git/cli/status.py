@@ -6,7 +6,7 @@ import click
 
 from csc_git.cli.options import common, opened
 from csc_git.cli.output import ago, show, sync_line
-from csc_git.coordinator.results import SessionSummary, Status
+from csc_git.coordinator.results import ClaimSummary, SessionSummary, Status
 from csc_git.git.words import readable
 
 _MOST = 20
@@ -29,12 +29,15 @@ def _text(status: Status) -> str:
         f"sync      {sync_line(status.sync)}",
         *_section("active", [_session(one) for one in status.active] or ["nobody"]),
         *_section("held", [f"{e.op}  {e.subject}: {e.reason}" for e in status.held]),
+        *_section("claims", [_claim(one) for one in status.claims]),
         *_section("conflicts", status.conflicts),
         *_section("skipped", _skipped(status.foreign)),
         *_section(
             "clock?", [f"values by {name} lie in the future" for name in status.clocks_ahead]
         ),
     ]
+    if status.conflicts:
+        lines.append("To see and resolve conflicts: csc-git conflicts")
     if status.held:
         lines.append("To push a held edit again: csc-git sync --retry OP; to drop it: --drop OP")
     return "\n".join(lines)
@@ -51,6 +54,11 @@ def _skipped(foreign: list[str]) -> list[str]:
     if not foreign:
         return []
     return [f"{len(foreign)} on the branch that csc-git did not write, left as they are:", *foreign]
+
+
+def _claim(one: ClaimSummary) -> str:
+    note = f"  {readable(one.note, 40)}" if one.note else ""
+    return f"{one.resource}  {one.session}{note}"
 
 
 def _session(one: SessionSummary) -> str:

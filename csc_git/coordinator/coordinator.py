@@ -4,13 +4,19 @@ One coordinator serves one process. Reads are local; writes are durable when the
 the remote has to say comes with the answer, never in its way.
 """
 
+from functools import partial
+
 from csc_git.config import Settings
 from csc_git.coordinator import clock, results
 from csc_git.coordinator.author import Author
 from csc_git.coordinator.background import Background
+from csc_git.coordinator.claims import Claims
+from csc_git.coordinator.conflicts import Conflicts
 from csc_git.coordinator.delivery import Delivery
 from csc_git.coordinator.edits import Edits
+from csc_git.coordinator.feed import Feed
 from csc_git.coordinator.overview import Overview
+from csc_git.coordinator.past import Past
 from csc_git.coordinator.sessions import Held, Sessions
 from csc_git.core.edit import Outcome
 from csc_git.core.key import Key, format_scope, parse_key, parse_scope
@@ -19,10 +25,12 @@ from csc_git.core.pattern import compile_pattern
 from csc_git.core.session import resolve_scope
 from csc_git.git.failure import RemoteState
 from csc_git.git.project import Project
+from csc_git.git.tracked import tracked_files
 from csc_git.store.attempt import Permit, Progress
 from csc_git.store.clone import Clone
 from csc_git.store.status import SyncStatus
 from csc_git.store.store import Store
+from csc_git.store.watch import Watch
 
 
 class Coordinator:
@@ -46,12 +54,26 @@ class Coordinator:
     ) -> None:
         self.store = store
         self.sessions = Sessions(store, clone, store.directory, settings.lease)
-        self.overview = Overview(store, self.sessions, clone, project.name(remote_url), remote_url)
         self.project = project
         self.clone = clone
         self._settings = settings
         self.delivery = Delivery(store, settings.confirm, self.sync)
         self.edits = Edits(store, self.delivery, clone.machine, settings.limit)
+        self.claims = Claims(
+            store,
+            self.sessions,
+            clone,
+            self.delivery,
+            partial(tracked_files, project),
+            settings.lease,
+        )
+        self.conflicts = Conflicts(store, self.delivery, settings.limit)
+        self.past = Past(store, clone.machine)
+        self.watch = Watch(store.repository.path / "refs")
+        self.feed = Feed(store, self.watch, lambda: self.sessions.here, self.claims.lost)
+        self.overview = Overview(
+            store, self.sessions, self.claims, clone, project.name(remote_url), remote_url
+        )
         self.progress: Progress = lambda _: None
         """Told what a sync is doing; for whoever waits for one in the foreground."""
 
@@ -61,7 +83,7 @@ class Coordinator:
         """Claim a session's name; see `Sessions.sign_on`."""
         held = self.sessions.sign_on(session_id, clock.now())
         self.delivery.wrote()
-        return self.overview.signed_on(held.name)
+        return self.overview.signed_on(held.name, str(self.feed.now()))
 
     def sign_off(self, session: str | None = None) -> results.SignedOff:
         """Give a session's name back."""
@@ -72,6 +94,7 @@ class Coordinator:
     def author(self, session: str | None) -> Author:
         """The session as an author of edits."""
         held: Held = self.sessions.find(session)
+        self.claims.tell(held)
         return Author(
             str(held.name),
             held.lease.fence,
@@ -84,11 +107,22 @@ class Coordinator:
 
     # Reading
 
-    def retrieve(self, scope: str, key: str, *, fresh: bool = False) -> results.Retrieved:
-        """A key's value; with `fresh` the remote is asked first, as far as it answers."""
+    def retrieve(
+        self, scope: str, key: str, *, fresh: bool = False, at: str | None = None
+    ) -> results.Retrieved:
+        """A key's value.
+
+        Args:
+            scope: Its scope.
+            key: Its name.
+            fresh: Ask the remote first, as far as it answers.
+            at: Read the past, as of a time or a commit.
+        """
+        place = self._key(scope, key)
         if fresh:
             self.delivery.refresh()
-        return self.overview.retrieved(self.store.snapshot(), self._key(scope, key))
+        snapshot = self.past.at(at) if at is not None else self.store.snapshot()
+        return self.overview.retrieved(snapshot, place)
 
     def list_keys(self, scope: str) -> results.Keys:
         """The keys of a scope."""
@@ -120,6 +154,7 @@ class Coordinator:
         )
         self._observe(status)
         self.sessions.settle(clock.now())
+        self.claims.settle()
         return status
 
     def release(self, op: str) -> Outcome | None:
@@ -136,6 +171,7 @@ class Coordinator:
 
     def close(self) -> None:
         """End the background, let go of locks, close files. Sessions are not signed off."""
+        self.watch.close()
         self.delivery.finish()
         self.sessions.release_all()
         self.store.close()
@@ -149,13 +185,13 @@ class Coordinator:
         if status.state is not RemoteState.OK:
             return
         snapshot = self.store.snapshot()
-        leases = ((key.name, snapshot.get(key)) for key in snapshot.keys(SESSIONS))
+        leases = ((key, snapshot.get(key)) for key in snapshot.keys(SESSIONS))
         others = [
-            (name, stored.revision)
-            for name, stored in leases
+            (key, stored.revision)
+            for key, stored in leases
             if stored is not None and _is_others(Lease.from_json(stored.entry.value), self.clone)
         ]
-        self.sessions.sightings.note(others, clock.instant())
+        self.sessions.sightings.note([*others, *self.claims.timed(snapshot)], clock.instant())
 
     def _scope(self, scope: str) -> str:
         return resolve_scope(scope, self.clone.machine)

@@ -60,13 +60,13 @@ class Delivery:
         self.background: Background | None = None
 
     def make(
-        self, decide: Callable[[Snapshot], Draft], op: str, *, confirm: bool = False
+        self, decide: Callable[[Snapshot], Draft], op: str = "", *, confirm: bool = False
     ) -> Delivered:
         """Make one edit; with `confirm`, wait until its fate is certain or time runs out.
 
         Args:
             decide: See `store.transaction.Decide`; the draft it gives has this `op`.
-            op: The edit's id.
+            op: The edit's id, needed only to wait for it.
             confirm: Whether to wait.
 
         Raises:

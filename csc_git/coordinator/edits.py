@@ -89,7 +89,7 @@ class Edits:
             scope=format_scope(place.scope),
             key=key,
             revision=done.receipt.revisions[place],
-            **_delivered(done),
+            **delivered_fields(done),
         )
 
     def delete(
@@ -114,7 +114,7 @@ class Edits:
             scope=format_scope(place.scope),
             key=key,
             deleted=bool(done.receipt.removed),
-            **_delivered(done),
+            **delivered_fields(done),
         )
 
     def delete_scope(self, author: Author, scope: str) -> results.DeletedScope:
@@ -129,7 +129,7 @@ class Edits:
         )
         removed = done.receipt.removed
         return results.DeletedScope(
-            scope=name, deleted=bool(removed), count=len(removed), **_delivered(done)
+            scope=name, deleted=bool(removed), count=len(removed), **delivered_fields(done)
         )
 
     def edit(
@@ -158,7 +158,7 @@ class Edits:
             confirm=confirm,
         )
         revisions = {str(place): done.receipt.revisions.get(place) for place in places}
-        return results.Edited(revisions=revisions, **_delivered(done))
+        return results.Edited(revisions=revisions, **delivered_fields(done))
 
     def _places(self, changes: Sequence[Change]) -> dict[Key, Change]:
         if not 1 <= len(changes) <= MOST_CHANGES:
@@ -240,7 +240,7 @@ def _condition(place: Key, revision: str | None) -> dict[Key, str | None]:
     return {place: None if revision == ABSENT else revision}
 
 
-def _delivered(done: Delivered) -> dict[str, Any]:
+def delivered_fields(done: Delivered) -> dict[str, Any]:
     """The fields that all answers to an edit share."""
     return {
         "op": done.receipt.op,

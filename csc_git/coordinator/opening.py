@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from csc_git.errors import SetupError
 from csc_git.git.project import Project, discover
 from csc_git.git.remote import Remote, listed_format
 from csc_git.git.repository import Repository
+from csc_git.git.tracked import tracked_files
 from csc_git.store.clone import identify
 from csc_git.store.store import Store
 from csc_git.store.transaction import Identity
@@ -41,6 +43,7 @@ def open_coordinator(start: Path, flags: Mapping[str, Any] | None = None) -> Coo
         Identity(clone.machine, clone.id, email),
         lambda: _object_format(project, settings),
         _Connecting(project, settings, flags) if settings.sync else None,
+        tracked=partial(tracked_files, project),
         dedicated=settings.dedicated,
     )
     return Coordinator(store, project, clone, settings, _url(project, settings))

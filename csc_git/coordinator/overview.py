@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from csc_git.coordinator import clock, results
+from csc_git.coordinator.claims import Claims
 from csc_git.coordinator.sessions import Sessions, read_lease, session_names
 from csc_git.core.clock import format_time, is_ahead
-from csc_git.core.conflict import CONFLICTS, summary
+from csc_git.core.conflict import CONFLICTS, Conflict
 from csc_git.core.edit import Record
 from csc_git.core.key import Key, format_scope
 from csc_git.core.lease import lease_key
@@ -25,10 +26,17 @@ class Overview:
     """Answers about the state as a whole; reads only."""
 
     def __init__(
-        self, store: Store, sessions: Sessions, clone: Clone, project: str, remote: str | None
+        self,
+        store: Store,
+        sessions: Sessions,
+        claims: Claims,
+        clone: Clone,
+        project: str,
+        remote: str | None,
     ) -> None:
         self._store = store
         self._sessions = sessions
+        self._claims = claims
         self._clone = clone
         self._project = project
         self._remote = remote
@@ -38,7 +46,7 @@ class Overview:
         """This machine's name."""
         return self._clone.machine
 
-    def signed_on(self, name: SessionName) -> results.SignedOn:
+    def signed_on(self, name: SessionName, cursor: str) -> results.SignedOn:
         """What a session that has just signed on needs next."""
         snapshot = self._store.snapshot()
         return results.SignedOn(
@@ -51,6 +59,7 @@ class Overview:
             left_here=[key.name for key in snapshot.keys(name.scope)],
             others=[one for one in self.active(snapshot) if one.session != str(name)],
             conflicts=len(snapshot.keys(CONFLICTS)),
+            cursor=cursor,
             sync=self.sync(),
         )
 
@@ -114,6 +123,7 @@ class Overview:
             active=[one for one in everyone if one.active],
             instances={one.session: self._instance(snapshot, one) for one in everyone},
             first_available=self._sessions.first_available(snapshot),
+            claims=self._claims.standing(snapshot)[:_MOST_LISTED],
             conflicts=conflicts,
             sync=self.sync(),
             next=self._next(here, everyone, conflicts),
@@ -136,8 +146,8 @@ class Overview:
     def conflicts(self, snapshot: Snapshot) -> list[str]:
         """The open conflicts, a line each."""
         stored = (snapshot.get(key) for key in snapshot.keys(CONFLICTS))
-        lines = (summary(record.entry.value) for record in stored if record)
-        return [readable(line, 300) for line in lines if line]
+        found = (Conflict.from_json(record.entry.value) for record in stored if record)
+        return [readable(conflict.summary(), 300) for conflict in found if conflict]
 
     def held(self) -> list[results.HeldEdit]:
         """The edits that the remote declined."""
@@ -164,6 +174,7 @@ class Overview:
             sync=self.sync(),
             held=self.held(),
             active=self.active(snapshot),
+            claims=self._claims.standing(snapshot),
             conflicts=self.conflicts(snapshot),
             keys=sum(len(snapshot.keys(scope)) for scope in scopes),
             foreign=[printable(line) for line in foreign],
@@ -224,7 +235,9 @@ class Overview:
             steps.append("See what the active sessions do before you choose your own work.")
         steps.append("Store current_issue, status and todos in your own scope as you go.")
         if conflicts:
-            steps.append(f"Look at the open conflicts: {len(conflicts)}, in scope conflicts.")
+            steps.append(
+                f"Resolve the open conflicts ({len(conflicts)}) or tell the user: list_conflicts."
+            )
         status = self._store.status
         if status.state not in {RemoteState.OK, RemoteState.NEVER}:
             steps.append(" ".join(f"{part}." for part in status.describe() if part))

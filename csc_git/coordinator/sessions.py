@@ -56,7 +56,7 @@ class Sessions:
         self._held: dict[str, Held] = {}
         self._news: dict[str, str] = {}
         self._untold: list[str] = []
-        self.sightings = Sightings(directory, clone.id)
+        self.sightings = Sightings(directory)
 
     @property
     def here(self) -> list[str]:
@@ -138,7 +138,12 @@ class Sessions:
         if lease.clone == self._clone.id:
             return name in self._held or not self._lock_is_free(name)
         contact = self._store.status.contact
-        return not lease.has_lapsed(stored.revision, self.sightings.get(name), contact)
+        return not lease.has_lapsed(stored.revision, self.sightings.get(lease_key(name)), contact)
+
+    def is_alive(self, name: str, snapshot: Snapshot) -> bool:
+        """Whether a session of that name is alive, as far as this clone can tell."""
+        stored = snapshot.get(lease_key(name))
+        return stored is not None and self.is_active(name, stored)
 
     def is_here(self, stored: Stored) -> bool:
         """Whether a session's record was made in this clone."""

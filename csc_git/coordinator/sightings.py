@@ -1,53 +1,62 @@
-"""Sightings: when this clone first saw each lease of other clones, kept across restarts."""
+"""Sightings: when this clone first saw each lease and claim, kept across restarts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from csc_git.core.edit import path_text
+from csc_git.core.key import Key
 from csc_git.core.lease import Instant, Sighting
 from csc_git.git.durable import read_json, write_json
 from csc_git.git.lock import FileLock
 
 
 class Sightings:
-    """First-seen times of lease records, shared by the clone's processes."""
+    """First-seen times of records, shared by the clone's processes."""
 
-    def __init__(self, directory: Path, clone: str) -> None:
-        self.clone = clone
+    def __init__(self, directory: Path) -> None:
         self._file = directory / "seen.json"
         self._lock = FileLock(directory / "seen.lock")
 
-    def get(self, session: str) -> Sighting | None:
-        """The sighting of a session's record."""
-        return self._load().get(session)
+    def get(self, key: Key) -> Sighting | None:
+        """The sighting of what stands at a key."""
+        return self._load().get(path_text(key))
 
-    def note(self, revisions: Iterable[tuple[str, str]], at: Instant) -> None:
-        """Take note of the leases that stand now.
+    def note(self, standing: Iterable[tuple[Key, str]], at: Instant) -> None:
+        """Take note of all the records that stand now; others are forgotten.
 
         Args:
-            revisions: Session and revision of each active lease of another clone.
+            standing: Key and revision of each record that ends by time.
             at: This moment; not earlier than when they were seen.
         """
         with self._lock.held():
             old = self._load()
-            new = {
-                session: old[session]
-                if session in old and old[session].revision == revision
-                else Sighting(revision, at)
-                for session, revision in revisions
+            self._save(old, {path_text(key): _seen(old, key, rev, at) for key, rev in standing})
+
+    def add(self, key: Key, revision: str, at: Instant) -> None:
+        """Take note of one record more, made by this clone no earlier than `at`."""
+        with self._lock.held():
+            old = self._load()
+            self._save(old, {**old, path_text(key): Sighting(revision, at)})
+
+    def _save(self, old: Mapping[str, Sighting], new: Mapping[str, Sighting]) -> None:
+        if new != old:
+            says = {
+                name: {"revision": seen.revision, "first": seen.first.to_json()}
+                for name, seen in new.items()
             }
-            if new != old:
-                says = {
-                    session: {"revision": seen.revision, "first": seen.first.to_json()}
-                    for session, seen in new.items()
-                }
-                write_json(self._file, says)
+            write_json(self._file, says)
 
     def _load(self) -> dict[str, Sighting]:
         says = read_json(self._file)
         try:
             return {
-                str(session): Sighting(str(seen["revision"]), Instant.from_json(seen["first"]))
-                for session, seen in says.items()
+                str(name): Sighting(str(seen["revision"]), Instant.from_json(seen["first"]))
+                for name, seen in says.items()
             }
         except (KeyError, TypeError, ValueError, AttributeError):
             return {}
+
+
+def _seen(old: Mapping[str, Sighting], key: Key, revision: str, at: Instant) -> Sighting:
+    known = old.get(path_text(key))
+    return known if known and known.revision == revision else Sighting(revision, at)

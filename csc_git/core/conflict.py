@@ -11,9 +11,10 @@ from typing import Final
 
 from csc_git.core.clock import format_time, parse_time
 from csc_git.core.edit import ABSENT, Outcome
-from csc_git.core.key import Key, Scope, format_scope
+from csc_git.core.key import Key, Scope, format_scope, parse_key
 from csc_git.core.merge import Version
-from csc_git.core.value import Json
+from csc_git.core.value import Entry, Json
+from csc_git.errors import InvalidName
 
 CONFLICTS: Final[Scope] = ("conflicts",)
 
@@ -60,21 +61,31 @@ class Conflict:
             },
         }
 
+    @classmethod
+    def from_json(cls, value: Json) -> "Conflict | None":
+        """Read a record; None where it isn't one, whatever it is."""
+        try:
+            lost, stands = value["lost"], value["stands"]
+            session, time = str(lost["session"]), parse_time(str(lost["time"]))
+            entry = None if lost.get("deleted") else Entry(lost["value"], session, time)
+            return cls(
+                key=parse_key(str(value["scope"]), str(value["key"])),
+                why=Outcome(value["why"]),
+                lost=Version(entry, session, time),
+                stands=str(stands["revision"]),
+                stands_session=str(stands["session"]),
+                stands_time=parse_time(str(stands["time"])),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidName):
+            return None
+
+    def summary(self) -> str:
+        """One line for people; it holds names that others chose."""
+        what = "deletion" if self.lost.entry is None else "value"
+        when = format_time(self.lost.time)[:19]
+        return f"{self.key}: {self.lost.session}'s {what} of {when} was {self.why}"
+
 
 def stands(revision: str | None, theirs: Version) -> tuple[str, str, datetime]:
     """The last three fields of a `Conflict` for the version that stands."""
     return revision or ABSENT, theirs.session, theirs.time
-
-
-def summary(value: Json) -> str:
-    """One line about a record, for people; empty where it isn't one.
-
-    The record may come from anybody, so nothing about its form is taken for granted.
-    """
-    try:
-        lost, place = value["lost"], f"{value['scope']}/{value['key']}"
-        what = "deletion" if lost.get("deleted") else "value"
-        time = format_time(parse_time(str(lost["time"])))[:19]
-        return f"{place}: {lost['session']}'s {what} of {time} was {value['why']}"
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return ""

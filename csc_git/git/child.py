@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-OUTPUT_LIMIT: Final = 16 << 20
-"""Most that is kept of what a child prints, in bytes."""
+WORDS_LIMIT: Final = 1 << 20
+"""Most that is kept of what a child says went wrong, in bytes."""
 
 _TIES: Final = frozenset({
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_COUNT",
@@ -167,7 +167,7 @@ def _finish(child: "subprocess.Popen[bytes]", timeout: float) -> Completed:
     except BaseException:
         _kill_group(child.pid)
         raise
-    return Completed(code, out[:OUTPUT_LIMIT], err[:OUTPUT_LIMIT].decode(errors="replace"))
+    return Completed(code, out, err[:WORDS_LIMIT].decode(errors="replace"))
 
 
 def _kill_group(pid: int) -> None:

@@ -7,6 +7,7 @@ Writes are gathered in a `Batch`, which nobody else sees until `flush` has put a
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,8 +158,9 @@ class Objects:
 
     def has(self, object_id: str) -> bool:
         """Whether an object is there."""
-        with self._mutex:
+        with self._mutex, suppress(ValueError):  # no id at all, or abbreviated
             return ObjectID(object_id.encode()) in self._store
+        return False
 
     def batch(self) -> "Batch":
         """A new, empty batch of writes."""

@@ -12,6 +12,7 @@ from mcp_types import Resource
 
 from csc_git.server import prompts, resources
 from csc_git.server.host import Host
+from csc_git.server.subscriptions import Subscriptions
 from csc_git.server.tools import tools
 
 INSTRUCTIONS: Final = (
@@ -27,16 +28,19 @@ class Server(MCPServer[None]):
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._follower = Subscriptions(host)
         super().__init__(
             "csc-git",
             version=version("csc-git"),
             instructions=INSTRUCTIONS,
             tools=tools(host),
             lifespan=self._lifespan,
+            subscriptions=self._follower.bus,
             log_level="WARNING",
         )
         resources.register(self, host)
         prompts.register(self, host)
+        self._follower.serve(self._lowlevel_server)
 
     async def list_resources(self) -> list[Resource]:
         """The fixed resources, and each session's state."""
@@ -47,7 +51,10 @@ class Server(MCPServer[None]):
     async def _lifespan(self, _: MCPServer[None]) -> AsyncIterator[None]:
         self._host.warm()
         try:
-            yield
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._follower.follow)
+                yield
+                tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._host.close)

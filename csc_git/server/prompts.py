@@ -50,7 +50,8 @@ def _startup(coordinator: Coordinator) -> list[Message]:
     ]
     if context.conflicts:
         steps.append(
-            f"Tell the user of the open conflicts: {len(context.conflicts)}, in scope conflicts."
+            f"Tell the user of the open conflicts ({len(context.conflicts)}), see list_conflicts; "
+            "resolve them with resolve_conflict if the right version is clear."
         )
     where = f"{context.project}, on {context.machine}"
     opening = f"You work on {where}, with other sessions. {_sync(context)}"

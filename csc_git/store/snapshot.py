@@ -34,6 +34,11 @@ class Stored:
     revision: str
 
 
+def revision_of(stored: Stored | None) -> str | None:
+    """The revision of what a key holds; None if it holds nothing."""
+    return stored.revision if stored is not None else None
+
+
 @dataclass(frozen=True)
 class Format:
     """What `format.json` says.

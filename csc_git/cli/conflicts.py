@@ -1,0 +1,78 @@
+"""`conflicts`, `resolve`: the versions that lost, and what is to become of them."""
+
+import json
+from typing import Any
+
+import click
+
+from csc_git.cli.data import local, parse_value
+from csc_git.cli.options import common, opened, user
+from csc_git.cli.output import progress, show
+from csc_git.coordinator.conflicts import Choice
+from csc_git.coordinator.results import OpenConflict, OpenConflicts, Version
+from csc_git.core.value import Json
+from csc_git.errors import InputError
+from csc_git.git.words import printable, readable
+
+_WIDTH = 56
+
+
+@click.command("conflicts")
+@common
+def conflicts_command(**options: Any) -> None:  # noqa: ANN401
+    """List the open conflicts, with both versions, their authors and times."""
+    with opened(options) as coordinator:
+        found = coordinator.conflicts.open()
+    lines = [line for conflict in found for line in _shown(conflict)]
+    hint = ["", "Resolve one: csc-git resolve ID --standing | --lost | --value JSON"]
+    show(OpenConflicts(conflicts=found), "\n".join(lines + (hint if found else [])))
+
+
+@click.command("resolve")
+@common
+@local
+@click.option("--standing", is_flag=True, help="Keep what stands.")
+@click.option("--lost", is_flag=True, help="Take what lost instead.")
+@click.option("--value", metavar="JSON", help="Store a new value.")
+@click.argument("conflict")
+def resolve_command(
+    conflict: str,
+    standing: bool,
+    lost: bool,
+    value: str | None,
+    local: bool,
+    **options: Any,  # noqa: ANN401
+) -> None:
+    """Resolve CONFLICT, by its id, in one of three ways."""
+    choice, content = _choice(standing, lost, value)
+    with opened(options) as coordinator, progress() as coordinator.progress:
+        author = coordinator.person(user())
+        done = coordinator.conflicts.resolve(author, conflict, choice, content)
+        if not local:
+            coordinator.sync()
+    show(done, f"{printable(f'{done.scope}/{done.key}')}: resolved")
+
+
+def _choice(standing: bool, lost: bool, value: str | None) -> tuple[Choice, Json]:
+    given = [standing, lost, value is not None]
+    if sum(given) != 1:
+        raise InputError("Say one of --standing, --lost, --value")
+    if value is not None:
+        return "value", parse_value(value)
+    return ("standing" if standing else "lost"), None
+
+
+def _shown(conflict: OpenConflict) -> list[str]:
+    lost = "(a deletion)" if conflict.lost_deletion else None
+    return [
+        f"{conflict.conflict}  {printable(f'{conflict.scope}/{conflict.key}')}  {conflict.why}",
+        f"  stands  {_said(conflict.standing)}",
+        f"  lost    {_said(conflict.lost, lost)}",
+    ]
+
+
+def _said(version: Version | None, instead: str | None = None) -> str:
+    if version is None:
+        return "(nothing)"
+    text = instead or readable(json.dumps(version.value, ensure_ascii=False), _WIDTH)
+    return f"{text}  ({version.session}, {version.time[:19]}Z)"

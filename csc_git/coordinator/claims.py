@@ -1,0 +1,329 @@
+"""Claims: what a session has to itself for a while. See `core.claim` for the rules.
+
+A claim without a length of its own lives as long as its session does: signing off ends it, so does
+the lapse of the session's lease, and a taken-over name takes no claims along. One with a length
+(`ttl`) ends earlier, unless it is claimed again meanwhile.
+
+A claim is made by the session that asks, judged on what its clone knows, and judged again when it
+is replayed on what others did (`store.claiming`). So it is certain only once the remote has it;
+until then it is provisional, and may yet be lost: then its session is told.
+"""
+
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from csc_git.coordinator import clock
+from csc_git.coordinator.delivery import Delivered, Delivery
+from csc_git.coordinator.results import Claimed, ClaimSummary, Released
+from csc_git.coordinator.sessions import Held, Sessions
+from csc_git.core.claim import Claim, Tracked, claim_key, overlaps, parse_resource
+from csc_git.core.clock import format_time
+from csc_git.core.edit import Kind, Outcome
+from csc_git.core.key import Key
+from csc_git.core.lease import Instant, has_lapsed
+from csc_git.errors import ClaimLost, InputError
+from csc_git.git.words import printable, readable
+from csc_git.store.claiming import claims, is_signed_on
+from csc_git.store.clone import Clone
+from csc_git.store.snapshot import Snapshot, Stored
+from csc_git.store.store import Store
+from csc_git.store.transaction import Draft
+
+MOST_RESOURCES: Final = 50
+MAX_NOTE: Final = 500
+_TRIES: Final = 5
+
+
+class _InTheWay(Exception):
+    def __init__(self, rivals: list[ClaimSummary]) -> None:
+        self.rivals = rivals
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What a session asks for."""
+
+    held: Held
+    resources: tuple[str, ...]
+    note: str
+    seconds: int | None
+
+
+class Claims:
+    """The claims of this process's sessions, and what it knows of all others.
+
+    Args:
+        store: The clone's store.
+        sessions: Who is signed on.
+        clone: Who this clone is.
+        delivery: Makes the edits and waits for them.
+        tracked: The files of the user's repository, for patterns.
+        longest: Most seconds that a claim may last; a session's lease.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sessions: Sessions,
+        clone: Clone,
+        delivery: Delivery,
+        tracked: Tracked,
+        longest: int,
+    ) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._clone = clone
+        self._delivery = delivery
+        self._tracked = tracked
+        self._longest = longest
+        self._mutex = threading.Lock()
+        self._mine: dict[str, Claim] = {}
+        self._lost: dict[str, list[str]] = {}
+
+    def claim(
+        self, session: str | None, resources: Sequence[str], note: str = "", ttl: int | None = None
+    ) -> Claimed:
+        """Claim resources, all of them or none, and wait for the remote, bounded.
+
+        Args:
+            session: The handle; None: the first signed on here.
+            resources: Names, paths or patterns.
+            note: What for; others see it.
+            ttl: Seconds it lasts; None: as long as the session.
+
+        Raises:
+            InputError: no or too many resources, one that is none, a length out of range.
+            SessionError: no such session here.
+        """
+        wish = self._wish(session, resources, note, ttl)
+        for _ in range(_TRIES):
+            try:
+                began = clock.instant()
+                done = self._make(wish)
+            except _InTheWay as found:
+                return Claimed(status="held", claims=found.rivals, op=None)
+            if done.outcome is not Outcome.REFUSED:
+                return self._granted(wish, done, began)
+        rivals = self._rivals(self._store.snapshot(), wish)
+        reason = "Other clones claim and release this all the time; try again in a while"
+        return Claimed(status="held", claims=rivals, op=None, reason=reason)
+
+    def release(self, session: str | None, resources: Sequence[str] | None = None) -> Released:
+        """Give claims back; all that the session holds if none are named."""
+        held = self._sessions.find(session)
+        wanted = None if resources is None else set(map(parse_resource, resources))
+        released: list[str] = []
+
+        def decide(snapshot: Snapshot) -> Draft:
+            self._sessions.check(held, snapshot)
+            mine = {
+                key: replace(claim, state="released")
+                for key, _, claim in claims(snapshot)
+                if claim.holder == held.lease.holder and claim.state == "held"
+                if wanted is None or claim.resource in wanted
+            }
+            released.extend(claim.resource for claim in mine.values())
+            return self._draft(held, mine, snapshot, "release")
+
+        with self._mutex:
+            for resource in wanted if wanted is not None else list(self._mine):
+                if self._is_of(held, resource):
+                    del self._mine[resource]
+        done = self._delivery.make(decide)
+        names = [printable(resource) for resource in released]
+        return Released(released=names, op=done.receipt.op, status=done.where)
+
+    def standing(self, snapshot: Snapshot) -> list[ClaimSummary]:
+        """All claims that hold, as far as this clone can tell."""
+        return [
+            self._summary(stored, claim)
+            for _, stored, claim in claims(snapshot)
+            if self._is_alive(stored, claim, snapshot)
+        ]
+
+    def settle(self) -> None:
+        """After a sync: notice claims of ours that are somebody else's now, or nobody's."""
+        with self._mutex:
+            snapshot = self._store.snapshot()
+            for resource, claim in list(self._mine.items()):
+                stored = snapshot.get(claim_key(resource))
+                found = Claim.from_json(stored.entry.value) if stored else None
+                if found is None or found.holder != claim.holder:
+                    del self._mine[resource]
+                    self._lost.setdefault(claim.session, []).append(_lost(claim, found))
+
+    def lost(self, session: str) -> list[str]:
+        """What a session must be told of the claims it lost, said once."""
+        with self._mutex:
+            return self._lost.pop(session, [])
+
+    def tell(self, held: Held) -> None:
+        """Tell a session, once, of the claims it lost.
+
+        Raises:
+            ClaimLost: it lost some.
+        """
+        if news := self.lost(str(held.name)):
+            raise ClaimLost("; ".join(news))
+
+    def timed(self, snapshot: Snapshot) -> list[tuple[Key, str]]:
+        """The records that end by time, with their revisions: whose first sighting counts."""
+        return [
+            (key, stored.revision)
+            for key, stored, claim in claims(snapshot)
+            if claim.state == "held" and claim.seconds is not None
+        ]
+
+    def _wish(
+        self, session: str | None, resources: Sequence[str], note: str, ttl: int | None
+    ) -> _Wish:
+        held = self._sessions.find(session)
+        self.tell(held)
+        wanted = tuple(dict.fromkeys(map(parse_resource, resources)))
+        if not 1 <= len(wanted) <= MOST_RESOURCES:
+            raise InputError(f"{len(wanted)} resources were named; 1 to {MOST_RESOURCES} do")
+        if ttl is not None and not 1 <= ttl <= self._longest:
+            raise InputError(
+                f"A claim of {ttl} seconds is out of range; 1 to {self._longest:,} do",
+                then="Leave ttl out for a claim that lasts as long as your session",
+            )
+        if len(note) > MAX_NOTE:
+            raise InputError(f"The note has {len(note)} characters; {MAX_NOTE} is the most")
+        return _Wish(held, wanted, note, ttl)
+
+    def _make(self, wish: _Wish) -> Delivered:
+        op = uuid.uuid4().hex
+
+        def decide(snapshot: Snapshot) -> Draft:
+            self._sessions.check(wish.held, snapshot)
+            if rivals := self._rivals(snapshot, wish):
+                raise _InTheWay(rivals)
+            wanted = {claim_key(c.resource): c for c in self._wanted(wish, snapshot)}
+            return replace(self._draft(wish.held, wanted, snapshot, "claim"), op=op)
+
+        return self._delivery.make(decide, op, confirm=True)
+
+    def _wanted(self, wish: _Wish, snapshot: Snapshot) -> list[Claim]:
+        """The records to write: the session's own ones changed, others new."""
+        known = {claim.resource: claim for _, _, claim in claims(snapshot)}
+        fence = 1 + max((claim.fence for claim in known.values()), default=0)
+        return [
+            self._record(wish, resource, known.get(resource), fence) for resource in wish.resources
+        ]
+
+    def _record(self, wish: _Wish, resource: str, old: Claim | None, fence: int) -> Claim:
+        holder = wish.held.lease.holder
+        if old is not None and old.holder == holder and old.state == "held":
+            again = old.renewed + (1 if wish.seconds is not None else 0)
+            return replace(old, note=wish.note or old.note, seconds=wish.seconds, renewed=again)
+        return Claim(
+            resource=resource,
+            session=str(wish.held.name),
+            holder=holder,
+            clone=self._clone.id,
+            fence=fence,
+            seconds=wish.seconds,
+            state="held",
+            since=format_time(clock.now()),
+            note=wish.note,
+        )
+
+    def _draft(self, held: Held, wanted: dict[Key, Claim], snapshot: Snapshot, verb: str) -> Draft:
+        stood = {key: snapshot.get(key) for key in wanted}
+        changed = {
+            key: claim
+            for key, claim in wanted.items()
+            if (old := stood[key]) is None or old.entry.value != claim.to_json()
+        }
+        return Draft(
+            subject=f"{verb} {', '.join(claim.resource for claim in changed.values())}",
+            session=str(held.name),
+            puts={key: claim.to_json() for key, claim in (changed or wanted).items()},
+            requires={key: snapshot.revision(key) for key in changed},
+            fence=held.lease.fence,
+            kind=Kind.CLAIM,
+        )
+
+    def _granted(self, wish: _Wish, done: Delivered, began: Instant) -> Claimed:
+        snapshot = self._store.snapshot()
+        mine: list[ClaimSummary] = []
+        with self._mutex:
+            for resource in wish.resources:
+                stored = snapshot.get(claim_key(resource))
+                claim = Claim.from_json(stored.entry.value) if stored else None
+                if stored is None or claim is None or claim.holder != wish.held.lease.holder:
+                    continue  # lost since: `settle` tells
+                self._mine[resource] = claim
+                if claim.seconds is not None:
+                    self._sessions.sightings.add(claim_key(resource), stored.revision, began)
+                mine.append(self._summary(stored, claim))
+        return Claimed(
+            status="granted" if done.where == "synced" else "provisional",
+            claims=mine,
+            op=done.receipt.op,
+            reason=done.reason,
+        )
+
+    def _rivals(self, snapshot: Snapshot, wish: _Wish) -> list[ClaimSummary]:
+        files: list[str] = []
+
+        def tracked() -> Sequence[str]:
+            if not files:
+                files.extend(self._tracked())
+            return files
+
+        return [
+            self._summary(stored, other)
+            for _, stored, other in claims(snapshot)
+            if other.holder != wish.held.lease.holder
+            and any(overlaps(wanted, other.resource, tracked) for wanted in wish.resources)
+            and self._is_alive(stored, other, snapshot)
+        ]
+
+    def _is_alive(self, stored: Stored, claim: Claim, snapshot: Snapshot) -> bool:
+        if claim.state != "held" or not is_signed_on(claim, snapshot):
+            return False
+        if not self._sessions.is_alive(claim.session, snapshot):
+            return False
+        left = self._left(stored, claim)
+        return left is None or left > 0
+
+    def _left(self, stored: Stored, claim: Claim) -> float | None:
+        """Seconds until a claim ends, as far as this clone may count them; None: no such end."""
+        if claim.seconds is None:
+            return None
+        here = claim.clone == self._clone.id
+        until = clock.instant() if here else self._store.status.contact
+        seen = self._sessions.sightings.get(claim_key(claim.resource))
+        if seen is None or until is None or seen.revision != stored.revision:
+            return float(claim.seconds)
+        if has_lapsed(claim.seconds, stored.revision, seen, until):
+            return 0.0
+        return claim.seconds - until.since(seen.first)
+
+    def _summary(self, stored: Stored, claim: Claim) -> ClaimSummary:
+        left = self._left(stored, claim)
+        until = None if left is None else format_time(clock.now() + timedelta(seconds=left))
+        return ClaimSummary(
+            resource=printable(claim.resource),
+            session=printable(claim.session),
+            since=readable(claim.since, 40),
+            until=until,
+            note=readable(claim.note, MAX_NOTE),
+            fence=claim.fence,
+            revision=stored.revision,
+        )
+
+    def _is_of(self, held: Held, resource: str) -> bool:
+        claim = self._mine.get(resource)
+        return claim is not None and claim.holder == held.lease.holder
+
+
+def _lost(claim: Claim, found: Claim | None) -> str:
+    if found is None or found.state != "held":
+        return f"Your claim on {claim.resource} was refused: somebody else was first"
+    return f"Your claim on {claim.resource} is {printable(found.session)}'s now"

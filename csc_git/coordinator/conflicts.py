@@ -1,0 +1,128 @@
+"""Conflicts: the versions that lost, until someone resolves them.
+
+Resolving is an ordinary edit: it removes the record and settles the key, on condition that both
+still stand as whoever decides saw them.
+"""
+
+from typing import Final, Literal
+
+from csc_git.coordinator.author import Author
+from csc_git.coordinator.delivery import Delivery
+from csc_git.coordinator.edits import delivered_fields
+from csc_git.coordinator.results import OpenConflict, Resolved, Version
+from csc_git.core.clock import format_time
+from csc_git.core.conflict import CONFLICTS, Conflict
+from csc_git.core.key import Key, format_scope
+from csc_git.core.value import Json, check_value
+from csc_git.errors import NoSuchConflict
+from csc_git.git.words import printable
+from csc_git.store.snapshot import Snapshot, Stored
+from csc_git.store.store import Store
+from csc_git.store.transaction import Draft
+
+Choice = Literal["standing", "lost", "value"]
+MOST_LISTED: Final = 50
+
+
+class Conflicts:
+    """The open conflicts of the project.
+
+    Args:
+        store: The clone's store.
+        delivery: Makes the edits.
+        limit: Longest value in bytes.
+    """
+
+    def __init__(self, store: Store, delivery: Delivery, limit: int) -> None:
+        self._store = store
+        self._delivery = delivery
+        self._limit = limit
+
+    def open(self) -> list[OpenConflict]:
+        """The open conflicts, the longest open first, with both versions."""
+        snapshot = self._store.snapshot()
+        found = [(key, *one) for key in snapshot.keys(CONFLICTS) if (one := _read(snapshot, key))]
+        found.sort(key=lambda one: one[2].lost.time)
+        return [_open(snapshot, key, conflict) for key, _, conflict in found]
+
+    def resolve(
+        self, author: Author, conflict: str, choice: Choice, value: Json = None
+    ) -> Resolved:
+        """Resolve one: by what stands, by what lost, or by a new value.
+
+        Args:
+            author: Who decides.
+            conflict: Its id.
+            choice: Which version holds from now on.
+            value: The new value, for the choice `value`.
+
+        Raises:
+            NoSuchConflict: none of that id is open; somebody may have resolved it.
+            ConditionFailed: the key was changed meanwhile.
+        """
+        if choice == "value":
+            check_value(value, self._limit)
+        key, places = Key(CONFLICTS, conflict), list[Key]()
+
+        def decide(snapshot: Snapshot) -> Draft:
+            author.check(snapshot)
+            found = _read(snapshot, key)
+            if found is None:
+                raise NoSuchConflict(f"No conflict {conflict[:80]!a} is open")
+            record, what = found
+            places.append(what.key)
+            puts, deletes = _settled(what, choice, value)
+            return Draft(
+                subject=f"resolve {what.key} by {choice}",
+                session=author.name,
+                puts=puts,
+                deletes=(key, *deletes),
+                requires={key: record.revision, what.key: snapshot.revision(what.key)},
+                fence=author.fence,
+            )
+
+        done = self._delivery.make(decide)
+        place = places[-1]
+        return Resolved(
+            scope=format_scope(place.scope),
+            key=place.name,
+            revision=self._store.snapshot().revision(place),
+            **delivered_fields(done),
+        )
+
+
+def _settled(
+    conflict: Conflict, choice: Choice, value: Json
+) -> tuple[dict[Key, Json], tuple[Key, ...]]:
+    """What to put and what to delete, so that a choice holds."""
+    if choice == "standing":
+        return {}, ()
+    if choice == "value":
+        return {conflict.key: value}, ()
+    if conflict.lost.entry is None:
+        return {}, (conflict.key,)
+    return {conflict.key: conflict.lost.entry.value}, ()
+
+
+def _read(snapshot: Snapshot, key: Key) -> tuple[Stored, Conflict] | None:
+    stored = snapshot.get(key)
+    conflict = Conflict.from_json(stored.entry.value) if stored else None
+    return (stored, conflict) if stored is not None and conflict is not None else None
+
+
+def _open(snapshot: Snapshot, key: Key, conflict: Conflict) -> OpenConflict:
+    standing = snapshot.get(conflict.key)
+    lost = conflict.lost
+    return OpenConflict(
+        conflict=key.name,
+        scope=format_scope(conflict.key.scope),
+        key=conflict.key.name,
+        why=conflict.why,
+        lost_deletion=lost.entry is None,
+        lost=Version(
+            value=lost.entry.value if lost.entry else None,
+            session=printable(lost.session),
+            time=format_time(lost.time),
+        ),
+        standing=Version.of(standing),
+    )

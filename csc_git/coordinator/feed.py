@@ -1,0 +1,237 @@
+"""The change feed: what changed since a cursor, here or arriving from the remote.
+
+A cursor names the snapshot that its holder has seen, and the last commit known to be on the remote
+then. Changes are the net difference from that snapshot to the newest, so replay neither repeats
+nor hides one: what was told as a local edit and is placed unchanged is no difference. Where they
+are too many for one answer, the cursor remembers between which two snapshots it stands and how far
+it got.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+from csc_git.coordinator import clock
+from csc_git.coordinator.results import Changed, Changes, SettledEdit
+from csc_git.core.clock import format_time
+from csc_git.core.edit import Record
+from csc_git.core.key import Key, format_scope
+from csc_git.core.lease import SESSIONS
+from csc_git.core.pattern import compile_pattern
+from csc_git.errors import CursorExpired, InputError
+from csc_git.git.objects import CommitInfo
+from csc_git.git.words import printable
+from csc_git.store.history import ancestry
+from csc_git.store.past import changes_of
+from csc_git.store.snapshot import Snapshot, Stored, changed_keys, revision_of
+from csc_git.store.store import Store
+from csc_git.store.watch import Watch
+
+MOST_CHANGES: Final = 200
+MAX_TIMEOUT: Final = 600.0
+_MOST_SEARCHED: Final = 5000
+_NONE: Final = "-"
+_CURSOR: Final = re.compile(
+    r"(?P<tip>-|[0-9a-f]{40,64})\.(?P<base>-|[0-9a-f]{40,64})"
+    r"(?:\.(?P<start>-|[0-9a-f]{40,64})\.(?P<told>[0-9]{1,9}))?"
+)
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far somebody has read.
+
+    Attributes:
+        tip: The snapshot that was seen; None for the empty store.
+        base: The last commit that was known to be on the remote.
+        start: Where `tip` was not told completely: the snapshot it is told against.
+        told: So many changes between `start` and `tip` were told.
+    """
+
+    tip: str | None
+    base: str | None
+    start: str | None = None
+    told: int = 0
+
+    def __str__(self) -> str:
+        parts = [self.tip or _NONE, self.base or _NONE]
+        if self.told:
+            parts += [self.start or _NONE, str(self.told)]
+        return ".".join(parts)
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """The cursor that `str` wrote; raises InputError."""
+        match = _CURSOR.fullmatch(text)
+        if match is None:
+            raise InputError(
+                f"since {text[:80]!a} is no cursor",
+                then="Give the cursor of an earlier answer, or leave it out to begin from now",
+            )
+        tip, base, start = (_commit(match[name]) for name in ("tip", "base", "start"))
+        return cls(tip, base, start, int(match["told"] or 0))
+
+
+class Feed:
+    """What changed, for whoever asks or waits.
+
+    Args:
+        store: The clone's store.
+        watch: Wakes when it may have changed.
+        own: Handles of this server's sessions, whose edits are reported when they settle.
+        lost: What a session must be told of its claims, said once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        watch: Watch,
+        own: Callable[[], Sequence[str]],
+        lost: Callable[[str], list[str]],
+    ) -> None:
+        self._store = store
+        self._watch = watch
+        self._own = own
+        self._lost = lost
+
+    def now(self) -> Cursor:
+        """A cursor that has seen everything up to now."""
+        branch = self._store.branch
+        base = branch.base  # before the tip, so that nothing that settles in between is skipped
+        return Cursor(branch.tip, base)
+
+    def wait(
+        self,
+        since: str | None = None,
+        scopes: Sequence[str] | None = None,
+        timeout: float = 30.0,
+        *,
+        others_only: bool = False,
+        tells_losses: bool = True,
+    ) -> Changes:
+        """Wait until something changed since a cursor, or time runs out.
+
+        Args:
+            since: The cursor of an earlier answer; None: from now.
+            scopes: Globs; None: all scopes but `sessions`, whose leases are renewed all the time.
+            timeout: Seconds; 0 only looks.
+            others_only: Leave out what this server's own sessions wrote.
+            tells_losses: Whether the answer reaches the sessions, who are told of a loss once.
+
+        Raises:
+            InputError: no cursor, no glob, or a timeout out of range.
+            CursorExpired: its snapshot is gone.
+        """
+        if not 0 <= timeout <= MAX_TIMEOUT:
+            raise InputError(f"timeout {timeout} is out of range; 0 to {MAX_TIMEOUT:.0f} do")
+        cursor = Cursor.parse(since) if since is not None else self.now()
+        wanted = _filter(scopes)
+        lost = self._lost if tells_losses else lambda _: []
+        deadline = clock.instant().seconds + timeout
+        with self._watch.listening() as may_have_changed:
+            while True:
+                found = self._look(cursor, wanted, others_only=others_only)
+                news = [line for name in self._own() for line in lost(name)]
+                if news or found.changes or found.more or found.settled:
+                    return found.model_copy(update={"lost_claims": news})
+                if not may_have_changed(deadline - clock.instant().seconds):
+                    return found
+
+    def _look(self, cursor: Cursor, wanted: Callable[[Key], bool], *, others_only: bool) -> Changes:
+        own = self._own()
+        start, now = self._span(cursor)
+        told = self._differences(start, now.tip, wanted)
+        page = list(islice(told, cursor.told, cursor.told + MOST_CHANGES + 1))
+        more = len(page) > MOST_CHANGES
+        if more:
+            now = replace(now, start=start, told=cursor.told + MOST_CHANGES)
+        page = page[:MOST_CHANGES]
+        if others_only:
+            page = [one for one in page if one.session not in own]
+        status = self._store.status
+        age = status.age(clock.instant())
+        return Changes(
+            changes=page,
+            settled=list(self._settled(cursor.base, now.base, own)),
+            lost_claims=[],
+            cursor=str(now),
+            more=more,
+            contact_age=None if age is None else round(age, 1),
+            sync_state=str(status.state),
+        )
+
+    def _span(self, cursor: Cursor) -> tuple[str | None, Cursor]:
+        """From which snapshot to which to tell; the latter as a cursor."""
+        objects = self._store.repository.objects
+        for commit in (cursor.tip, cursor.base, cursor.start):
+            if commit is not None and not objects.has(commit):
+                raise CursorExpired("The cursor names a snapshot that this clone has no more")
+        if cursor.told:  # go on with a difference that was told in part
+            return cursor.start, Cursor(cursor.tip, self.now().base)
+        return cursor.tip, self.now()
+
+    def _differences(
+        self, start: str | None, end: str | None, wanted: Callable[[Key], bool]
+    ) -> Iterator[Changed]:
+        objects = self._store.repository.objects
+        before, after = Snapshot(objects, start), Snapshot(objects, end)
+        found = [one for one in changed_keys(objects, before, after) if wanted(one[0])]
+        gone = {key for key, _, new in found if new is None}
+        authors = self._deleters(gone, end, start)
+        return (_changed(key, old, new, authors) for key, old, new in found)
+
+    def _deleters(self, gone: set[Key], end: str | None, start: str | None) -> dict[Key, Record]:
+        """The edits that removed keys, as far as they are found."""
+        objects, found = self._store.repository.objects, dict[Key, Record]()
+        for commit in islice(ancestry(objects, end), _MOST_SEARCHED):
+            if commit.id == start or len(found) == len(gone):
+                break
+            record = Record.parse(commit.message)
+            before, after = Snapshot(objects, commit.parent), Snapshot(objects, commit.id)
+            for key, _, new in changed_keys(objects, before, after):
+                if new is None and key in gone and key not in found and record:
+                    found[key] = record
+        return found
+
+    def _is_lease(self, commit: CommitInfo) -> bool:
+        """Whether an edit is a sign-on, a renewal or a sign-off: nobody waits for its fate."""
+        keys = [key for key, _, _ in changes_of(self._store.repository, commit)]
+        return bool(keys) and all(key.scope == SESSIONS for key in keys)
+
+    def _settled(
+        self, old: str | None, new: str | None, own: Iterable[str]
+    ) -> Iterator[SettledEdit]:
+        """Edits of this server's sessions that the remote got since."""
+        if old == new or not own:
+            return
+        for commit in islice(ancestry(self._store.repository.objects, new), _MOST_SEARCHED):
+            if commit.id == old:
+                return
+            record = Record.parse(commit.message)
+            if record is not None and record.session in own and not self._is_lease(commit):
+                yield SettledEdit(op=record.op, outcome=str(record.outcome or "applied"))
+
+
+def _changed(
+    key: Key, old: Stored | None, new: Stored | None, deleters: dict[Key, Record]
+) -> Changed:
+    said = deleters.get(key)
+    if new is not None:
+        who, when = new.entry.session, format_time(new.entry.time)
+    else:
+        who, when = (said.session, format_time(said.clock)) if said else ("", "")
+    revisions = (revision_of(old), revision_of(new))
+    return Changed.of(key, *revisions, session=printable(who), time=when)
+
+
+def _filter(scopes: Sequence[str] | None) -> Callable[[Key], bool]:
+    if scopes is None:
+        return lambda key: key.scope[:1] != SESSIONS
+    patterns = [compile_pattern(scope) for scope in scopes]
+    return lambda key: any(pattern.match(format_scope(key.scope)) for pattern in patterns)
+
+
+def _commit(text: str | None) -> str | None:
+    return None if text in {None, _NONE} else text

@@ -1,0 +1,140 @@
+"""The past, as people and models ask for it."""
+
+from itertools import islice
+from typing import Final
+
+from csc_git.coordinator import clock
+from csc_git.coordinator.results import (
+    Blame,
+    ChangedKey,
+    Difference,
+    History,
+    PastChange,
+    Version,
+)
+from csc_git.core.clock import format_time
+from csc_git.core.key import format_scope, parse_key, parse_scope
+from csc_git.core.moment import parse_moment
+from csc_git.core.session import parse_session, resolve_scope
+from csc_git.errors import InputError
+from csc_git.git.words import printable, readable
+from csc_git.store.past import PastEdit, Place, commit_at, edits
+from csc_git.store.snapshot import Snapshot, changed_keys, revision_of
+from csc_git.store.store import Store
+
+MOST_EDITS: Final = 500
+_MOST_KEYS: Final = 50
+
+
+class Past:
+    """Answers about the history.
+
+    Args:
+        store: The clone's store.
+        machine: Completes short session names.
+    """
+
+    def __init__(self, store: Store, machine: str) -> None:
+        self._store = store
+        self._machine = machine
+
+    def place(self, scope: str | None, key: str | None = None) -> Place:
+        """A part of the store, checked."""
+        if scope is None:
+            if key is not None:
+                raise InputError("A key needs its scope")
+            return Place()
+        full = resolve_scope(scope, self._machine)
+        if key is None:
+            return Place(parse_scope(full))
+        return Place(*parse_key(full, key))
+
+    def at(self, moment: str) -> Snapshot:
+        """The store as it was at a time or a commit.
+
+        Raises:
+            InputError: neither a time nor a commit, or one that isn't here.
+        """
+        wanted = parse_moment(moment, clock.now())
+        commit = commit_at(self._store.repository, self._store.branch.tip, wanted)
+        return Snapshot(self._store.repository.objects, commit)
+
+    def history(
+        self,
+        scope: str | None = None,
+        key: str | None = None,
+        session: str | None = None,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int = 20,
+    ) -> History:
+        """The edits of a place or a session, newest first.
+
+        Args:
+            scope: With the scopes below it; None: all.
+            key: One key of it.
+            session: Short or full name; any author's full name.
+            since: Only those that entered the history after this time or commit.
+            until: Only those up to it.
+            limit: Most edits to return.
+        """
+        if not 1 <= limit <= MOST_EDITS:
+            raise InputError(f"limit {limit} is out of range; 1 to {MOST_EDITS} do")
+        start = self.at(until).commit if until else self._store.branch.tip
+        end = self.at(since).commit if since else None
+        author = self._author(session)
+        place = self.place(scope, key)
+        all_of_them = edits(self._store.repository, start, place, session=author, after=end)
+        found = list(islice(all_of_them, limit + 1))
+        return History(edits=[_past(edit) for edit in found[:limit]], more=len(found) > limit)
+
+    def blame(self, scope: str) -> Blame:
+        """Who last changed each key of a scope, and by which edit."""
+        place = self.place(scope)
+        snapshot = self._store.snapshot()
+        missing = set(snapshot.keys(place.scope))
+        lines: dict[str, PastChange] = {}
+        for edit in edits(self._store.repository, snapshot.commit, place):
+            if not missing:
+                break
+            for key, _, _ in edit.changes:
+                if key in missing:
+                    missing.discard(key)
+                    lines[key.name] = _past(edit)
+        return Blame(scope=format_scope(place.scope), keys=dict(sorted(lines.items())))
+
+    def diff(self, one: str, other: str | None = None) -> list[Difference]:
+        """In which keys two moments differ, with both values; None is now."""
+        before = self.at(one)
+        after = self._store.snapshot() if other is None else self.at(other)
+        return [
+            Difference(
+                scope=format_scope(key.scope),
+                key=key.name,
+                before=Version.of(old),
+                after=Version.of(new),
+            )
+            for key, old, new in changed_keys(self._store.repository.objects, before, after)
+        ]
+
+    def _author(self, session: str | None) -> str | None:
+        if session is None or "@" in session:
+            return session
+        return str(parse_session(session, self._machine))
+
+
+def _past(edit: PastEdit) -> PastChange:
+    changed = [
+        ChangedKey.of(key, revision_of(old), revision_of(new)) for key, old, new in edit.changes
+    ]
+    return PastChange(
+        time=format_time(edit.commit.author_time),
+        session=printable(edit.record.session),
+        subject=readable(edit.record.subject, 200),
+        op=printable(edit.record.op),
+        commit=edit.commit.id,
+        outcome=edit.record.outcome,
+        changed=changed[:_MOST_KEYS],
+        unlisted=max(0, len(changed) - _MOST_KEYS),
+    )

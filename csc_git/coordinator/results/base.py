@@ -1,0 +1,46 @@
+"""What all answers share."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from csc_git.core.clock import format_time
+from csc_git.git.words import printable
+from csc_git.store.snapshot import Stored
+
+Where = Literal["local", "synced"]
+
+
+def _terse(schema: dict[str, Any]) -> None:
+    """Drop titles: they repeat the names, and every schema is paid for in every conversation."""
+    schema.pop("title", None)
+    for member in schema.get("properties", {}).values():
+        member.pop("title", None)
+
+
+class Result(BaseModel):
+    """Base of all answers."""
+
+    model_config = ConfigDict(frozen=True, json_schema_extra=_terse)
+
+
+class Version(Result):
+    """A value that somebody stored: data, with its author and time."""
+
+    value: Any
+    session: str
+    time: str
+    revision: str | None = None
+
+    @classmethod
+    def of(cls, stored: Stored | None) -> "Version | None":
+        """What a key holds; None if it holds nothing."""
+        if stored is None:
+            return None
+        entry = stored.entry
+        return cls(
+            value=entry.value,
+            session=printable(entry.session),
+            time=format_time(entry.time),
+            revision=stored.revision,
+        )

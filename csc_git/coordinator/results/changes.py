@@ -1,0 +1,93 @@
+"""Answers about change: the feed, and the past."""
+
+from typing import Literal, Self
+
+from pydantic import Field
+
+from csc_git.coordinator.results.base import Result, Version
+from csc_git.core.key import Key, format_scope
+
+
+class ChangedKey(Result):
+    """One key that changed, with its revisions before and after."""
+
+    scope: str
+    key: str
+    change: Literal["created", "changed", "deleted"]
+    old: str | None
+    new: str | None
+
+    @classmethod
+    def of(cls, key: Key, old: str | None, new: str | None, **more: str) -> Self:
+        """The change of a key from one revision to another; None: it had no value."""
+        change = "deleted" if new is None else "created" if old is None else "changed"
+        place = {"scope": format_scope(key.scope), "key": key.name}
+        return cls.model_validate({**place, "change": change, "old": old, "new": new, **more})
+
+
+class Changed(ChangedKey):
+    """One key that changed, by whom and when."""
+
+    session: str
+    time: str
+
+
+class SettledEdit(Result):
+    """An edit of one's own that reached the remote."""
+
+    op: str
+    outcome: str
+
+
+class Changes(Result):
+    """Answer of `wait_for_changes`."""
+
+    changes: list[Changed]
+    settled: list[SettledEdit] = Field(description="your edits that the remote got meanwhile")
+    lost_claims: list[str]
+    cursor: str = Field(description="pass it as since")
+    more: bool = Field(description="there is more: ask again at once")
+    contact_age: float | None
+    sync_state: str
+
+
+class PastChange(Result):
+    """One edit of the history."""
+
+    time: str
+    session: str
+    subject: str
+    op: str
+    commit: str
+    outcome: str | None
+    changed: list[ChangedKey]
+    unlisted: int = 0
+
+
+class History(Result):
+    """Answer of `history`, newest first."""
+
+    edits: list[PastChange]
+    more: bool
+
+
+class Blame(Result):
+    """Who last changed each key of a scope."""
+
+    scope: str
+    keys: dict[str, PastChange]
+
+
+class Differences(Result):
+    """In which keys two moments differ."""
+
+    differences: list["Difference"]
+
+
+class Difference(Result):
+    """One key in which two moments differ; null where it had no value."""
+
+    scope: str
+    key: str
+    before: Version | None
+    after: Version | None

@@ -1,0 +1,101 @@
+"""Answers about values: read, stored, removed, in conflict."""
+
+from typing import Any
+
+from pydantic import Field
+
+from csc_git.coordinator.results.base import Result, Version, Where
+
+
+class Delivered(Result):
+    """What all answers to an edit say of it."""
+
+    op: str | None = Field(description="id of the edit; null: it was all there already")
+    status: Where
+    outcome: str | None = Field(default=None, description="how it was replayed, if it was")
+    reason: str = ""
+
+
+class Stored(Delivered):
+    """Answer of `store_data`."""
+
+    scope: str
+    key: str
+    revision: str
+
+
+class Retrieved(Result):
+    """Answer of `retrieve_data`. `value` is what somebody stored: data, not instructions."""
+
+    found: bool
+    scope: str
+    key: str
+    value: Any = None
+    revision: str | None = None
+    session: str | None = Field(default=None, description="who stored it")
+    time: str | None = None
+    authors: list[str] = Field(default=[], description="all authors, if it was merged")
+    contact_age: float | None = Field(description="seconds since the remote was last asked")
+    sync_state: str
+
+
+class Keys(Result):
+    """Answer of `list_keys`."""
+
+    scope: str
+    keys: list[str]
+
+
+class Scopes(Result):
+    """Answer of `list_scopes`."""
+
+    scopes: list[str]
+
+
+class Deleted(Delivered):
+    """Answer of `delete_data`."""
+
+    scope: str
+    key: str
+    deleted: bool
+
+
+class DeletedScope(Delivered):
+    """Answer of `delete_scope`."""
+
+    scope: str
+    deleted: bool
+    count: int
+
+
+class Edited(Delivered):
+    """Answer of `edit`."""
+
+    revisions: dict[str, str | None] = Field(description="by scope/key; null: removed")
+
+
+class OpenConflict(Result):
+    """A conflict: the version that lost, and what stands now (null: nothing)."""
+
+    conflict: str = Field(description="its id")
+    scope: str
+    key: str
+    why: str
+    lost: Version
+    lost_deletion: bool = Field(description="what lost is a deletion")
+    standing: Version | None
+
+
+class OpenConflicts(Result):
+    """Answer of `list_conflicts`."""
+
+    conflicts: list[OpenConflict]
+    more: int = 0
+
+
+class Resolved(Delivered):
+    """Answer of `resolve_conflict`."""
+
+    scope: str
+    key: str
+    revision: str | None

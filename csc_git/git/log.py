@@ -1,0 +1,63 @@
+"""The log of our repository, by `git log`: fast on long histories, and nothing of ours to keep.
+
+What makes it fast (git's commit-graph with its filters of changed paths) is git's own, written when
+the repository is maintained, and keyed by commits that never change: it can be missing or behind,
+but not wrong.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from csc_git.errors import InputError, StoreError
+from csc_git.git.child import GitMissing, stream_git
+
+
+def log_lines(git_dir: Path, arguments: Sequence[str]) -> Iterator[str]:
+    """What `git log` prints, line by line; what others wrote may be in it, so not for a terminal.
+
+    Raises:
+        StoreError: there is no git on PATH.
+        InputError: git refuses the arguments.
+    """
+    try:
+        yield from stream_git(["log", *arguments], git_dir)
+    except GitMissing:
+        raise StoreError("There is no git on PATH", then="Install it; the data are safe") from None
+    except ValueError as error:
+        raise InputError(f"git log refused: {error}") from None
+
+
+def commit_ids(
+    git_dir: Path,
+    tip: str,
+    *,
+    paths: Sequence[str] = (),
+    author: str | None = None,
+    after: str | None = None,
+) -> Iterator[str]:
+    """Commits from `tip` back, newest first.
+
+    Args:
+        git_dir: The repository.
+        tip: A commit's full id.
+        paths: Only those that change one of these, from the top; all if none are given.
+        author: Only those by an author whose name ends in this.
+        after: Not this commit and what it contains.
+
+    Raises:
+        StoreError: there is no git on PATH.
+    """
+    by = ["--fixed-strings", f"--author={author} <"] if author is not None else []
+    but = [f"^{after}"] if after is not None else []
+    where = ["--", *(f":(literal){path}" for path in paths)] if paths else ["--"]
+    for line in log_lines(git_dir, ["--format=%H", "--first-parent", *by, tip, *but, *where]):
+        yield line.strip()
+
+
+def resolve(git_dir: Path, name: str) -> str | None:
+    """The full id of an abbreviated commit; None if there is none, or more than one."""
+    try:
+        lines = list(stream_git(["rev-parse", "--verify", "-q", f"{name}^{{commit}}"], git_dir))
+    except (GitMissing, ValueError):
+        return None
+    return lines[0].strip() if lines else None

@@ -1,0 +1,143 @@
+"""Subscriptions: telling clients which resources changed, in both eras of the protocol.
+
+Since 2026-07-28 a client opens a stream with `subscriptions/listen`, which the SDK serves from a
+bus. Before, it asked for each resource with `resources/subscribe` and was notified on its
+connection. Both get the same events here: one follower looks at what changed since it last looked,
+from the first subscription on, and not at all without one.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import quote
+
+import anyio
+import anyio.to_thread
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server as Wire
+from mcp.server.session import ServerSession
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ListenHandler,
+    ResourcesListChanged,
+    ResourceUpdated,
+)
+from mcp_types import (
+    EmptyResult,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
+
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.results import Changed, Changes
+from csc_git.errors import CscError, CursorExpired
+from csc_git.server.host import Host
+from csc_git.server.resources import CONTEXT, DATA, STATE
+
+_log: Final = logging.getLogger(__name__)
+_EVERYTHING: Final = ("*",)
+_WAIT: Final = 600.0
+_AFTER_FAILURE: Final = 5.0
+Request = ServerRequestContext[Any, Any]
+
+
+class Subscriptions:
+    """Who wants to know of changes, and the follower that tells them.
+
+    Args:
+        host: Gives the coordinator.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.bus = InMemorySubscriptionBus()
+        self._host = host
+        self._listen = ListenHandler(self.bus)
+        self._sessions: dict[str, set[ServerSession]] = {}
+        self._cursor: str | None = None
+        self._wanted = anyio.Event()
+
+    def serve(self, wire: Wire[Any]) -> None:
+        """Answer the requests of both eras."""
+        wire.add_request_handler(
+            "subscriptions/listen", SubscriptionsListenRequestParams, self._on_listen
+        )
+        wire.add_request_handler("resources/subscribe", SubscribeRequestParams, self._on_subscribe)
+        wire.add_request_handler(
+            "resources/unsubscribe", UnsubscribeRequestParams, self._on_unsubscribe
+        )
+
+    async def follow(self) -> None:
+        """Tell of changes until cancelled, from the first subscription on."""
+        await self._wanted.wait()
+        while True:
+            try:
+                coordinator = await anyio.to_thread.run_sync(self._host.get)
+                changes = await anyio.to_thread.run_sync(
+                    self._wait, coordinator, abandon_on_cancel=True
+                )
+                self._cursor = changes.cursor
+                await self._tell(changes, coordinator.clone.machine)
+            except CursorExpired:
+                self._cursor = None
+            except CscError as error:
+                _log.warning("%s", error)
+                await anyio.sleep(_AFTER_FAILURE)
+
+    def _wait(self, coordinator: Coordinator) -> Changes:
+        return coordinator.feed.wait(self._cursor, _EVERYTHING, _WAIT, tells_losses=False)
+
+    async def _begin(self) -> None:
+        """Whatever changes from here on is told."""
+        if not self._wanted.is_set():
+            coordinator = await anyio.to_thread.run_sync(self._host.get)
+            if not self._wanted.is_set():
+                self._cursor = str(coordinator.feed.now())
+                self._wanted.set()
+
+    async def _on_listen(
+        self, context: Request, params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        await self._begin()
+        return await self._listen(context, params)
+
+    async def _on_subscribe(self, context: Request, params: SubscribeRequestParams) -> EmptyResult:
+        await self._begin()
+        self._sessions.setdefault(str(params.uri), set()).add(context.session)
+        return EmptyResult()
+
+    async def _on_unsubscribe(
+        self, context: Request, params: UnsubscribeRequestParams
+    ) -> EmptyResult:
+        self._sessions.get(str(params.uri), set()).discard(context.session)
+        return EmptyResult()
+
+    async def _tell(self, changes: Changes, machine: str) -> None:
+        uris = {CONTEXT}
+        for change in changes.changes:
+            uris.update(_resources(change, machine))
+        for uri in sorted(uris):
+            await self.bus.publish(ResourceUpdated(uri=uri))
+            for session in list(self._sessions.get(uri, ())):
+                await self._notify(session, uri)
+        if any(one.scope == "sessions" and one.change != "changed" for one in changes.changes):
+            await self.bus.publish(ResourcesListChanged())
+
+    async def _notify(self, session: ServerSession, uri: str) -> None:
+        try:
+            await session.send_resource_updated(uri)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            for sessions in self._sessions.values():
+                sessions.discard(session)
+
+
+def _resources(change: Changed, machine: str) -> Iterator[str]:
+    """The resources whose content a change is part of, as clients may have written them."""
+    for scope, key in {(change.scope, change.key), (quote(change.scope), quote(change.key))}:
+        yield DATA.replace("{scope}", scope).replace("{key}", key)
+    place, _, rest = change.scope.partition(":")
+    session = change.key if change.scope == "sessions" else rest.partition(":")[0]
+    if session and place in {"session", "sessions"}:
+        yield STATE.replace("{id}", session)
+        yield STATE.replace("{id}", session.removesuffix(f"@{machine}"))

@@ -1,0 +1,93 @@
+"""Making a tool of a function: its words, its schema, its errors."""
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Annotated, Any, Final, ParamSpec, TypeVar
+
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
+from mcp_types import ToolAnnotations
+from pydantic import Field
+
+from csc_git.errors import CscError
+from csc_git.server.tools.schema import slim, slim_output
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Session = Annotated[str | None, Field(description="your handle")]
+ScopeName = Annotated[str, Field(description="such as issue:15; at most 8 segments")]
+AnyJson = Annotated[
+    Any,
+    Field(
+        description="any JSON value",
+        json_schema_extra={"type": ["object", "array", "string", "number", "boolean", "null"]},
+    ),
+]
+IfRevision = Annotated[
+    str | None, Field(description="only if the key has this revision, or is 'absent'")
+]
+Confirm = Annotated[bool, Field(description="wait until the remote has it")]
+
+READ: Final = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+WRITE: Final = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+REMOVE: Final = ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
+)
+
+
+class _ExactValue(FuncMetadata):
+    """Leaves `value` as the client sent it.
+
+    The SDK parses string arguments that look like JSON, for clients that quote their objects. A
+    store must give back what it was given: the string "[1]" is not the list [1].
+    """
+
+    def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
+        parsed = super().pre_parse_json(data)
+        return {name: data[name] if name == "value" else item for name, item in parsed.items()}
+
+
+def tool(fn: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
+    """A tool; its description is the function's docstring."""
+    description = " ".join((fn.__doc__ or "").split())
+    made = Tool.from_function(said(fn), description=description, annotations=annotations)
+    metadata = made.fn_metadata
+    made.fn_metadata = _ExactValue(
+        arg_model=metadata.arg_model,
+        output_schema=slim_output(metadata.output_schema) if metadata.output_schema else None,
+        output_model=metadata.output_model,
+        wrap_output=metadata.wrap_output,
+    )
+    made.parameters = slim(made.parameters)
+    return made
+
+
+def said(fn: Callable[P, R]) -> Callable[P, R]:
+    """`fn`, its errors as the kind whose text reaches the model."""
+    if iscoroutinefunction(fn):
+        return _said_later(fn)  # type: ignore[return-value]
+
+    @wraps(fn)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return fn(*args, **kwargs)
+        except CscError as error:
+            raise ToolError(str(error)) from error
+
+    return call
+
+
+def _said_later(fn: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    @wraps(fn)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await fn(*args, **kwargs)
+        except CscError as error:
+            raise ToolError(str(error)) from error
+
+    return call

@@ -1,0 +1,32 @@
+"""Tools for signing on and off."""
+
+from typing import Annotated
+
+from mcp.server.mcpserver.tools import Tool
+from pydantic import Field
+
+from csc_git.coordinator import results
+from csc_git.server.host import Host
+from csc_git.server.tools.making import WRITE, Session, tool
+
+
+def session_tools(host: Host) -> list[Tool]:
+    """`sign_on`, `sign_off`."""
+
+    def sign_on(
+        session_id: Annotated[
+            str | None, Field(description="claude_1 or claude_1@laptop; default: first free")
+        ] = None,
+    ) -> results.SignedOn:
+        """Join this project: do this first.
+
+        Claims a session name; tells who else is active and what an earlier holder of the name
+        left. Calling it again is harmless.
+        """
+        return host.get().sign_on(session_id)
+
+    def sign_off(session: Session = None) -> results.SignedOff:
+        """Leave: frees your name and your claims. What you stored stays."""
+        return host.get().sign_off(session)
+
+    return [tool(sign_on, WRITE), tool(sign_off, WRITE)]

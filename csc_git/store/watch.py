@@ -1,0 +1,109 @@
+"""Watching: noticing that some process of this clone moved the branch.
+
+The file system says so, by `watchfiles`. Its events are hints: whoever waits reads the refs again,
+also once in a while without a hint, so a lost event costs a moment and never a change.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+_log: Final = logging.getLogger(__name__)
+_RECHECK: Final = 1.0
+_STEP_MS: Final = 10
+
+
+class Watch:
+    """Wakes whoever waits when refs of a repository change. Watches only while somebody waits.
+
+    Args:
+        refs: The directory of the refs.
+    """
+
+    def __init__(self, refs: Path) -> None:
+        self._refs = refs
+        self._mutex = threading.Lock()
+        self._changed = threading.Condition()
+        self._count = 0
+        self._listeners = 0
+        self._closed = False
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[Callable[[float], bool]]:
+        """Listen for the length of a `with` block.
+
+        The call given waits for a change since the last call (or since the block began), at most
+        so many seconds, and says whether it may be worth looking; False once time is up or the
+        watch is closed.
+        """
+        self._begin()
+        seen = self._count
+
+        def wait(seconds: float) -> bool:
+            nonlocal seen
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._closed or self._count != seen, min(seconds, _RECHECK)
+                )
+                seen = self._count
+                return not self._closed and seconds > 0
+
+        try:
+            yield wait
+        finally:
+            self._end()
+
+    def close(self) -> None:
+        """Wake everybody for good."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._ended.set()
+
+    def _begin(self) -> None:
+        with self._mutex:
+            self._listeners += 1
+            if self._thread is None and not self._closed:
+                self._ended = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._ended,), name="csc-git watch", daemon=True
+                )
+                self._thread.start()
+
+    def _end(self) -> None:
+        with self._mutex:
+            self._listeners -= 1
+            if not self._listeners:
+                self._ended.set()
+                self._thread = None
+
+    def _run(self, ended: threading.Event) -> None:
+        import watchfiles  # noqa: PLC0415  only who waits for changes needs it
+
+        try:
+            for _ in watchfiles.watch(
+                self._refs,
+                watch_filter=_is_ref,
+                step=_STEP_MS,
+                debounce=_STEP_MS * 5,
+                stop_event=ended,
+                rust_timeout=1000,
+                raise_interrupt=False,
+            ):
+                self._notify()
+        except OSError as error:  # no watches left, say: waiting falls back to looking
+            _log.warning("changes are looked for once a second: %s", error)
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._count += 1
+            self._changed.notify_all()
+
+
+def _is_ref(_: object, path: str) -> bool:
+    return not path.endswith(".lock")

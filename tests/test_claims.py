@@ -1,0 +1,197 @@
+"""Claims: overlap, one winner, expiry, loss, fences."""
+
+import pytest
+
+from csc_git.coordinator import clock
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.core.claim import overlaps, parse_resource
+from csc_git.core.lease import Instant
+from csc_git.errors import ClaimLost, InputError, InvalidName, NotSignedOn
+from tests.world import World, git
+
+FILES = ["src/api/a.py", "src/api/deep/b.py", "src/c.py", "docs/x.md", ".github/w.yml"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("issue:15", "issue:15", True),
+        ("issue:1", "issue:15", False),
+        ("issue:15", "*", False),
+        ("src", "src/api", True),
+        ("src/", "./src/api/a.py", True),
+        ("src/ap", "src/api", False),
+        ("src/**", "src/api/new.py", True),
+        ("*.py", "src/api", True),
+        ("*.py", "src/api/new.py", True),
+        ("*.py", "docs", False),
+        ("src/*.py", "src/api/a.py", False),
+        ("src/api/*.txt", "src/api", True),  # whatever it may match lies below
+        ("src/api/*.txt", "src/api/deep", False),
+        ("*.py", "src/*", True),
+        ("*.md", "src/*", False),
+        (".gith*", "*.yml", True),
+        ("**", "docs", True),
+        ("src/ap*", "src/api/new.py", True),
+        ("src/[ab]*", "src/c.py", False),
+    ],
+)
+def test_overlap(one: str, other: str, expected: bool) -> None:
+    a, b = parse_resource(one), parse_resource(other)
+    assert overlaps(a, b, lambda: FILES) is expected
+    assert overlaps(b, a, lambda: FILES) is expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "/etc/passwd", "../x", "a/../../b", "x" * 201, "a\nb", "issue:*", "*a*b*c*d*e", "/"],
+)
+def test_what_is_no_resource(text: str) -> None:
+    with pytest.raises(InvalidName):
+        parse_resource(text)
+
+
+@pytest.fixture
+def pair(world: World) -> list[Coordinator]:
+    """Two clones that know each other's sessions."""
+    both = [world.open("one"), world.open("two")]
+    for coordinator in [*both, *both]:
+        coordinator.sign_on()
+        coordinator.sync()
+    return both
+
+
+def test_a_claim_is_granted_confirmed_and_seen(pair: list[Coordinator]) -> None:
+    mine = pair[0].claims.claim(None, ["issue:15"], "the parser")
+    assert (mine.status, mine.claims[0].resource) == ("granted", "issue:15")
+    again = pair[0].claims.claim(None, ["issue:15"])
+    assert (again.status, again.op, again.claims[0].note) == ("granted", None, "the parser")
+    pair[1].sync()
+    theirs = pair[1].claims.claim(None, ["issue:15", "issue:16"])
+    assert theirs.status == "held"
+    held = theirs.claims[0]
+    assert (held.session, held.note, held.until) == ("claude_1@one", "the parser", None)
+    assert [c.resource for c in pair[1].overview.context().claims] == ["issue:15"]  # all or nothing
+
+
+def test_of_two_at_once_one_wins(pair: list[Coordinator]) -> None:
+    assert pair[0].claims.claim(None, ["src/api/**"]).status == "granted"
+    late = pair[1].claims.claim(None, ["src/api/a.py"])  # unsynced: it can't know, the remote does
+    assert (late.status, late.claims[0].resource) == ("held", "src/api")
+
+
+def test_offline_it_is_provisional_and_its_loss_is_told_once(pair: list[Coordinator]) -> None:
+    git("remote", "set-url", "origin", "/nowhere", cwd=pair[1].project.top)
+    provisional = pair[1].claims.claim(None, ["file.txt"])
+    assert provisional.status == "provisional"
+    assert "safe here and queued" in provisional.reason
+    assert pair[0].claims.claim(None, ["*.txt"]).status == "granted"
+    back = str(pair[0].project.get("remote.origin.url"))
+    git("remote", "set-url", "origin", back, cwd=pair[1].project.top)
+    pair[1].sync()
+    with pytest.raises(ClaimLost, match=r"file\.txt was refused"):
+        pair[1].author(None)
+    assert pair[1].author(None).name == "claude_1@two"
+    assert [c.resource for c in pair[1].overview.context().claims] == ["*.txt"]
+    assert not pair[1].overview.context().conflicts
+
+
+def test_what_does_not_overlap_stands_for_both(pair: list[Coordinator]) -> None:
+    git("remote", "set-url", "origin", "/nowhere", cwd=pair[1].project.top)
+    pair[1].claims.claim(None, ["issue:2"])
+    pair[0].claims.claim(None, ["issue:1"])
+    git("remote", "set-url", "origin", str(pair[0].project.get("remote.origin.url")),
+        cwd=pair[1].project.top)  # fmt: skip
+    pair[1].sync()
+    assert [c.resource for c in pair[1].overview.context().claims] == ["issue:1", "issue:2"]
+    assert pair[1].claims.claim(None, ["issue:2"]).status == "granted"
+
+
+def test_release_and_sign_off_free_it_and_the_fence_rises(pair: list[Coordinator]) -> None:
+    first = pair[0].claims.claim(None, ["issue:1", "issue:2"]).claims[0].fence
+    assert pair[0].claims.release(None, ["issue:1"]).released == ["issue:1"]
+    pair[0].sync()
+    pair[1].sync()
+    second = pair[1].claims.claim(None, ["issue:1"])
+    assert second.status == "granted"
+    assert second.claims[0].fence > first
+    pair[0].sign_off()
+    pair[0].sync()
+    pair[1].sync()
+    third = pair[1].claims.claim(None, ["issue:2"])
+    assert third.status == "granted"
+    assert third.claims[0].fence > second.claims[0].fence
+
+
+def test_two_sessions_of_one_server_exclude_each_other(pair: list[Coordinator]) -> None:
+    other = pair[0].sign_on("other").session
+    assert pair[0].claims.claim(None, ["issue:1"]).status == "granted"
+    assert pair[0].claims.claim(other, ["issue:1"]).status == "held"
+    pair[0].claims.release(None)
+    assert pair[0].claims.claim(other, ["issue:1"]).status == "granted"
+
+
+def test_a_claim_with_a_length_ends_by_the_observers_elapsed_time(
+    pair: list[Coordinator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = pair[0].claims.claim(None, ["issue:1"], ttl=60)
+    assert mine.claims[0].until is not None
+    pair[1].sync()
+    assert pair[1].claims.claim(None, ["issue:1"]).status == "held"
+    start = clock.instant()
+    later = Instant(start.boot, start.seconds + 59, start.wall)
+    monkeypatch.setattr(clock, "instant", lambda: later)
+    pair[1].sync()
+    assert pair[1].claims.claim(None, ["issue:1"]).status == "held"
+    after = Instant(start.boot, start.seconds + 62, start.wall - 10_000)  # wall clocks may jump
+    monkeypatch.setattr(clock, "instant", lambda: after)
+    other = pair[0].sign_on("other").session
+    assert pair[1].claims.claim(None, ["issue:1"]).status == "held"  # no contact since
+    pair[1].sync()
+    theirs = pair[1].claims.claim(None, ["issue:1"])
+    assert theirs.status == "granted"
+    assert theirs.claims[0].fence > mine.claims[0].fence
+    assert pair[0].claims.claim(other, ["issue:1"]).status == "held"  # refused by the remote
+    with pytest.raises(ClaimLost, match="is claude_1@two's now"):
+        pair[0].author(None)
+
+
+def test_claiming_again_renews_a_length(
+    pair: list[Coordinator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair[0].claims.claim(None, ["issue:1"], ttl=60)
+    pair[1].sync()
+    start = clock.instant()
+    monkeypatch.setattr(clock, "instant", lambda: Instant(start.boot, start.seconds + 50, 0))
+    assert pair[0].claims.claim(None, ["issue:1"], ttl=60).op
+    pair[1].sync()
+    monkeypatch.setattr(clock, "instant", lambda: Instant(start.boot, start.seconds + 100, 0))
+    pair[1].sync()
+    assert pair[1].claims.claim(None, ["issue:1"]).status == "held"
+
+
+def test_a_superseded_sessions_claim_is_refused(world: World) -> None:
+    one, two = world.open("one", machine="same"), world.open("two", machine="same")
+    git("remote", "set-url", "origin", "/nowhere", cwd=two.project.top)
+    assert one.sign_on().session == two.sign_on().session  # offline, both take one name
+    assert two.claims.claim(None, ["issue:7"]).status == "provisional"
+    one.sync()
+    git("remote", "set-url", "origin", str(world.remote), cwd=two.project.top)
+    two.sync()
+    two.sync()
+    one.sync()
+    assert one.overview.context().claims == []
+    assert one.claims.claim(None, ["issue:7"]).status == "granted"
+
+
+def test_bad_claims(pair: list[Coordinator], world: World) -> None:
+    with pytest.raises(InputError, match="0 resources"):
+        pair[0].claims.claim(None, [])
+    with pytest.raises(InputError, match="out of range"):
+        pair[0].claims.claim(None, ["issue:1"], ttl=0)
+    with pytest.raises(InputError, match="out of range"):
+        pair[0].claims.claim(None, ["issue:1"], ttl=10**6)
+    with pytest.raises(InputError, match="note"):
+        pair[0].claims.claim(None, ["issue:1"], "x" * 501)
+    with pytest.raises(NotSignedOn):
+        world.open("three").claims.claim(None, ["issue:1"])
