@@ -5,6 +5,7 @@ or thread, stopped by whoever started it.
 import base64
 import getpass
 import os
+import random
 import socket
 import subprocess
 import threading
@@ -24,12 +25,18 @@ class HttpServer:
         password: Of the user `ada`; None to let anybody in.
         answer: A status to answer everything with instead, such as 503.
         hang: Never answer until released.
+        cut: Share of pushes whose connection is cut, half of them before and half of them after
+            the repository took the push.
+        cuts: How many were cut so far.
     """
 
     root: Path
     password: str | None = None
     answer: int | None = None
     hang: bool = False
+    cut: float = 0.0
+    cuts: int = 0
+    chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
     port: int = 0
     requests: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
@@ -70,7 +77,14 @@ def http_server(  # noqa: C901  a handler class in it
                 self.send_header("WWW-Authenticate", 'Basic realm="git"')
                 self.end_headers()
                 return
-            self.run_backend()
+            pushes = self.command == "POST" and self.path.endswith("git-receive-pack")
+            cut = settings.chance.random() if pushes else 1.0
+            settings.cuts += cut < settings.cut
+            if cut < settings.cut / 2:
+                return
+            answer = self.run_backend()
+            if cut >= settings.cut:
+                self.wfile.write(answer)
 
         def may_enter(self) -> bool:
             if settings.password is None:
@@ -78,7 +92,7 @@ def http_server(  # noqa: C901  a handler class in it
             wanted = base64.b64encode(f"ada:{settings.password}".encode()).decode()
             return self.headers.get("Authorization") == f"Basic {wanted}"
 
-        def run_backend(self) -> None:
+        def run_backend(self) -> bytes:
             path, _, query = self.path.partition("?")
             length = int(self.headers.get("Content-Length") or 0)
             if self.headers.get("Transfer-Encoding") == "chunked":
@@ -109,11 +123,9 @@ def http_server(  # noqa: C901  a handler class in it
             )
             head, _, content = done.stdout.partition(b"\r\n\r\n")
             headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
-            self.send_response(int(headers.pop("Status", "200").split()[0]))
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
+            status = headers.pop("Status", "200 OK")
+            lines = [f"HTTP/1.0 {status}", *(f"{name}: {value}" for name, value in headers.items())]
+            return "\r\n".join([*lines, "", ""]).encode() + content
 
         def read_chunks(self) -> bytes:
             body = b""

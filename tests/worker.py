@@ -3,15 +3,22 @@
 worker.py write DIRECTORY NAME COUNT    stores COUNT values of its own, and one that all share
 worker.py sign_on DIRECTORY [SESSION]   signs on
 worker.py sync DIRECTORY NAME COUNT EVERY    stores, syncing every so often, till all is synced
+worker.py count DIRECTORY NAME COUNT    adds 1 to a shared counter, so often, by conditional write
+worker.py race DIRECTORY NAME ROUNDS    claims a resource a round, waiting for a line before each
 """
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import open_coordinator
+from csc_git.errors import ClaimLost, ConditionFailed
+
+ALONE = {"sync", "count", "race"}
+"""Actions of which each process has a clone, and a machine's name, of its own."""
 
 
 def write(coordinator: Coordinator, name: str, count: int) -> dict[str, Any]:
@@ -38,14 +45,67 @@ def sync(coordinator: Coordinator, name: str, count: int, every: int) -> dict[st
     return {"ops": ops, "state": str(coordinator.store.status.state)}
 
 
+def count(coordinator: Coordinator, name: str, times: int) -> dict[str, Any]:
+    """Add 1 so many times; how often somebody else was first."""
+    author, done, refused = coordinator.person(name), 0, 0
+    coordinator.start()
+    while done < times:
+        found = coordinator.retrieve("shared", "counter")
+        seen = found.revision or "absent"
+        try:
+            stored = coordinator.edits.put(
+                author, "shared", "counter", (found.value or 0) + 1, if_revision=seen, confirm=True
+            )
+        except ConditionFailed:
+            refused += 1
+            continue
+        if stored.status == "synced" or settled(coordinator, stored.op or "") != "refused":
+            done += 1
+            print(done, file=sys.stderr, flush=True)
+    return {"done": done, "refused": refused}
+
+
+def settled(coordinator: Coordinator, op: str) -> str | None:
+    """Wait until an edit's fate is certain; its outcome."""
+    fate = coordinator.store.fate(op)
+    while fate.where == "local":
+        coordinator.sync()
+        fate = coordinator.store.fate(op)
+    return fate.outcome
+
+
+def race(coordinator: Coordinator, name: str, rounds: int) -> dict[str, Any]:
+    """Claim one resource a round; those that were won."""
+    coordinator.sign_on(name)
+    coordinator.start()
+    won = []
+    for number in range(rounds):
+        print("round", flush=True)
+        sys.stdin.readline()
+        resource = f"round:{number}"
+        answer = coordinator.claims.claim(name, [resource])
+        while answer.status == "provisional":
+            coordinator.sync()
+            with suppress(ClaimLost):  # the news is what the next answer says too
+                answer = coordinator.claims.claim(name, [resource])
+        if answer.status == "granted":
+            won.append(number)
+    coordinator.sync()
+    return {"won": won}
+
+
 def main(action: str, directory: str, *rest: str) -> None:
     """Do one thing at the gate."""
-    flags = {"timeout": 60, "machine": rest[0] if action == "sync" else "one"}
+    flags = {"timeout": 60, "machine": rest[0] if action in ALONE else "one"}
     coordinator = open_coordinator(Path(directory), flags)
     print("ready", flush=True)
     sys.stdin.readline()
     if action == "write":
         answer = write(coordinator, rest[0], int(rest[1]))
+    elif action == "count":
+        answer = count(coordinator, rest[0], int(rest[1]))
+    elif action == "race":
+        answer = race(coordinator, rest[0], int(rest[1]))
     elif action == "sync":
         answer = sync(coordinator, rest[0], int(rest[1]), int(rest[2]))
     else:

@@ -131,11 +131,17 @@ class Crowd:
         return self._finish
 
     def _finish(self) -> list[dict[str, Any]]:
-        answers = [json.loads(self._line(process)) for process in self._processes]
+        answers = [self.answer(process) for process in self._processes]
         for process in self._processes:
             process.communicate(timeout=30)
         assert [process.returncode for process in self._processes] == [0] * len(answers)
         return answers
+
+    @classmethod
+    def answer(cls, process: "subprocess.Popen[str]") -> dict[str, Any]:
+        """A process's last word."""
+        said: dict[str, Any] = json.loads(cls._line(process))
+        return said
 
     @staticmethod
     def _line(process: "subprocess.Popen[str]") -> str:

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,16 +158,24 @@ def kill_children() -> None:
 
 
 def _finish(child: "subprocess.Popen[bytes]", timeout: float) -> Completed:
-    try:
-        out, err = child.communicate(timeout=timeout)
-        code: int | None = child.returncode
-    except subprocess.TimeoutExpired:
+    """Read all a child prints; a timer kills it, since waiting with a time limit would poll."""
+    late = threading.Event()
+
+    def expire() -> None:
+        late.set()
         _kill_group(child.pid)
+
+    timer = threading.Timer(timeout, expire)
+    timer.daemon = True
+    timer.start()
+    try:
         out, err = child.communicate()
-        code = None
     except BaseException:
         _kill_group(child.pid)
         raise
+    finally:
+        timer.cancel()
+    code = None if late.is_set() else child.returncode
     return Completed(code, out, err[:WORDS_LIMIT].decode(errors="replace"))
 
 

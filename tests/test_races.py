@@ -1,0 +1,21 @@
+"""Races between clones over http, in short; `python -m tests.soak` runs them at length."""
+
+from pathlib import Path
+
+import pytest
+
+from tests import races
+
+
+def test_a_counter_by_conditional_write_loses_no_increment(tmp_path: Path) -> None:
+    found = races.counter(tmp_path, clones=8, times=8)
+    assert found["value"] == 64
+    assert found["conflicts"] == 0  # whoever was refused was told
+
+
+@pytest.mark.parametrize(
+    ("cut", "hours_apart"), [(0.0, 0), (0.3, 0), (0.0, 3)], ids=["plain", "cut", "clocks"]
+)
+def test_one_claim_has_one_winner(tmp_path: Path, cut: float, hours_apart: int) -> None:
+    won = races.claims(tmp_path, clones=8, rounds=6, cut=cut, hours_apart=hours_apart)
+    assert won == [1] * 6
