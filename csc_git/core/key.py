@@ -19,6 +19,7 @@ Decoding is strict: what is not the encoding of anything is foreign, and never g
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from csc_git.errors import InvalidName
@@ -33,6 +34,9 @@ RESERVED: Final = frozenset({"sessions", "claims", "conflicts", "settings"})
 
 SUFFIX: Final = b".json"
 _MAX_COMPONENT: Final = 100
+_REMEMBERED: Final = 1 << 14
+"""Names whose encoding is kept: a directory is read again and again."""
+
 _CUT_AT: Final = 66
 _CUT_MARK: Final = b"=="
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@.")
@@ -115,6 +119,7 @@ def check_name(name: str, what: str) -> None:
         )
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def encode(name: str, *, directory: bool) -> bytes:
     """One component of a path, without the `.json` of a file."""
     raw = name.encode()
@@ -126,6 +131,7 @@ def encode(name: str, *, directory: bool) -> bytes:
     return encoded if len(encoded) <= _MAX_COMPONENT else _cut(tokens, raw)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def decode(component: bytes, *, directory: bool) -> str | None:
     """The name that `component` encodes, or None where it was cut and the file must say.
 

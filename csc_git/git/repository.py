@@ -12,7 +12,7 @@ removed while holding `lock`: nobody else can be writing.
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -127,14 +127,19 @@ class Repository:
         if store.count_loose_objects() <= LOOSE_LIMIT and store.count_pack_files() <= PACK_LIMIT:
             return
         settings = [("gc.packRefs", "false"), ("gc.pruneExpire", "2.weeks.ago")]
+        self._run(["gc", "--quiet"], settings)
+        self.maintain_log()
+
+    def maintain_log(self) -> None:
+        """Write git's commit-graph, with the filters of changed paths that make its log fast.
+
+        It is git's own and keyed by commits, which never change: it can be behind, not wrong.
+        """
+        self._run(["commit-graph", "write", "--reachable", "--changed-paths", "--no-progress"])
+
+    def _run(self, command: list[str], settings: Sequence[tuple[str, str]] = ()) -> None:
         with suppress(GitMissing):
-            run_git(
-                ["gc", "--quiet"],
-                cwd=self.path,
-                git_dir=self.path,
-                config=settings,
-                timeout=_GC_SECONDS,
-            )
+            run_git(command, cwd=self.path, git_dir=self.path, config=settings, timeout=_GC_SECONDS)
 
     def close(self) -> None:
         """Close files."""

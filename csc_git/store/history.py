@@ -68,11 +68,29 @@ def high_water(commits: Commits, tip: str | None, now: datetime) -> datetime | N
     return None
 
 
-def deletion(objects: Reads, key: Key, tip: str, stop: str | None) -> CommitInfo | None:
-    """The commit that removed a key now absent, looking no further back than `stop`."""
+def deletion(
+    objects: Reads, key: Key, tip: str, fork: str | None, since: datetime
+) -> CommitInfo | None:
+    """The commit that removed a key now absent.
+
+    Args:
+        objects: Where to read.
+        key: The key.
+        tip: Where to begin.
+        fork: Look at everything after this commit; None: there is no such commit.
+        since: Look further back only at commits that are not older: an edit that was replayed
+            before may have been made on a state from before the fork.
+    """
+    past_fork = fork is None
     for commit in ancestry(objects, tip):
-        if commit.id == stop or commit.parent is None:
+        past_fork = past_fork or commit.id == fork
+        if commit.parent is None or (past_fork and _is_older(commit, since)):
             return None
         if Snapshot(objects, commit.parent).revision(key) is not None:
             return commit
     return None
+
+
+def _is_older(commit: CommitInfo, time: datetime) -> bool:
+    record = Record.parse(commit.message)
+    return record is None or record.clock < time

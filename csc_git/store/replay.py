@@ -31,7 +31,7 @@ from csc_git.core.value import Entry
 from csc_git.git.objects import Batch, CommitInfo, Signature
 from csc_git.store.claiming import is_contested
 from csc_git.store.history import deletion, high_water
-from csc_git.store.snapshot import Snapshot, Stored, changed_keys
+from csc_git.store.snapshot import Snapshot, Stored, changed_keys, revision_of
 from csc_git.store.transaction import Identity, with_changes
 
 _UNRECORDED = frozenset({*SESSIONS, *CLAIMS, *CONFLICTS})
@@ -142,7 +142,7 @@ class Replay:
         outcomes = [Outcome.APPLIED] * (len(changes) - len(touched))
         for change in changes:
             if change not in touched:
-                verdict.puts[change.key] = change.after.revision if change.after else None
+                verdict.puts[change.key] = revision_of(change.after)
         for change in touched:
             outcomes.append(self._settle(verdict, original, record, change, here))
         verdict.outcome = _summary(outcomes)
@@ -166,7 +166,7 @@ class Replay:
         """Decide one key that was changed on both sides."""
         standing = here.get(change.key)
         ours = _ours(change, original, record)
-        theirs = self._theirs(change.key, standing)
+        theirs = self._theirs(change, standing)
         if record.kind is Kind.DELETE_SCOPE:
             return Outcome.LOST if standing else Outcome.EQUAL
         decision = merge(change.before.entry if change.before else None, ours, theirs)
@@ -196,17 +196,16 @@ class Replay:
             if change.key.scope[0] in _UNRECORDED:
                 continue
             standing = here.get(change.key)
-            stood = stands(
-                standing.revision if standing else None, self._theirs(change.key, standing)
-            )
+            stood = stands(revision_of(standing), self._theirs(change, standing))
             lost = _ours(change, original, record)
             conflict = Conflict(change.key, Outcome.REFUSED, lost, *stood)
             verdict.conflicts.append((self._conflict_key(change.key), conflict))
 
-    def _theirs(self, key: Key, standing: Stored | None) -> Version:
+    def _theirs(self, change: Change, standing: Stored | None) -> Version:
         if standing is not None:
             return Version.of(standing.entry)
-        removed = deletion(self._batch, key, self.tip, self._fork)
+        since = change.before.entry.time if change.before else self._now
+        removed = deletion(self._batch, change.key, self.tip, self._fork, since)
         if removed is None:
             return Version(None, "", EPOCH)
         record = Record.parse(removed.message)
@@ -251,8 +250,8 @@ def _standing_after(
 ) -> tuple[str, str, datetime]:
     """Revision, author and time of the version that won."""
     if decision.outcome is Outcome.APPLIED:
-        return stands(change.after.revision if change.after else None, ours)
-    return stands(standing.revision if standing else None, theirs)
+        return stands(revision_of(change.after), ours)
+    return stands(revision_of(standing), theirs)
 
 
 def _summary(outcomes: list[Outcome]) -> Outcome:

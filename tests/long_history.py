@@ -1,0 +1,97 @@
+"""A long history made quickly, by git fast-import, and how long questions about it take.
+
+python -m tests.long_history [COMMITS]    prints a table; 100,000 commits unless told
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.core.edit import Record
+from csc_git.core.key import Key
+from csc_git.core.value import Entry
+from tests.world import REF, World, git, put
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SCOPES = 200
+RARE = Key(("rare",), "once")
+
+
+def grow(coordinator: Coordinator, commits: int) -> None:
+    """Add so many edits to a store that has one, a second apart, over 200 scopes in turn."""
+    repository = coordinator.store.repository
+    tip = str(coordinator.store.branch.tip)
+    with subprocess.Popen(
+        ["git", "fast-import", "--quiet", "--done"], cwd=repository.path, stdin=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        for chunk in _stream(commits, tip):
+            child.stdin.write(chunk)
+    assert child.returncode == 0
+    git("gc", "-q", cwd=repository.path)
+    repository.maintain_log()
+
+
+def _stream(commits: int, tip: str) -> Iterator[bytes]:
+    for number in range(commits):
+        now = START + timedelta(seconds=number)
+        key = Key(("issue", str(number % SCOPES)), "status")
+        if number == commits // 10:
+            key = RARE
+        session = f"claude_{number % 7}@laptop"
+        record = Record(f"store {key}", f"{number:032x}", session, now)
+        message = record.message().encode()
+        blob = Entry({"step": number}, session, now).encode()
+        path = b"data/" + b"/".join(key.path)
+        when = b"%d +0000" % int(now.timestamp())
+        yield b"commit %s\n" % REF.encode()
+        yield b"author %s <t@example.com> %s\n" % (session.encode(), when)
+        yield b"committer laptop <t@example.com> %s\n" % when
+        yield b"data %d\n%s\n" % (len(message), message)
+        if number == 0:
+            yield b"from %s\n" % tip.encode()
+        yield b"M 100644 inline %s\ndata %d\n%s\n" % (path, len(blob), blob)
+    yield b"done\n"
+
+
+def questions(coordinator: Coordinator, commits: int) -> dict[str, Callable[[], Any]]:
+    """What people ask of a history."""
+    past = coordinator.past
+    middle = (START + timedelta(seconds=commits // 2)).isoformat()
+    return {
+        "newest 20 edits": past.history,
+        "newest 20 of a scope": lambda: past.history("issue:7"),
+        "all 500 of a scope": lambda: past.history("issue:7", limit=500),
+        "newest 20 of a session": lambda: past.history(session="claude_3@laptop"),
+        "a key changed once, long ago": lambda: past.history("rare", "once"),
+        "of a scope, before a time": lambda: past.history("issue:7", until=middle),
+        "read as of a time half-way back": lambda: coordinator.retrieve(
+            "issue:7", "status", at=middle
+        ),
+        "blame a scope": lambda: past.blame("issue:7"),
+        "diff now and half-way back": lambda: past.diff(middle),
+    }
+
+
+def main(commits: int = 100_000) -> None:
+    with tempfile.TemporaryDirectory(prefix="csc-long-") as name:
+        world = World(Path(name))
+        coordinator = world.open("one")
+        put(coordinator, "plan", "first", 1)
+        grow(coordinator, commits)
+        print(f"{commits:,} commits{'seconds':>36}")
+        for what, ask in questions(coordinator, commits).items():
+            began = time.perf_counter()
+            ask()
+            print(f"{what:<40}{time.perf_counter() - began:>10.3f}")
+        world.close()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
