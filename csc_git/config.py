@@ -17,7 +17,7 @@ from csc_git.core.value import DEFAULT_LIMIT
 from csc_git.errors import InvalidName, InvalidSetting
 from csc_git.git.objects import MAX_BLOB
 from csc_git.git.project import Project
-from csc_git.git.remote import check_branch
+from csc_git.git.remote import check_branch, is_usable_url
 from csc_git.git.words import readable
 
 DEFAULT_BRANCH: Final = "csc/state"
@@ -90,8 +90,9 @@ def _environment() -> dict[str, str]:
 def _check(settings: Settings, source: Mapping[str, str], directory: Path) -> None:
     if settings.branch != DEFAULT_BRANCH and not check_branch(settings.branch, directory):
         raise _invalid(source["branch"], settings.branch, "git takes no such branch name")
-    if settings.remote is not None and (settings.remote.startswith("-") or not settings.remote):
-        raise _invalid(source["remote"], settings.remote, "no remote or URL begins with -")
+    if settings.remote is not None and not is_usable_url(settings.remote):
+        why = "name a remote, or a URL by https, http, ssh, git, file, or a path"
+        raise _invalid(source["remote"], settings.remote, why)
     if settings.machine is not None:
         try:
             check_machine(settings.machine)

@@ -141,6 +141,17 @@ class StorageFailed(StoreError):
     then = "Free some space or mend the permissions, then try again"
 
 
+def as_told(error: "CscError | OSError") -> CscError:
+    """An error as it is told to people: the system's own in our words."""
+    if isinstance(error, CscError):
+        return error
+    where = f" ({error.filename})" if error.filename else ""
+    return StorageFailed(
+        f"The disk refused: {error.strerror or error}{where}",
+        safe="Everything stored before is unharmed",
+    )
+
+
 class FormatTooNew(StoreError):
     """The branch was written by a csc-git that knows a later format."""
 
@@ -150,7 +161,11 @@ class FormatTooNew(StoreError):
 class StoreDamaged(StoreError):
     """An object that must be there is missing or unreadable."""
 
-    then = "Run: csc-git log --oneline -1, and git fsck in <git dir>/csc/state.git, and report it"
+    safe = "What the remote has is unharmed"
+    then = (
+        "Move <git dir>/csc/state.git aside and keep it, since edits not yet pushed are in it; "
+        "the next start makes a new one from the remote"
+    )
 
 
 class SessionError(CscError):

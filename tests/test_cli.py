@@ -76,7 +76,7 @@ def test_set_get_ls_rm(world: World, clone: Path) -> None:
         (["status", "--branch", "-x"], "git takes no such branch"),
         (["status", "--branch", "a..b"], "git takes no such branch"),
         (["status", "--branch", "a b"], "git takes no such branch"),
-        (["status", "--remote", "-x"], "begins with -"),
+        (["status", "--remote", "-x"], "name a remote, or a URL"),
         (["status", "--machine", "a b"], "--machine"),
         (["status", "--poll", "never"], "--poll"),
         (["status", "--lease", "-1"], "--lease"),

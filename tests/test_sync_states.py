@@ -59,7 +59,7 @@ def test_down(world: World, http: HttpServer) -> None:
     coordinator = world.open(world.clone("one", http.url("remote.git")))
     good, http.port = http.port, 1
     git("remote", "set-url", "origin", http.url("remote.git"), cwd=world.directory / "one")
-    broken(coordinator, "unreachable", "retried")
+    broken(coordinator, "unreachable", "retries")
     http.port = good
     git("remote", "set-url", "origin", http.url("remote.git"), cwd=world.directory / "one")
     mended(world, coordinator)

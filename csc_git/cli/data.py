@@ -10,6 +10,7 @@ import click
 from csc_git.cli.options import common, opened, user
 from csc_git.cli.output import note, progress, show
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.results import Delivered
 from csc_git.core.value import Json, parse
 from csc_git.errors import InputError, InvalidValue
 from csc_git.git.words import printable
@@ -32,13 +33,13 @@ def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: An
         found = coordinator.retrieve(scope, key, fresh=fresh, at=at)
     if not found.found:
         show(found, "")
-        note(f"{printable(f'{scope}/{key}')} has no value.")
+        click.echo(f"csc-git: {printable(f'{scope}/{key}')} has no value.", err=True)
         sys.exit(1)
     show(found, _shown(found.value))
     note(f"by {found.session}, {found.time}")
 
 
-@click.command("set")
+@click.command("set", context_settings={"ignore_unknown_options": True})
 @common
 @local
 @if_revision
@@ -64,8 +65,7 @@ def set_command(
             author, scope, key, content, if_revision=if_revision, confirm=not local
         )
     show(stored, f"{printable(f'{stored.scope}/{key}')}: {stored.status}")
-    if stored.reason:
-        click.echo(f"csc-git: {stored.reason}", err=True)
+    _say_why(stored)
 
 
 @click.command("ls")
@@ -124,13 +124,19 @@ def _remove(
     one = coordinator.edits.delete(author, scope, key, if_revision=if_revision, confirm=wait)
     place = printable(f"{one.scope}/{key}")
     show(one, f"{place}: {f'removed, {one.status}' if one.deleted else 'was not there'}")
+    _say_why(one)
 
 
 def _remove_all(coordinator: Coordinator, scope: str, *, wait: bool) -> None:
-    gone = coordinator.edits.delete_scope(coordinator.person(user()), scope)
-    if wait:
-        coordinator.sync()
-    show(gone, f"{printable(gone.scope)}: {gone.count} removed")
+    gone = coordinator.edits.delete_scope(coordinator.person(user()), scope, confirm=wait)
+    show(gone, f"{printable(gone.scope)}: {gone.count} removed, {gone.status}")
+    _say_why(gone)
+
+
+def _say_why(done: Delivered) -> None:
+    """Why the remote doesn't have an edit, if that was asked for."""
+    if done.reason:
+        click.echo(f"csc-git: {done.reason}", err=True)
 
 
 def parse_value(text: str) -> Json:

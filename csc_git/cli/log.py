@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import click
 
@@ -18,13 +20,43 @@ from csc_git.git.objects import Objects
 from csc_git.git.words import printable_lines
 from csc_git.store.snapshot import Snapshot, changed_keys
 
+_ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
-@click.command("log", context_settings={"ignore_unknown_options": True})
+
+class _GitOptions(click.Command):
+    """Takes out our own options and leaves all others to git, whatever they look like.
+
+    Click would look for our `-C` inside git's `-SCat`, and keep a `--` to itself.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        names = {name: option for option in self.params for name in option.opts}
+        names |= {name: option for option in self.params for name in option.secondary_opts}
+        names |= dict.fromkeys(
+            self.get_help_option_names(ctx), click.Option(["--help"], is_flag=True)
+        )
+        own, theirs, rest = list[str](), list[str](), list(args)
+        while rest:
+            word = rest.pop(0)
+            option = names.get(word.partition("=")[0])
+            if word == "--":
+                theirs += [word, *rest]
+                break
+            if option is None or (word == "-C" and not (rest and Path(rest[0]).is_dir())):
+                theirs.append(word)
+                continue
+            takes_value = not getattr(option, "is_flag", False) and "=" not in word
+            own += [word, rest.pop(0)] if takes_value and rest else [word]
+        left = super().parse_args(ctx, own)
+        ctx.params["git_options"] = tuple(theirs)
+        return left
+
+
+@click.command("log", cls=_GitOptions, add_help_option=True)
 @common
 @click.option("--scope", help="Only edits of this scope, and of those below it.")
 @click.option("--key", help="Only edits of this key of --scope.")
 @click.option("--session", help="Only edits by this session.")
-@click.argument("git_options", nargs=-1, type=click.UNPROCESSED)
 def log_command(
     scope: str | None,
     key: str | None,
@@ -42,18 +74,29 @@ def log_command(
         branch, repository = coordinator.store.branch, coordinator.store.repository
         if branch.tip is None:
             return
-        machine = coordinator.overview.machine
-        arguments = [*git_options, *_author(session, machine), branch.ref]
-        paths = coordinator.past.place(scope, key).paths()
-        arguments += ["--", *(f":(literal){path}" for path in paths)] if paths else []
+        chosen, paths = _divided(git_options)
+        chosen += _author(session, coordinator.overview.machine)
+        paths += [f":(literal){path}" for path in coordinator.past.place(scope, key).paths()]
+        where = [branch.ref, "--", *paths]
+        arguments = [*chosen, *where]
         if wants_json():
-            for commit in log_lines(repository.path, ["--format=%H", *arguments]):
-                click.echo(json.dumps(_edit(repository.objects, commit.strip())))
+            plain = ["--no-patch", "--no-graph", "--format=%H"]  # after theirs, so that they win
+            for line in log_lines(repository.path, [*chosen, *plain, *where]):
+                if _ID.fullmatch(line.strip()):
+                    click.echo(json.dumps(_edit(repository.objects, line.strip())))
         elif sys.stdout.isatty():
             lines = log_lines(repository.path, ["--color=always", *arguments])
+            os.environ.setdefault("LESS", "FRX")  # as git does for its own pager
             click.echo_via_pager(map(printable_lines, lines), color=True)
         else:
             _become(["git", f"--git-dir={repository.path}", "log", *arguments])
+
+
+def _divided(git_options: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Options, and the paths behind `--`."""
+    words = list(git_options)
+    place = words.index("--") if "--" in words else len(words)
+    return words[:place], words[place + 1 :]
 
 
 def _author(session: str | None, machine: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import click
 
 from csc_git.cli.output import fail
-from csc_git.errors import CscError
+from csc_git.errors import CscError, as_told
 
 _COMMANDS: Final = {
     "blame": ("csc_git.cli.past", "Who last changed each key of a scope."),
@@ -46,8 +46,10 @@ class _Lazy(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's own signature
         try:
             return super().invoke(ctx)
-        except CscError as error:
-            fail(error)
+        except BrokenPipeError:
+            raise  # click's own to handle: whoever read us has gone
+        except (CscError, OSError) as error:
+            fail(as_told(error))
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

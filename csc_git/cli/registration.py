@@ -9,11 +9,12 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from csc_git.errors import InvalidSetting
-from csc_git.git.durable import read_json, write_json
+from csc_git.git.durable import read_json, replace_file, write_json
 
 NAME: Final = "csc-git"
 _PASSED_ON: Final = (
@@ -32,12 +33,22 @@ _PASSED_ON: Final = (
 _SERVERS: Final = re.compile(r'"mcpServers"\s*:\s*\{')
 
 
-def server_entry() -> dict[str, Any]:
-    """How a client starts the server, as `.mcp.json` says it."""
-    on_path = shutil.which("csc-git")
+def is_shareable() -> bool:
+    """Whether the entry works on other machines too: it names no path of this one."""
+    return shutil.which("csc-git") is not None
+
+
+def server_entry(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """How a client starts the server, as `.mcp.json` says it.
+
+    Args:
+        flags: Settings given on the command line; the server gets them too.
+    """
+    given = [part for name, value in flags.items() for part in _flag(name, value)]
+    start = ["serve"] if is_shareable() else ["-m", "csc_git", "serve"]
     entry: dict[str, Any] = {
-        "command": "csc-git" if on_path else sys.executable,
-        "args": ["serve"] if on_path else ["-m", "csc_git", "serve"],
+        "command": "csc-git" if is_shareable() else sys.executable,
+        "args": [*start, *given],
     }
     passed = {name: f"${{{name}:-}}" for name in _PASSED_ON if os.environ.get(name)}
     return entry | ({"env": passed} if passed else {})
@@ -49,11 +60,20 @@ class Registration:
     Args:
         file: The `.mcp.json`.
         memory: Where to note what was inserted, to take out the very same.
+        flags: Settings that the server shall get.
     """
 
-    def __init__(self, file: Path, memory: Path) -> None:
+    def __init__(self, file: Path, memory: Path, flags: Mapping[str, Any]) -> None:
         self._file = file
         self._memory = memory
+        self._entry = server_entry(flags)
+
+    def check(self) -> None:
+        """Raise InvalidSetting if the file can't be added to; nothing is changed."""
+        if self._exists():
+            text, servers = self._read()
+            if NAME not in servers:
+                self._insert(text, servers)
 
     def add(self) -> str:
         """Register the server; what was done, in a few words.
@@ -61,22 +81,23 @@ class Registration:
         Raises:
             InvalidSetting: the file is not what Claude Code could read either.
         """
-        if not self._file.exists():
-            text = json.dumps({"mcpServers": {NAME: server_entry()}}, indent=2) + "\n"
-            self._file.write_text(text, encoding="utf-8")
+        if not self._exists():
+            text = json.dumps({"mcpServers": {NAME: self._entry}}, indent=2) + "\n"
+            replace_file(self._file, text.encode())
             write_json(self._memory, {"created": text})
             return "added (new file)"
         text, servers = self._read()
         if NAME in servers:
-            return "was registered already"
-        inserted, changed = _insert(text, servers)
-        self._file.write_text(changed, encoding="utf-8")
+            same = servers[NAME] == self._entry
+            return "was registered already" + ("" if same else ", otherwise; left as it was")
+        inserted, changed = self._insert(text, servers)
+        replace_file(self._file, changed.encode())
         write_json(self._memory, {"inserted": inserted})
         return "added"
 
     def remove(self) -> str:
         """Undo `add`; what was done, in a few words."""
-        if not self._file.exists():
+        if not self._exists():
             return "is not there"
         noted = read_json(self._memory) or {}
         text, servers = self._read()
@@ -85,21 +106,45 @@ class Registration:
         if text == noted.get("created"):
             self._file.unlink()
         elif noted.get("inserted") and text.count(noted["inserted"]) == 1:
-            self._file.write_text(text.replace(noted["inserted"], ""), encoding="utf-8")
+            replace_file(self._file, text.replace(noted["inserted"], "").encode())
         else:
-            self._file.write_text(_without(text), encoding="utf-8")
+            replace_file(self._file, _without(text).encode())
         self._memory.unlink(missing_ok=True)
         return "removed"
 
+    def _exists(self) -> bool:
+        return self._file.exists() or self._file.is_symlink()
+
     def _read(self) -> tuple[str, dict[str, Any]]:
-        text = self._file.read_text(encoding="utf-8")
         try:
+            text = self._file.read_bytes().decode()  # with its own line ends
             servers = json.loads(text).get("mcpServers", {})
-        except (ValueError, AttributeError) as error:
+        except (OSError, ValueError, AttributeError) as error:
             raise self._unusable(str(error)) from None
         if not isinstance(servers, dict):
             raise self._unusable("mcpServers is no object")
         return text, servers
+
+    def _insert(self, text: str, servers: dict[str, Any]) -> tuple[str, str]:
+        """The text inserted, and the file with it."""
+        expected = json.loads(text)
+        expected["mcpServers"] = {NAME: self._entry, **servers}
+        step = _indent(text)
+        entry = json.dumps(self._entry, indent=step).replace("\n", f"\n{step * 2}")
+        place = _SERVERS.search(text)
+        if place is not None:
+            inserted = f'\n{step * 2}"{NAME}": {entry}' + ("," if servers else f"\n{step}")
+            changed = text[: place.end()] + inserted + text[place.end() :]
+        else:
+            members = f'"mcpServers": {{\n{step * 2}"{NAME}": {entry}\n{step}}}'
+            inserted = f"\n{step}{members}" + ("," if len(expected) > 1 else "\n")
+            changed = text.replace("{", "{" + inserted, 1)
+        if json.loads(changed) != expected:
+            raise InvalidSetting(
+                "The settings have a form that can't be added to by itself",
+                then=f'Add under "mcpServers": "{NAME}": {json.dumps(self._entry)}',
+            )
+        return inserted, changed
 
     def _unusable(self, why: str) -> InvalidSetting:
         return InvalidSetting(
@@ -107,26 +152,12 @@ class Registration:
         )
 
 
-def _insert(text: str, servers: dict[str, Any]) -> tuple[str, str]:
-    """The text inserted, and the file with it."""
-    expected = json.loads(text)
-    expected["mcpServers"] = {NAME: server_entry(), **servers}
-    step = _indent(text)
-    entry = json.dumps(server_entry(), indent=step).replace("\n", f"\n{step * 2}")
-    place = _SERVERS.search(text)
-    if place is not None:
-        inserted = f'\n{step * 2}"{NAME}": {entry}' + ("," if servers else f"\n{step}")
-        changed = text[: place.end()] + inserted + text[place.end() :]
-    else:
-        members = f'"mcpServers": {{\n{step * 2}"{NAME}": {entry}\n{step}}}'
-        inserted = f"\n{step}{members}" + ("," if len(expected) > 1 else "\n")
-        changed = text.replace("{", "{" + inserted, 1)
-    if json.loads(changed) != expected:
-        raise InvalidSetting(
-            "The settings have a form that can't be added to by itself",
-            then=f'Add under "mcpServers": "{NAME}": {json.dumps(server_entry())}',
-        )
-    return inserted, changed
+def _flag(name: str, value: Any) -> list[str]:  # noqa: ANN401  a setting's
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [f"--{name}", str(value)]
 
 
 def _without(text: str) -> str:

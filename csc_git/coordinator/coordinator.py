@@ -4,6 +4,7 @@ One coordinator serves one process. Reads are local; writes are durable when the
 the remote has to say comes with the answer, never in its way.
 """
 
+from contextlib import suppress
 from functools import partial
 
 from csc_git.config import Settings
@@ -152,7 +153,8 @@ class Coordinator:
         status = self.store.sync(
             clock.now(), began or clock.instant(), permit=permit, progress=self.progress
         )
-        self._observe(status)
+        with suppress(OSError):  # unseen leases only last longer
+            self._observe(status)
         self.sessions.settle(clock.now())
         self.claims.settle()
         return status

@@ -117,7 +117,9 @@ class Edits:
             **delivered_fields(done),
         )
 
-    def delete_scope(self, author: Author, scope: str) -> results.DeletedScope:
+    def delete_scope(
+        self, author: Author, scope: str, *, confirm: bool = False
+    ) -> results.DeletedScope:
         """Remove all keys of a scope, in one edit; scopes below it stay."""
         segments = self._own_scope(scope)
         name = format_scope(segments)
@@ -126,6 +128,7 @@ class Edits:
             f"delete {name}",
             deletes=lambda snapshot: tuple(snapshot.keys(segments)),
             kind=Kind.DELETE_SCOPE,
+            confirm=confirm,
         )
         removed = done.receipt.removed
         return results.DeletedScope(

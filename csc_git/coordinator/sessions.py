@@ -72,7 +72,7 @@ class Sessions:
             SessionTaken: somebody else is using the name asked for.
         """
         with self._mutex:
-            wanted = parse_session(requested, self._clone.machine) if requested else None
+            wanted = _parsed(requested, self._clone.machine)
             if wanted and wanted.machine != self._clone.machine:
                 raise SessionTaken(
                     f"{wanted} belongs to the machine {wanted.machine}; this is "
@@ -293,6 +293,10 @@ class Sessions:
         free = lock.try_acquire()
         lock.release()
         return free
+
+
+def _parsed(requested: str | None, machine: str) -> SessionName | None:
+    return None if requested is None else parse_session(requested, machine)
 
 
 def read_lease(stored: Stored | None) -> Lease | None:

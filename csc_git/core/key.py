@@ -43,7 +43,8 @@ _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@.")
 _TOKEN: Final = re.compile(rb"[a-z0-9\-_@.]|\+[a-z]|=[0-9a-f]{2}")
 _CUT: Final = re.compile(rb"(?:[a-z0-9\-_@.]|\+[a-z]|=[0-9a-f]{2})*==[0-9a-f]{32}")
 _WINDOWS: Final = re.compile(rb"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)")
-_BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Categories of characters that steer a terminal, reorder text, or hide in it."""
 
 Scope = tuple[str, ...]
 """The segments of a scope: `("issue", "15")`."""
@@ -113,9 +114,10 @@ def check_name(name: str, what: str) -> None:
             f"The {what} is {length} bytes long; {MAX_NAME_BYTES} is the most",
             then="Shorten it, and keep the long text in the value",
         )
-    if any(unicodedata.category(c) in {"Cc", "Zl", "Zp"} or c in _BIDI for c in name):
+    if not name.strip() or any(unicodedata.category(c) in _UNSEEN for c in name):
         raise InvalidName(
-            f"The {what} {name!a} holds a control character", then="Use printable characters only"
+            f"The {what} {name!a} holds a control character, or nothing to see",
+            then="Use printable characters only",
         )
 
 

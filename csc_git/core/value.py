@@ -152,7 +152,9 @@ def parse(data: bytes | str) -> Json:
         text = data if isinstance(data, str) else data.decode()
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
         _dump(ordered(value))
-    except (RecursionError, InvalidValue) as error:
+    except InvalidValue as error:
+        raise ValueError(error.what) from None
+    except RecursionError as error:
         raise ValueError(str(error)) from None
     return value
 

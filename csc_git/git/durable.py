@@ -36,11 +36,19 @@ def write_json(path: Path, value: Any, *, durable: bool = False) -> None:  # noq
         value: What `json` can write.
         durable: Also survive a power cut.
     """
+    replace_file(path, json.dumps(value, indent=2).encode(), durable=durable)
+
+
+def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Replace a file at once; what a symbolic link points to, and with the mode it had."""
+    path = path.resolve()
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=2)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
+            os.fchmod(file.fileno(), mode)
             if durable:
                 os.fsync(file.fileno())
         Path(temporary).replace(path)

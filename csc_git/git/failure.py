@@ -69,11 +69,14 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.UNREACHABLE: (
         "The remote can't be reached",
-        "Nothing to do: it is retried. If others can reach it, check proxy and VPN",
+        "A running server retries, or csc-git sync. If others can reach it, check proxy and VPN",
     ),
     RemoteState.TIMEOUT: (
         "The remote did not answer in time",
-        "Nothing to do: it is retried. To allow more time: git config csc.timeout SECONDS",
+        (
+            "A running server retries, or csc-git sync. "
+            "To allow more time: git config csc.timeout SECONDS"
+        ),
     ),
     RemoteState.CREDENTIALS: (
         "The remote did not accept our credentials, or there are none",
@@ -139,7 +142,7 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.CONTENDED: (
         "Others kept pushing first; no attempt of this round got through",
-        "Nothing to do: it is retried",
+        "A running server retries, or csc-git sync",
     ),
     RemoteState.STORAGE: (
         "The local disk refused while syncing",
@@ -218,6 +221,22 @@ def transport_failure(stderr: str) -> RemoteFailure:
         if pattern.search(stderr):
             return RemoteFailure(state, stderr)
     return RemoteFailure(RemoteState.FAILED, stderr)
+
+
+_HERE: Final = _any(
+    r"refs/csc/", r"unable to (create|write)", "insufficient permission", "unpack", "write error",
+    "no space left", "read-only file system", "disk quota",
+)  # fmt: skip
+
+
+def fetch_failure(stderr: str) -> RemoteFailure:
+    """The failure of a fetch: what was refused a place on a disk was refused it here."""
+    own = [line for line in stderr.splitlines() if not line.startswith("remote:")]
+    failure = transport_failure(stderr)
+    suspect = failure.state in {RemoteState.READ_ONLY, RemoteState.FULL, RemoteState.FAILED}
+    if suspect and _HERE.search("\n".join(own)):
+        return RemoteFailure(RemoteState.STORAGE, stderr)
+    return failure
 
 
 LOST_RACE: Final = _any(

@@ -14,7 +14,7 @@ from typing import Final
 from dulwich.errors import NotGitRepository
 from dulwich.repo import Repo
 
-from csc_git.errors import ForeignRepository, InvalidSetting, NotARepository
+from csc_git.errors import ForeignRepository, InvalidSetting, NotARepository, SetupError
 from csc_git.git.child import GitMissing, run_git
 from csc_git.git.words import readable
 
@@ -136,7 +136,13 @@ def _ask_git(start: Path) -> Project:
     )
 
 
-def _refusal(start: Path, stderr: str) -> NotARepository | ForeignRepository:
+def _refusal(start: Path, stderr: str) -> SetupError:
+    start = start.resolve()
+    if "bad config" in stderr:
+        return InvalidSetting(
+            f"git can't read its configuration: {readable(stderr)}",
+            then="Mend the file that git names, then start again",
+        )
     if "dubious ownership" in stderr:
         return ForeignRepository(
             f"The repository at {start} belongs to another user, and git refuses it",

@@ -17,6 +17,7 @@ from csc_git.git.failure import (
     LOST_RACE,
     RemoteFailure,
     RemoteState,
+    fetch_failure,
     rejection,
     transport_failure,
 )
@@ -87,7 +88,7 @@ class Remote:
         if not done.ok:
             if "couldn't find remote ref" in done.err.lower():
                 return None
-            raise transport_failure(done.err)
+            raise fetch_failure(done.err)
         return self._repository.read_ref(target)
 
     def push(self, commit: str, expected: str | None) -> None:
@@ -181,6 +182,15 @@ def _default(project: Project) -> str | None:
     if "origin" in project.remotes:
         return "origin"
     return project.remotes[0] if len(project.remotes) == 1 else None
+
+
+def is_usable_url(url: str) -> bool:
+    """Whether a URL is of a kind that git reaches by its own transports."""
+    try:
+        _check_url(url)
+    except RemoteFailure:
+        return False
+    return True
 
 
 def _check_url(url: str) -> None:

@@ -22,7 +22,7 @@ from dulwich.objects import ZERO_SHA, ObjectID
 from dulwich.refs import DiskRefsContainer, Ref
 from dulwich.repo import Repo
 
-from csc_git.errors import StorageFailed
+from csc_git.errors import StorageFailed, StoreDamaged
 from csc_git.git.child import GitMissing, run_git
 from csc_git.git.durable import sync_directory, sync_tree
 from csc_git.git.lock import FileLock
@@ -67,6 +67,8 @@ class Repository:
             StorageFailed: the disk refused.
         """
         try:
+            if (directory / "state.git").exists() and not (directory / "state.git/HEAD").exists():
+                raise StoreDamaged(f"{directory / 'state.git'} is no Git repository any more")
             if not (directory / "state.git" / "HEAD").exists():
                 directory.mkdir(exist_ok=True)
                 with FileLock(directory / "write.lock").held():

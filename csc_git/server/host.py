@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import open_coordinator
-from csc_git.errors import CscError
+from csc_git.errors import CscError, as_told
 
 _log: Final = logging.getLogger(__name__)
 
@@ -58,5 +58,5 @@ class Host:
     def _try(self) -> None:
         try:
             self.get()
-        except CscError as error:
-            _log.warning("%s", error)
+        except (CscError, OSError) as error:
+            _log.warning("%s", as_told(error))

@@ -9,7 +9,7 @@ from mcp.server.mcpserver.prompts.base import Message, UserMessage
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Context, SessionState
-from csc_git.errors import CscError
+from csc_git.errors import CscError, as_told
 from csc_git.server.host import Host
 
 
@@ -20,15 +20,15 @@ def register(server: MCPServer[None], host: Host) -> None:
     def startup() -> list[Message]:
         try:
             return _startup(host.get())
-        except CscError as error:
-            return [UserMessage(f"csc-git can't be used here. {error}")]
+        except (CscError, OSError) as error:
+            return [UserMessage(f"csc-git can't be used here. {as_told(error)}")]
 
     @server.prompt(name="sign-off", description="Leave the project so that others can go on")
     def sign_off(session: str | None = None) -> list[Message]:
         try:
             return _sign_off(host.get(), session)
-        except CscError as error:
-            return [UserMessage(f"{error}")]
+        except (CscError, OSError) as error:
+            return [UserMessage(f"{as_told(error)}")]
 
 
 def _startup(coordinator: Coordinator) -> list[Message]:

@@ -18,9 +18,10 @@ from mcp_types import (
     ResourceTemplateReference,
 )
 
+from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Result
 from csc_git.coordinator.sessions import session_names
-from csc_git.errors import CscError
+from csc_git.errors import CscError, as_told
 from csc_git.server.host import Host
 
 JSON: Final = "application/json"
@@ -37,15 +38,15 @@ def register(server: MCPServer[None], host: Host) -> None:
         CONTEXT, name="context", mime_type=JSON, description="Who is here, and what to do next"
     )
     def context() -> str:
-        return _json(host.get().overview.context)
+        return _json(host, lambda coordinator: coordinator.overview.context())
 
     @server.resource(STATE, name="state", mime_type=JSON, description="A session and its state")
     def state(id: str) -> str:  # noqa: A002  the template's own word
-        return _json(lambda: host.get().overview.state(id))
+        return _json(host, lambda coordinator: coordinator.overview.state(id))
 
     @server.resource(DATA, name="data", mime_type=JSON, description="One value, with its author")
     def data(scope: str, key: str) -> str:
-        return _json(lambda: host.get().retrieve(scope, key))
+        return _json(host, lambda coordinator: coordinator.retrieve(scope, key))
 
     complete = _completer(host)
     server.completion()(complete)  # type: ignore[no-untyped-call]
@@ -108,8 +109,8 @@ def _candidates(host: Host, name: str, arguments: dict[str, str]) -> list[str]:
             return []
 
 
-def _json(answer: Callable[[], Result]) -> str:
+def _json(host: Host, answer: Callable[[Coordinator], Result]) -> str:
     try:
-        return answer().model_dump_json(indent=2)
-    except CscError as error:
-        raise ResourceError(str(error)) from error
+        return answer(host.get()).model_dump_json(indent=2)
+    except (CscError, OSError) as error:
+        raise ResourceError(str(as_told(error))) from error

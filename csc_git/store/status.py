@@ -55,8 +55,8 @@ class SyncStatus:
     @classmethod
     def load(cls, path: Path) -> "SyncStatus":
         """What was last published; a fresh one if nothing was, or nothing that can be read."""
-        says = read_json(path)
         try:
+            says = read_json(path)
             return cls(
                 state=RemoteState(says["state"]),
                 detail=str(says["detail"]),
@@ -65,6 +65,8 @@ class SyncStatus:
                 failures=int(says["failures"]),
                 reasons={str(op): str(why) for op, why in says["reasons"].items()},
             )
+        except OSError as error:
+            return cls(state=RemoteState.STORAGE, detail=error.strerror or "")
         except (KeyError, TypeError, ValueError, AttributeError):
             return cls()
 

@@ -43,11 +43,12 @@ class Sync:
         self._lock = FileLock(directory / "sync.lock")
         self._status_file = directory / "sync.json"
         self._wait = wait
+        self._unsaved: SyncStatus | None = None
 
     @property
     def status(self) -> SyncStatus:
         """How the clone's last attempt ended."""
-        return SyncStatus.load(self._status_file)
+        return self._unsaved or SyncStatus.load(self._status_file)
 
     def attempt(
         self, now: datetime, began: Instant, permit: Permit, progress: Progress
@@ -60,12 +61,23 @@ class Sync:
             permit: What a person allowed.
             progress: Told what is being done.
         """
+        try:
+            return self._attempt(now, began, permit, progress)
+        except OSError as error:  # even the lock or the status file can't be written
+            what = error.strerror or str(error)
+            self._unsaved = self.status.failed(RemoteState.STORAGE, what, began)
+            return self._unsaved
+
+    def _attempt(
+        self, now: datetime, began: Instant, permit: Permit, progress: Progress
+    ) -> SyncStatus:
         with self._lock.held():
             status = self.status
             if _serves(status, began) and not self._replica.branch.queue():
                 return status
             status = self._try(status, now, began, permit, progress)
             status.save(self._status_file)
+            self._unsaved = None
             return status
 
     def _try(

@@ -5,13 +5,14 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp_types import ToolAnnotations
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from csc_git.errors import CscError
+from csc_git.errors import CscError, as_told
 from csc_git.server.tools.schema import slim, slim_output
 
 P = ParamSpec("P")
@@ -52,10 +53,31 @@ class _ExactValue(FuncMetadata):
         return {name: data[name] if name == "value" else item for name, item in parsed.items()}
 
 
+class _StrictTool(Tool):
+    """Refuses arguments in words a model can act on, and names that no argument has."""
+
+    async def run(
+        self,
+        arguments: dict[str, Any],
+        context: Context[Any, Any],
+        convert_result: bool = False,
+    ) -> Any:  # noqa: ANN401  the SDK's own signature
+        known = self.fn_metadata.arg_model.model_fields
+        if unknown := arguments.keys() - known.keys():
+            names = ", ".join(sorted(unknown))
+            raise ToolError(f"No argument is called {names}. There are: {', '.join(known)}.")
+        try:
+            self.fn_metadata.validate_arguments(arguments)
+        except ValidationError as error:
+            wrong = [f"{_place(one['loc'])}: {one['msg']}" for one in error.errors()]
+            raise ToolError(f"{'; '.join(wrong)}. Nothing was changed.") from None
+        return await super().run(arguments, context, convert_result)
+
+
 def tool(fn: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
     """A tool; its description is the function's docstring."""
     description = " ".join((fn.__doc__ or "").split())
-    made = Tool.from_function(said(fn), description=description, annotations=annotations)
+    made = _StrictTool.from_function(said(fn), description=description, annotations=annotations)
     metadata = made.fn_metadata
     made.fn_metadata = _ExactValue(
         arg_model=metadata.arg_model,
@@ -76,10 +98,14 @@ def said(fn: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return fn(*args, **kwargs)
-        except CscError as error:
-            raise ToolError(str(error)) from error
+        except (CscError, OSError) as error:
+            raise ToolError(str(as_told(error))) from error
 
     return call
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location))
 
 
 def _said_later(fn: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
@@ -87,7 +113,7 @@ def _said_later(fn: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await fn(*args, **kwargs)
-        except CscError as error:
-            raise ToolError(str(error)) from error
+        except (CscError, OSError) as error:
+            raise ToolError(str(as_told(error))) from error
 
     return call
