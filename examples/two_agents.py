@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from csc_git.cli.stage import Machine, Stage
 
@@ -25,3 +26,13 @@ async def two_agents() -> AsyncIterator[tuple[Machine, Machine]]:
             yield laptop, desktop
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+async def attempt(
+    agent: Machine,
+    tool: str,
+    **arguments: Any,  # noqa: ANN401
+) -> dict[str, Any] | None:
+    """Call a tool that may refuse, as a conditional edit does; None if it did."""
+    result = await agent.client.call_tool(tool, arguments)
+    return None if result.is_error else dict(result.structured_content or {})

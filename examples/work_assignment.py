@@ -1,11 +1,11 @@
 """Work assignment: each agent takes an issue that nobody else has.
 
-An agent says what it takes under `issue:<n>/assignee` with `confirm=true`, so that the others see
-it as soon as it is said, and looks first who has what.
+`claim` decides it: two agents that ask for one issue at the same moment get one `granted` and one
+`held`, whatever machines they are on. A claim ends with its session, so a crashed agent's issue is
+free again once its lease has lapsed.
 
-Not race-free: two agents that look at the same moment may both write, and the later one stands.
-The earlier one's claim is kept as a conflict, and it finds out when it reads `assignee` again, as
-every agent should before it pushes work. A conditional write will make this exact.
+An answer of `provisional` means that the remote could not be asked: work may begin, but the claim
+may yet turn out to be lost, and then the agent's next call says so.
 """
 
 import anyio
@@ -14,29 +14,30 @@ from two_agents import two_agents
 from csc_git.cli.stage import Machine
 
 
-async def take_issue(agent: Machine, me: str, issues: list[int]) -> int:
+async def take_issue(agent: Machine, issues: list[int]) -> int:
     """Take the first issue that nobody has."""
     for issue in issues:
-        found = await agent.call(
-            "retrieve_data", scope=f"issue:{issue}", key="assignee", fresh=True
-        )
-        if not found["found"]:
-            await agent.call(
-                "store_data", scope=f"issue:{issue}", key="assignee", value=me, confirm=True
-            )
+        answer = await agent.call("claim", resources=[f"issue:{issue}"], note="fixing it")
+        if answer["status"] == "granted":
             return issue
+        print(f"{agent.name}: issue {issue} is {answer['claims'][0]['session']}'s")
     raise LookupError("every issue has somebody")
 
 
 async def main() -> None:
-    """Two agents choose from the same list."""
+    """Two agents ask for the same issue at the same moment."""
     async with two_agents() as (laptop, desktop):
-        print("laptop takes", await take_issue(laptop, "claude_1@laptop", [15, 16]))
-        print("desktop takes", await take_issue(desktop, "claude_1@desktop", [15, 16]))
-        for issue in (15, 16):
-            scope = f"issue:{issue}"
-            found = await laptop.call("retrieve_data", scope=scope, key="assignee", fresh=True)
-            print(f"issue {issue}: {found['value']}")
+        taken: dict[str, int] = {}
+
+        async def run(agent: Machine) -> None:
+            taken[agent.name] = await take_issue(agent, [15, 16])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(run, laptop)
+            group.start_soon(run, desktop)
+        print("taken:", sorted(taken.values()))
+        context = await laptop.context()
+        print("claims:", ", ".join(claim["resource"] for claim in context["claims"]))
 
 
 anyio.run(main)

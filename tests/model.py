@@ -5,7 +5,7 @@ shares no code with what it is held against. A value is any JSON; a record of cs
 session, a claim, a conflict) is a tuple of what matters in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -88,6 +88,7 @@ class Clone:
         self.name = name
         self.here = Line()
         self.base: int | None = None
+        self.confirmed: State | None = None
         self.queue: list[Edit] = []
         self.reaches = True
         self.pushes = True
@@ -182,8 +183,14 @@ class Clone:
             if remote is None and not self.queue and self.here.clock is None:
                 return
             self.remote.line = self.here.copy()
+            self.confirmed = dict(self.here.state)
             self.base = len(self.here.placed)
             self.queue = []
+
+    def is_confirmed(self, keys: Iterable[Key]) -> bool:
+        """Whether the remote is known to have what stands here at some keys."""
+        base, here = self.confirmed, self.here.state
+        return base is not None and all(base.get(key) == here.get(key) for key in keys)
 
     def _adopt(self, remote: Line, waiting: str | None) -> None:
         line, chain = remote.copy(), dict[Key, str]()
@@ -191,6 +198,7 @@ class Clone:
             self._replay(edit, line, chain, waiting)
         self.here = line
         self.base = len(remote.placed)
+        self.confirmed = dict(remote.state)
 
     def _replay(self, edit: Edit, line: Line, chain: dict[Key, str], waiting: str | None) -> None:
         state = line.state

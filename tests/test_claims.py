@@ -146,8 +146,10 @@ def test_a_claim_with_a_length_ends_by_the_observers_elapsed_time(
     after = Instant(start.boot, start.seconds + 62, start.wall - 10_000)  # wall clocks may jump
     monkeypatch.setattr(clock, "instant", lambda: after)
     other = pair[0].sign_on("other").session
+    git("remote", "set-url", "origin", "/nowhere", cwd=pair[1].project.top)
     assert pair[1].claims.claim(None, ["issue:1"]).status == "held"  # no contact since
-    pair[1].sync()
+    back = str(pair[0].project.get("remote.origin.url"))
+    git("remote", "set-url", "origin", back, cwd=pair[1].project.top)
     theirs = pair[1].claims.claim(None, ["issue:1"])
     assert theirs.status == "granted"
     assert theirs.claims[0].fence > mine.claims[0].fence

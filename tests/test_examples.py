@@ -9,11 +9,15 @@ import pytest
 from tests.world import ROOT
 
 EXPECTED = {
-    "work_assignment": ["laptop takes 15", "desktop takes 16", "issue 16: claude_1@desktop"],
+    "work_assignment": ["issue 15 is claude_1@", "taken: [15, 16]", "claims: issue:15, issue:16"],
     "shared_state": ["'database': 'sqlite'", "'transport': 'stdio'", "@desktop, claude_1@laptop"],
-    "resource_reservation": ["laptop: True", "desktop: False", "desktop, later: True"],
+    "resource_reservation": [
+        "laptop: granted", "desktop: held by claude_1@laptop for load test",
+        "laptop deploys: True", "desktop, later: granted", "fence rose: True",
+        "laptop deploys late: False",
+    ],
     "progress_broadcast": ["claude_1@laptop issue 15 100 %", "claude_1@desktop issue 16 100 %"],
-    "task_queue": ["all done: True", "work shared: True"],
+    "task_queue": ["all done: True", "each once: True"],
     "hand_off": ["claude_1@laptop finds: handoff, todos", "next is to write tests for unicode"],
 }  # fmt: skip
 

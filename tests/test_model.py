@@ -135,24 +135,29 @@ class Histories(RuleBasedStateMachine):
         model, now = self.model[n], self._tick(n)
         with suppress(ClaimLost):
             self.real[n].author("worker")
-        before = len(self._queue(n))
         answer = self.real[n].claims.claim("worker", wanted)
-        try:
-            for number in range(5):
-                op = f"claim {self.writes}.{number}"
-                made = model.claim(op, now, wanted)
-                if made is None:
-                    break
-                model.sync(waiting=op)
-                self.writes += 1
-                if made.outcome != "refused":
-                    break
-            held = model.reaches and model.pushes
-            assert answer.status == ("granted" if held else "provisional")
-        except Refused:
-            assert answer.status == "held"
-        assert before >= 0
+        assert answer.status == self._claimed(model, now, wanted)
         self._rename(n)
+
+    def _claimed(self, model: Clone, now: datetime, wanted: list[str]) -> str:
+        asked = False
+        for _ in range(5):
+            self.writes += 1
+            op = f"claim {self.writes}"
+            try:
+                made = model.claim(op, now, wanted)
+            except Refused:
+                if asked:
+                    return "held"
+                model.sync()
+                asked = True
+                continue
+            keys = [("claims", resource) for resource in wanted]
+            if made or not model.is_confirmed(keys):
+                model.sync(waiting=op)
+            if made is None or made.outcome != "refused":
+                return "granted" if model.is_confirmed(keys) else "provisional"
+        return "held"
 
     @rule(n=clones)
     def release(self, n: int) -> None:
@@ -293,7 +298,7 @@ class Histories(RuleBasedStateMachine):
         except Refused:
             assert refused
             return
-        if confirm:
+        if confirm and (made or not model.is_confirmed([*puts, *deletes])):
             model.sync(waiting=made.op if made else None)
         assert refused == bool(confirm and made and made.outcome == "refused")
         if refused:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.store.attempt import Permit
 from tests.git_servers import HttpServer, http_server
@@ -214,8 +215,8 @@ def test_a_held_edit_can_be_dropped(world: World) -> None:
     guilty = put(coordinator, "work", "leak", "S3CRET")
     put(coordinator, "work", "fine", 1)
     assert state_of(coordinator) == "ok"
-    assert coordinator.store.drop(guilty)
-    assert not coordinator.store.drop(guilty)
+    assert coordinator.store.drop(guilty, clock.now())
+    assert not coordinator.store.drop(guilty, clock.now())
     assert state_of(coordinator) == "ok"
     assert coordinator.store.fate(guilty).where == "unknown"
 

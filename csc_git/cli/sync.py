@@ -7,6 +7,7 @@ import click
 
 from csc_git.cli.options import common, opened
 from csc_git.cli.output import progress, show, sync_line
+from csc_git.coordinator import clock
 from csc_git.errors import InputError
 from csc_git.git.failure import RemoteState
 from csc_git.store.attempt import Permit
@@ -30,7 +31,7 @@ def sync_command(
     Neither --accept-rewrite nor --recreate drops an edit of yours that waits to be pushed.
     """
     with opened(options) as coordinator:
-        if drop is not None and not coordinator.store.drop(drop):
+        if drop is not None and not coordinator.store.drop(drop, clock.now()):
             raise InputError(f"No edit {drop} is held", then="See csc-git status")
         if retry is not None and coordinator.release(retry) is None:
             raise InputError(f"No edit {retry} is held", then="See csc-git status")

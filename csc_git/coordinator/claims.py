@@ -100,12 +100,17 @@ class Claims:
             SessionError: no such session here.
         """
         wish = self._wish(session, resources, note, ttl)
+        asked = False
         for _ in range(_TRIES):
             try:
                 began = clock.instant()
                 done = self._make(wish)
             except _InTheWay as found:
-                return Claimed(status="held", claims=found.rivals, op=None)
+                if asked:
+                    return Claimed(status="held", claims=found.rivals, op=None)
+                self._delivery.refresh()  # it may have been released since we last heard
+                asked = True
+                continue
             if done.outcome is not Outcome.REFUSED:
                 return self._granted(wish, done, began)
         rivals = self._rivals(self._store.snapshot(), wish)

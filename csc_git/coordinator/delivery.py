@@ -90,7 +90,11 @@ class Delivery:
 
         def asked() -> bool:
             contact = self._store.status.contact
-            return contact is not None and contact.seconds >= began.seconds
+            return (
+                contact is not None
+                and contact.boot == began.boot
+                and contact.seconds >= began.seconds
+            )
 
         self._wait_until(asked)
 
@@ -122,6 +126,9 @@ class Delivery:
         """Of an edit that had nothing to change: whether the remote has what stands here."""
         if self._store.is_confirmed(receipt.standing):
             return Delivered(receipt, "synced")
+        snapshot = self._store.snapshot()
+        if any(snapshot.revision(key) != rev for key, rev in receipt.standing.items()):
+            return Delivered(receipt, "local", reason="Somebody has changed it meanwhile")
         return Delivered(receipt, "local", reason=self._why_local() if explained else "")
 
     def _answered(self, receipt: Receipt, fate: Fate) -> Delivered:

@@ -88,7 +88,7 @@ class Edits:
         return results.Stored(
             scope=format_scope(place.scope),
             key=key,
-            revision=done.receipt.revisions[place],
+            revision=self._revision(place, done),
             **delivered_fields(done),
         )
 
@@ -209,6 +209,13 @@ class Edits:
         if confirm and done.outcome is Outcome.REFUSED:
             raise ConditionFailed(f"Another clone was first: {self._what_stands(drafts[0])}")
         return done
+
+    def _revision(self, place: Key, done: Delivered) -> str:
+        """What the key holds on account of an edit: after a merge, not what was stored."""
+        made = done.receipt.revisions[place]
+        if done.outcome in {None, Outcome.APPLIED}:
+            return made
+        return self._store.snapshot().revision(place) or made
 
     def _what_stands(self, draft: Draft) -> str:
         """What stands now where a refused edit wanted to write."""

@@ -174,11 +174,10 @@ class Sessions:
                     continue
                 winner = read_lease(snapshot.get(lease_key(str(held.name))))
                 self._forget(held)
+                self._news[str(held.name)] = _taken_over(held)
                 self._untold.append(str(held.name))
-                same_time = winner is not None and winner.fence <= held.lease.fence
-                self._news[str(held.name)] = (
-                    self._renamed(held, now) if same_time else _taken_over(held)
-                )
+                if winner is not None and winner.fence <= held.lease.fence:
+                    self._news[str(held.name)] = self._renamed(held, now)
 
     def renew(self, now: datetime, instant: Instant) -> None:
         """Renew the leases that are due, unless an earlier renewal still waits to be synced."""

@@ -5,7 +5,9 @@ Writes are gathered in a `Batch`, which nobody else sees until `flush` has put a
 """
 
 import os
+import re
 import threading
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from dulwich.objects import (
     ObjectID,
     ShaFile,
     Tree,
+    object_class,
     parse_tree,
     serialize_tree,
 )
@@ -55,6 +58,14 @@ class TreeEntry(NamedTuple):
     def is_file(self) -> bool:
         """Whether it is a plain file: not executable, no link, no submodule."""
         return self.mode == FILE_MODE
+
+
+_HEADER: Final = 64
+_COMMIT: Final = re.compile(
+    rb"tree (?P<tree>[0-9a-f]{40,64})\n(?P<parents>(?:parent [0-9a-f]{40,64}\n)*)"
+)
+_AUTHOR: Final = re.compile(rb"^author ([^\n]*?>) (\d{1,18}) ", re.MULTILINE)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CommitInfo(NamedTuple):
@@ -176,6 +187,8 @@ class Objects:
             found, data = self._store.get_raw(ObjectID(object_id.encode()))
         except KeyError:
             raise StoreDamaged(f"The object {object_id} is missing") from None
+        except ObjectFormatException:  # dulwich reads all of a loose object, not just its bytes
+            found, data = self._loose(object_id)
         except OSError:
             raise
         except Exception as error:  # zlib, format and checksum errors have no common base
@@ -185,6 +198,16 @@ class Objects:
         if len(data) > MAX_BLOB:
             raise ValueTooLarge(f"The object {object_id} has {len(data):,} bytes")
         return data
+
+    def _loose(self, object_id: str) -> tuple[int, bytes]:
+        """Type and bytes of a loose object whose content has not the form of its type."""
+        path = Path(os.fsdecode(self._store.path), object_id[:2], object_id[2:])
+        try:
+            raw = zlib.decompressobj().decompress(path.read_bytes(), MAX_BLOB + _HEADER)
+            head, _, data = raw.partition(b"\0")
+            return object_class(head.split()[0]).type_num, data  # type: ignore[union-attr]
+        except (OSError, zlib.error, IndexError, AttributeError) as error:
+            raise StoreDamaged(f"The object {object_id} can't be read: {error}") from error
 
     def write(self, objects: Sequence[ShaFile]) -> None:
         """Put objects on disk with their names. The caller holds the repository's lock."""
@@ -274,21 +297,30 @@ def read_commit(commit_id: str, raw: bytes) -> CommitInfo:
     """What a commit's raw bytes say.
 
     csc-git writes one line of commits. Where somebody merged by hand, the first parent is the line.
+    Anybody who may push can have made a commit, by any means: only its tree and parents must have
+    their form; an author or time without it is nobody, and the beginning of time.
 
     Raises:
-        StoreDamaged: unreadable.
+        StoreDamaged: no tree, or parents that are none.
     """
-    try:
-        commit = Commit.from_string(raw)
-        parents, time = commit.parents, datetime.fromtimestamp(commit.author_time, UTC)
-        tree, author, message = commit.tree, commit.author, commit.message
-    except (ObjectFormatException, ValueError, OverflowError, OSError) as error:
-        raise StoreDamaged(f"The commit {commit_id} can't be read: {error}") from error
+    head, _, message = raw.partition(b"\n\n")
+    match = _COMMIT.match(head + b"\n")
+    if match is None:
+        raise StoreDamaged(f"The commit {commit_id} can't be read")
+    parents = match["parents"].split()
+    by = _AUTHOR.search(head)
     return CommitInfo(
         id=commit_id,
-        tree=tree.decode(),
-        parent=parents[0].decode() if parents else None,
+        tree=match["tree"].decode(),
+        parent=parents[1].decode() if parents else None,
         message=message.decode(errors="replace"),
-        author=author.decode(errors="replace"),
-        author_time=time,
+        author=by[1].decode(errors="replace") if by else "",
+        author_time=_time(by[2]) if by else EPOCH,
     )
+
+
+def _time(seconds: bytes) -> datetime:
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return EPOCH

@@ -23,6 +23,7 @@ from csc_git.git.failure import (
 )
 from csc_git.git.project import Project
 from csc_git.git.repository import Repository
+from csc_git.git.words import readable
 
 FETCHED: Final = "refs/csc/fetch/"
 _NAME: Final = "csc"
@@ -109,7 +110,7 @@ class Remote:
             raise transport_failure(done.err)
         reason = refused[1].decode(errors="replace")
         if LOST_RACE.search(reason):
-            raise LostRace(reason)
+            raise LostRace(f"{reason}: {readable(done.err)}")
         raise rejection(reason, done.err)
 
     def has_branches(self) -> bool:

@@ -119,6 +119,13 @@ class Repository:
         except OSError as error:
             raise StorageFailed(f"The disk refused: {error.strerror or error}") from error
 
+    def is_ancestor(self, commit: str, tip: str) -> bool:
+        """Whether `tip` contains `commit` by any of its parents; False without git."""
+        with suppress(GitMissing):
+            asked = ["merge-base", "--is-ancestor", commit, tip]
+            return run_git(asked, cwd=self.path, git_dir=self.path, timeout=_GC_SECONDS).ok
+        return False
+
     def maintain(self) -> None:
         """Pack objects once loose ones or packs are many, by `git gc`.
 

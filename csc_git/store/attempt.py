@@ -68,6 +68,8 @@ class Attempt:
     permit: Permit
     progress: Progress
     reasons: dict[str, str]
+    _fetched: str | None = None
+    _lost_at: str | None = ""
 
     def run(self, wait: Callable[[float], bool]) -> None:
         """Go on until the remote has everything.
@@ -80,16 +82,23 @@ class Attempt:
             try:
                 if self._round():
                     return self._tidy(before)
-            except LostRace:
+            except LostRace as lost:
+                if self._stands_still():
+                    raise RemoteFailure(RemoteState.FAILED, str(lost)) from lost
                 self.progress("somebody else pushed first; trying again")
                 if wait(_RETRY.wait(number, random.random())):  # noqa: S311  jitter
                     break
         raise RemoteFailure(RemoteState.CONTENDED, f"{MAX_ROUNDS} rounds")
 
+    def _stands_still(self) -> bool:
+        """Whether nobody pushed although we lost twice: then it was no race."""
+        first, self._lost_at = self._lost_at, self._fetched
+        return first == self._fetched
+
     def _round(self) -> bool:
         """Fetch, replay and push once; whether that was all."""
         self.progress("fetching")
-        fetched = self.remote.fetch()
+        fetched = self._fetched = self.remote.fetch()
         if fetched is None:
             self._check_missing()
         else:
@@ -98,6 +107,8 @@ class Attempt:
         tip = branch.tip
         if tip is None or tip == fetched:
             return True
+        if fetched is not None and not self._contains(tip, fetched):
+            raise RemoteFailure(RemoteState.FAILED, "the tip here lacks what was fetched")
         queue = branch.queue(tip=tip) if fetched else branch.unbased_queue(tip)
         self.progress(f"pushing {len(queue)} edit{'' if len(queue) == 1 else 's'}")
         try:
@@ -106,7 +117,9 @@ class Attempt:
             if failure.state is not RemoteState.DECLINED:
                 raise
             self.progress("the remote declined something; finding which edit")
-            self.reasons |= isolate(self.replica, self.remote, fetched, queue, failure, self.now)
+            found = isolate(self.replica, self.remote, fetched, queue, failure, self.now)
+            self.reasons |= found.said
+            self._adopt(found.taken)
             return False
         with self.replica.repository.writing():
             branch.confirm(tip)
@@ -124,9 +137,9 @@ class Attempt:
     def _adopt(self, fetched: str) -> None:
         """Make what was fetched the base, with the queue replayed on it."""
         branch, repository = self.replica.branch, self.replica.repository
-        base, seen, held = branch.base, branch.tip, frozenset(branch.held())
-        queue = branch.queue()
-        if fetched == base and not held & _ops(queue):
+        base, seen, held = branch.base, branch.tip, branch.held()
+        queue = branch.queue(tip=seen) if seen else []
+        if fetched == base and self._contains(seen, fetched) and not held.keys() & _ops(queue):
             return
         news, fork = self._check(fetched, base, wanted=bool(queue))
         if queue:
@@ -136,7 +149,11 @@ class Attempt:
         def replayed(edits: list[CommitInfo]) -> tuple[Batch, Replay, list[str]]:
             batch = repository.objects.batch()
             replay = self.replica.replay_on(batch, fetched, fork, self.now)
-            ops = self.replica.replay(replay, edits, placed=placed, aside=held, heeding=True)
+            for op in held.keys() - _ops(edits):
+                replay.set_aside(repository.objects.commit(held[op]))
+            ops = self.replica.replay(
+                replay, edits, placed=placed, aside=frozenset(held), heeding=True
+            )
             return batch, replay, ops
 
         batch, replay, silent = replayed(queue)
@@ -145,12 +162,15 @@ class Attempt:
             if late and not placed:
                 placed = _ops(news)
             if all(map(self.replica.waiting.includes, silent)):
-                options = {"placed": placed, "aside": held}
+                options = {"placed": placed, "aside": frozenset(held)}
                 self.replica.replay(replay, late, **options, heeding=True)
             else:  # somebody gave up waiting while we replayed
                 batch, replay, _ = replayed([*queue, *late])
             batch.flush()
             branch.move(replay.tip, fetched, rewritten=fork is None)
+
+    def _contains(self, tip: str | None, commit: str) -> bool:
+        return tip is not None and descent(self.replica.repository.objects, commit, tip) is not None
 
     def _check(
         self, fetched: str, base: str | None, *, wanted: bool
@@ -175,6 +195,8 @@ class Attempt:
         news = descent(objects, base, fetched)
         if news is not None:
             return news, base
+        if self.replica.repository.is_ancestor(base, fetched):  # a merge that somebody made by hand
+            return list(ancestry(objects, fetched)), None
         if not self.permit.rewrite and theirs.previous != base:
             raise RemoteFailure(RemoteState.REWRITTEN)
         return list(ancestry(objects, fetched)), None

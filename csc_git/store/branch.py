@@ -70,6 +70,16 @@ class Branch:
         """The edits set aside: op to commit."""
         return self._repository.refs(_HELD)
 
+    def queued_ops(self) -> set[str]:
+        """The ops of the queue."""
+        records = (Record.parse(commit.message) for commit in self.queue())
+        return {record.op for record in records if record}
+
+    def keep_tip(self) -> None:
+        """Keep what the tip names now for a while."""
+        if tip := self.tip:
+            self._keep(tip)
+
     def fate(self, op: str) -> Fate:
         """What became of an edit, as far as this clone knows."""
         for commit in self.queue():

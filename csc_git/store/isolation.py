@@ -9,6 +9,7 @@ stands as it came.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -19,7 +20,20 @@ from csc_git.git.remote import Remote
 from csc_git.store.replica import Replica
 
 MAX_SUSPECTS: Final = 16
-"""Edits set aside in one go before the remote is taken to decline everything."""
+"""Edits set aside with nothing taken, before one last try with the newest edit alone."""
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """What came of it.
+
+    Attributes:
+        said: The remote's words about each edit that is held now, by op.
+        taken: The last commit that the remote took.
+    """
+
+    said: dict[str, str]
+    taken: str
 
 
 def isolate(
@@ -29,7 +43,7 @@ def isolate(
     queue: list[CommitInfo],
     failure: RemoteFailure,
     now: datetime,
-) -> dict[str, str]:
+) -> Isolation:
     """Push what the remote takes, and hold what it doesn't.
 
     Args:
@@ -40,9 +54,6 @@ def isolate(
         failure: How it declined them.
         now: The wall clock.
 
-    Returns:
-        The remote's words about each edit that is held now, by op.
-
     Raises:
         RemoteFailure: it took nothing.
         LostRace: somebody else pushed meanwhile.
@@ -51,7 +62,13 @@ def isolate(
     assert onto is not None  # noqa: S101  a queue stands on something
     chain, suspects, taken = [commit.id for commit in queue], dict[str, CommitInfo](), False
     said: dict[str, str] = {}
-    while chain and len(suspects) < MAX_SUSPECTS:
+    while chain:
+        if not taken and len(suspects) == MAX_SUSPECTS:
+            aside = [*suspects.values(), *queue[:-1]]  # the others only for this try
+            newest = _without(replica, onto, aside, queue[-1:], now)[-1]
+            taken = _declines(remote, newest, expected) is None
+            onto = newest if taken else onto
+            break
         count, words = _push_prefix(remote, chain, expected)
         if count:
             onto = expected = chain[count - 1]
@@ -67,7 +84,7 @@ def isolate(
     with replica.repository.writing():
         for op, commit in suspects.items():
             replica.branch.hold(op, commit.id)
-    return said
+    return Isolation({op: said[op] for op in suspects}, onto)
 
 
 def _push_prefix(remote: Remote, chain: Sequence[str], expected: str | None) -> tuple[int, str]:

@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from csc_git.core.claim import Tracked
-from csc_git.core.edit import Outcome, Record
+from csc_git.core.edit import Outcome
 from csc_git.core.key import Key
 from csc_git.core.lease import Instant
 from csc_git.git.child import kill_children
@@ -119,6 +119,8 @@ class Store:
     def is_confirmed(self, standing: Mapping[Key, str | None]) -> bool:
         """Whether the remote has these keys at these revisions (None: has them not)."""
         base = self.branch.base
+        if not standing:  # of nothing, only that there is nothing more to tell the remote
+            return base is not None and not self.branch.queue()
         confirmed = Snapshot(self.repository.objects, base)
         return base is not None and all(
             confirmed.revision(key) == revision for key, revision in standing.items()
@@ -126,27 +128,53 @@ class Store:
 
     def release(self, op: str, now: datetime) -> Outcome | None:
         """Queue a held edit again, for the next attempt to push; None if it isn't held."""
-        commit = self.branch.held().get(op)
-        if commit is None:
-            return None
-        with self.repository.writing():
+        with self._alone():
+            commit = self.branch.held().get(op)
+            if commit is None:
+                return None
             tip = self.branch.tip
             assert tip is not None  # noqa: S101  an edit was made, so there is a branch
-            batch = self.repository.objects.batch()
-            replay = self._replica.replay_on(batch, tip, None, now)
-            self._replica.replay(replay, [self.repository.objects.commit(commit)])
-            batch.flush()
-            self.repository.set_ref(self.branch.ref, tip, replay.tip)
+            if op not in self.branch.queued_ops():  # else an attempt ended before it took it out
+                batch = self.repository.objects.batch()
+                replay = self._replica.replay_on(batch, tip, None, now)
+                self._replica.replay(replay, [self.repository.objects.commit(commit)])
+                batch.flush()
+                self.repository.set_ref(self.branch.ref, tip, replay.tip)
             self.branch.unhold(op)
-            placed = Record.parse(self.repository.objects.commit(replay.tip).message)
-        return placed.outcome if placed else None
+        return self.fate(op).outcome or Outcome.APPLIED
 
-    def drop(self, op: str) -> bool:
-        """Give a held edit up, as a person decided; whether it was held."""
-        with self.repository.writing():
-            was = op in self.branch.held()
+    def drop(self, op: str, now: datetime) -> bool:
+        """Give up an edit that the remote declines, as a person decided; whether there was one.
+
+        That is a held one, or a queued one while the remote declines everything.
+        """
+        with self._alone():
+            queued = op in self.branch.queued_ops()
+            held = op in self.branch.held()
+            if not held and not (queued and self.status.state is RemoteState.DECLINED):
+                return False
+            if queued:
+                self._without(op, now)
             self.branch.unhold(op)
-        return was
+        return True
+
+    def _without(self, op: str, now: datetime) -> None:
+        """Make the queue again as if one edit had not been made; that one is kept a while."""
+        queue, tip = self.branch.queue(), self.branch.tip
+        onto = queue[0].parent
+        assert onto is not None  # noqa: S101  a queue stands on something
+        batch = self.repository.objects.batch()
+        replay = self._replica.replay_on(batch, onto, onto, now)
+        self._replica.replay(replay, queue, aside=frozenset({op}))
+        batch.flush()
+        self.branch.keep_tip()
+        self.repository.set_ref(self.branch.ref, tip, replay.tip)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Neither sync nor write meanwhile, in any process of the clone."""
+        with self._sync.exclusively() if self._sync else nullcontext(), self.repository.writing():
+            yield
 
     def stop(self) -> None:
         """Let a running attempt give up, its git children included."""

@@ -5,10 +5,13 @@ finds it done. Nothing here raises for what the remote does: the outcome is a `S
 all processes of the clone share.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from csc_git.core.lease import Instant
 from csc_git.errors import CscError, StorageFailed
@@ -18,6 +21,8 @@ from csc_git.git.remote import Remote
 from csc_git.store.attempt import Attempt, Permit, Progress
 from csc_git.store.replica import Replica
 from csc_git.store.status import SyncStatus
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Sync:
@@ -44,6 +49,12 @@ class Sync:
         self._status_file = directory / "sync.json"
         self._wait = wait
         self._unsaved: SyncStatus | None = None
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keep every process of the clone from syncing for the length of a `with` block."""
+        with self._lock.held():
+            yield
 
     @property
     def status(self) -> SyncStatus:
@@ -96,6 +107,9 @@ class Sync:
             status = status.failed(RemoteState.STORAGE, what, began)
         except CscError as error:
             status = status.failed(RemoteState.FAILED, error.what, began)
+        except Exception as error:  # noqa: BLE001  else the state would stay what it was: a lie
+            _log.exception("A sync failed in a way csc-git did not expect")
+            status = status.failed(RemoteState.FAILED, f"{type(error).__name__}: {error}", began)
         held = self._replica.branch.held()
         return replace(status, reasons={op: why for op, why in reasons.items() if op in held})
 
