@@ -19,6 +19,7 @@ from mcp.client.subscriptions import ResourceUpdated
 from csc_git.cli.main import main
 from csc_git.coordinator import clock, feed
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.core.edit import Record
 from csc_git.errors import CursorExpired, InputError, InvalidMoment, InvalidPattern, NoSuchCommit
 from tests.agents import agent, run
 from tests.world import Crowd, World, git, person, put
@@ -306,6 +307,17 @@ def test_the_past_can_be_read(dated: tuple[Coordinator, datetime]) -> None:
     assert at(commit) == 5
     assert at(commit[:12]) == 5
     assert start.minute == 0
+
+
+def test_each_commit_is_the_state_at_its_own_time(dated: tuple[Coordinator, datetime]) -> None:
+    one = dated[0]
+    for edit in one.past.history(limit=50).edits:
+        commit = one.store.repository.objects.commit(edit.commit)
+        record = Record.parse(commit.message)
+        assert record
+        assert one.past.at(record.clock.isoformat()).commit == edit.commit
+        before = (record.clock - timedelta(microseconds=1)).isoformat()
+        assert one.past.at(before).commit == commit.parent
 
 
 @pytest.mark.parametrize("bad", ["", "yesterday", "12:00", "-1h", "2026-13-01", "--help", "HEAD"])

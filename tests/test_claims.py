@@ -183,6 +183,8 @@ def test_a_superseded_sessions_claim_is_refused(world: World) -> None:
     two.sync()
     one.sync()
     assert one.overview.context().claims == []
+    made = [record for record in world.log() if record.subject == "claim issue:7"]
+    assert [record.outcome for record in made] == ["refused"]
     assert one.claims.claim(None, ["issue:7"]).status == "granted"
 
 

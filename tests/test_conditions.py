@@ -1,5 +1,7 @@
 """Conditional writes and edits of several keys: refused here, refused at replay, one winner."""
 
+from collections.abc import Callable
+
 import pytest
 
 from csc_git.coordinator.coordinator import Coordinator
@@ -11,6 +13,8 @@ from csc_git.errors import (
     NoSuchConflict,
     ReservedScope,
 )
+from csc_git.git.objects import CommitInfo
+from csc_git.store.branch import Branch
 from tests.world import World, git, person, put
 
 
@@ -116,6 +120,63 @@ def test_who_gave_up_waiting_gets_a_record_too(pair: list[Coordinator], world: W
     online(pair[1], world)
     pair[1].sync()
     assert [one.lost.value for one in pair[1].conflicts.open()] == ["second"]
+
+
+def refused_unless_waited_for(pair: list[Coordinator], world: World) -> str:
+    """Make a conditional edit that the remote will refuse; its op."""
+    seen = revision(pair[1])
+    offline(pair[1])
+    op = put(pair[1], "s", "n", "second", if_revision=seen)
+    put(pair[0], "s", "n", "first", confirm=True)
+    online(pair[1], world)
+    return op
+
+
+def test_who_died_waiting_gets_a_record_too(pair: list[Coordinator], world: World) -> None:
+    op = refused_unless_waited_for(pair, world)
+    left = pair[1].store.directory / "waiting" / f"{op}.lock"  # its lock went with the process
+    left.parent.mkdir(exist_ok=True)
+    left.touch()
+    pair[1].sync()
+    assert [one.lost.value for one in pair[1].conflicts.open()] == ["second"]
+    assert not left.exists()
+
+
+def test_who_waits_is_told_until_the_answer_is_given(pair: list[Coordinator], world: World) -> None:
+    op = refused_unless_waited_for(pair, world)
+    with pair[1].store.awaiting(op) as answer:
+        assert answer().where == "local"
+        pair[1].sync()  # the answer was given, so the refusal must be recorded
+    assert [one.lost.value for one in pair[1].conflicts.open()] == ["second"]
+
+
+def test_who_gives_up_during_the_replay_gets_a_record(
+    pair: list[Coordinator], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the replay, which counts on telling, and the moving of the branch."""
+    op = refused_unless_waited_for(pair, world)
+    real = Branch.after
+    with pair[1].store.awaiting(op) as answer:
+
+        def after(branch: Branch, seen: str | None) -> list[CommitInfo]:
+            monkeypatch.setattr(Branch, "after", real)
+            given.append(True)
+            done()
+            return real(branch, seen)
+
+        given: list[bool] = []
+        done = _end_of_waiting(pair[1], op)
+        monkeypatch.setattr(Branch, "after", after)
+        pair[1].sync()
+        assert given
+        assert answer().outcome == "refused"
+    assert [one.lost.value for one in pair[1].conflicts.open()] == ["second"]
+
+
+def _end_of_waiting(coordinator: Coordinator, op: str) -> Callable[[], None]:
+    """Take away what says that somebody waits, as the end of the wait does under the lock."""
+    path = coordinator.store.directory / "waiting" / f"{op}.lock"
+    return path.unlink
 
 
 def test_a_refusal_stays_refused_when_the_condition_holds_again(
@@ -277,6 +338,18 @@ def test_two_resolve_at_once_and_nothing_is_lost(pair: list[Coordinator], world:
     [again] = pair[1].conflicts.open()
     assert (again.why, again.lost.value) == ("refused", "by two")
     assert again.conflict != conflict
+
+
+def test_a_choice_made_on_what_stands_no_more_is_refused(
+    pair: list[Coordinator], world: World
+) -> None:
+    conflict = conflicting(pair, world)
+    offline(pair[1])
+    pair[1].conflicts.resolve(person(pair[1]), conflict, "standing")
+    put(pair[0], "s", "n", "changed since", confirm=True)
+    online(pair[1], world)
+    pair[1].sync()
+    assert [one.conflict for one in pair[1].conflicts.open()] == [conflict]
 
 
 def test_a_lost_deletion_can_be_taken_after_all(pair: list[Coordinator], world: World) -> None:

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.canaries import untouched
 from tests.git_servers import http_server, ssh_server
-from tests.world import ROOT, Crowd, World, git, put
+from tests.world import ROOT, Crowd, World, git, put, state_of
 
 
 def test_16_processes_write_25_times_each_on_one_clone(world: World) -> None:
     clone = world.clone("one")
-    answers = Crowd([["write", str(clone), f"p{n}", "25"] for n in range(16)]).run()
+    with untouched(world, clone):
+        answers = Crowd([["write", str(clone), f"p{n}", "25"] for n in range(16)]).run()
     acknowledged = [op for answer in answers for op in answer["ops"]]
 
     coordinator = world.open("one")
@@ -57,7 +59,8 @@ def test_8_clones_write_20_times_each_through_one_remote(
 def _eight_clones(world: World, url: str, every: int = 1) -> None:
     clones = [world.clone(f"c{n}", url) for n in range(8)]
     commands = [["sync", str(clone), clone.name, "20", str(every)] for clone in clones]
-    answers = Crowd(commands).run()
+    with untouched(world, *clones):
+        answers = Crowd(commands).run()
     acknowledged = [op for answer in answers for op in answer["ops"]]
     assert [answer["state"] for answer in answers] == ["ok"] * 8
     assert world.is_linear()
@@ -69,28 +72,28 @@ def _eight_clones(world: World, url: str, every: int = 1) -> None:
 
 
 def test_two_clones_offline_for_200_edits_become_one(world: World) -> None:
-    one, two = world.open("one"), world.open("two")
-    acknowledged = []
-    for number in range(200):
-        for coordinator in (one, two):
-            name = coordinator.clone.machine
-            key = f"k{number}"
-            scope = "shared" if number % 10 == 0 else f"own:{name}"
-            acknowledged.append(put(coordinator, scope, key, f"{name} {number}"))
-    for coordinator in (one, two, one):
-        assert coordinator.sync().state == "ok"
+    """Both write at once, in processes of their own, while the remote is away."""
+    clones = [world.clone("one"), world.clone("two")]
+    away = world.directory / "away.git"
+    world.remote.rename(away)
+    with untouched(world, *clones):
+        answers = Crowd([["offline", str(clone), clone.name, "200"] for clone in clones]).run()
+        away.rename(world.remote)
+        for name in ("one", "two", "one"):
+            assert state_of(world.open(name)) == "ok"
+    assert [answer["states"] for answer in answers] == [["not-found"], ["not-found"]]
 
+    one, two = world.open("one"), world.open("two")
     assert one.store.branch.tip == two.store.branch.tip
-    assert {r.op for r in world.log()} >= set(acknowledged)
-    assert len(world.log()) == 400 + 1
-    conflicts = one.overview.conflicts(one.store.snapshot())
+    acknowledged = [op for answer in answers for op in answer["ops"]]
+    counted = Counter(record.op for record in world.log())
+    assert all(counted[op] == 1 for op in acknowledged)
+    assert len(acknowledged) == 400
+    assert sum(counted.values()) == 400 + 1
+    conflicts = one.conflicts.open()
     assert len(conflicts) == 20
-    lost = {
-        stored.entry.value["lost"]["value"]
-        for key in one.store.snapshot().keys(("conflicts",))
-        if (stored := one.store.snapshot().get(key))
-    }
     standing = {one.retrieve("shared", f"k{n}").value for n in range(0, 200, 10)}
+    lost = {conflict.lost.value for conflict in conflicts}
     assert lost | standing == {f"{m} {n}" for m in ("one", "two") for n in range(0, 200, 10)}
 
 

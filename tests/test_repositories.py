@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from csc_git.coordinator.opening import open_coordinator
 from csc_git.errors import ForeignRepository, NotARepository
 from csc_git.git.project import Project
 from csc_git.store.transaction import README
+from tests.canaries import fingerprint, plant_canaries
 from tests.git_servers import http_server
 from tests.world import World, git, put, state_of
 
@@ -80,48 +80,6 @@ KINDS: dict[str, Make] = {
     "submodule": _submodule, "separate": _separate, "shallow": _shallow, "partial": _partial,
     "unborn": _unborn,
 }  # fmt: skip
-
-
-def fingerprint(root: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Every file below a directory but ours: its mode, its time of change, its bytes."""
-    found: dict[str, tuple[int, int, bytes]] = {}
-    for directory, below, names in os.walk(root):
-        if Path(directory, "state.git").exists() and Path(directory).name == "csc":
-            below.clear()
-            continue
-        for name in names:
-            path = Path(directory, name)
-            status = path.lstat()
-            content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
-            found[str(path.relative_to(root))] = (status.st_mode, status.st_mtime_ns, content)
-    return found
-
-
-def plant_canaries(world: World, repository: Path, common: Path) -> Path:
-    """Hooks, pager, editor, fsmonitor and prompts that leave a mark if anything calls them."""
-    mark, canary = world.directory / "canary-sang", world.directory / "canary"
-    canary.write_text(f'#!/bin/sh\necho "$0" >>{mark}\nexit 1\n')
-    canary.chmod(0o755)
-    (common / "hooks").mkdir(exist_ok=True)
-    for hook in (
-        "pre-push", "reference-transaction", "post-checkout", "pre-commit", "commit-msg",
-        "post-commit", "pre-auto-gc", "post-merge", "fsmonitor-watchman", "pre-receive",
-    ):  # fmt: skip
-        (common / "hooks" / hook).write_bytes(canary.read_bytes())
-        (common / "hooks" / hook).chmod(0o755)
-    for name in (
-        "core.pager", "core.editor", "core.askPass", "core.fsmonitor", "gpg.program",
-        "core.alternateRefsCommand", "diff.external",
-    ):  # fmt: skip
-        git("config", name, str(canary), cwd=repository)
-    hooks = world.directory / "global-hooks"  # a global hooksPath holds in our repository too
-    hooks.mkdir()
-    for hook in ("pre-push", "pre-auto-gc", "post-checkout", "post-index-change"):
-        shutil.copy2(common / "hooks" / "pre-push", hooks / hook)
-    git("config", "--global", "core.hooksPath", str(hooks), cwd=repository)
-    git("config", "commit.gpgSign", "true", cwd=repository)
-    git("config", "push.gpgSign", "if-asked", cwd=repository)
-    return mark
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,6 +3,7 @@
 worker.py write DIRECTORY NAME COUNT    stores COUNT values of its own, and one that all share
 worker.py sign_on DIRECTORY [SESSION]   signs on
 worker.py sync DIRECTORY NAME COUNT EVERY    stores, syncing every so often, till all is synced
+worker.py offline DIRECTORY NAME COUNT  stores, some under keys that all share; the remote is away
 worker.py count DIRECTORY NAME COUNT    adds 1 to a shared counter, so often, by conditional write
 worker.py race DIRECTORY NAME ROUNDS    claims a resource a round, waiting for a line before each
 """
@@ -17,7 +18,7 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import open_coordinator
 from csc_git.errors import ClaimLost, ConditionFailed
 
-ALONE = {"sync", "count", "race"}
+ALONE = {"sync", "offline", "count", "race"}
 """Actions of which each process has a clone, and a machine's name, of its own."""
 
 
@@ -43,6 +44,18 @@ def sync(coordinator: Coordinator, name: str, count: int, every: int) -> dict[st
         coordinator.sync()
         attempts += 1
     return {"ops": ops, "state": str(coordinator.store.status.state)}
+
+
+def offline(coordinator: Coordinator, name: str, times: int) -> dict[str, Any]:
+    """Store values, one in ten under a key that all share, trying to sync all the while."""
+    author, ops, states = coordinator.person(name), [], set[str]()
+    for number in range(times):
+        scope = "shared" if number % 10 == 0 else f"own:{name}"
+        value = f"{name} {number}"
+        ops.append(coordinator.edits.put(author, scope, f"k{number}", value).op)
+        if number % 50 == 0:
+            states.add(str(coordinator.sync().state))
+    return {"ops": ops, "states": sorted(states)}
 
 
 def count(coordinator: Coordinator, name: str, times: int) -> dict[str, Any]:
@@ -102,6 +115,8 @@ def main(action: str, directory: str, *rest: str) -> None:
     sys.stdin.readline()
     if action == "write":
         answer = write(coordinator, rest[0], int(rest[1]))
+    elif action == "offline":
+        answer = offline(coordinator, rest[0], int(rest[1]))
     elif action == "count":
         answer = count(coordinator, rest[0], int(rest[1]))
     elif action == "race":

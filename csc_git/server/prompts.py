@@ -43,8 +43,8 @@ def _startup(coordinator: Coordinator) -> list[Message]:
         "Read session://context; see below what the active sessions work on.",
         *_unfinished(coordinator),
         (
-            "Choose work that nobody else has, then store current_issue, status and todos in your "
-            "own scope (own_scope of sign_on) before you begin."
+            "Choose work that nobody else has and claim it (claim: issue:15, or the files); then "
+            "store current_issue, status and todos in your own scope (own_scope of sign_on)."
         ),
         "Keep them up to date as you go; call sign_off at the end.",
     ]
@@ -82,7 +82,9 @@ def _sign_off(coordinator: Coordinator, session: str | None) -> list[Message]:
     ]
     if mine and mine.open_todos:
         steps.append(f"You have {mine.open_todos} open todos: finish them or say so in handoff.")
-    steps.append("Remove or release what you no longer work on, current_issue included.")
+    steps.append(
+        "Remove what you no longer work on, current_issue included. Claims end with the sign-off."
+    )
     context = coordinator.overview.context()
     if context.sync.queued:
         steps.append(f"{context.sync.queued} edits are not pushed yet. {context.sync.message}")
