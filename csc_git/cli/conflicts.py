@@ -14,7 +14,7 @@ from csc_git.core.value import Json
 from csc_git.errors import InputError
 from csc_git.git.words import printable, readable
 
-_WIDTH = 56
+_WIDTH = 30
 
 
 @click.command("conflicts")

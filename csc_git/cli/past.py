@@ -10,7 +10,7 @@ from csc_git.cli.output import show
 from csc_git.coordinator.results import Blame, Difference, Differences, PastChange, Version
 from csc_git.git.words import printable, readable
 
-_WIDTH = 60
+_WIDTH = 34
 
 
 @click.command("blame")

@@ -1,6 +1,7 @@
 """The overview: the store's state in the words of those who work with it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from csc_git.coordinator import clock, results
@@ -12,6 +13,7 @@ from csc_git.core.edit import Record
 from csc_git.core.key import Key, format_scope
 from csc_git.core.lease import lease_key
 from csc_git.core.session import SessionName, parse_session
+from csc_git.core.value import Entry
 from csc_git.git.failure import RemoteState
 from csc_git.git.words import printable, readable
 from csc_git.store.clone import Clone
@@ -20,6 +22,7 @@ from csc_git.store.store import Store
 
 _DONE: Final = frozenset({"done", "completed", "closed", "cancelled"})
 _MOST_LISTED: Final = 50
+_SAID: Final = ("current_issue", "status", "todos")
 
 
 class Overview:
@@ -204,19 +207,20 @@ class Overview:
         stored = snapshot.get(lease_key(session))
         lease = read_lease(stored)
         scope = ("session", session)
+        said = {name: snapshot.get(Key(scope, name)) for name in _SAID}
+        newest = max((one.entry for one in said.values() if one), key=_time, default=None)
+        issue, status, todos = (one.entry.value if one else None for one in said.values())
         return results.SessionSummary(
             session=printable(session),
             active=stored is not None and self._sessions.is_active(session, stored),
             here=stored is not None and self._sessions.is_here(stored),
             since=printable(lease.since) if lease else "",
-            current_issue=self._value(snapshot, Key(scope, "current_issue")),
-            status=self._value(snapshot, Key(scope, "status")),
-            open_todos=_open_todos(self._value(snapshot, Key(scope, "todos"))),
+            current_issue=issue,
+            status=status,
+            open_todos=_open_todos(todos),
+            stored_by=printable(newest.session) if newest else None,
+            stored_at=format_time(newest.time) if newest else None,
         )
-
-    def _value(self, snapshot: Snapshot, key: Key) -> Any:  # noqa: ANN401  any JSON
-        stored = snapshot.get(key)
-        return stored.entry.value if stored else None
 
     def _instance(self, snapshot: Snapshot, one: results.SessionSummary) -> str:
         lease = read_lease(snapshot.get(lease_key(one.session)))
@@ -242,6 +246,10 @@ class Overview:
         if status.state not in {RemoteState.OK, RemoteState.NEVER}:
             steps.append(" ".join(f"{part}." for part in status.describe() if part))
         return steps
+
+
+def _time(entry: Entry) -> datetime:
+    return entry.time
 
 
 def _open_todos(todos: Any) -> int:  # noqa: ANN401  any JSON

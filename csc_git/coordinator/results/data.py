@@ -35,7 +35,7 @@ class Retrieved(Result):
     session: str | None = Field(default=None, description="who stored it")
     time: str | None = None
     authors: list[str] = Field(default=[], description="all authors, if it was merged")
-    contact_age: float | None = Field(description="seconds since the remote was last asked")
+    contact_age: float | None = Field(description="seconds")
     sync_state: str
 
 
