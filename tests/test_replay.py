@@ -11,7 +11,7 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.edit import Outcome
 from csc_git.core.key import parse_key
 from csc_git.store.transaction import Draft
-from tests.world import World, person, put, state_of
+from tests.world import World, git, person, put, state_of
 
 Pair = tuple[Coordinator, Coordinator]
 
@@ -292,3 +292,25 @@ def tick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     monkeypatch.setattr(clock, "now", lambda: real() + timedelta(seconds=2 * passed))
     return advance
+
+
+def test_a_deletion_wins_however_often_the_edit_it_met_is_replayed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second replay starts from a base that has the deletion behind it already."""
+    one, two = world.open("one"), world.open("two")
+    put(one, "s", "k", "old", confirm=True)
+    two.sync()
+    put(two, "s", "k", "mine")
+    later = clock.now() + timedelta(seconds=2)  # a deletion is timed in whole seconds
+    monkeypatch.setattr(clock, "now", lambda: later)
+    one.edits.delete(person(one), "s", "k", confirm=True)
+    place = f"url./nowhere.pushInsteadOf={world.remote}"
+    git("config", *place.rsplit("=", 1), cwd=two.project.top)
+    assert state_of(two) != "ok"  # replayed, and lost, but not pushed
+    assert two.store.branch.queue()
+    put(one, "s", "other", 1, confirm=True)
+    git("config", "--unset-all", place.rsplit("=", 1)[0], cwd=two.project.top)
+    assert state_of(two) == "ok"
+    assert not two.retrieve("s", "k").found
+    assert [(c.why, c.lost.value) for c in two.conflicts.open()] == [("lost", "mine")]
