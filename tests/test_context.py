@@ -76,7 +76,7 @@ async def _prompts(two: Agent) -> None:
     leaving = await two.prompt("sign-off")
     assert "session:claude_1@desktop" in leaving
     await two.call("store_data", scope="session:claude_1", key="todos", value=TODOS)
-    assert "2 open todos" in await two.prompt("sign-off", session="claude_1")
+    assert "Your open todos (2)" in await two.prompt("sign-off", session="claude_1")
 
 
 async def _completion(two: Agent) -> None:

@@ -1,5 +1,7 @@
 """Maintenance: our repository stays small, and nobody who writes meanwhile is hurt."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -45,6 +47,27 @@ def test_writers_and_maintenance_do_not_disturb_each_other(
     assert ops >= set(acknowledged)
     assert len(ops) == len(world.log())
     git("fsck", "--strict", cwd=one.store.repository.path)
+
+
+_REMOVE = """
+import os
+from contextlib import suppress
+while True:
+    for number in range(256):
+        with suppress(OSError):
+            os.rmdir(f"{number:02x}")
+"""
+
+
+def test_directories_that_maintenance_removes_are_made_again(world: World) -> None:
+    """As `git gc` does it, only all the time."""
+    one = world.open("one")
+    objects = one.store.repository.path / "objects"
+    with subprocess.Popen([sys.executable, "-c", _REMOVE], cwd=objects) as remover:
+        for number in range(60):
+            put(one, "a", f"k{number}", number)
+        remover.kill()
+    assert len(one.list_keys("a").keys) == 60
 
 
 def test_tips_that_replays_replaced_are_kept_for_thirty_days(

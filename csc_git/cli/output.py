@@ -59,10 +59,15 @@ def sync_line(sync: SyncSummary) -> str:
     """How things stand with the remote, in a sentence or two."""
     parts = [sync.message]
     if sync.queued:
-        parts.append(f"{sync.queued} edit{'s' if sync.queued > 1 else ''} queued here, safe.")
+        parts.append(f"{count(sync.queued, 'edit')} queued here, safe.")
     if sync.held:
         parts.append(f"{sync.held} held back: the remote declined them.")
     return " ".join([*parts, sync.next]).strip()
+
+
+def count(number: int, noun: str) -> str:
+    """`1 key`, `2 keys`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def ago(seconds: float | None) -> str:

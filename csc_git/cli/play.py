@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -52,7 +53,7 @@ class _Play:
         self._say(
             f"\nAll of it real, in {time.monotonic() - began:.1f} s. In your project: ", end=""
         )
-        self._say("[bold]csc-git init[/]")
+        self._say(f"[bold]{_command()} init[/]")
 
     async def _sign_on(self, laptop: Machine, desktop: Machine) -> None:
         await self._scene("Two agents sign on; each learns of the other")
@@ -164,6 +165,11 @@ async def _works_on(machine: Machine, issue: int) -> dict[str, Any] | None:
 async def _holds(machine: Machine, scope: str, key: str) -> dict[str, Any] | None:
     found = await machine.call("retrieve_data", scope=scope, key=key)
     return found if found["found"] else None
+
+
+def _command() -> str:
+    """How to call csc-git from where the reader is."""
+    return "csc-git" if shutil.which("csc-git") else str(Path(sys.argv[0]).resolve())
 
 
 async def _in_step(machine: Machine) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from csc_git.cli.options import common, opened
-from csc_git.cli.output import ago, show, sync_line
+from csc_git.cli.output import ago, count, show, sync_line
 from csc_git.coordinator.results import ClaimSummary, SessionSummary, Status
 from csc_git.git.words import readable
 
@@ -23,8 +23,9 @@ def status_command(**options: Any) -> None:  # noqa: ANN401
 
 def _text(status: Status) -> str:
     contact = ago(status.sync.contact_age)
+    keys = count(status.keys, "key")
     lines = [
-        f"{status.project} on {status.machine}: {status.keys} keys on {status.branch}",
+        f"{status.project} on {status.machine}: {keys} on {status.branch}",
         f"remote    {status.remote or 'none'} (last contact: {contact})",
         f"sync      {sync_line(status.sync)}",
         *_section("active", [_session(one) for one in status.active] or ["nobody"]),
@@ -63,5 +64,5 @@ def _claim(one: ClaimSummary) -> str:
 
 def _session(one: SessionSummary) -> str:
     work = f"  on {readable(str(one.current_issue), 30)}" if one.current_issue else ""
-    todos = f"  {one.open_todos} todos" if one.open_todos else ""
+    todos = f"  {count(one.open_todos, 'todo')}" if one.open_todos else ""
     return f"{one.session}{work}{todos}{'' if one.here else '  (elsewhere)'}"

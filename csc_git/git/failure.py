@@ -53,7 +53,10 @@ _STOPS: Final = frozenset({
 
 _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     RemoteState.OK: ("In step with the remote", ""),
-    RemoteState.NEVER: ("The remote has not been asked yet", ""),
+    RemoteState.NEVER: (
+        "The remote has not been asked yet",
+        "A server asks, or csc-git sync",
+    ),
     RemoteState.OFF: ("Sync is switched off", "To switch it on: git config csc.sync true"),
     RemoteState.NO_GIT: (
         "There is no git on PATH, and only git talks to the remote",

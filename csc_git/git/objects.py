@@ -61,6 +61,7 @@ class TreeEntry(NamedTuple):
 
 
 _HEADER: Final = 64
+_TRIES: Final = 10
 _COMMIT: Final = re.compile(
     rb"tree (?P<tree>[0-9a-f]{40,64})\n(?P<parents>(?:parent [0-9a-f]{40,64}\n)*)"
 )
@@ -218,14 +219,23 @@ class Objects:
             else:
                 self._write_loose(objects)
 
-    def _write_loose(self, objects: Sequence[ShaFile]) -> None:
-        for obj in objects:
+    def _write_one(self, obj: ShaFile) -> None:
+        for _ in range(_TRIES):
             try:
                 self._store.add_object(obj)
             except FileLocked as stale:
                 # Only the holder of our lock writes here, so whoever left this file is dead.
                 os.unlink(stale.lockfilename)  # noqa: PTH108  the name may be bytes
-                self._store.add_object(obj)
+            except FileNotFoundError:
+                # `git gc` removes a directory that it emptied; dulwich makes it again.
+                continue
+            else:
+                return
+        self._store.add_object(obj)
+
+    def _write_loose(self, objects: Sequence[ShaFile]) -> None:
+        for obj in objects:
+            self._write_one(obj)
         root = Path(os.fsdecode(self._store.path))
         for name in {self.id_of(obj)[:2] for obj in objects}:
             sync_directory(root / name)

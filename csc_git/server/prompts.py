@@ -81,13 +81,14 @@ def _sign_off(coordinator: Coordinator, session: str | None) -> list[Message]:
         ),
     ]
     if mine and mine.open_todos:
-        steps.append(f"You have {mine.open_todos} open todos: finish them or say so in handoff.")
+        steps.append(f"Your open todos ({mine.open_todos}): finish them or say so in handoff.")
     steps.append(
         "Remove what you no longer work on, current_issue included. Claims end with the sign-off."
     )
     context = coordinator.overview.context()
     if context.sync.queued:
-        steps.append(f"{context.sync.queued} edits are not pushed yet. {context.sync.message}")
+        waiting = f"Edits that are not pushed yet: {context.sync.queued}"
+        steps.append(f"{waiting}. {context.sync.message}")
     steps.append(f"Call sign_off(session={name!r}).")
     return [UserMessage(_numbered(f"You are about to sign off as {name}.", steps)), _data(state)]
 
