@@ -36,6 +36,7 @@ async def main() -> None:
             group.start_soon(run, laptop)
             group.start_soon(run, desktop)
         print("taken:", sorted(taken.values()))
+        await laptop.call("retrieve_data", scope="claims", key="issue:16", fresh=True)
         context = await laptop.context()
         print("claims:", ", ".join(claim["resource"] for claim in context["claims"]))
 
