@@ -3,14 +3,15 @@
 The layers, each a folder; imports run one way, downwards:
 
 - `cli` and `server`: what a person types, and what an agent calls over MCP.
-- `coordinator`: what a session may do. Sessions, leases, reads, writes; holds the clock.
+- `coordinator`: what a session may do. Sessions, edits, claims, conflicts, the change feed, the
+  past; holds the clock.
 - `config`: the settings, from flags, environment and git's configuration.
 - `store`: a transactional key-value store on one branch. Snapshots, transactions, replay, sync.
-- `core`: the rules, pure. Names, values, time, edits, merging, leases.
+- `core`: the rules, pure. Names, values, time, edits, merging, leases, claims.
 - `git`: our own repository through dulwich, the network through the user's git.
 - `errors`: everything we raise, drawn as a tree.
 
-To embed it: `open_coordinator(Path("."))`, then the methods of `Coordinator`.
+To embed it: `open_coordinator(Path("."))`, then `Coordinator` and its parts.
 """
 
 from csc_git.coordinator.coordinator import Coordinator

@@ -156,17 +156,21 @@ def test_watching_notices_a_write_at_once(pair: list[Coordinator]) -> None:
     """With the look once a second switched off, the file system's word is all there is."""
     with pytest.MonkeyPatch.context() as patch, pair[0].watch.listening() as may_have_changed:
         patch.setattr("csc_git.store.watch._RECHECK", 60.0)
-        writer = threading.Thread(target=_write_often, args=(pair[0],))
+        noticed = threading.Event()
+        writer = threading.Thread(target=_write_until, args=(pair[0], noticed))
         writer.start()
         began = time.monotonic()
         may_have_changed(60.0)
+        noticed.set()
         assert time.monotonic() - began < 30
         writer.join()
 
 
-def _write_often(coordinator: Coordinator) -> None:
-    for number in range(40):
-        put(coordinator, "often", "k", number)
+def _write_until(coordinator: Coordinator, noticed: threading.Event) -> None:
+    """The watch may only be setting itself up at the first of these."""
+    number = 0
+    while not noticed.wait(0.05):
+        put(coordinator, "often", "k", number := number + 1)
 
 
 def test_closing_ends_the_wait(world: World) -> None:

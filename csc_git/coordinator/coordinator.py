@@ -1,7 +1,8 @@
 """The coordinator: every operation of the tools and the command line, in plain calls.
 
 One coordinator serves one process. Reads are local; writes are durable when they return; what
-the remote has to say comes with the answer, never in its way.
+the remote has to say comes with the answer, never in its way. Each kind of operation is a part of
+its own (`edits`, `claims`, `conflicts`, `feed`, `past`, `overview`); what they share stands here.
 """
 
 from contextlib import suppress
