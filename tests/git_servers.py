@@ -25,6 +25,7 @@ class HttpServer:
         password: Of the user `ada`; None to let anybody in.
         answer: A status to answer everything with instead, such as 503.
         hang: Never answer until released.
+        delay: Seconds before each answer.
         cut: Share of pushes whose connection is cut, half of them before and half of them after
             the repository took the push.
         cuts: How many were cut so far.
@@ -34,6 +35,7 @@ class HttpServer:
     password: str | None = None
     answer: int | None = None
     hang: bool = False
+    delay: float = 0.0
     cut: float = 0.0
     cuts: int = 0
     chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
@@ -68,6 +70,7 @@ def http_server(  # noqa: C901  a handler class in it
             if settings.hang:
                 settings.released.wait(60)
                 return
+            settings.released.wait(settings.delay)
             if settings.answer is not None:
                 self.send_response(settings.answer)
                 self.end_headers()

@@ -16,6 +16,7 @@ import pytest
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.store.attempt import Permit
+from tests.agents import agent, run
 from tests.git_servers import HttpServer, http_server
 from tests.world import REF, ROOT, World, git, put, state_of
 
@@ -82,6 +83,24 @@ def test_hanging(world: World, http: HttpServer) -> None:
     assert time.monotonic() - began < 15  # git itself would give up after 30
     http.hang = False
     mended(world, coordinator)
+
+
+def test_slow(world: World, http: HttpServer) -> None:
+    """Slower than comfortable, quicker than the time limit: it takes its time and gets there."""
+    http.delay = 0.5
+    clone = world.clone("one", http.url("remote.git"))
+
+    async def scenario() -> None:
+        async with agent(clone, "--timeout", "30") as claude:
+            await claude.call("sign_on")
+            began = time.monotonic()
+            first = await claude.call("store_data", scope="a", key="b", value=1)
+            took = time.monotonic() - began
+            sure = await claude.call("store_data", scope="a", key="c", value=1, confirm=True)
+            assert (first["status"], sure["status"]) == ("local", "synced")
+            assert took < time.monotonic() - began - took, "who doesn't ask doesn't wait"
+
+    run(scenario)
 
 
 def test_wrong_credentials(world: World, http: HttpServer) -> None:
