@@ -50,10 +50,8 @@ class _Play:
             await self._offline(laptop, desktop)
             await self._hand_off(laptop, desktop)
         self._history()
-        self._say(
-            f"\nAll of it real, in {time.monotonic() - began:.1f} s. In your project: ", end=""
-        )
-        self._say(f"[bold]{_command()} init[/]")
+        self._say(f"\nAll of it real, in {time.monotonic() - began:.1f} s. In your project:")
+        self._say(f"  [bold]{_command()} init[/]")
 
     async def _sign_on(self, laptop: Machine, desktop: Machine) -> None:
         await self._scene("Two agents sign on; each learns of the other")
@@ -140,8 +138,8 @@ class _Play:
         line.add_row(f" [{_COLOURS[machine.name]}]{machine.name}[/]", said, mark)
         self._console.print(line)
 
-    def _say(self, text: str, end: str = "\n") -> None:
-        self._console.print(text, end=end)
+    def _say(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True)
 
     @staticmethod
     async def _until(ready: Callable[[], Awaitable[dict[str, Any] | None]]) -> dict[str, Any]:
@@ -169,7 +167,10 @@ async def _holds(machine: Machine, scope: str, key: str) -> dict[str, Any] | Non
 
 def _command() -> str:
     """How to call csc-git from where the reader is."""
-    return "csc-git" if shutil.which("csc-git") else str(Path(sys.argv[0]).resolve())
+    if shutil.which("csc-git"):
+        return "csc-git"
+    called = Path(sys.argv[0]).resolve()
+    return f"{sys.executable} -m csc_git" if called.name == "__main__.py" else str(called)
 
 
 async def _in_step(machine: Machine) -> dict[str, Any] | None:
