@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from csc_git.coordinator.opening import open_coordinator
-from csc_git.errors import ForeignRepository, NotARepository
+from csc_git.errors import ForeignRepository, NotARepository, StorageFailed
 from csc_git.git.project import Project
 from csc_git.store.transaction import README
 from tests.canaries import fingerprint, plant_canaries
@@ -152,9 +152,10 @@ def test_a_ref_moves_only_from_where_it_is_thought_to_be(world: World) -> None:
     assert first
     assert tip
     with repository.writing():
-        assert not repository.set_ref("refs/heads/csc/state", first, first)
-        assert not repository.set_ref("refs/heads/csc/state", None, first)
-        assert repository.set_ref("refs/heads/csc/state", tip, tip)
+        for old in (first, None):
+            with pytest.raises(StorageFailed, match="can't be moved"):
+                repository.set_ref("refs/heads/csc/state", old, first)
+        repository.set_ref("refs/heads/csc/state", tip, tip)
     assert one.store.branch.tip == tip
 
 

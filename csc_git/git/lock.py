@@ -58,8 +58,18 @@ class FileLock:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            portalocker.lock(descriptor, flags)
+            _lock(descriptor, flags)
         except BaseException:
             os.close(descriptor)
             raise
         self._descriptor = descriptor
+
+
+def _lock(descriptor: int, flags: portalocker.LockFlags) -> None:
+    try:
+        portalocker.lock(descriptor, flags)
+    except portalocker.LockException as error:
+        if flags == _TRY and isinstance(error, portalocker.AlreadyLocked):
+            raise
+        cause = error.args[0] if error.args else None  # what the system refused is hidden in it
+        raise cause if isinstance(cause, OSError) else OSError(str(error)) from error

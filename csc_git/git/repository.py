@@ -10,6 +10,7 @@ removed while holding `lock`: nobody else can be writing.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,7 @@ from csc_git.git.objects import Objects
 LOOSE_LIMIT: Final = 3000
 PACK_LIMIT: Final = 40
 _GC_SECONDS: Final = 600.0
+_ID: Final = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
 
 _CONFIG: Final = {
     (b"core", b"logAllRefUpdates"): b"false",
@@ -83,32 +85,68 @@ class Repository:
         return self._repo.object_format.name
 
     def read_ref(self, name: str) -> str | None:
-        """The commit that a ref names, or None."""
-        value = self._refs.read_ref(Ref(name.encode()))
-        return value.decode() if value else None
+        """The commit that a ref names, or None if there is no such ref.
+
+        Raises:
+            OSError: it can't be told. dulwich takes a ref that can't be read for one that isn't
+                there, and the store would look empty.
+            StoreDamaged: the file holds no id.
+        """
+        try:
+            value = (self.path / name).read_bytes().strip()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            value = self._refs.get_packed_refs().get(Ref(name.encode()), b"")
+            return value.decode() or None
+        if not _ID.fullmatch(value):
+            raise StoreDamaged(f"The ref {name} holds no id")
+        return value.decode()
 
     def refs(self, prefix: str) -> dict[str, str]:
         """The refs below `prefix` (which ends in `/`), by the rest of their names."""
-        names = self._refs.subkeys(Ref(prefix.encode()))
-        found = {name.decode(): self.read_ref(prefix + name.decode()) for name in names}
+        packed = (ref.decode() for ref in self._refs.get_packed_refs())
+        names = {*self._loose(prefix), *(name for name in packed if name.startswith(prefix))}
+        found = {name.removeprefix(prefix): self.read_ref(name) for name in names}
         return {name: target for name, target in found.items() if target}
 
-    def set_ref(self, name: str, old: str | None, new: str) -> bool:
-        """Move a ref from `old` (None: it must not exist) to `new`; whether it still was there.
+    def _loose(self, prefix: str) -> Iterator[str]:
+        for directory, _, files in os.walk(self.path / prefix, onerror=_unless_missing):
+            for file in files:
+                if not file.endswith(".lock"):
+                    yield Path(directory, file).relative_to(self.path).as_posix()
 
-        The caller holds `lock`, and has flushed the objects.
+    def set_ref(self, name: str, old: str | None, new: str) -> None:
+        """Move a ref from `old` (None: it must not exist) to `new`, durably.
+
+        The caller holds `lock`, has read `old` under it, and has flushed the objects.
+
+        Raises:
+            StorageFailed: it was not moved. dulwich says only that, not why.
         """
         ref, target = Ref(name.encode()), ObjectID(new.encode())
         expected = ObjectID(old.encode()) if old else self._no_object
-        moved = self._unblocked(lambda: self._refs.set_if_equals(ref, expected, target))
-        if moved:
-            sync_directory((self.path / name).parent)
-        return moved
+        if not self._unblocked(lambda: self._refs.set_if_equals(ref, expected, target)):
+            raise StorageFailed(f"The ref {name} can't be moved from {old or 'nothing'}")
+        try:
+            self._sync_directories(name, made=old is None)
+        except OSError as error:
+            raise StorageFailed(
+                f"The disk refused to confirm {name}: {error.strerror}",
+                safe="The edit is there, as far as this can be told without the disk's word",
+                then="Mend the disk, then read what stands there before you repeat the call",
+            ) from error
 
     def delete_ref(self, name: str) -> None:
         """Remove a ref. The caller holds `lock`."""
         ref = Ref(name.encode())
         self._unblocked(lambda: self._refs.remove_if_equals(ref, None))
+
+    def _sync_directories(self, name: str, *, made: bool) -> None:
+        """Make a ref's name durable, and those of the directories that were made for it."""
+        directory = (self.path / name).parent
+        sync_directory(directory)
+        while made and directory != self.path:
+            directory = directory.parent
+            sync_directory(directory)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -204,3 +242,8 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
