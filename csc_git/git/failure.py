@@ -189,6 +189,7 @@ _TRANSPORT: Final[list[tuple[re.Pattern[str], RemoteState]]] = [
         RemoteState.CREDENTIALS,
     ),
     (_any("no space left", "disk quota exceeded"), RemoteState.FULL),
+    (_any(r"FATAL: W any .* DENIED"), RemoteState.READ_ONLY),  # gitolite, of all branches
     (
         _any("protected branch", "GH006", "GH013.*protected", r"FATAL: [W+-].* DENIED",
              "not allowed to (push|create)", "deny updating"),

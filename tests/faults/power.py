@@ -1,0 +1,192 @@
+"""Power cuts: a file system that stops in the middle, as a disk does when the power goes.
+
+A clone stands on a loop-mounted ext4 or XFS. While sessions write in it, the file system is shut
+down without flushing its log (the `FS_IOC_SHUTDOWN` ioctl, whose number and flags ext4 took over
+from XFS's `XFS_IOC_GOINGDOWN`), unmounted, mounted and recovered from its journal. What had been
+acknowledged by then must be there.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final, Literal
+
+from tests.world import ROOT, World, git, put, state_of
+
+System = Literal["ext4", "xfs"]
+_SHUTDOWN: Final = 0x8004587D
+_WITHOUT_LOG_FLUSH: Final = struct.pack("I", 2)
+_MEGABYTES: Final = {"ext4": 64, "xfs": 320}
+_WRITERS: Final = 3
+_MOST_ACKNOWLEDGED: Final = 60
+
+
+def missing() -> str | None:
+    """Why power can't be cut here; None if it can."""
+    if os.geteuid() != 0:
+        return "cutting the power of a loop mount takes root"
+    tools = [tool for tool in ("mkfs.ext4", "mkfs.xfs", "losetup") if not shutil.which(tool)]
+    if tools:
+        return f"{', '.join(tools)} not installed"
+    return None if Path("/dev/loop-control").exists() else "there are no loop devices"
+
+
+@dataclass
+class Cuts:
+    """What power cuts did.
+
+    Attributes:
+        runs: How many there were.
+        acknowledged: Edits acknowledged before a cut.
+        unacknowledged: Edits that survived without having been.
+        synced: Edits that the remote had when the power went.
+    """
+
+    runs: int = 0
+    acknowledged: int = 0
+    unacknowledged: int = 0
+    synced: int = 0
+    lost: list[str] = field(default_factory=list)
+
+
+class Disk:
+    """A file system of its own in a file.
+
+    Args:
+        directory: Where the file and the mount point are made.
+        system: Its kind.
+    """
+
+    def __init__(self, directory: Path, system: System) -> None:
+        self._image, self.path = directory / f"{system}.img", directory / system
+        self.path.mkdir()
+        with self._image.open("wb") as image:
+            image.truncate(_MEGABYTES[system] << 20)
+        _run(f"mkfs.{system}", "-q", str(self._image))
+        self._mount()
+
+    def cut(self) -> None:
+        """Take the power away: what is not on disk by now never will be."""
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, _SHUTDOWN, _WITHOUT_LOG_FLUSH)
+        finally:
+            os.close(descriptor)
+
+    def restart(self) -> None:
+        """Give it its power again."""
+        self.close()
+        self._mount()
+
+    def close(self) -> None:
+        """Unmount it."""
+        _run("umount", str(self.path))
+
+    def _mount(self) -> None:
+        _run("mount", "-o", "loop", str(self._image), str(self.path))
+
+
+def cut_power(directory: Path, system: System, *, online: bool, chance: Random) -> Cuts:
+    """One power cut at a random moment, and what is left of it.
+
+    Args:
+        directory: An empty one, on another file system.
+        system: The file system to cut.
+        online: Whether a remote is synced with all the while; else the queue grows.
+        chance: Chooses the moment.
+    """
+    world = World(directory)
+    world.make_remote()
+    disk = Disk(directory, system)
+    try:
+        clone = world.clone(f"{system}/one")
+        os.sync()
+        acknowledged = _write_until_cut(clone, disk, online=online, chance=chance)
+        synced = {record.op for record in world.log()} if online else set[str]()
+        disk.restart()
+        return _examine(world, clone, acknowledged, synced)
+    finally:
+        world.close()
+        disk.close()
+
+
+def _write_until_cut(clone: Path, disk: Disk, *, online: bool, chance: Random) -> list[str]:
+    writers = [_Writer(clone, number, online=online) for number in range(_WRITERS)]
+    first, wanted = writers[0], chance.randint(1, _MOST_ACKNOWLEDGED)
+    for _ in range(wanted):
+        first.hear()
+    disk.cut()
+    for writer in writers:
+        writer.process.kill()
+    return [op for writer in writers for op in writer.finish()]
+
+
+class _Writer:
+    """A process that writes without end, and says each edit that is acknowledged."""
+
+    def __init__(self, clone: Path, number: int, *, online: bool) -> None:
+        syncs = online and number == _WRITERS - 1
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _ENDLESS, str(clone), str(number), "sync" if syncs else ""],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
+        )  # fmt: skip
+        self._heard: list[str] = []
+
+    def hear(self) -> None:
+        """Wait for the next acknowledgement."""
+        assert self.process.stdout is not None
+        self._heard.append(json.loads(self.process.stdout.readline()))
+
+    def finish(self) -> list[str]:
+        """Everything acknowledged, when it is dead."""
+        rest = self.process.communicate()[0].splitlines(keepends=True)
+        return self._heard + [json.loads(line) for line in rest if line.endswith("\n")]
+
+
+def _examine(world: World, clone: Path, acknowledged: list[str], synced: set[str]) -> Cuts:
+    """Use the clone as if nothing had happened, and count."""
+    coordinator = world.open(clone)
+    acknowledged = [*acknowledged, put(coordinator, "after", "the cut", 1)]
+    here = Counter(record.op for record in world.log(coordinator.store.repository.path))
+    git("fsck", "--strict", "--no-dangling", cwd=coordinator.store.repository.path)
+    assert state_of(coordinator) == "ok", coordinator.store.status
+    there = Counter(record.op for record in world.log())
+    git("fsck", "--strict", cwd=world.remote)
+    wanted = {*acknowledged, *synced}
+    return Cuts(
+        runs=1,
+        acknowledged=len(acknowledged) - 1,
+        unacknowledged=len(here.keys() - wanted),
+        synced=len(synced),
+        lost=[op for op in acknowledged if here[op] != 1] + [op for op in wanted if there[op] != 1],
+    )
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+
+
+_ENDLESS = """
+import sys, json
+from pathlib import Path
+from csc_git.coordinator.opening import open_coordinator
+coordinator = open_coordinator(Path(sys.argv[1]), {"timeout": 20, "machine": "one"})
+author, number = coordinator.person("writer"), 0
+while True:
+    if sys.argv[3] and number % 5 == 4:
+        coordinator.sync()
+    stored = coordinator.edits.put(author, f"writer:{sys.argv[2]}", f"k{number}", number)
+    print(json.dumps(stored.op), flush=True)
+    number += 1
+"""
