@@ -14,7 +14,8 @@ CscError
  │   ├─ NoSuchCommit
  │   ├─ NoSuchConflict
  │   ├─ CursorExpired         of a change feed, too old
- │   └─ ReservedScope         a scope that csc-git itself keeps
+ │   ├─ ReservedScope         a scope that csc-git itself keeps
+ │   └─ LooksLikeSecret       a value that seems to hold a credential
  ├─ SetupError                the project or its settings
  │   ├─ NotARepository
  │   ├─ ForeignRepository     owned by another user
@@ -110,6 +111,16 @@ class CursorExpired(InputError):
 
 class ReservedScope(InputError):
     """A scope that csc-git keeps for itself."""
+
+
+class LooksLikeSecret(InputError):
+    """A value that seems to hold a credential; once pushed, it could not be taken back."""
+
+    safe = "Nothing was stored, here or on the remote"
+    then = (
+        "Store where the secret is kept, not the secret. If it is none, repeat with allow_secret "
+        "and the reason, which the history keeps"
+    )
 
 
 class SetupError(CscError):

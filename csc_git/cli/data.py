@@ -44,14 +44,16 @@ def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: An
 @local
 @if_revision
 @click.option("--string", "as_string", is_flag=True, help="VALUE is text, not JSON.")
+@click.option("--allow-secret", metavar="WHY", help="Store what looks like a credential.")
 @click.argument("scope")
 @click.argument("key")
 @click.argument("value")
-def set_command(
+def set_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     scope: str,
     key: str,
     value: str,
     as_string: bool,
+    allow_secret: str | None,
     local: bool,
     if_revision: str | None,
     **options: Any,  # noqa: ANN401
@@ -62,7 +64,13 @@ def set_command(
     with opened(options) as coordinator, progress() as coordinator.progress:
         author = coordinator.person(user())
         stored = coordinator.edits.put(
-            author, scope, key, content, if_revision=if_revision, confirm=not local
+            author,
+            scope,
+            key,
+            content,
+            if_revision=if_revision,
+            confirm=not local,
+            allow_secret=allow_secret,
         )
     show(stored, f"{printable(f'{stored.scope}/{key}')}: {stored.status}")
     _say_why(stored)

@@ -25,6 +25,7 @@ from csc_git.core.clock import format_time
 from csc_git.core.edit import Kind, Outcome
 from csc_git.core.key import Key
 from csc_git.core.lease import Instant, has_lapsed
+from csc_git.core.secret import screen
 from csc_git.errors import ClaimLost, InputError
 from csc_git.git.words import printable, readable
 from csc_git.store.claiming import claims, is_signed_on
@@ -198,6 +199,7 @@ class Claims:
             )
         if len(note) > MAX_NOTE:
             raise InputError(f"The note has {len(note)} characters; {MAX_NOTE} is the most")
+        screen({Key(("claims",), "note"): [note, *resources]}, None)
         return _Wish(held, wanted, note, ttl)
 
     def _make(self, wish: _Wish) -> Delivered:

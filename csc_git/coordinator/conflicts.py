@@ -13,6 +13,7 @@ from csc_git.coordinator.results import OpenConflict, Resolved, Version
 from csc_git.core.clock import format_time
 from csc_git.core.conflict import CONFLICTS, Conflict
 from csc_git.core.key import Key, format_scope
+from csc_git.core.secret import screen
 from csc_git.core.value import Json, check_value
 from csc_git.errors import NoSuchConflict
 from csc_git.git.words import printable
@@ -62,6 +63,7 @@ class Conflicts:
         """
         if choice == "value":
             check_value(value, self._limit)
+            screen({Key(CONFLICTS, conflict): value}, None)
         key, places = Key(CONFLICTS, conflict), list[Key]()
 
         def decide(snapshot: Snapshot) -> Draft:

@@ -11,6 +11,7 @@ from csc_git.coordinator.author import Author
 from csc_git.coordinator.delivery import Delivered, Delivery
 from csc_git.core.edit import ABSENT, Kind, Outcome
 from csc_git.core.key import RESERVED, Key, format_scope, parse_key, parse_scope
+from csc_git.core.secret import screen
 from csc_git.core.session import resolve_scope
 from csc_git.core.value import DEFAULT_LIMIT, Json, check_value
 from csc_git.errors import ConditionFailed, InputError, ReservedScope
@@ -60,7 +61,7 @@ class Edits:
         self._machine = machine
         self._limit = limit
 
-    def put(
+    def put(  # noqa: PLR0913  all that a store is
         self,
         author: Author,
         scope: str,
@@ -69,10 +70,12 @@ class Edits:
         *,
         if_revision: str | None = None,
         confirm: bool = False,
+        allow_secret: str | None = None,
     ) -> results.Stored:
         """Store a value under a key, in place of any other.
 
         Raises:
+            LooksLikeSecret: it seems to hold a credential, and `allow_secret` gives no reason.
             ConditionFailed: the key has not the revision required. With `confirm` that is
                 certain for all clones.
         """
@@ -84,6 +87,7 @@ class Edits:
             lambda _: {place: value},
             requires=_condition(place, if_revision),
             confirm=confirm,
+            secret=screen({place: value}, allow_secret),
         )
         return results.Stored(
             scope=format_scope(place.scope),
@@ -136,11 +140,17 @@ class Edits:
         )
 
     def edit(
-        self, author: Author, changes: Sequence[Change], *, confirm: bool = False
+        self,
+        author: Author,
+        changes: Sequence[Change],
+        *,
+        confirm: bool = False,
+        allow_secret: str | None = None,
     ) -> results.Edited:
         """Make several changes as one: all or nothing, also when it is replayed.
 
         Raises:
+            LooksLikeSecret: as `put` does.
             InputError: no change, too many, or two of one key.
             ConditionFailed: a key has not the revision required.
         """
@@ -159,6 +169,7 @@ class Edits:
                 for key, revision in _condition(place, change.if_revision).items()
             },
             confirm=confirm,
+            secret=screen(puts, allow_secret),
         )
         revisions = {str(place): done.receipt.revisions.get(place) for place in places}
         return results.Edited(revisions=revisions, **delivered_fields(done))
@@ -187,6 +198,7 @@ class Edits:
         requires: Conditions | None = None,
         kind: Kind = Kind.EDIT,
         confirm: bool = False,
+        secret: str | None = None,
     ) -> Delivered:
         op, drafts = uuid.uuid4().hex, list[Draft]()
 
@@ -200,6 +212,7 @@ class Edits:
                 requires=requires or {},
                 fence=author.fence,
                 kind=kind,
+                secret=secret,
                 op=op,
             )
             drafts.append(draft)

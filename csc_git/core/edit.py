@@ -66,6 +66,7 @@ class Record:
         fence: The session's fence, if it had one.
         requires: Path of a key, joined by `/`, to the revision it must have, or `ABSENT`.
         kind: See `Kind`.
+        secret: What seemed to be a credential, and why it was allowed.
         origin: On replay, the commit that was first acknowledged.
         outcome: On replay, what became of it.
     """
@@ -77,6 +78,7 @@ class Record:
     fence: int | None = None
     requires: Mapping[str, str] = field(default_factory=dict)
     kind: Kind = Kind.EDIT
+    secret: str | None = None
     origin: str | None = None
     outcome: Outcome | None = None
 
@@ -98,6 +100,8 @@ class Record:
             yield "Csc-Requires", f"{revision} {path}"
         if self.kind is not Kind.EDIT:
             yield "Csc-Kind", self.kind
+        if self.secret is not None:
+            yield "Csc-Secret", self.secret
         if self.origin is not None:
             yield "Csc-Origin", self.origin
         if self.outcome is not None:
@@ -131,6 +135,7 @@ class Record:
             fence=int(found["Csc-Fence"][0]) if "Csc-Fence" in found else None,
             requires=dict(_condition(line) for line in found.get("Csc-Requires", [])),
             kind=Kind(found.get("Csc-Kind", [Kind.EDIT])[0]),
+            secret=found.get("Csc-Secret", [None])[0],
             origin=found.get("Csc-Origin", [None])[0],
             outcome=outcome,
         )

@@ -64,6 +64,7 @@ class Draft:
         requires: The revision each of these keys must have; None: it must have no value.
         fence: The session's fence, if it has one.
         kind: See `core.edit.Kind`.
+        secret: What seemed to be a credential, and why it was allowed.
         op: The edit's unique id.
     """
 
@@ -74,6 +75,7 @@ class Draft:
     requires: Mapping[Key, str | None] = field(default_factory=dict)
     fence: int | None = None
     kind: Kind = Kind.EDIT
+    secret: str | None = None
     op: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -203,6 +205,7 @@ class _Edit:
             fence=draft.fence,
             requires={path_text(key): rev or ABSENT for key, rev in draft.requires.items()},
             kind=draft.kind,
+            secret=draft.secret,
         )
         author = Signature(draft.session, identity.email, time)
         commit = batch.add_commit(tree, parent, author, identity.committer(now), record.message())

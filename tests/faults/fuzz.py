@@ -1,8 +1,9 @@
-"""Fuzzing the branch reader, guided by coverage: `python -m tests.faults.fuzz [-- libFuzzer options]`.
+"""Fuzzing the branch reader, guided by coverage: `python -m tests.faults.fuzz [OPTIONS] [CORPUS]`.
 
 Bytes become a branch that anybody who may push could have pushed: a commit, trees, blobs. Reading
 it all must end, and raise nothing but our own errors; a write on top of it must be readable.
-Needs `pip install atheris`. What it found is kept in `cases/`, and run by `test_fuzz.py`.
+Options and corpus are libFuzzer's. Needs `pip install atheris`. What it found is kept in `cases/`,
+and run by `test_fuzz.py`.
 """
 
 import hashlib
@@ -32,12 +33,14 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _MODES = (b"100644", b"40000", b"100755", b"120000", b"160000", b"040000", b"0", b"x")
 _NAMES = (
     b"data", b"format.json", b"a", b"k.json", b"~00", b"~ff", b"sessions", b"claims", b"conflicts",
-    b"..", b".git", b"+a.json", b"=e2=80=ae.json", b"", b"x==" + b"0" * 32, b"x==" + b"0" * 32 + b".json",
+    b"..", b".git", b"+a.json", b"=e2=80=ae.json", b"", b"x==" + b"0" * 32,
+    b"x==" + b"0" * 32 + b".json",
 )  # fmt: skip
 _BLOBS = (
     b'{"format": 1, "store": "s", "previous": null}\n',
     b'{"value": 1, "session": "a@b", "time": "2026-01-01T00:00:00.000000Z"}',
-    b'{"value": {"a": 1}, "session": "a@b", "time": "2026-01-01T00:00:00.000000Z", "scope": "a", "key": "k"}',
+    b'{"value": {"a": 1}, "session": "a@b", "time": "2026-01-01T00:00:00.000000Z", '
+    b'"scope": "a", "key": "k"}',
 )  # fmt: skip
 _ME = Signature("me", "me@example.com", NOW)
 _MESSAGE = b"x\n\nCsc-Op: 1\nCsc-Session: a@b\nCsc-Clock: 2026-01-01T00:00:00.000000Z\n"

@@ -188,7 +188,7 @@ class Siege:
         self._world.close()
 
     def _set_up(self, coordinator: Coordinator, number: int) -> None:
-        """What the action needs each time; and few packs, or each call count would exceed the last."""
+        """What the action needs each time; and few packs, or it would make ever more calls."""
         repository = coordinator.store.repository.path
         if len(list((repository / "objects/pack").glob("*.pack"))) > _PACKS:
             git("gc", "-q", cwd=repository)

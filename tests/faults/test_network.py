@@ -3,7 +3,6 @@ without help as soon as they behave again.
 """
 
 import os
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -133,9 +132,7 @@ def locked(world: World, tmp_path: Path) -> Iterator[HttpServer]:
         yield server
 
 
-def test_credentials_revoked_and_restored(
-    world: World, locked: HttpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_credentials_revoked_and_restored(world: World, locked: HttpServer) -> None:
     clone = world.clone("one", locked.url("remote.git"))
     helper = "!f() { echo username=ada; echo password=old; }; f"
     git("config", "credential.helper", helper, cwd=clone)

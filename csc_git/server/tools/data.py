@@ -12,6 +12,7 @@ from csc_git.server.tools.making import (
     READ,
     REMOVE,
     WRITE,
+    AllowSecret,
     AnyJson,
     Confirm,
     IfRevision,
@@ -76,12 +77,13 @@ def read_tools(host: Host) -> list[Tool]:
 def write_tools(host: Host) -> list[Tool]:
     """`store_data`, `delete_data`, `delete_scope`, `edit`."""
 
-    def store_data(
+    def store_data(  # noqa: PLR0913, PLR0917  arguments come by name
         scope: ScopeName,
         key: str,
         value: AnyJson,
         if_revision: IfRevision = None,
         confirm: Confirm = False,
+        allow_secret: AllowSecret = None,
         session: Session = None,
     ) -> results.Stored:
         """Store a value for all sessions of the project, in place of what stood there.
@@ -93,7 +95,13 @@ def write_tools(host: Host) -> list[Tool]:
         coordinator = host.get()
         author = coordinator.author(session)
         return coordinator.edits.put(
-            author, scope, key, value, if_revision=if_revision, confirm=confirm
+            author,
+            scope,
+            key,
+            value,
+            if_revision=if_revision,
+            confirm=confirm,
+            allow_secret=allow_secret,
         )
 
     def delete_data(
@@ -121,6 +129,7 @@ def write_tools(host: Host) -> list[Tool]:
             Field(description="each stores value, or deletes, or only requires if_revision"),
         ],
         confirm: Confirm = False,
+        allow_secret: AllowSecret = None,
         session: Session = None,
     ) -> results.Edited:
         """Change several keys as one: all or nothing, also when others wrote meanwhile.
@@ -129,7 +138,8 @@ def write_tools(host: Host) -> list[Tool]:
         """
         coordinator = host.get()
         author = coordinator.author(session)
-        return coordinator.edits.edit(author, [one.change() for one in changes], confirm=confirm)
+        made = [one.change() for one in changes]
+        return coordinator.edits.edit(author, made, confirm=confirm, allow_secret=allow_secret)
 
     removing: list[Any] = [delete_data, delete_scope, edit]
     return [tool(store_data, WRITE), *(tool(fn, REMOVE) for fn in removing)]

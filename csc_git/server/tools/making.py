@@ -23,13 +23,13 @@ ScopeName = Annotated[str, Field(description="such as issue:15; at most 8 segmen
 AnyJson = Annotated[
     Any,
     Field(
-        description="any JSON value",
         json_schema_extra={"type": ["object", "array", "string", "number", "boolean", "null"]},
     ),
 ]
 IfRevision = Annotated[
     str | None, Field(description="only if the key has this revision, or is 'absent'")
 ]
+AllowSecret = Annotated[str | None, Field(description="why what looks like a credential is none")]
 Confirm = Annotated[bool, Field(description="wait until the remote has it")]
 
 READ: Final = ToolAnnotations(read_only_hint=True, open_world_hint=False)

@@ -1,8 +1,9 @@
 """Schemas made short: each is paid for in every conversation, so it says nothing twice.
 
 Pydantic's JSON Schemas are correct and wordy. Here titles go (they repeat the names), defaults of
-null go (the type says it), and `anyOf` of a type and null becomes a list of types, which JSON
-Schema 2020-12 (section 6.1.1 of its validation vocabulary) defines as the same.
+null and false go (what may be left out and is left out is neither there nor true), and `anyOf` of
+a type and null becomes a list of types, which JSON Schema 2020-12 (section 6.1.1 of its validation
+vocabulary) defines as the same.
 """
 
 from typing import Any
@@ -43,7 +44,9 @@ def _slim(name: str, part: Any) -> Any:  # noqa: ANN401  any part of a schema
 
 
 def _is_idle(name: str, part: Any) -> bool:  # noqa: ANN401
-    return (name == "title" and isinstance(part, str)) or (name == "default" and part is None)
+    if name == "default":
+        return part is None or part is False
+    return name == "title" and isinstance(part, str)
 
 
 def _nullable(schema: Schema) -> Schema:

@@ -1,0 +1,140 @@
+"""Secrets: what looks like a credential, before it is committed.
+
+What is pushed stays in the history of every clone, so this is asked before an edit is made. The
+rules are those of detect-secrets (Yelp, Apache-2.0) that know the form of one kind of credential,
+and a few it lacks. Its rules by entropy and by variable names are left out: agents write hashes,
+ids and sentences about passwords all day.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Final, Protocol
+
+from csc_git.core.key import Key
+from csc_git.core.value import Json, canonical
+from csc_git.errors import LooksLikeSecret
+
+_LACKING: Final = {
+    # https://github.blog/security/application-security/introducing-fine-grained-personal-access-tokens-for-github/
+    "GitHub Fine-Grained Token": re.compile(r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"),
+    "Anthropic API Key": re.compile(r"sk-ant-[a-z]+[0-9]{2}-[A-Za-z0-9_-]{80,}"),
+    # https://github.blog/changelog/2021-09-23-npm-has-a-new-access-token-format/
+    "NPM Token": re.compile(r"\bnpm_[A-Za-z0-9]{36}\b"),
+    "Google API Key": re.compile(r"\bAIza[A-Za-z0-9_-]{35}"),
+}
+
+_LONGEST_NOTE: Final = 500
+_WINDOW: Final = 1024
+_OVERLAP: Final = 256
+"""Some rules take quadratic time on a line that is made for it, so they see it in pieces."""
+
+
+class _Rule(Protocol):
+    secret_type: str
+
+    def analyze_string(self, string: str) -> Iterator[str]:
+        """The secrets in a line."""
+
+
+def find_secret(key: Key, value: Json) -> str | None:
+    """Which kind of credential a key or its value seems to hold; None if none.
+
+    A value is looked at line by line in its canonical form, where a member's name stands in one
+    line with its text: some rules need both.
+    """
+    text = f'"{key}": {canonical(value).decode()}'
+    for line in text.replace("\\n", "\n").replace('\\"', '"').splitlines():
+        for piece in _pieces(line):
+            if found := _kind(piece):
+                return found
+    return None
+
+
+def screen(puts: Mapping[Key, Json], reason: str | None) -> str | None:
+    """Refuse values that seem to hold a credential, unless there is a reason to store them.
+
+    Args:
+        puts: What is to be stored.
+        reason: Why it is none, or may be known to everybody.
+
+    Returns:
+        What the commit says of it; None if nothing looked like one.
+
+    Raises:
+        LooksLikeSecret: something did, and there is no reason.
+    """
+    kinds = {key: kind for key, value in puts.items() if (kind := find_secret(key, value))}
+    if not kinds:
+        return None
+    where = ", ".join(f"{kind} in {key}" for key, kind in kinds.items())
+    if not (reason or "").strip():
+        raise LooksLikeSecret(f"This looks like a credential: {where}")
+    return f"{where}; allowed: {' '.join(str(reason).split())}"[:_LONGEST_NOTE]
+
+
+def _kind(text: str) -> str | None:
+    lacking = (kind for kind, pattern in _LACKING.items() if pattern.search(text))
+    known = (rule.secret_type for rule in _rules() if any(rule.analyze_string(text)))
+    return next(lacking, None) or next(known, None)
+
+
+def _pieces(line: str) -> Iterator[str]:
+    for start in range(0, max(1, len(line) - _OVERLAP), _WINDOW - _OVERLAP):
+        yield line[start : start + _WINDOW]
+
+
+@cache
+def _rules() -> tuple[_Rule, ...]:
+    """detect-secrets' rules; loaded with the first write, since that takes a while."""
+    from detect_secrets.plugins import (  # noqa: PLC0415
+        artifactory,
+        aws,
+        azure_storage_key,
+        basic_auth,
+        cloudant,
+        discord,
+        github_token,
+        gitlab_token,
+        ibm_cloud_iam,
+        ibm_cos_hmac,
+        jwt,
+        mailchimp,
+        npm,
+        openai,
+        private_key,
+        pypi_token,
+        sendgrid,
+        slack,
+        softlayer,
+        square_oauth,
+        stripe,
+        telegram_token,
+        twilio,
+    )  # fmt: skip
+
+    return (
+        artifactory.ArtifactoryDetector(),
+        aws.AWSKeyDetector(),
+        azure_storage_key.AzureStorageKeyDetector(),
+        basic_auth.BasicAuthDetector(),
+        cloudant.CloudantDetector(),
+        discord.DiscordBotTokenDetector(),
+        github_token.GitHubTokenDetector(),
+        gitlab_token.GitLabTokenDetector(),
+        ibm_cloud_iam.IbmCloudIamDetector(),
+        ibm_cos_hmac.IbmCosHmacDetector(),
+        jwt.JwtTokenDetector(),
+        mailchimp.MailchimpDetector(),
+        npm.NpmDetector(),
+        openai.OpenAIDetector(),
+        private_key.PrivateKeyDetector(),
+        pypi_token.PypiTokenDetector(),
+        sendgrid.SendGridDetector(),
+        slack.SlackDetector(),
+        softlayer.SoftlayerDetector(),
+        square_oauth.SquareOAuthDetector(),
+        stripe.StripeDetector(),
+        telegram_token.TelegramBotTokenDetector(),
+        twilio.TwilioKeyDetector(),
+    )
