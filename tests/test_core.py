@@ -21,7 +21,9 @@ from csc_git.core.session import parse_session, resolve_scope
 from csc_git.core.value import Entry, canonical, parse
 from csc_git.errors import InvalidName, InvalidPattern, InvalidValue
 
-names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
+names = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), min_size=1, max_size=60
+).filter(str.strip)
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

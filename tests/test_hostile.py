@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mcp_types import TextContent
 
 from csc_git.coordinator.coordinator import Coordinator
 from tests.agents import agent, run
@@ -206,6 +207,41 @@ def _in_terminal(clone: Path, *command: str) -> str:
         process.wait(30)
     os.close(ours)
     return shown.decode(errors="replace")
+
+
+@pytest.mark.parametrize("name", ["\u202e", "a\x1bb", "k\x9b", "\u200d", " ", "x\u2028y"])
+def test_names_that_hide_something_are_foreign(world: World, one: Coordinator, name: str) -> None:
+    entry = blob(world, b'{"value": 1, "session": "x", "time": "2026-01-01T00:00:00.000000Z"}')
+    key = "".join(f"={byte:02x}" for byte in name.encode()).encode() + b".json"
+    commit(
+        world, with_data_a(world, b"100644 " + key + b"\0" + entry + b"100644 ok.json\0" + entry)
+    )
+    assert state_of(one) == "ok"
+    assert one.list_keys("a").keys == ["ok"]
+    assert any(key.decode() in line for line in one.status().foreign)
+    changed = [key.key for edit in one.past.history("a").edits for key in edit.changed]
+    assert name not in changed
+
+
+def test_what_hides_in_a_value_is_seen_by_a_model_and_exact_for_a_program(world: World) -> None:
+    clone = world.clone("one")
+    value = f"{EVIL}\u2066\U000e0041 é 鍵 🔑\nend"
+
+    async def scenario() -> None:
+        async with agent(clone) as claude:
+            await claude.call("sign_on")
+            await claude.call("store_data", scope="a", key="k", value={value: value})
+            result = await claude.client.call_tool("retrieve_data", {"scope": "a", "key": "k"})
+            (part,) = result.content
+            assert isinstance(part, TextContent)
+            for character in "\x1b\x07\x9b\u202e\u2066\U000e0041":
+                assert character not in part.text
+            assert "é 鍵 🔑" in part.text
+            assert json.loads(part.text) == result.structured_content
+            assert result.structured_content is not None
+            assert result.structured_content["value"] == {value: value}
+
+    run(scenario)
 
 
 def test_agents_get_hostile_values_as_data(world: World, one: Coordinator) -> None:

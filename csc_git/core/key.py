@@ -114,11 +114,16 @@ def check_name(name: str, what: str) -> None:
             f"The {what} is {length} bytes long; {MAX_NAME_BYTES} is the most",
             then="Shorten it, and keep the long text in the value",
         )
-    if not name.strip() or any(unicodedata.category(c) in _UNSEEN for c in name):
+    if not is_visible(name):
         raise InvalidName(
             f"The {what} {name!a} holds a control character, or nothing to see",
             then="Use printable characters only",
         )
+
+
+def is_visible(name: str) -> bool:
+    """Whether there is something to see in a name, and nothing that can't be seen."""
+    return bool(name.strip()) and not any(unicodedata.category(c) in _UNSEEN for c in name)
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -138,7 +143,7 @@ def decode(component: bytes, *, directory: bool) -> str | None:
     """The name that `component` encodes, or None where it was cut and the file must say.
 
     Raises:
-        ValueError: it is not the encoding of anything.
+        ValueError: it is not the encoding of anything that may be a name.
     """
     if not directory:
         if not component.endswith(SUFFIX):
@@ -147,7 +152,7 @@ def decode(component: bytes, *, directory: bool) -> str | None:
     if len(component) <= _MAX_COMPONENT and _CUT.fullmatch(component):
         return None
     name = b"".join(_byte(token) for token in _TOKEN.findall(component)).decode()
-    if not name or encode(name, directory=directory) != component:
+    if not is_visible(name) or encode(name, directory=directory) != component:
         raise ValueError(component)
     return name
 

@@ -41,17 +41,20 @@ _QUIET: Final = {
 }
 _PROMPTS: Final = ("GIT_ASKPASS", "SSH_ASKPASS")
 
-NO_CALLBACKS: Final = (
+SETTINGS: Final = (
     ("core.hooksPath", os.devnull),
     ("core.fsmonitor", "false"),
     ("core.askPass", ""),
+    ("core.bigFileThreshold", "1m"),
     ("credential.interactive", "false"),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
     ("push.gpgSign", "false"),
     ("submodule.recurse", "false"),
 )
-"""Settings under which git calls nothing but transports and credential helpers."""
+"""Settings under which git calls nothing but transports and credential helpers, and streams what
+is large instead of holding it in memory.
+"""
 
 
 _running: Final[set[int]] = set()
@@ -193,7 +196,7 @@ def _environment(git_dir: Path | None, config: Sequence[tuple[str, str]]) -> dic
     kept |= _QUIET
     if git_dir is not None:
         kept["GIT_DIR"] = str(git_dir)
-    settings = [*NO_CALLBACKS, *config]
+    settings = [*SETTINGS, *config]
     start = int(kept.get("GIT_CONFIG_COUNT", "0") or 0)
     for number, (name, value) in enumerate(settings, start):
         kept[f"GIT_CONFIG_KEY_{number}"], kept[f"GIT_CONFIG_VALUE_{number}"] = name, value

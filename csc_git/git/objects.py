@@ -23,15 +23,18 @@ from dulwich.objects import (
     Blob,
     Commit,
     ObjectID,
+    RawObjectID,
     ShaFile,
     Tree,
     object_class,
     parse_tree,
     serialize_tree,
 )
+from dulwich.pack import PackFileDisappeared
 
 from csc_git.errors import StoreDamaged, ValueTooLarge
 from csc_git.git.durable import sync_directory
+from csc_git.git.size import inflated_size, loose_size
 
 FILE_MODE: Final = 0o100644
 TREE_MODE: Final = 0o040000
@@ -184,6 +187,7 @@ class Objects:
             self._store.close()
 
     def _raw(self, object_id: str, kind: int) -> bytes:
+        self._refuse_huge(object_id)
         try:
             found, data = self._store.get_raw(ObjectID(object_id.encode()))
         except KeyError:
@@ -200,11 +204,31 @@ class Objects:
             raise ValueTooLarge(f"The object {object_id} has {len(data):,} bytes")
         return data
 
+    def _refuse_huge(self, object_id: str) -> None:
+        """Raise where reading an object would inflate more than `MAX_BLOB`."""
+        try:
+            size = self._size(object_id)
+        except ValueError as error:
+            raise StoreDamaged(f"The object {object_id} can't be read: {error}") from error
+        if size > MAX_BLOB:
+            raise ValueTooLarge(f"The object {object_id} takes {size:,} bytes to read")
+
+    def _size(self, object_id: str) -> int:
+        """How much reading an object inflates; 0 for a missing one."""
+        name = RawObjectID(bytes.fromhex(object_id))
+        for pack in self._store.packs:
+            with suppress(KeyError, PackFileDisappeared, FileNotFoundError):
+                return inflated_size(pack, name)
+        return loose_size(self._path(object_id))
+
+    def _path(self, object_id: str) -> Path:
+        return Path(os.fsdecode(self._store.path), object_id[:2], object_id[2:])
+
     def _loose(self, object_id: str) -> tuple[int, bytes]:
         """Type and bytes of a loose object whose content has not the form of its type."""
-        path = Path(os.fsdecode(self._store.path), object_id[:2], object_id[2:])
         try:
-            raw = zlib.decompressobj().decompress(path.read_bytes(), MAX_BLOB + _HEADER)
+            packed = self._path(object_id).read_bytes()
+            raw = zlib.decompressobj().decompress(packed, MAX_BLOB + _HEADER)
             head, _, data = raw.partition(b"\0")
             return object_class(head.split()[0]).type_num, data  # type: ignore[union-attr]
         except (OSError, zlib.error, IndexError, AttributeError) as error:

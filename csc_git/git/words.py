@@ -1,5 +1,6 @@
 """Words from outside (git, a server, a teammate's data) made fit to be shown."""
 
+import json
 import re
 import unicodedata
 from typing import Final
@@ -12,6 +13,11 @@ _SECRET_HEADER: Final = re.compile(r"(?i)(authorization:\s*\S+\s+)\S+")
 def printable(text: str) -> str:
     """`text` with every character that could steer a terminal, or reorder it, as an escape."""
     return "".join(c if _is_plain(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable_json(text: str) -> str:
+    """JSON that says the same, with such characters as JSON's own escapes."""
+    return "".join(c if c == "\n" or _is_plain(c) else json.dumps(c)[1:-1] for c in text)
 
 
 def printable_lines(text: str) -> str:

@@ -145,7 +145,9 @@ class Snapshot:
         entry = self._entry(place) if place else None
         if entry is None or entry.full_name is None:
             return None
-        return Key(tuple(entry.full_name[0].split(names.SEPARATOR)), entry.full_name[1])
+        scope, name = entry.full_name
+        whole = all(map(names.is_visible, (*scope.split(names.SEPARATOR), name)))
+        return Key(tuple(scope.split(names.SEPARATOR)), name) if whole else None
 
     def _file(self, key: Key) -> TreeEntry | None:
         directory = self._directory(key.scope)
@@ -192,7 +194,8 @@ class Snapshot:
         full = below.full_name if below else None
         segments = full[0].split(names.SEPARATOR) if full else []
         segment = segments[depth] if depth < len(segments) else ""
-        return segment if names.encode(segment, directory=True) == line.name else None
+        matches = names.is_visible(segment) and names.encode(segment, directory=True) == line.name
+        return segment if matches else None
 
     def _first_file(self, directory: str) -> Entry | None:
         for line in self._lines(directory):
@@ -208,7 +211,7 @@ class Snapshot:
             return decoded
         entry = self._entry(line.id)
         name = entry.full_name[1] if entry and entry.full_name else ""
-        return name if Key((), name).file == line.name else None
+        return name if names.is_visible(name) and Key((), name).file == line.name else None
 
     def _entry(self, blob_id: str) -> Entry | None:
         try:

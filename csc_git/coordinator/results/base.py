@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from csc_git.core.clock import format_time
-from csc_git.git.words import printable
+from csc_git.git.words import printable, printable_json
 from csc_git.store.snapshot import Stored
 
 Where = Literal["local", "synced"]
@@ -22,6 +22,10 @@ class Result(BaseModel):
     """Base of all answers."""
 
     model_config = ConfigDict(frozen=True, json_schema_extra=_terse)
+
+    def to_text(self, exclude: set[str] | None = None) -> str:
+        """The answer as JSON for a model to read: nothing in it hides, or reorders the rest."""
+        return printable_json(self.model_dump_json(indent=2, exclude=exclude))
 
 
 class Version(Result):

@@ -9,9 +9,10 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
-from mcp_types import ToolAnnotations
+from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field, ValidationError
 
+from csc_git.coordinator.results.base import Result
 from csc_git.errors import CscError, as_told
 from csc_git.server.tools.schema import slim, slim_output
 
@@ -42,7 +43,7 @@ REMOVE: Final = ToolAnnotations(
 
 
 class _ExactValue(FuncMetadata):
-    """Leaves `value` as the client sent it.
+    """Leaves `value` as the client sent it, and shows a model nothing that hides.
 
     The SDK parses string arguments that look like JSON, for clients that quote their objects. A
     store must give back what it was given: the string "[1]" is not the list [1].
@@ -51,6 +52,12 @@ class _ExactValue(FuncMetadata):
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
         parsed = super().pre_parse_json(data)
         return {name: data[name] if name == "value" else item for name, item in parsed.items()}
+
+    def convert_result(self, result: Any) -> CallToolResult | InputRequiredResult:  # noqa: ANN401
+        made = super().convert_result(result)
+        if isinstance(result, Result) and isinstance(made, CallToolResult):
+            made.content = [TextContent(type="text", text=result.to_text())]
+        return made
 
 
 class _StrictTool(Tool):
