@@ -32,7 +32,7 @@ def _text(status: Status) -> str:
         *_section("held", [f"{e.op}  {e.subject}: {e.reason}" for e in status.held]),
         *_section("claims", [_claim(one) for one in status.claims]),
         *_section("conflicts", status.conflicts),
-        *_section("skipped", _skipped(status.foreign)),
+        *_section("skipped", _skipped(status)),
         *_section(
             "clock?", [f"values by {name} lie in the future" for name in status.clocks_ahead]
         ),
@@ -51,10 +51,12 @@ def _section(title: str, entries: list[str]) -> list[str]:
     return [f"{title if n == 0 else '':<10}{entry}" for n, entry in enumerate(shown)]
 
 
-def _skipped(foreign: list[str]) -> list[str]:
-    if not foreign:
+def _skipped(status: Status) -> list[str]:
+    if not status.foreign:
         return []
-    return [f"{len(foreign)} on the branch that csc-git did not write, left as they are:", *foreign]
+    count, shown = status.foreign_count, status.foreign
+    opening = f"{count} on the branch that csc-git did not write, left as they are:"
+    return [opening, *shown, *(["…"] if count > len(shown) else [])]
 
 
 def _claim(one: ClaimSummary) -> str:

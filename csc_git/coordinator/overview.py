@@ -22,6 +22,7 @@ from csc_git.store.store import Store
 
 _DONE: Final = frozenset({"done", "completed", "closed", "cancelled"})
 _MOST_LISTED: Final = 50
+_MOST_FOREIGN: Final = 100
 _SAID: Final = ("current_issue", "status", "todos")
 
 
@@ -164,8 +165,9 @@ class Overview:
         """What `csc-git status` says."""
         snapshot = self._store.snapshot()
         scopes = snapshot.scopes()
+        found = snapshot.foreign()
         foreign = [
-            f"{entry.path.decode(errors='replace')}: {entry.why}" for entry in snapshot.foreign()
+            f"{entry.path.decode(errors='replace')}: {entry.why}" for entry in found[:_MOST_FOREIGN]
         ]
         return results.Status(
             project=self._project,
@@ -181,6 +183,7 @@ class Overview:
             conflicts=self.conflicts(snapshot),
             keys=sum(len(snapshot.keys(scope)) for scope in scopes),
             foreign=[printable(line) for line in foreign],
+            foreign_count=len(found),
             clocks_ahead=self._clocks_ahead(snapshot, scopes),
         )
 

@@ -24,6 +24,9 @@ _DELTA_HEAD: Final = 24
 """Bytes of a delta in which both of its sizes stand."""
 
 _LOOSE_HEAD: Final = 64
+_ENOUGH: Final = 1024
+"""Deflated bytes that give at least that many: the codes that stand before them are shorter."""
+
 _DEEPEST: Final = 10_000
 
 
@@ -50,7 +53,7 @@ def loose_size(path: Path) -> int:
     """
     try:
         with path.open("rb") as file:
-            head = zlib.decompressobj().decompress(file.read(_LOOSE_HEAD), _LOOSE_HEAD)
+            head = zlib.decompressobj().decompress(file.read(_ENOUGH), _LOOSE_HEAD)
     except FileNotFoundError:
         return 0
     except zlib.error as error:
@@ -72,7 +75,7 @@ def _chain(pack: Pack, offset: int, id_length: int) -> Iterator[int]:
             at += id_length
         else:
             return
-        yield _result_size(data[at : at + 4 * _DELTA_HEAD])
+        yield _result_size(data[at : at + _ENOUGH])
         offset = base
     raise ValueError("deltas of deltas without end")
 

@@ -137,4 +137,5 @@ class Status(Result):
     conflicts: list[str]
     keys: int
     foreign: list[str]
+    foreign_count: int
     clocks_ahead: list[str]

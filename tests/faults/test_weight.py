@@ -1,0 +1,130 @@
+"""Hostile by sheer size: 400 MB in one value, 100,000 entries that are none of ours."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dulwich.object_format import DEFAULT_OBJECT_FORMAT
+from dulwich.objects import RawObjectID
+from dulwich.pack import Pack
+
+from csc_git.git.size import inflated_size, loose_size
+from tests.test_hostile import commit, with_data_a
+from tests.world import ROOT, World, git, put, state_of
+
+MEGABYTES = 256
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_400_megabytes_in_one_value(world: World, tmp_path: Path, packed: bool) -> None:
+    """A megabyte on the wire; whoever inflates it is out of memory."""
+    one = world.open("one")
+    put(one, "a", "good", 1)
+    assert state_of(one) == "ok"
+    one.close()
+    blob = _huge(world, tmp_path)
+    commit(world, with_data_a(world, b"100644 big.json\0" + blob))
+    if packed:
+        git("config", "--global", "fetch.unpackLimit", "1", cwd=tmp_path)
+    said = _use(tmp_path / "one")
+    assert said["states"] == ["ok", "ok", "ok"]
+    assert said["keys"] == ["big", "new"]
+    assert said["found"] is False
+    assert said["foreign"] == ["data/a/big.json: the file is no entry"]
+    assert said["value"] == 3  # it can be written over
+    assert said["megabytes"] < MEGABYTES
+    assert said["of git"] < MEGABYTES
+
+
+def _huge(world: World, directory: Path) -> bytes:
+    path = directory / "huge"
+    with path.open("wb") as file:
+        file.write(b'{"value": "')
+        for _ in range(400):
+            file.write(b"0" * (1 << 20))
+        file.write(b'", "session": "x", "time": "2026-01-01T00:00:00.000000Z"}')
+    made = git("-c", "core.bigFileThreshold=1m", "hash-object", "-w", str(path), cwd=world.remote)
+    path.unlink()
+    return bytes.fromhex(made)
+
+
+def _use(clone: Path) -> dict[str, Any]:
+    """Fetch, read and write in a process of its own; what it saw, and how much memory it took."""
+    command = [sys.executable, "-c", _USE, str(clone)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+_USE = """
+import json, resource, sys
+from pathlib import Path
+from csc_git.coordinator.opening import open_coordinator
+one = open_coordinator(Path(sys.argv[1]), {"timeout": 120, "machine": "one"})
+author, states = one.person("tester"), [str(one.sync().state)]
+said = {"found": one.retrieve("a", "big").found, "foreign": one.status().foreign}
+one.edits.put(author, "a", "new", 2)
+states.append(str(one.sync().state))
+said["keys"] = one.list_keys("a").keys
+one.past.history("a")
+one.edits.put(author, "a", "big", 3)
+states.append(str(one.sync().state))
+said |= {"value": one.retrieve("a", "big").value, "states": states}
+for name, who in (("megabytes", resource.RUSAGE_SELF), ("of git", resource.RUSAGE_CHILDREN)):
+    said[name] = resource.getrusage(who).ru_maxrss // 1024
+print(json.dumps(said))
+"""
+
+
+def test_sizes_are_those_that_git_tells(world: World, tmp_path: Path) -> None:
+    """Of whole objects, of deltas, and of small ones cut from large ones."""
+    clone = world.clone("one")
+    big = "\n".join(str(n * n) for n in range(40_000))
+    for text in (big, big + "end", big[: len(big) // 2], "small", big[:1000]):
+        (clone / "file.txt").write_text(text, "utf-8")
+        git("commit", "-qam", "x", cwd=clone)
+    loose = _sizes(clone)
+    for name, size in loose.items():
+        path = clone / ".git/objects" / name[:2] / name[2:]
+        assert loose_size(path) == size
+    assert loose_size(tmp_path / "nothing") == 0
+    git("repack", "-adfq", "--depth=50", "--window=50", cwd=clone)
+    (found,) = (clone / ".git/objects/pack").glob("*.pack")
+    chains = git("verify-pack", "-v", str(found), cwd=clone)
+    with Pack(str(found.with_suffix("")), object_format=DEFAULT_OBJECT_FORMAT) as pack:
+        for name, size in _sizes(clone).items():
+            told = inflated_size(pack, RawObjectID(bytes.fromhex(name)))
+            line = next(line for line in chains.splitlines() if line.startswith(name))
+            is_delta = len(line.split()) > 5
+            assert told >= size if is_delta else told == size
+        tail = git("hash-object", str(clone / "file.txt"), cwd=clone)
+        assert inflated_size(pack, RawObjectID(bytes.fromhex(tail))) >= 1000
+
+
+def _sizes(repository: Path) -> dict[str, int]:
+    listed = git("cat-file", "--batch-all-objects", "--batch-check", cwd=repository)
+    rows = (line.split() for line in listed.splitlines())
+    return {name: int(size) for name, _, size in rows}
+
+
+def test_100_000_entries_that_are_none_of_ours(world: World) -> None:
+    one = world.open("one")
+    put(one, "a", "good", 1)
+    assert state_of(one) == "ok"
+    nothing = bytes.fromhex(git("hash-object", "-w", "-t", "blob", "/dev/null", cwd=world.remote))
+    lines = b"".join(b"100644 stray%06d\0" % n + nothing for n in range(100_000))
+    commit(world, with_data_a(world, lines))
+    assert state_of(one) == "ok"
+    assert one.list_keys("a").keys == []
+    put(one, "a", "mine", 1)
+    assert state_of(one) == "ok"
+    assert one.retrieve("a", "mine").value == 1
+    status = one.status()
+    assert status.foreign_count == 100_000
+    assert len(status.to_text()) < 20_000
+    here = git("ls-tree", "csc/state:data/a", cwd=one.store.repository.path)
+    assert here.count("stray") == 100_000  # kept
