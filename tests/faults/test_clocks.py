@@ -9,6 +9,7 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any, Self
 
 import pytest
 
@@ -36,7 +37,7 @@ class Clock:
         self._path.with_suffix(".new").rename(self._path)
 
     @property
-    def environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, Any]:
         """For the processes that go by it."""
         return {
             "LD_PRELOAD": str(LIBRARY),
@@ -55,7 +56,7 @@ class Machines:
         self.clocks = {name: Clock(world.directory / f"{name}.clock") for name in MACHINES}
         self.agents: dict[str, Agent] = {}
 
-    async def __aenter__(self) -> "Machines":
+    async def __aenter__(self) -> Self:
         for name in MACHINES:
             clone = self._world.clone(name)
             serving = agent(clone, "--machine", name, **self.clocks[name].environment)
