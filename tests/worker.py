@@ -5,11 +5,14 @@ worker.py sign_on DIRECTORY [SESSION]   signs on
 worker.py sync DIRECTORY NAME COUNT EVERY    stores, syncing every so often, till all is synced
 worker.py offline DIRECTORY NAME COUNT  stores, some under keys that all share; the remote is away
 worker.py count DIRECTORY NAME COUNT    adds 1 to a shared counter, so often, by conditional write
+worker.py timed DIRECTORY NAME COUNT    stores so often; each op with the moments around it
+worker.py confirmed DIRECTORY NAME COUNT     the same, each edit confirmed by the remote
 worker.py race DIRECTORY NAME ROUNDS    claims a resource a round, waiting for a line before each
 """
 
 import json
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import open_coordinator
 from csc_git.errors import ClaimLost, ConditionFailed
 
-ALONE = {"sync", "offline", "count", "race"}
+ALONE = {"sync", "offline", "count", "race", "confirmed"}
 """Actions of which each process has a clone, and a machine's name, of its own."""
 
 
@@ -78,6 +81,23 @@ def count(coordinator: Coordinator, name: str, times: int) -> dict[str, Any]:
     return {"done": done, "refused": refused}
 
 
+def timed(
+    coordinator: Coordinator, name: str, times: int, *, confirm: bool = False
+) -> dict[str, Any]:
+    """Store so many values; each op with the moments between which it was made."""
+    author, made = coordinator.person(name), []
+    if confirm:
+        coordinator.start()
+    for number in range(times):
+        began = time.monotonic()
+        place = (f"own:{name}", f"k{number}") if number % 2 else ("shared", f"k{name}")
+        stored = coordinator.edits.put(author, *place, number, confirm=confirm)
+        if confirm and stored.status != "synced":
+            settled(coordinator, stored.op or "")
+        made.append((stored.op, began, time.monotonic()))
+    return {"timed": made}
+
+
 def settled(coordinator: Coordinator, op: str) -> str | None:
     """Wait until an edit's fate is certain; its outcome."""
     fate = coordinator.store.fate(op)
@@ -121,6 +141,8 @@ def main(action: str, directory: str, *rest: str) -> None:
         answer = count(coordinator, rest[0], int(rest[1]))
     elif action == "race":
         answer = race(coordinator, rest[0], int(rest[1]))
+    elif action in {"timed", "confirmed"}:
+        answer = timed(coordinator, rest[0], int(rest[1]), confirm=action == "confirmed")
     elif action == "sync":
         answer = sync(coordinator, rest[0], int(rest[1]), int(rest[2]))
     else:

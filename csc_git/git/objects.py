@@ -34,7 +34,7 @@ from dulwich.pack import PackFileDisappeared
 
 from csc_git.errors import StoreDamaged, ValueTooLarge
 from csc_git.git.durable import sync_directory
-from csc_git.git.size import inflated_size, loose_size
+from csc_git.git.size import PackedSizes, loose_size
 
 FILE_MODE: Final = 0o100644
 TREE_MODE: Final = 0o040000
@@ -107,6 +107,7 @@ class Objects:
         self._store = store
         self._store.fsync_object_files = True
         self._store.loose_object_size_limit = MAX_BLOB
+        self._sizes = PackedSizes()
         self._mutex = threading.RLock()
         self._trees: LRUCache[str, tuple[TreeEntry, ...]] = LRUCache(max_cache=1024)
         self._commits: LRUCache[str, CommitInfo] = LRUCache(max_cache=4096)
@@ -184,6 +185,7 @@ class Objects:
     def close(self) -> None:
         """Close the packs."""
         with self._mutex:
+            self._sizes.close()
             self._store.close()
 
     def _raw(self, object_id: str, kind: int) -> bytes:
@@ -218,7 +220,7 @@ class Objects:
         name = RawObjectID(bytes.fromhex(object_id))
         for pack in self._store.packs:
             with suppress(KeyError, PackFileDisappeared, FileNotFoundError):
-                return inflated_size(pack, name)
+                return self._sizes.inflated(pack, name)
         return loose_size(self._path(object_id))
 
     def _path(self, object_id: str) -> Path:

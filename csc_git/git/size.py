@@ -10,7 +10,6 @@ import mmap
 import os
 import zlib
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -27,22 +26,42 @@ _LOOSE_HEAD: Final = 64
 _ENOUGH: Final = 1024
 """Deflated bytes that give at least that many: the codes that stand before them are shorter."""
 
+_MOST_OPEN: Final = 64
 _DEEPEST: Final = 10_000
 
 
-def inflated_size(pack: Pack, name: RawObjectID) -> int:
-    """The size in bytes of the largest object that reading one object inflates.
+class PackedSizes:
+    """Sizes of packed objects. Keeps packs open, which never change, until it is closed."""
 
-    Raises:
-        KeyError: it is not in this pack.
-        ValueError: the pack is not in the form of one.
-        OSError: the pack can't be read.
-    """
-    offset = pack.index.object_offset(name)
-    try:
-        return max(_chain(pack, offset, len(name)))
-    except (IndexError, KeyError, zlib.error) as error:
-        raise ValueError(f"A pack can't be read at {offset}: {error}") from error
+    def __init__(self) -> None:
+        self._open: dict[str, mmap.mmap] = {}
+
+    def inflated(self, pack: Pack, name: RawObjectID) -> int:
+        """The size in bytes of the largest object that reading one object inflates.
+
+        Raises:
+            KeyError: it is not in this pack.
+            ValueError: the pack has not the form of one.
+            OSError: the pack can't be read.
+        """
+        offset = pack.index.object_offset(name)
+        try:
+            return max(_chain(pack, self._contents(os.fspath(pack.data.path)), offset, len(name)))
+        except (IndexError, KeyError, zlib.error) as error:
+            raise ValueError(f"A pack can't be read at {offset}: {error}") from error
+
+    def close(self) -> None:
+        """Close the packs."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _contents(self, path: str) -> mmap.mmap:
+        if path not in self._open:
+            if len(self._open) > _MOST_OPEN:  # most of them were repacked and are gone
+                self.close()
+            with open(path, "rb") as file:  # noqa: PTH123  dulwich's own path
+                self._open[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._open[path]
 
 
 def loose_size(path: Path) -> int:
@@ -61,9 +80,8 @@ def loose_size(path: Path) -> int:
     return int(head.partition(b"\0")[0].rpartition(b" ")[2])
 
 
-def _chain(pack: Pack, offset: int, id_length: int) -> Iterator[int]:
+def _chain(pack: Pack, data: mmap.mmap, offset: int, id_length: int) -> Iterator[int]:
     """Sizes of an object, and of all that it is a delta of."""
-    data = _contents(os.fspath(pack.data.path))
     for _ in range(_DEEPEST):
         kind, size, at = _head(data, offset)
         yield size
@@ -78,13 +96,6 @@ def _chain(pack: Pack, offset: int, id_length: int) -> Iterator[int]:
         yield _result_size(data[at : at + _ENOUGH])
         offset = base
     raise ValueError("deltas of deltas without end")
-
-
-@lru_cache(maxsize=64)
-def _contents(path: str) -> mmap.mmap:
-    """A pack's bytes; packs never change."""
-    with open(path, "rb") as file:  # noqa: PTH123  dulwich's own path
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _head(data: mmap.mmap, at: int) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ and run by `test_fuzz.py`.
 """
 
 import hashlib
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,6 +77,8 @@ class Memory:
     """As much of an object store as reading takes; like a pack, it holds bytes of any form."""
 
     object_format = DEFAULT_OBJECT_FORMAT
+    packs = ()
+    path = os.fsencode(CASES)
 
     def __init__(self) -> None:
         self._objects: dict[bytes, tuple[int, bytes]] = {}

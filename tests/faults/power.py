@@ -19,14 +19,16 @@ from pathlib import Path
 from random import Random
 from typing import Final, Literal
 
-from tests.world import ROOT, World, git, put, state_of
+from tests.world import REF, ROOT, World, git, put, state_of
 
 System = Literal["ext4", "xfs"]
+SYSTEMS: Final[tuple[System, ...]] = ("ext4", "xfs")
 _SHUTDOWN: Final = 0x8004587D
 _WITHOUT_LOG_FLUSH: Final = struct.pack("I", 2)
 _MEGABYTES: Final = {"ext4": 64, "xfs": 320}
 _WRITERS: Final = 3
 _MOST_ACKNOWLEDGED: Final = 60
+_TRIES: Final = 2000
 
 
 def missing() -> str | None:
@@ -55,6 +57,16 @@ class Cuts:
     unacknowledged: int = 0
     synced: int = 0
     lost: list[str] = field(default_factory=list)
+
+    def __add__(self, other: "Cuts") -> "Cuts":
+        """Both together."""
+        return Cuts(
+            self.runs + other.runs,
+            self.acknowledged + other.acknowledged,
+            self.unacknowledged + other.unacknowledged,
+            self.synced + other.synced,
+            self.lost + other.lost,
+        )
 
 
 class Disk:
@@ -87,7 +99,11 @@ class Disk:
         self._mount()
 
     def close(self) -> None:
-        """Unmount it."""
+        """Unmount it, once the last git that a dead writer started has noticed."""
+        for _ in range(_TRIES):
+            done = subprocess.run(["umount", self.path], capture_output=True, check=False)
+            if done.returncode == 0:
+                return
         _run("umount", str(self.path))
 
     def _mount(self) -> None:
@@ -110,7 +126,8 @@ def cut_power(directory: Path, system: System, *, online: bool, chance: Random) 
         clone = world.clone(f"{system}/one")
         os.sync()
         acknowledged = _write_until_cut(clone, disk, online=online, chance=chance)
-        synced = {record.op for record in world.log()} if online else set[str]()
+        begun = git("for-each-ref", REF, cwd=world.remote)
+        synced = {record.op for record in world.log()} if begun else set[str]()
         disk.restart()
         return _examine(world, clone, acknowledged, synced)
     finally:

@@ -11,7 +11,7 @@ from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.objects import RawObjectID
 from dulwich.pack import Pack
 
-from csc_git.git.size import inflated_size, loose_size
+from csc_git.git.size import PackedSizes, loose_size
 from tests.test_hostile import commit, with_data_a
 from tests.world import ROOT, World, git, put, state_of
 
@@ -94,15 +94,17 @@ def test_sizes_are_those_that_git_tells(world: World, tmp_path: Path) -> None:
     assert loose_size(tmp_path / "nothing") == 0
     git("repack", "-adfq", "--depth=50", "--window=50", cwd=clone)
     (found,) = (clone / ".git/objects/pack").glob("*.pack")
+    sizes = PackedSizes()
     chains = git("verify-pack", "-v", str(found), cwd=clone)
     with Pack(str(found.with_suffix("")), object_format=DEFAULT_OBJECT_FORMAT) as pack:
         for name, size in _sizes(clone).items():
-            told = inflated_size(pack, RawObjectID(bytes.fromhex(name)))
+            told = sizes.inflated(pack, RawObjectID(bytes.fromhex(name)))
             line = next(line for line in chains.splitlines() if line.startswith(name))
             is_delta = len(line.split()) > 5
             assert told >= size if is_delta else told == size
         tail = git("hash-object", str(clone / "file.txt"), cwd=clone)
-        assert inflated_size(pack, RawObjectID(bytes.fromhex(tail))) >= 1000
+        assert sizes.inflated(pack, RawObjectID(bytes.fromhex(tail))) >= 1000
+    sizes.close()
 
 
 def _sizes(repository: Path) -> dict[str, int]:

@@ -1,0 +1,129 @@
+"""Crowds: many processes on one clone, many clones of one remote. Short ones are tests.
+
+Besides losing nothing, they keep real-time order: an edit acknowledged before another was begun
+stands before it in the branch. The branch is the witness.
+"""
+
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.world import Crowd, World, git
+
+Timed = tuple[str, float, float]
+"""An op, and the moments between which it was made."""
+
+OUTSIDERS = (
+    ("user", ["git", "gc", "-q", "--prune=now"]),
+    ("user", ["git", "repack", "-adq"]),
+    ("user", ["git", "pack-refs", "--all"]),
+    ("user", ["git", "commit", "-q", "--allow-empty", "-m", "work"]),
+    ("user", ["git", "rebase", "-q", "--force-rebase", "HEAD~1"]),
+    ("user", ["git", "fetch", "-q", "--prune", "origin"]),
+    ("ours", ["git", "gc", "-q"]),
+    ("ours", ["git", "repack", "-Adq"]),
+    ("ours", ["git", "commit-graph", "write", "--reachable"]),
+)
+"""What goes on beside, again and again: in the user's repository, and in ours."""
+
+
+@dataclass
+class Crowding:
+    """What a crowd did.
+
+    Attributes:
+        edits: How many were acknowledged.
+        seconds: How long each member of the crowd took.
+        beside: How often each outsider's command was run.
+        lost: Edits that are not there exactly once.
+        disordered: Edits that stand before one that was acknowledged before they were begun.
+    """
+
+    edits: int
+    seconds: list[float]
+    beside: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+    disordered: list[str] = field(default_factory=list)
+
+    @property
+    def spread(self) -> float:
+        """The slowest member's time, in those of the fastest."""
+        return max(self.seconds) / min(self.seconds)
+
+
+def one_clone(directory: Path, processes: int, times: int) -> Crowding:
+    """Processes that write into one clone, while everything else happens to it."""
+    world = World(directory)
+    clone = world.clone("one")
+    git("commit", "-q", "--allow-empty", "-m", "work", cwd=clone)
+    coordinator = world.open(clone)
+    path = coordinator.store.repository.path
+    commands = [["timed", str(clone), f"p{n}", str(times)] for n in range(processes)]
+    with _outsiders(clone, path) as beside:
+        answers = Crowd(commands).run()
+    made = _judge(answers, [record.op for record in world.log(path)])
+    made.beside = beside
+    git("fsck", "--strict", "--no-dangling", cwd=path)
+    world.close()
+    return made
+
+
+def many_clones(world: World, url: str, clones: int, times: int) -> Crowding:
+    """Clones of one remote whose edits are confirmed one by one."""
+    paths = [world.clone(f"c{n}", url) for n in range(clones)]
+    answers = Crowd([["confirmed", str(path), path.name, str(times)] for path in paths]).run()
+    made = _judge(answers, [record.op for record in world.log()])
+    git("fsck", "--strict", cwd=world.remote)
+    assert world.is_linear()
+    return made
+
+
+def disorder(timed: Sequence[Timed], branch: Sequence[str]) -> list[str]:
+    """The ops that stand before one that was acknowledged before they were begun."""
+    moments = {op: (began, ended) for op, began, ended in timed}
+    found, latest_begin = [], float("-inf")
+    for op in branch:
+        if op in moments:
+            began, ended = moments[op]
+            if ended < latest_begin:
+                found.append(op)
+            latest_begin = max(latest_begin, began)
+    return found
+
+
+def _judge(answers: Sequence[dict[str, object]], branch: list[str]) -> Crowding:
+    timed: list[Timed] = [tuple(one) for answer in answers for one in answer["timed"]]  # type: ignore[attr-defined]
+    counted = Counter(branch)
+    return Crowding(
+        edits=len(timed),
+        seconds=[max(t[2] for t in answer["timed"]) - min(t[1] for t in answer["timed"])  # type: ignore[attr-defined]
+                 for answer in answers],
+        lost=[op for op, *_ in timed if counted[op] != 1],
+        disordered=disorder(timed, branch),
+    )  # fmt: skip
+
+
+@contextmanager
+def _outsiders(clone: Path, ours: Path) -> Iterator[Counter[str]]:
+    """Run every outsider's command over and over, each in a thread."""
+    over, counted = threading.Event(), Counter[str]()
+
+    def repeat(where: str, command: list[str]) -> None:
+        while not over.is_set():
+            directory = clone if where == "user" else ours
+            subprocess.run(command, cwd=directory, capture_output=True, check=False)
+            counted[f"{where}: {' '.join(command[:2])}"] += 1
+
+    threads = [threading.Thread(target=repeat, args=one) for one in OUTSIDERS]
+    for thread in threads:
+        thread.start()
+    try:
+        yield counted
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
