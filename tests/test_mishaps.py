@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 
 from csc_git.cli.main import main
 from csc_git.core.pattern import compile_pattern
-from csc_git.errors import InvalidName, InvalidPattern
+from csc_git.errors import InvalidName, InvalidPattern, StorageFailed
 from tests.agents import agent, run
 from tests.world import World, git, put, state_of
 
@@ -308,3 +309,27 @@ def test_names_that_hide_something(world: World, name: str) -> None:
 def test_every_error_tells_three_things() -> None:
     text: Any = said("get", "", "k", code=1)
     assert re.fullmatch(r"csc-git: .+\. Nothing was changed\. .+\.\n", text)
+
+
+def test_a_ref_that_cannot_be_read_is_no_missing_one(world: World) -> None:
+    """Out of file descriptors, a store is not empty, and a held edit not gone."""
+    one = world.open("one")
+    put(one, "a", "k", 1)
+    assert one.sync().state == "ok"
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        for read in (
+            lambda: one.retrieve("a", "k"),
+            lambda: one.list_keys("a"),
+            one.store.branch.held,
+            lambda: put(one, "a", "k", 2),
+            one.sync,
+        ):
+            with pytest.raises((OSError, StorageFailed)):
+                read()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert one.store.status.state == "local-storage"
+    assert one.retrieve("a", "k").value == 1
+    assert one.sync().state == "ok"
