@@ -117,7 +117,7 @@ class Objects:
         """The lines of a tree, in its order, whatever they are.
 
         Raises:
-            StoreDamaged: missing or unreadable.
+            StoreDamaged: missing, unreadable, or over `MAX_BLOB`.
         """
         with self._mutex:
             cached = self._trees.get(tree_id)
@@ -189,7 +189,7 @@ class Objects:
             self._store.close()
 
     def _raw(self, object_id: str, kind: int) -> bytes:
-        self._refuse_huge(object_id)
+        self._refuse_huge(object_id, kind)
         try:
             found, data = self._store.get_raw(ObjectID(object_id.encode()))
         except KeyError:
@@ -202,18 +202,21 @@ class Objects:
             raise StoreDamaged(f"The object {object_id} can't be read: {error}") from error
         if found != kind:
             raise StoreDamaged(f"The object {object_id} is of another type than expected")
-        if len(data) > MAX_BLOB:
-            raise ValueTooLarge(f"The object {object_id} has {len(data):,} bytes")
         return data
 
-    def _refuse_huge(self, object_id: str) -> None:
+    def _refuse_huge(self, object_id: str, kind: int) -> None:
         """Raise where reading an object would inflate more than `MAX_BLOB`."""
         try:
             size = self._size(object_id)
         except ValueError as error:
             raise StoreDamaged(f"The object {object_id} can't be read: {error}") from error
+        what = f"The object {object_id} takes {size:,} bytes to read"
+        if size > MAX_BLOB and kind == Blob.type_num:
+            raise ValueTooLarge(what)
         if size > MAX_BLOB:
-            raise ValueTooLarge(f"The object {object_id} takes {size:,} bytes to read")
+            raise StoreDamaged(
+                what, then="Somebody pushed it: see who with csc-git log, and use another scope"
+            )
 
     def _size(self, object_id: str) -> int:
         """How much reading an object inflates; 0 for a missing one."""

@@ -104,7 +104,8 @@ class Disk:
             done = subprocess.run(["umount", self.path], capture_output=True, check=False)
             if done.returncode == 0:
                 return
-        _run("umount", str(self.path))
+        _run("umount", "--lazy", str(self.path))
+        raise AssertionError(f"somebody keeps a file of {self.path} open")
 
     def _mount(self) -> None:
         _run("mount", "-o", "loop", str(self._image), str(self.path))

@@ -11,6 +11,8 @@ from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.objects import RawObjectID
 from dulwich.pack import Pack
 
+from csc_git.errors import StoreDamaged
+from csc_git.git.objects import MAX_BLOB
 from csc_git.git.size import PackedSizes, loose_size
 from tests.test_hostile import commit, with_data_a
 from tests.world import ROOT, World, git, put, state_of
@@ -111,6 +113,25 @@ def _sizes(repository: Path) -> dict[str, int]:
     listed = git("cat-file", "--batch-all-objects", "--batch-check", cwd=repository)
     rows = (line.split() for line in listed.splitlines())
     return {name: int(size) for name, _, size in rows}
+
+
+def test_a_directory_that_is_too_large_to_read(world: World) -> None:
+    one = world.open("one")
+    put(one, "a", "good", 1)
+    assert state_of(one) == "ok"
+    nothing = bytes.fromhex(git("hash-object", "-w", "-t", "blob", "/dev/null", cwd=world.remote))
+    lines = b"".join(b"100644 stray%025d\0" % n + nothing for n in range(300_000))
+    assert len(lines) > MAX_BLOB
+    commit(world, with_data_a(world, lines))
+    assert state_of(one) == "ok"
+    put(one, "b", "mine", 1)
+    assert state_of(one) == "ok"
+    assert one.list_scopes().scopes == ["b"]
+    assert one.retrieve("b", "mine").value == 1
+    (line,) = one.status().foreign
+    assert "bytes to read" in line
+    with pytest.raises(StoreDamaged, match="bytes to read"):
+        put(one, "a", "k", 1)
 
 
 def test_100_000_entries_that_are_none_of_ours(world: World) -> None:
