@@ -13,7 +13,7 @@ from csc_git.errors import (
     NoSuchConflict,
     ReservedScope,
 )
-from csc_git.git.objects import CommitInfo
+from csc_git.git.commit import CommitInfo
 from csc_git.store.branch import Branch
 from tests.world import World, git, person, put
 

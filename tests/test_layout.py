@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from csc_git.core.key import Key
 from csc_git.core.value import Entry
-from csc_git.git.objects import FILE_MODE, Batch, Signature, TreeEntry
+from csc_git.git.commit import Signature
+from csc_git.git.objects import FILE_MODE, Batch, TreeEntry
 from csc_git.git.repository import Repository
 from csc_git.store.layout import Foreign, apply, entries, find, spellings
 from csc_git.store.snapshot import Snapshot

@@ -21,7 +21,7 @@ from csc_git.core.key import Key, format_scope
 from csc_git.core.lease import SESSIONS
 from csc_git.core.pattern import compile_pattern
 from csc_git.errors import CursorExpired, InputError
-from csc_git.git.objects import CommitInfo
+from csc_git.git.commit import CommitInfo
 from csc_git.git.words import printable
 from csc_git.store.history import ancestry
 from csc_git.store.past import changes_of

@@ -5,13 +5,10 @@ Writes are gathered in a `Batch`, which nobody else sees until `flush` has put a
 """
 
 import os
-import re
 import threading
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -33,6 +30,7 @@ from dulwich.objects import (
 from dulwich.pack import PackFileDisappeared
 
 from csc_git.errors import StoreDamaged, ValueTooLarge
+from csc_git.git.commit import CommitInfo, Signature, read_commit
 from csc_git.git.durable import sync_directory
 from csc_git.git.size import PackedSizes, loose_size
 
@@ -65,39 +63,6 @@ class TreeEntry(NamedTuple):
 
 _HEADER: Final = 64
 _TRIES: Final = 10
-_COMMIT: Final = re.compile(
-    rb"tree (?P<tree>[0-9a-f]{40,64})\n(?P<parents>(?:parent [0-9a-f]{40,64}\n)*)"
-)
-_AUTHOR: Final = re.compile(rb"^author ([^\n]*?>) (\d{1,18}) ", re.MULTILINE)
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class CommitInfo(NamedTuple):
-    """What a commit object says."""
-
-    id: str
-    tree: str
-    parent: str | None
-    message: str
-    author: str
-    author_time: datetime
-
-
-@dataclass(frozen=True)
-class Signature:
-    """Author or committer of a commit to be written."""
-
-    name: str
-    email: str
-    time: datetime
-
-    def encode(self) -> bytes:
-        """`Name <email>`, without what would break out of the line."""
-        name, email = (text.translate(_UNSAFE).strip() for text in (self.name, self.email))
-        return f"{name} <{email}>".encode(errors="replace")
-
-
-_UNSAFE: Final = {ord(c): None for c in "<>\n\r\0"}
 
 
 class Objects:
@@ -330,36 +295,3 @@ class Batch:
         object_id = self._objects.id_of(obj)
         self._new[object_id] = obj
         return object_id
-
-
-def read_commit(commit_id: str, raw: bytes) -> CommitInfo:
-    """What a commit's raw bytes say.
-
-    csc-git writes one line of commits. Where somebody merged by hand, the first parent is the line.
-    Anybody who may push can have made a commit, by any means: only its tree and parents must have
-    their form; an author or time without it is nobody, and the beginning of time.
-
-    Raises:
-        StoreDamaged: no tree, or parents that are none.
-    """
-    head, _, message = raw.partition(b"\n\n")
-    match = _COMMIT.match(head + b"\n")
-    if match is None:
-        raise StoreDamaged(f"The commit {commit_id} can't be read")
-    parents = match["parents"].split()
-    by = _AUTHOR.search(head)
-    return CommitInfo(
-        id=commit_id,
-        tree=match["tree"].decode(),
-        parent=parents[1].decode() if parents else None,
-        message=message.decode(errors="replace"),
-        author=by[1].decode(errors="replace") if by else "",
-        author_time=_time(by[2]) if by else EPOCH,
-    )
-
-
-def _time(seconds: bytes) -> datetime:
-    try:
-        return datetime.fromtimestamp(int(seconds), UTC)
-    except (ValueError, OverflowError, OSError):
-        return EPOCH

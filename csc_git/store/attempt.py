@@ -20,8 +20,9 @@ from typing import Final
 from csc_git.core.backoff import Backoff
 from csc_git.core.edit import Record
 from csc_git.errors import FormatTooNew
+from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteFailure, RemoteState
-from csc_git.git.objects import Batch, CommitInfo
+from csc_git.git.objects import Batch
 from csc_git.git.remote import LostRace, Remote
 from csc_git.store.history import ancestry, descent
 from csc_git.store.isolation import isolate

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final, Literal
 
 from csc_git.core.edit import Outcome, Record
-from csc_git.git.objects import CommitInfo
+from csc_git.git.commit import CommitInfo
 from csc_git.git.remote import FETCHED
 from csc_git.git.repository import Repository
 from csc_git.store.history import ancestry, since

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from csc_git.core.clock import is_ahead
 from csc_git.core.edit import Record
 from csc_git.core.key import Key
-from csc_git.git.objects import CommitInfo
+from csc_git.git.commit import CommitInfo
 from csc_git.store.snapshot import Reads, Snapshot
 
 _CLOCK_SEARCH: Final = 1000

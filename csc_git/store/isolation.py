@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Final
 
 from csc_git.core.edit import Record
+from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteFailure, RemoteState
-from csc_git.git.objects import CommitInfo
 from csc_git.git.remote import Remote
 from csc_git.store.replica import Replica
 

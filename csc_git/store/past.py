@@ -18,8 +18,8 @@ from csc_git.core.edit import Record
 from csc_git.core.key import Key, Scope, encode
 from csc_git.core.moment import Moment
 from csc_git.errors import NoSuchCommit
+from csc_git.git.commit import CommitInfo
 from csc_git.git.log import commit_ids, resolve
-from csc_git.git.objects import CommitInfo
 from csc_git.git.repository import Repository
 from csc_git.store.layout import spellings
 from csc_git.store.snapshot import Snapshot, Stored, changed_keys

@@ -8,7 +8,8 @@ from csc_git.core import key as names
 from csc_git.core.key import Key, Scope
 from csc_git.core.value import Entry, parse
 from csc_git.errors import FormatTooNew, StoreDamaged, ValueTooLarge
-from csc_git.git.objects import CommitInfo, TreeEntry
+from csc_git.git.commit import CommitInfo
+from csc_git.git.objects import TreeEntry
 from csc_git.store.layout import Foreign, Trees, entries, find
 
 DATA: Final = b"data"

@@ -17,7 +17,8 @@ from csc_git.core.edit import ABSENT, Kind, Record, path_text
 from csc_git.core.key import Key, format_scope
 from csc_git.core.value import Entry, Json, canonical
 from csc_git.errors import ConditionFailed
-from csc_git.git.objects import FILE_MODE, TREE_MODE, Batch, Signature, TreeEntry
+from csc_git.git.commit import Signature
+from csc_git.git.objects import FILE_MODE, TREE_MODE, Batch, TreeEntry
 from csc_git.git.repository import Repository
 from csc_git.git.words import printable
 from csc_git.store.history import high_water

@@ -24,7 +24,8 @@ from csc_git.core.key import Key
 from csc_git.core.lease import Lease
 from csc_git.core.value import Entry
 from csc_git.errors import CscError
-from csc_git.git.objects import Objects, Signature
+from csc_git.git.commit import Signature
+from csc_git.git.objects import Objects
 from csc_git.store.history import high_water, since
 from csc_git.store.snapshot import Snapshot, changed_keys
 from csc_git.store.transaction import with_changes

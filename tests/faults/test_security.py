@@ -113,11 +113,11 @@ async def main():
             for tool in tools:
                 if tool.name in {"sign_on", "sign_off"}:
                     continue
-                await claude.client.call_tool(tool.name, {
-                    name: given(name, schema, text)
-                    for name, schema in tool.input_schema["properties"].items()
-                    if name != "session"
-                })
+                properties = tool.input_schema["properties"]
+                for names in (set(properties), {"scope", "key", "value"} & set(properties)):
+                    await claude.client.call_tool(tool.name, {
+                        name: given(name, properties[name], text) for name in names - {"session"}
+                    })
             for uri in (f"session://state/{text}", text):
                 try:
                     await claude.client.read_resource(uri)

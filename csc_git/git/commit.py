@@ -1,0 +1,75 @@
+"""Commits: what one says, and who is named in one that is to be written."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from csc_git.errors import StoreDamaged
+
+_COMMIT: Final = re.compile(
+    rb"tree (?P<tree>[0-9a-f]{40,64})\n(?P<parents>(?:parent [0-9a-f]{40,64}\n)*)"
+)
+_AUTHOR: Final = re.compile(rb"^author ([^\n]*?>) (\d{1,18}) ", re.MULTILINE)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class CommitInfo(NamedTuple):
+    """What a commit object says."""
+
+    id: str
+    tree: str
+    parent: str | None
+    message: str
+    author: str
+    author_time: datetime
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Author or committer of a commit to be written."""
+
+    name: str
+    email: str
+    time: datetime
+
+    def encode(self) -> bytes:
+        """`Name <email>`, without what would break out of the line."""
+        name, email = (text.translate(_UNSAFE).strip() for text in (self.name, self.email))
+        return f"{name} <{email}>".encode(errors="replace")
+
+
+_UNSAFE: Final = {ord(c): None for c in "<>\n\r\0"}
+
+
+def read_commit(commit_id: str, raw: bytes) -> CommitInfo:
+    """What a commit's raw bytes say.
+
+    csc-git writes one line of commits. Where somebody merged by hand, the first parent is the line.
+    Anybody who may push can have made a commit, by any means: only its tree and parents must have
+    their form; an author or time without it is nobody, and the beginning of time.
+
+    Raises:
+        StoreDamaged: no tree, or parents that are none.
+    """
+    head, _, message = raw.partition(b"\n\n")
+    match = _COMMIT.match(head + b"\n")
+    if match is None:
+        raise StoreDamaged(f"The commit {commit_id} can't be read")
+    parents = match["parents"].split()
+    by = _AUTHOR.search(head)
+    return CommitInfo(
+        id=commit_id,
+        tree=match["tree"].decode(),
+        parent=parents[1].decode() if parents else None,
+        message=message.decode(errors="replace"),
+        author=by[1].decode(errors="replace") if by else "",
+        author_time=_time(by[2]) if by else EPOCH,
+    )
+
+
+def _time(seconds: bytes) -> datetime:
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return EPOCH
