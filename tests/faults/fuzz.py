@@ -2,8 +2,8 @@
 
 Bytes become a branch that anybody who may push could have pushed: a commit, trees, blobs. Reading
 it all must end, and raise nothing but our own errors; a write on top of it must be readable.
-Options and corpus are libFuzzer's. Needs `pip install atheris`. What it found is kept in `cases/`,
-and run by `test_fuzz.py`.
+Options and corpus are libFuzzer's. Needs `pip install atheris`. The branches that took it to new
+code are kept in `corpus.json`, and run by `test_fuzz.py`.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from csc_git.store.history import high_water, since
 from csc_git.store.snapshot import Snapshot, changed_keys
 from csc_git.store.transaction import with_changes
 
-CASES = Path(__file__).parent / "cases"
+CORPUS = Path(__file__).with_name("corpus.json")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _MODES = (b"100644", b"40000", b"100755", b"120000", b"160000", b"040000", b"0", b"x")
 _NAMES = (
@@ -79,7 +79,7 @@ class Memory:
 
     object_format = DEFAULT_OBJECT_FORMAT
     packs = ()
-    path = os.fsencode(CASES)
+    path = os.fsencode(CORPUS.parent / "no-such-directory")
 
     def __init__(self) -> None:
         self._objects: dict[bytes, tuple[int, bytes]] = {}
@@ -171,7 +171,6 @@ def main() -> None:
     import atheris  # noqa: PLC0415  a tool, not a dependency
 
     atheris.instrument_all()
-    CASES.mkdir(exist_ok=True)
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()
 

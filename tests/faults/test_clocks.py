@@ -129,7 +129,7 @@ async def _write_at_once(machines: Machines, chance: Random) -> None:
 
 async def _keep_their_names(machines: Machines, names: dict[str, str]) -> None:
     """A lease is no matter of wall clocks: three hours on one of them end none."""
-    for hours in (3, -3, 0):
+    for hours in (3, -3):
         for clock in machines.clocks.values():
             clock.set(hours * 3600)
         for name, claude in machines.agents.items():

@@ -11,19 +11,19 @@ from tests.faults.victim import ACTIONS
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=str(MISSING))
 
 
-STRIDE = 4
-"""Each fourth call in each operation; `python -m tests.soak` takes every one."""
+STRIDE = 6
+"""Each sixth call in each operation; `python -m tests.soak` takes every one."""
 
 
 @pytest.mark.parametrize("action", [*ACTIONS, "git"])
 def test_killed_at_any_call(tmp_path: Path, action: str) -> None:
     tally = Siege(tmp_path, action, STRIDE).kill()
     assert not tally.broken
-    assert tally.faults >= 8
+    assert tally.faults >= 5
 
 
 @pytest.mark.parametrize("action", [*ACTIONS, "git"])
 def test_refused_at_any_call(tmp_path: Path, action: str) -> None:
     tally = Siege(tmp_path, action, STRIDE).fail()
     assert not tally.broken
-    assert tally.faults >= 8
+    assert tally.faults >= 5
