@@ -31,6 +31,9 @@ from tests.git_servers import http_server, ssh_server
 from tests.world import World
 
 ROOT = Path(__file__).parent.parent
+_FAIREST = 3.0
+"""How often as long as the fastest member of a crowd the slowest may take."""
+
 Progress = Callable[[str], None]
 
 
@@ -159,7 +162,8 @@ def _judged(made: crowds.Crowding) -> Result:
         f"order, slowest to fastest {made.spread:.2f}, {max(made.seconds):.0f} s"
     )
     beside = f"; beside: {dict(made.beside)}" if made.beside else ""
-    return Result(not made.lost and not made.disordered, said + beside)
+    fair = made.spread <= _FAIREST
+    return Result(not made.lost and not made.disordered and fair, said + beside)
 
 
 SOAKS: dict[str, Callable[[Path, int | None, Progress], Result]] = {
