@@ -6,7 +6,7 @@ cut         the same, with 3 of 10 pushes cut off before or after the remote too
 clocks      the same, with clocks from 3 hours behind to 3 hours ahead (needs faketime)
 model       1,000 random histories of several clones against a plain model
 kills       kill -9 at every system call of every operation that writes (needs strace)
-errors      ENOSPC, EIO, EMFILE and EACCES at each of them
+errors      ENOSPC, EIO, EMFILE and EACCES at each of them, in four passes
 power       50 power cuts of ext4 and 50 of XFS, half of them offline (needs root)
 crowd       16 processes write 100 times each into one clone, with gc, rebases … going on beside
 http, ssh   16 clones make 50 confirmed edits each through one remote
@@ -104,13 +104,16 @@ def kills(directory: Path, _: int | None, progress: Progress) -> Result:
     return _siege(directory, progress, lambda one: one.kill())
 
 
-def errors(directory: Path, _: int | None, progress: Progress) -> Result:
-    found = [
-        _siege(directory, progress, lambda one, error=error: one.fail([error]))  # type: ignore[misc]
-        for error in siege.ERRORS
-    ]
-    said = (f"{error}: {one.said}" for error, one in zip(siege.ERRORS, found, strict=True))
+def errors(directory: Path, count: int | None, progress: Progress) -> Result:
+    """In each pass each call fails with one error; in four, with each."""
+    found = [_siege(directory, progress, _turn(number)) for number in range(count or 4)]
+    said = (f"pass {number}: {one.said}" for number, one in enumerate(found, 1))
     return Result(all(one.good for one in found), "\n".join(said))
+
+
+def _turn(number: int) -> Callable[[siege.Siege], siege.Tally]:
+    turned = siege.ERRORS[number:] + siege.ERRORS[:number]
+    return lambda one: one.fail(turned)
 
 
 def power_cuts(directory: Path, count: int | None, progress: Progress) -> Result:

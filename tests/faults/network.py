@@ -22,7 +22,7 @@ def missing() -> str | None:
     """Why there can't be such a network here; None if there can."""
     if os.geteuid() != 0:
         return "a network namespace takes root"
-    tools = [tool for tool in ("ip", "iptables", "tc") if not shutil.which(tool)]
+    tools = [tool for tool in ("ip", "iptables", "tc", "nsenter") if not shutil.which(tool)]
     return f"{', '.join(tools)} not installed" if tools else None
 
 
@@ -99,7 +99,8 @@ def network(root: Path, binaries: Path) -> Iterator[Network]:
 
 
 def _inside(name: str) -> Sequence[str]:
-    return ("ip", "netns", "exec", name)
+    """How to run a command in a namespace; `ip netns exec` would copy all mounts as well."""
+    return ("nsenter", f"--net=/run/netns/{name}")
 
 
 @dataclass(frozen=True)

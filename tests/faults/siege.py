@@ -21,7 +21,7 @@ from tests.world import World, git, put, state_of
 
 ERRORS = ("ENOSPC", "EIO", "EMFILE", "EACCES")
 Progress = Callable[[str], None]
-_CONFLICTS = 150
+_CONFLICTS = 30
 _PACKS = 4
 _NEVER = 60_000
 _CALL = re.compile(r"(\d+ +)?(?P<name>[a-z0-9]+)\(")
@@ -182,9 +182,7 @@ class Siege:
         self._acknowledged.append(put(coordinator, "old", "k", 0))
         assert state_of(coordinator) == "ok"
         if self._action == "resolve":
-            other = self._world.open("two")
-            assert state_of(other) == "ok"
-            self._contend(coordinator, other, range(_CONFLICTS))
+            self._contend(coordinator, self._world.open("two"), range(_CONFLICTS))
         self._world.close()
 
     def _set_up(self, coordinator: Coordinator, number: int) -> None:
@@ -195,6 +193,9 @@ class Siege:
         if self._action in {"delete", "delete_scope", "edit"}:
             for n in range(3):
                 self._acknowledged.append(put(coordinator, f"doomed:{number}", f"k{n}", number))
+        elif self._action == "resolve" and not coordinator.conflicts.open():
+            numbers = range(number * _CONFLICTS, (number + 1) * _CONFLICTS)
+            self._contend(coordinator, self._world.open("two"), numbers)
         elif self._action == "sync":
             self._contend(coordinator, self._world.open("two"), [number], replay=False)
         self._world.close()
