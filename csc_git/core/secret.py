@@ -9,6 +9,7 @@ ids and sentences about passwords all day.
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pkgutil import resolve_name
 from typing import Final, Protocol
 
 from csc_git.core.key import Key
@@ -23,6 +24,19 @@ _LACKING: Final = {
     "NPM Token": re.compile(r"\bnpm_[A-Za-z0-9]{36}\b"),
     "Google API Key": re.compile(r"\bAIza[A-Za-z0-9_-]{35}"),
 }
+
+_RULES: Final = (
+    "artifactory:ArtifactoryDetector", "aws:AWSKeyDetector",
+    "azure_storage_key:AzureStorageKeyDetector", "basic_auth:BasicAuthDetector",
+    "cloudant:CloudantDetector", "discord:DiscordBotTokenDetector",
+    "github_token:GitHubTokenDetector", "gitlab_token:GitLabTokenDetector",
+    "ibm_cloud_iam:IbmCloudIamDetector", "ibm_cos_hmac:IbmCosHmacDetector",
+    "jwt:JwtTokenDetector", "mailchimp:MailchimpDetector", "npm:NpmDetector",
+    "openai:OpenAIDetector", "private_key:PrivateKeyDetector", "pypi_token:PypiTokenDetector",
+    "sendgrid:SendGridDetector", "slack:SlackDetector", "softlayer:SoftlayerDetector",
+    "square_oauth:SquareOAuthDetector", "stripe:StripeDetector",
+    "telegram_token:TelegramBotTokenDetector", "twilio:TwilioKeyDetector",
+)  # fmt: skip
 
 _LONGEST_NOTE: Final = 500
 _WINDOW: Final = 1024
@@ -87,54 +101,4 @@ def _pieces(line: str) -> Iterator[str]:
 @cache
 def _rules() -> tuple[_Rule, ...]:
     """detect-secrets' rules; loaded with the first write, since that takes a while."""
-    from detect_secrets.plugins import (  # noqa: PLC0415
-        artifactory,
-        aws,
-        azure_storage_key,
-        basic_auth,
-        cloudant,
-        discord,
-        github_token,
-        gitlab_token,
-        ibm_cloud_iam,
-        ibm_cos_hmac,
-        jwt,
-        mailchimp,
-        npm,
-        openai,
-        private_key,
-        pypi_token,
-        sendgrid,
-        slack,
-        softlayer,
-        square_oauth,
-        stripe,
-        telegram_token,
-        twilio,
-    )  # fmt: skip
-
-    return (
-        artifactory.ArtifactoryDetector(),
-        aws.AWSKeyDetector(),
-        azure_storage_key.AzureStorageKeyDetector(),
-        basic_auth.BasicAuthDetector(),
-        cloudant.CloudantDetector(),
-        discord.DiscordBotTokenDetector(),
-        github_token.GitHubTokenDetector(),
-        gitlab_token.GitLabTokenDetector(),
-        ibm_cloud_iam.IbmCloudIamDetector(),
-        ibm_cos_hmac.IbmCosHmacDetector(),
-        jwt.JwtTokenDetector(),
-        mailchimp.MailchimpDetector(),
-        npm.NpmDetector(),
-        openai.OpenAIDetector(),
-        private_key.PrivateKeyDetector(),
-        pypi_token.PypiTokenDetector(),
-        sendgrid.SendGridDetector(),
-        slack.SlackDetector(),
-        softlayer.SoftlayerDetector(),
-        square_oauth.SquareOAuthDetector(),
-        stripe.StripeDetector(),
-        telegram_token.TelegramBotTokenDetector(),
-        twilio.TwilioKeyDetector(),
-    )
+    return tuple(resolve_name(f"detect_secrets.plugins.{rule}")() for rule in _RULES)
