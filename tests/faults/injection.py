@@ -21,7 +21,16 @@ MUTATING: Final = (
 )  # fmt: skip
 """The system calls by which a program changes what is on disk, and how it locks."""
 
-MISSING: Final = None if shutil.which("strace") else "strace is not installed"
+
+def missing() -> str | None:
+    """Why nothing can be injected here; None if it can."""
+    if not shutil.which("strace"):
+        return "strace is not installed"
+    tried = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False)
+    return "strace may not trace here" if tried.returncode else None
+
+
+MISSING: Final = missing()
 _LIMIT: Final = 60
 _WRAPPER: Final = """#!/bin/sh
 case "$*" in
