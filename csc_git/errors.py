@@ -119,7 +119,7 @@ class LooksLikeSecret(InputError):
     safe = "Nothing was stored, here or on the remote"
     then = (
         "Store where the secret is kept, not the secret. If it is none, repeat with allow_secret "
-        "and the reason, which the history keeps"
+        "(csc-git set --allow-secret) and the reason, which the history keeps"
     )
 
 
