@@ -35,7 +35,7 @@ def grow(coordinator: Coordinator, commits: int) -> None:
             child.stdin.write(chunk)
     assert child.returncode == 0
     git("gc", "-q", cwd=repository.path)
-    repository.maintain_log()
+    repository.maintenance.write_graph()
 
 
 def _stream(commits: int, tip: str) -> Iterator[bytes]:

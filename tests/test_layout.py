@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from csc_git.core.key import Key
 from csc_git.core.value import Entry
+from csc_git.git.batch import Batch
 from csc_git.git.commit import Signature
-from csc_git.git.objects import FILE_MODE, Batch, TreeEntry
 from csc_git.git.repository import Repository
+from csc_git.git.tree import FILE_MODE, TreeEntry
 from csc_git.store.layout import Foreign, apply, entries, find, spellings
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.transaction import with_changes
@@ -29,16 +30,16 @@ def _file(number: int) -> bytes:
 
 
 def _put(batch: Batch, tree: str | None, numbers: range, blob: str) -> str | None:
-    files = {_file(n): TreeEntry(_file(n), FILE_MODE, blob) for n in numbers}
+    files = {_file(n): TreeEntry.of(_file(n), FILE_MODE, blob) for n in numbers}
     return apply(batch, tree, files, [])
 
 
 def test_a_directory_splits_past_256_and_stays_split_until_empty(repository: Repository) -> None:
-    batch = repository.objects.batch()
+    batch = repository.batch()
     blob = batch.add_blob(b"x")
     tree = _put(batch, None, range(256), blob)
     assert tree
-    assert len(batch.tree(tree)) == 256
+    assert len(batch.tree(tree).lines) == 256
     tree = _put(batch, tree, range(256, 257), blob)
     assert tree
     assert all(line.name.startswith(b"~") for line in batch.tree(tree))
@@ -51,11 +52,11 @@ def test_a_directory_splits_past_256_and_stays_split_until_empty(repository: Rep
 
 
 def test_a_big_directory_splits_twice(repository: Repository) -> None:
-    batch = repository.objects.batch()
+    batch = repository.batch()
     blob = batch.add_blob(b"x")
     tree = _put(batch, None, range(70_000), blob)
     assert tree
-    assert len(batch.tree(tree)) == 256
+    assert len(batch.tree(tree).lines) == 256
     depths = {_depth(batch, tree, _file(n)) for n in range(0, 70_000, 997)}
     assert depths == {1, 2}  # some first bytes have more than 256 names, others have not
     for number in (0, 1, 69_999):
@@ -76,11 +77,11 @@ def _depth(batch: Batch, tree: str, name: bytes) -> int:
 
 
 def test_readers_take_both_layouts_and_report_duplicates(repository: Repository) -> None:
-    batch = repository.objects.batch()
+    batch = repository.batch()
     old, new = batch.add_blob(b"flat"), batch.add_blob(b"split")
     tree = _put(batch, None, range(300), new)
     assert tree
-    flat = TreeEntry(_file(7), FILE_MODE, old)
+    flat = TreeEntry.of(_file(7), FILE_MODE, old)
     mixed = batch.add_tree((flat, *batch.tree(tree)))
     found = find(batch, mixed, _file(7))
     assert found
@@ -109,7 +110,7 @@ changes = st.lists(st.dictionaries(keys, st.booleans(), max_size=30), max_size=6
 )
 def test_a_tree_is_a_dictionary(repository: Repository, edits: list[dict[Key, bool]]) -> None:
     """Whatever is put and removed, a snapshot says what a plain dictionary would."""
-    batch, model = repository.objects.batch(), dict[Key, int]()
+    batch, model = repository.batch(), dict[Key, int]()
     who = Signature("a", "b", datetime(2026, 1, 1, tzinfo=UTC))
     snapshot = Snapshot(batch, None)
     for number, edit in enumerate(edits):

@@ -20,6 +20,7 @@ from csc_git.coordinator.feed import Feed
 from csc_git.coordinator.overview import Overview
 from csc_git.coordinator.past import Past
 from csc_git.coordinator.sessions import Held, Sessions
+from csc_git.coordinator.upkeep import Upkeep
 from csc_git.core.edit import Outcome
 from csc_git.core.key import Key, format_scope, parse_key, parse_scope
 from csc_git.core.lease import SESSIONS, Instant, Lease
@@ -76,6 +77,7 @@ class Coordinator:
         self.overview = Overview(
             store, self.sessions, self.claims, clone, project.name(remote_url), remote_url
         )
+        self._upkeep = Upkeep(store.repository.maintenance)
         self.progress: Progress = lambda _: None
         """Told what a sync is doing; for whoever waits for one in the foreground."""
 
@@ -176,12 +178,16 @@ class Coordinator:
         """End the background, let go of locks, close files. Sessions are not signed off."""
         self.watch.close()
         self.delivery.finish()
+        if self.delivery.background is None:
+            self._upkeep.catch_up()
         self.sessions.release_all()
         self.store.close()
 
     def _tick(self, began: Instant) -> SyncStatus:
         self.sessions.renew(clock.now(), clock.instant())
-        return self.sync(began=began)
+        status = self.sync(began=began)
+        self._upkeep.begin()
+        return status
 
     def _observe(self, status: SyncStatus) -> None:
         """Note when other clones' leases were first seen as they are now."""

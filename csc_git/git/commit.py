@@ -33,13 +33,22 @@ class Signature:
     email: str
     time: datetime
 
-    def encode(self) -> bytes:
-        """`Name <email>`, without what would break out of the line."""
+    def line(self) -> str:
+        """`Name <email> seconds zone`, without what would break out of the line."""
         name, email = (text.translate(_UNSAFE).strip() for text in (self.name, self.email))
-        return f"{name} <{email}>".encode(errors="replace")
+        return f"{name} <{email}> {int(self.time.timestamp())} +0000"
 
 
 _UNSAFE: Final = {ord(c): None for c in "<>\n\r\0"}
+
+
+def encode_commit(
+    tree: str, parent: str | None, author: Signature, committer: Signature, message: str
+) -> bytes:
+    """The bytes of a commit."""
+    head = [f"tree {tree}", *([f"parent {parent}"] if parent else [])]
+    head += [f"author {author.line()}", f"committer {committer.line()}"]
+    return "\n".join([*head, "", message]).encode(errors="replace")
 
 
 def read_commit(commit_id: str, raw: bytes) -> CommitInfo:

@@ -31,7 +31,11 @@ _SCHEMES: Final = "file:git:http:https:ssh"
 _SCHEME: Final = re.compile(r"([A-Za-z0-9+.-]+)(::|://)")
 _OPTIONS: Final = ("url", "pushurl", "proxy", "proxyauthmethod", "uploadpack", "receivepack")
 _SLOW: Final = (("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "30"))
-_DURABLE: Final = (("core.fsync", "all"), ("fetch.fsckObjects", "false"))
+_DURABLE: Final = (
+    ("core.fsync", "all"),
+    ("fetch.fsckObjects", "false"),
+    ("fetch.unpackLimit", "1"),  # one pack to be made durable, not as many files as objects
+)
 
 
 class LostRace(Exception):
@@ -90,6 +94,7 @@ class Remote:
             if "couldn't find remote ref" in done.err.lower():
                 return None
             raise fetch_failure(done.err)
+        self._repository.settle_packs()
         return self._repository.read_ref(target)
 
     def push(self, commit: str, expected: str | None) -> None:

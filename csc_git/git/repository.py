@@ -13,25 +13,25 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from dulwich.file import FileLocked
-from dulwich.objects import ZERO_SHA, ObjectID
 from dulwich.refs import DiskRefsContainer, Ref
 from dulwich.repo import Repo
 
 from csc_git.errors import StorageFailed, StoreDamaged
+from csc_git.git.batch import Batch
 from csc_git.git.child import GitMissing, run_git
+from csc_git.git.database import ObjectDatabase
 from csc_git.git.durable import sync_directory, sync_tree
 from csc_git.git.lock import FileLock
+from csc_git.git.maintenance import Maintenance
 from csc_git.git.objects import Objects
+from csc_git.git.refs import Refs
 
-LOOSE_LIMIT: Final = 3000
-PACK_LIMIT: Final = 40
-_GC_SECONDS: Final = 600.0
+_WALK_SECONDS: Final = 600.0
 _ID: Final = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
 
 _CONFIG: Final = {
@@ -53,8 +53,10 @@ class Repository:
         self.path = directory / "state.git"
         self.lock = FileLock(directory / "write.lock")
         self._repo = Repo(str(self.path))
-        self._refs = self._files_backend()
-        self.objects = Objects(self._repo.object_store)
+        self._refs = Refs(self.path, self._files_backend())
+        self.maintenance = Maintenance(self.path, FileLock(directory / "maintenance.lock"))
+        self._database = ObjectDatabase(self.path / "objects", self._repo.object_format)
+        self.objects = Objects(self._database)
 
     @classmethod
     def open(cls, directory: Path, object_format: Callable[[], str], branch: str) -> "Repository":
@@ -84,69 +86,39 @@ class Repository:
         """`sha1` or `sha256`."""
         return self._repo.object_format.name
 
-    def read_ref(self, name: str) -> str | None:
-        """The commit that a ref names, or None if there is no such ref.
+    def batch(self) -> Batch:
+        """A new, empty batch of objects to write."""
+        return Batch(self.objects)
 
-        Raises:
-            OSError: it can't be told. dulwich takes a ref that can't be read for one that isn't
-                there, and the store would look empty.
-            StoreDamaged: the file holds no id.
-        """
-        try:
-            value = (self.path / name).read_bytes().strip()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            value = self._refs.get_packed_refs().get(Ref(name.encode()), b"")
-            return value.decode() or None
-        if not _ID.fullmatch(value):
-            raise StoreDamaged(f"The ref {name} holds no id")
-        return value.decode()
+    def read_ref(self, name: str) -> str | None:
+        """The commit that a ref names, or None if there is no such ref; see `Refs.read`."""
+        return self._refs.read(name)
 
     def refs(self, prefix: str) -> dict[str, str]:
         """The refs below `prefix` (which ends in `/`), by the rest of their names."""
-        packed = (ref.decode() for ref in self._refs.get_packed_refs())
-        names = {*self._loose(prefix), *(name for name in packed if name.startswith(prefix))}
-        found = {name.removeprefix(prefix): self.read_ref(name) for name in names}
-        return {name: target for name, target in found.items() if target}
+        return self._refs.below(prefix)
 
-    def _loose(self, prefix: str) -> Iterator[str]:
-        for directory, _, files in os.walk(self.path / prefix, onerror=_unless_missing):
-            for file in files:
-                if not file.endswith(".lock"):
-                    yield Path(directory, file).relative_to(self.path).as_posix()
-
-    def set_ref(self, name: str, old: str | None, new: str) -> None:
+    def set_ref(self, name: str, old: str | None, new: str, batch: Batch | None = None) -> None:
         """Move a ref from `old` (None: it must not exist) to `new`, durably.
 
-        The caller holds `lock`, has read `old` under it, and has flushed the objects.
+        The caller holds `lock`, and has read `old` under it.
+
+        Args:
+            name: The ref.
+            old: What it names.
+            new: What it shall name.
+            batch: Objects to be made durable before; None if they are already.
 
         Raises:
-            StorageFailed: it was not moved. dulwich says only that, not why.
+            StorageFailed: it was not moved.
         """
-        ref, target = Ref(name.encode()), ObjectID(new.encode())
-        expected = ObjectID(old.encode()) if old else self._no_object
-        if not self._unblocked(lambda: self._refs.set_if_equals(ref, expected, target)):
-            raise StorageFailed(f"The ref {name} can't be moved from {old or 'nothing'}")
-        try:
-            self._sync_directories(name, made=old is None)
-        except OSError as error:
-            raise StorageFailed(
-                f"The disk refused to confirm {name}: {error.strerror}",
-                safe="The edit is there, as far as this can be told without the disk's word",
-                then="Mend the disk, then read what stands there before you repeat the call",
-            ) from error
+        with self._refs.moving(name, old, new):
+            if batch is not None:
+                batch.flush()
 
     def delete_ref(self, name: str) -> None:
         """Remove a ref. The caller holds `lock`."""
-        ref = Ref(name.encode())
-        self._unblocked(lambda: self._refs.remove_if_equals(ref, None))
-
-    def _sync_directories(self, name: str, *, made: bool) -> None:
-        """Make a ref's name durable, and those of the directories that were made for it."""
-        directory = (self.path / name).parent
-        sync_directory(directory)
-        while made and directory != self.path:
-            directory = directory.parent
-            sync_directory(directory)
+        self._refs.delete(name)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -161,42 +133,17 @@ class Repository:
         """Whether `tip` contains `commit` by any of its parents; False without git."""
         with suppress(GitMissing):
             asked = ["merge-base", "--is-ancestor", commit, tip]
-            return run_git(asked, cwd=self.path, git_dir=self.path, timeout=_GC_SECONDS).ok
+            return run_git(asked, cwd=self.path, git_dir=self.path, timeout=_WALK_SECONDS).ok
         return False
 
-    def maintain(self) -> None:
-        """Pack objects once loose ones or packs are many, by `git gc`.
-
-        It never touches refs, and drops only what has been unreachable for two weeks, so writers
-        need not wait for it. Whoever calls it sees to it that nobody else does meanwhile.
-        """
-        store = self._repo.object_store
-        if store.count_loose_objects() <= LOOSE_LIMIT and store.count_pack_files() <= PACK_LIMIT:
-            return
-        settings = [("gc.packRefs", "false"), ("gc.pruneExpire", "2.weeks.ago")]
-        self._run(["gc", "--quiet"], settings)
-        self.maintain_log()
-
-    def maintain_log(self) -> None:
-        """Write git's commit-graph, with the filters of changed paths that make its log fast.
-
-        It is git's own and keyed by commits, which never change: it can be behind, not wrong.
-        """
-        self._run(["commit-graph", "write", "--reachable", "--changed-paths", "--no-progress"])
-
-    def _run(self, command: list[str], settings: Sequence[tuple[str, str]] = ()) -> None:
-        with suppress(GitMissing):
-            run_git(command, cwd=self.path, git_dir=self.path, config=settings, timeout=_GC_SECONDS)
+    def settle_packs(self) -> None:
+        """Make the names of packs durable that git has fetched; it syncs no directories."""
+        sync_directory(self.path / "objects" / "pack")
 
     def close(self) -> None:
         """Close files."""
-        self.objects.close()
+        self._database.close()
         self._repo.close()
-
-    @property
-    def _no_object(self) -> ObjectID:
-        # With None in its place, dulwich's compare-and-set is unconditional.
-        return ZERO_SHA
 
     def _files_backend(self) -> DiskRefsContainer:
         refs = self._repo.refs
@@ -206,14 +153,6 @@ class Repository:
                 then="Move it away; the next start makes a new one from the remote",
             )
         return refs
-
-    @staticmethod
-    def _unblocked(change: Callable[[], bool]) -> bool:
-        try:
-            return change()
-        except FileLocked as stale:
-            os.unlink(stale.lockfilename)  # noqa: PTH108  the name may be bytes
-            return change()
 
 
 def _create(path: Path, object_format: Callable[[], str], branch: str) -> None:
@@ -242,8 +181,3 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
-
-
-def _unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error

@@ -7,17 +7,19 @@ from typing import Final
 
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
 _COLOUR: Final = re.compile(r"(\x1b\[[0-9;]*m)")
+_UNSURE: Final = re.compile("[^ -~]")
+_UNSURE_IN_LINES: Final = re.compile("[^\n -~]")
 _SECRET_HEADER: Final = re.compile(r"(?i)(authorization:\s*\S+\s+)\S+")
 
 
 def printable(text: str) -> str:
     """`text` with every character that could steer a terminal, or reorder it, as an escape."""
-    return "".join(c if _is_plain(c) else c.encode("unicode_escape").decode() for c in text)
+    return _UNSURE.sub(_escaped, text)
 
 
 def printable_json(text: str) -> str:
     """JSON that says the same, with such characters as JSON's own escapes."""
-    return "".join(c if c == "\n" or _is_plain(c) else json.dumps(c)[1:-1] for c in text)
+    return _UNSURE_IN_LINES.sub(_json_escaped, text)
 
 
 def printable_lines(text: str) -> str:
@@ -37,8 +39,15 @@ def _but_white(text: str) -> str:
     return "".join(c if c in "\n\t" else printable(c) for c in text)
 
 
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if _is_plain(found[0]) else found[0].encode("unicode_escape").decode()
+
+
+def _json_escaped(found: re.Match[str]) -> str:
+    return found[0] if _is_plain(found[0]) else json.dumps(found[0])[1:-1]
+
+
 def _is_plain(character: str) -> bool:
-    if character.isascii():
-        return character.isprintable()
+    """Of a character beyond printable ASCII."""
     # Cf holds the bidirectional controls and the joiners that hide inside words.
     return unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

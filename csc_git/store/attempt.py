@@ -20,9 +20,9 @@ from typing import Final
 from csc_git.core.backoff import Backoff
 from csc_git.core.edit import Record
 from csc_git.errors import FormatTooNew
+from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteFailure, RemoteState
-from csc_git.git.objects import Batch
 from csc_git.git.remote import LostRace, Remote
 from csc_git.store.history import ancestry, descent
 from csc_git.store.isolation import isolate
@@ -78,11 +78,10 @@ class Attempt:
         Raises:
             RemoteFailure: something stands in the way.
         """
-        before = self.replica.branch.base
         for number in range(1, MAX_ROUNDS + 1):
             try:
                 if self._round():
-                    return self._tidy(before)
+                    return self._tidy()
             except LostRace as lost:
                 if self._stands_still():
                     raise RemoteFailure(RemoteState.FAILED, str(lost)) from lost
@@ -148,7 +147,7 @@ class Attempt:
         placed = _ops(news) if queue else frozenset()
 
         def replayed(edits: list[CommitInfo]) -> tuple[Batch, Replay, list[str]]:
-            batch = repository.objects.batch()
+            batch = repository.batch()
             replay = self.replica.replay_on(batch, fetched, fork, self.now)
             for op in held.keys() - _ops(edits):
                 replay.set_aside(repository.objects.commit(held[op]))
@@ -208,11 +207,9 @@ class Attempt:
         except FormatTooNew as error:
             raise RemoteFailure(RemoteState.TOO_NEW, error.what) from error
 
-    def _tidy(self, before: str | None) -> None:
+    def _tidy(self) -> None:
         with self.replica.repository.writing():
             self.replica.branch.tidy()
-        if self.replica.branch.base != before:
-            self.replica.repository.maintain()
 
 
 def _ops(commits: list[CommitInfo]) -> frozenset[str]:

@@ -122,7 +122,7 @@ def _without(
     now: datetime,
 ) -> list[str]:
     """The rest of a queue, replayed as if the suspects had not been made."""
-    batch = replica.repository.objects.batch()
+    batch = replica.repository.batch()
     replay = replica.replay_on(batch, onto, None, now)
     aside = frozenset(map(_op, suspects))
     replica.replay(replay, [*suspects, *rest], aside=aside)

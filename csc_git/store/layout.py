@@ -11,11 +11,11 @@ Names here are encoded ones, as `core.key` makes them. What is not one of ours (
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from csc_git.core.key import decode
-from csc_git.git.objects import TREE_MODE, TreeEntry
+from csc_git.git.tree import TREE_MODE, Tree, TreeEntry
 
 SPLIT_PAST: Final = 256
 _FAN: Final = re.compile(rb"~[0-9a-f]{2}")
@@ -29,15 +29,15 @@ Changes = Mapping[bytes, "TreeEntry | Changes | None"]
 class Trees(Protocol):
     """Where trees are read from."""
 
-    def tree(self, tree_id: str) -> tuple[TreeEntry, ...]:
+    def tree(self, tree_id: str) -> Tree:
         """The lines of a tree."""
 
 
 class TreeWriter(Trees, Protocol):
     """Where trees are read from and written to."""
 
-    def add_tree(self, entries: tuple[TreeEntry, ...]) -> str:
-        """Write a tree of sorted lines; its id."""
+    def add_tree(self, lines: Iterable[TreeEntry]) -> str:
+        """Write a tree; its id."""
 
 
 class Foreign(NamedTuple):
@@ -51,13 +51,10 @@ def find(trees: Trees, tree_id: str, name: bytes) -> TreeEntry | None:
     """The entry called `name` in a directory, wherever the fan-out put it."""
     found: TreeEntry | None = None
     for byte in hashlib.sha256(name).digest():
-        fan_name, fan = b"~%02x" % byte, None
-        for entry in trees.tree(tree_id):
-            if entry.name == name and _has_our_mode(entry):
-                found = entry
-            elif entry.name == fan_name and entry.is_tree:
-                fan = entry
-        if fan is None:
+        lines = trees.tree(tree_id).ours
+        found = lines.get(name, found)
+        fan = lines.get(b"~%02x" % byte)
+        if fan is None or not fan.is_tree:
             break
         tree_id = fan.id
     return found
@@ -116,7 +113,7 @@ def apply(
         else:
             old = find(trees, tree_id, name) if tree_id else None
             below = apply(trees, old.id if old and old.is_tree else None, change, replaced)
-            resolved[name] = TreeEntry(name, TREE_MODE, below) if below else None
+            resolved[name] = TreeEntry.of(name, TREE_MODE, below) if below else None
     return _Rewriting(trees, replaced).level(tree_id, resolved, 0)
 
 
@@ -132,7 +129,7 @@ class _Rewriting(NamedTuple):
         lines = self._untouched(tree_id, changes)
         fans = {line.name: line for line in lines if _is_fan(line)}
         here = [entry for entry in changes.values() if entry is not None]
-        if not fans and sum(map(_has_our_mode, lines)) + len(here) <= SPLIT_PAST:
+        if not fans and sum(line.is_ours for line in lines) + len(here) <= SPLIT_PAST:
             return self._write(lines + here)
         moved = {} if fans else {line.name: line for line in lines if not _why_foreign(line)}
         kept = [line for line in lines if line.name not in moved and line.name not in fans]
@@ -140,21 +137,24 @@ class _Rewriting(NamedTuple):
             old = fans.pop(name, None)
             below = self.level(old.id if old else None, inside, depth + 1)
             if below:
-                kept.append(TreeEntry(name, TREE_MODE, below))
+                kept.append(TreeEntry.of(name, TREE_MODE, below))
         return self._write(kept + list(fans.values()))
 
     def _untouched(
         self, tree_id: str | None, changes: Mapping[bytes, TreeEntry | None]
     ) -> list[TreeEntry]:
-        lines = self.trees.tree(tree_id) if tree_id else ()
-        touched = [line for line in lines if line.name in changes]
-        self.replaced.extend(line for line in touched if not _has_our_mode(line))
-        return [line for line in lines if line.name not in changes]
+        kept: list[TreeEntry] = []
+        for line in self.trees.tree(tree_id) if tree_id else ():
+            if line.name not in changes:
+                kept.append(line)
+            elif not line.is_ours:
+                self.replaced.append(line)
+        return kept
 
     def _write(self, lines: list[TreeEntry]) -> str | None:
         if not lines:
             return None
-        return self.trees.add_tree(tuple(sorted(lines, key=_git_order)))
+        return self.trees.add_tree(lines)
 
 
 def _by_fan(
@@ -165,10 +165,6 @@ def _by_fan(
         fan = b"~%02x" % hashlib.sha256(name).digest()[depth]
         fans.setdefault(fan, {})[name] = entry
     return fans
-
-
-def _git_order(entry: TreeEntry) -> bytes:
-    return entry.name + b"/" if entry.is_tree else entry.name
 
 
 def _walk(
@@ -188,16 +184,12 @@ def _walk(
             yield line
 
 
-def _has_our_mode(entry: TreeEntry) -> bool:
-    return entry.is_tree or entry.is_file
-
-
 def _is_fan(entry: TreeEntry) -> bool:
     return entry.is_tree and _FAN.fullmatch(entry.name) is not None
 
 
 def _why_foreign(entry: TreeEntry) -> str:
-    if not _has_our_mode(entry):
+    if not entry.is_ours:
         return f"mode {entry.mode:06o}"
     if _is_fan(entry):
         return ""

@@ -28,8 +28,8 @@ from csc_git.core.key import Key
 from csc_git.core.lease import SESSIONS
 from csc_git.core.merge import Merge, Version, merge
 from csc_git.core.value import Entry
+from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo, Signature
-from csc_git.git.objects import Batch
 from csc_git.store.claiming import is_contested
 from csc_git.store.history import deletion, high_water
 from csc_git.store.snapshot import Snapshot, Stored, changed_keys, revision_of

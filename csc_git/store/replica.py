@@ -5,8 +5,8 @@ from datetime import datetime
 
 from csc_git.core.claim import Tracked
 from csc_git.core.edit import Outcome, Record
+from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo
-from csc_git.git.objects import Batch
 from csc_git.git.repository import Repository
 from csc_git.store.branch import Branch
 from csc_git.store.replay import Refusal, Replay

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol
 
 from csc_git.core import key as names
@@ -9,12 +10,15 @@ from csc_git.core.key import Key, Scope
 from csc_git.core.value import Entry, parse
 from csc_git.errors import FormatTooNew, StoreDamaged, ValueTooLarge
 from csc_git.git.commit import CommitInfo
-from csc_git.git.objects import TreeEntry
+from csc_git.git.tree import TreeEntry
 from csc_git.store.layout import Foreign, Trees, entries, find
 
 DATA: Final = b"data"
 FORMAT_FILE: Final = b"format.json"
 FORMAT: Final = 1
+_SMALL: Final = 4096
+_decoded: Final = lru_cache(maxsize=1024)(Entry.decode)
+"""Entries of up to `_SMALL` bytes, which an edit looks at several times, decoded once."""
 
 
 class Reads(Trees, Protocol):
@@ -216,7 +220,8 @@ class Snapshot:
 
     def _entry(self, blob_id: str) -> Entry | None:
         try:
-            return Entry.decode(self._objects.blob(blob_id))
+            data = self._objects.blob(blob_id)
+            return _decoded(data) if len(data) <= _SMALL else Entry.decode(data)
         except (ValueError, ValueTooLarge, StoreDamaged):
             return None
 

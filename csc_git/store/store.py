@@ -135,11 +135,10 @@ class Store:
             tip = self.branch.tip
             assert tip is not None  # noqa: S101  an edit was made, so there is a branch
             if op not in self.branch.queued_ops():  # else an attempt ended before it took it out
-                batch = self.repository.objects.batch()
+                batch = self.repository.batch()
                 replay = self._replica.replay_on(batch, tip, None, now)
                 self._replica.replay(replay, [self.repository.objects.commit(commit)])
-                batch.flush()
-                self.repository.set_ref(self.branch.ref, tip, replay.tip)
+                self.repository.set_ref(self.branch.ref, tip, replay.tip, batch)
             self.branch.unhold(op)
         return self.fate(op).outcome or Outcome.APPLIED
 
@@ -163,7 +162,7 @@ class Store:
         queue, tip = self.branch.queue(), self.branch.tip
         onto = queue[0].parent
         assert onto is not None  # noqa: S101  a queue stands on something
-        batch = self.repository.objects.batch()
+        batch = self.repository.batch()
         replay = self._replica.replay_on(batch, onto, onto, now)
         self._replica.replay(replay, queue, aside=frozenset({op}))
         batch.flush()

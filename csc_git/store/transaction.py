@@ -17,9 +17,10 @@ from csc_git.core.edit import ABSENT, Kind, Record, path_text
 from csc_git.core.key import Key, format_scope
 from csc_git.core.value import Entry, Json, canonical
 from csc_git.errors import ConditionFailed
+from csc_git.git.batch import Batch
 from csc_git.git.commit import Signature
-from csc_git.git.objects import FILE_MODE, TREE_MODE, Batch, TreeEntry
 from csc_git.git.repository import Repository
+from csc_git.git.tree import FILE_MODE, TREE_MODE, TreeEntry
 from csc_git.git.words import printable
 from csc_git.store.history import high_water
 from csc_git.store.layout import apply
@@ -117,7 +118,7 @@ def transact(
     """
     with repository.writing():
         tip = repository.read_ref(ref)
-        batch = repository.objects.batch()
+        batch = repository.batch()
         parent = tip or root_commit(batch, identity, now)
         snapshot = Snapshot(batch, parent)
         draft = decide(snapshot)
@@ -127,9 +128,8 @@ def transact(
             standing = {**dict.fromkeys(draft.deletes), **edit.standing}
             return Receipt(None, tip, edit.standing, standing=standing)
         receipt = edit.write(batch, parent, identity, now)
-        batch.flush()
         assert receipt.commit is not None  # noqa: S101  write makes one
-        repository.set_ref(ref, tip, receipt.commit)
+        repository.set_ref(ref, tip, receipt.commit, batch)
         return receipt
 
 
@@ -244,27 +244,23 @@ def with_changes(
         place = nested
         for directory in directories:
             place = place.setdefault(directory, {})
-        place[file] = TreeEntry(file, FILE_MODE, blob) if blob else None
+        place[file] = TreeEntry.of(file, FILE_MODE, blob) if blob else None
     data = apply(batch, snapshot.data, nested, replaced)
     lines = (
         [line for line in batch.tree(snapshot.tree) if line.name != DATA] if snapshot.tree else []
     )
     if data is not None:
-        lines.append(TreeEntry(DATA, TREE_MODE, data))
-    return batch.add_tree(tuple(sorted(lines, key=_root_order)))
+        lines.append(TreeEntry.of(DATA, TREE_MODE, data))
+    return batch.add_tree(lines)
 
 
 def root_commit(batch: Batch, identity: Identity, now: datetime) -> str:
     """The first commit of a new store."""
     says = {"format": FORMAT, "store": uuid.uuid4().hex, "previous": None}
     lines = (
-        TreeEntry(b"README.md", FILE_MODE, batch.add_blob(README)),
-        TreeEntry(FORMAT_FILE, FILE_MODE, batch.add_blob(canonical(says) + b"\n")),
+        TreeEntry.of(b"README.md", FILE_MODE, batch.add_blob(README)),
+        TreeEntry.of(FORMAT_FILE, FILE_MODE, batch.add_blob(canonical(says) + b"\n")),
     )
     record = Record("create the store", uuid.uuid4().hex, identity.machine, now)
     signature = identity.committer(now)
     return batch.add_commit(batch.add_tree(lines), None, signature, signature, record.message())
-
-
-def _root_order(entry: TreeEntry) -> bytes:
-    return entry.name + b"/" if entry.is_tree else entry.name

@@ -7,14 +7,12 @@ code are kept in `corpus.json`, and run by `test_fuzz.py`.
 """
 
 import hashlib
-import os
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
 from dulwich.object_format import DEFAULT_OBJECT_FORMAT
-from dulwich.object_store import DiskObjectStore
 from dulwich.objects import Blob, Commit, ShaFile, Tree
 
 from csc_git.core.claim import Claim
@@ -24,8 +22,10 @@ from csc_git.core.key import Key
 from csc_git.core.lease import Lease
 from csc_git.core.value import Entry
 from csc_git.errors import CscError
+from csc_git.git.batch import Batch
 from csc_git.git.commit import Signature
 from csc_git.git.objects import Objects
+from csc_git.git.packing import NewObject
 from csc_git.store.history import high_water, since
 from csc_git.store.snapshot import Snapshot, changed_keys
 from csc_git.store.transaction import with_changes
@@ -77,23 +77,34 @@ class Source:
 class Memory:
     """As much of an object store as reading takes; like a pack, it holds bytes of any form."""
 
-    object_format = DEFAULT_OBJECT_FORMAT
-    packs = ()
-    path = os.fsencode(CORPUS.parent / "no-such-directory")
-
     def __init__(self) -> None:
-        self._objects: dict[bytes, tuple[int, bytes]] = {}
+        self.object_format = DEFAULT_OBJECT_FORMAT
+        self._objects: dict[str, tuple[int, bytes]] = {}
 
     def add(self, kind: type[ShaFile], raw: bytes) -> str:
         """Put an object in; its id."""
         head = kind.type_name + b" %d\0" % len(raw)
         made = hashlib.sha1(head + raw).hexdigest()  # noqa: S324  as git has it
-        self._objects[made.encode()] = (kind.type_num, raw)
+        self._objects[made] = (kind.type_num, raw)
         return made
 
-    def get_raw(self, object_id: bytes) -> tuple[int, bytes]:
+    def size(self, object_id: str) -> int:
+        """Its length."""
+        return len(self._objects[object_id][1]) if self.has(object_id) else 0
+
+    def read(self, object_id: str, _: int) -> tuple[int, bytes]:
         """An object's kind and bytes."""
         return self._objects[object_id]
+
+    def has(self, object_id: str) -> bool:
+        """Whether it was put in."""
+        return object_id in self._objects
+
+    def write(self, objects: Sequence[NewObject], _: str) -> None:
+        """Nothing is kept of what an input writes."""
+
+    def expect(self, _: str) -> None:
+        """There are no packs."""
 
 
 class Hostile:
@@ -101,7 +112,7 @@ class Hostile:
 
     def __init__(self, data: bytes) -> None:
         self._memory, self._source = Memory(), Source(data)
-        self.objects = Objects(cast("DiskObjectStore", cast("object", self._memory)))
+        self.objects = Objects(self._memory)
 
     def commit(self, parent: str | None) -> str:
         """A commit of a tree with as much in it as there are bytes."""
@@ -160,7 +171,7 @@ def _read(snapshot: Snapshot) -> None:
 
 
 def _write(objects: Objects, snapshot: Snapshot) -> None:
-    batch, key = objects.batch(), Key(("a",), "k")
+    batch, key = Batch(objects), Key(("a",), "k")
     blob = batch.add_blob(Entry(value=1, session="me", time=NOW).encode())
     tree = with_changes(batch, snapshot, {key: blob}, [])
     written = Snapshot(batch, batch.add_commit(tree, None, _ME, _ME, "x"))

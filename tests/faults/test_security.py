@@ -218,7 +218,7 @@ def test_no_setting_runs_anything(
     one = world.open(clone)
     put(one, "a", "k", 1)
     one.sync()
-    one.store.repository.maintain_log()
+    one.store.repository.maintenance.write_graph()
     done = subprocess.run(
         [sys.executable, "-m", "csc_git", "log"], cwd=clone, capture_output=True, check=False
     )

@@ -1,0 +1,74 @@
+"""Batches: new objects, gathered in memory until all of them are put on disk at once.
+
+Nobody else sees them before, and nothing that names them is written before `flush` has returned.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from csc_git.git.commit import CommitInfo, Signature, encode_commit, read_commit
+from csc_git.git.objects import Objects
+from csc_git.git.packing import BLOB, COMMIT, TREE, NewObject
+from csc_git.git.tree import Tree, TreeEntry
+
+_KINDS: Final = {BLOB: b"blob", TREE: b"tree", COMMIT: b"commit"}
+
+
+class Batch:
+    """New objects, readable here at once, on disk only after `flush`."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._new: dict[str, NewObject] = {}
+        self._trees: dict[str, Tree] = {}
+        self._commits: dict[str, CommitInfo] = {}
+
+    def tree(self, tree_id: str) -> Tree:
+        """As `Objects.tree`, new trees included."""
+        return self._trees.get(tree_id) or self._objects.tree(tree_id)
+
+    def blob(self, blob_id: str) -> bytes:
+        """As `Objects.blob`, new blobs included."""
+        staged = self._new.get(blob_id)
+        return self._objects.blob(blob_id) if staged is None else staged.raw
+
+    def commit(self, commit_id: str) -> CommitInfo:
+        """As `Objects.commit`, new commits included."""
+        return self._commits.get(commit_id) or self._objects.commit(commit_id)
+
+    def add_blob(self, data: bytes) -> str:
+        """Stage a blob; its id."""
+        return self._add(BLOB, data)
+
+    def add_tree(self, lines: Iterable[TreeEntry]) -> str:
+        """Stage a tree; its id."""
+        tree = Tree.sorted(lines)
+        made = self._add(TREE, tree.raw)
+        self._trees[made] = tree
+        return made
+
+    def add_commit(
+        self, tree: str, parent: str | None, author: Signature, committer: Signature, message: str
+    ) -> str:
+        """Stage a commit; its id."""
+        raw = encode_commit(tree, parent, author, committer, message)
+        made = self._add(COMMIT, raw)
+        self._commits[made] = read_commit(made, raw)
+        return made
+
+    def flush(self) -> None:
+        """Make everything staged durable. The caller holds the repository's lock."""
+        if self._new:
+            new = list(self._new.values())
+            self._objects.write(new, new[-1].id)
+            blobs = {obj.id: obj.raw for obj in new if obj.kind == BLOB}
+            self._objects.remember(self._trees, self._commits, blobs)
+            self._new, self._trees, self._commits = {}, {}, {}
+
+    def _add(self, kind: int, raw: bytes) -> str:
+        name = self._objects.object_format.new_hash()
+        name.update(b"%b %d\0" % (_KINDS[kind], len(raw)))
+        name.update(raw)
+        made = NewObject(name.hexdigest(), kind, raw)
+        self._new[made.id] = made
+        return made.id
