@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from csc_git.core.clock import format_time, parse_time
@@ -34,6 +35,7 @@ ABSENT: Final = "absent"
 
 _TRAILER: Final = re.compile(r"(Csc-[A-Za-z]+): (.*)")
 _SUBJECT_LENGTH: Final = 120
+_SHORT: Final = 1000
 
 
 class Kind(StrEnum):
@@ -114,6 +116,10 @@ class Record:
     @classmethod
     def parse(cls, message: str) -> "Record | None":
         """Read a commit message; None where it isn't one of ours."""
+        return _parsed(message) if len(message) <= _SHORT else cls._parse(message)
+
+    @classmethod
+    def _parse(cls, message: str) -> "Record | None":
         subject, _, body = message.partition("\n")
         found: dict[str, list[str]] = {}
         for line in body.rstrip("\n").rpartition("\n\n")[2].splitlines():
@@ -139,6 +145,12 @@ class Record:
             origin=found.get("Csc-Origin", [None])[0],
             outcome=outcome,
         )
+
+
+@lru_cache(maxsize=4096)
+def _parsed(message: str) -> Record | None:
+    """The same messages are read again and again: of the tip, and of the queue."""
+    return Record._parse(message)  # noqa: SLF001  its own cache
 
 
 def path_text(key: Key) -> str:

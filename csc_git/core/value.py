@@ -105,6 +105,11 @@ def canonical(value: Json) -> bytes:
     return _dump(ordered(value))
 
 
+def is_same(one: Json, other: Json) -> bool:
+    """Whether two values are one in canonical form; unlike Python, 1 is not 1.0 nor true."""
+    return one == other and canonical(one) == canonical(other)
+
+
 def check_value(value: Json, limit: int = DEFAULT_LIMIT) -> None:
     """Refuse what can't be stored.
 

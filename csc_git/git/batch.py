@@ -21,11 +21,15 @@ class Batch:
         self._objects = objects
         self._new: dict[str, NewObject] = {}
         self._trees: dict[str, Tree] = {}
+        self._seen: dict[str, Tree] = {}
         self._commits: dict[str, CommitInfo] = {}
 
     def tree(self, tree_id: str) -> Tree:
         """As `Objects.tree`, new trees included."""
-        return self._trees.get(tree_id) or self._objects.tree(tree_id)
+        found = self._trees.get(tree_id) or self._seen.get(tree_id)
+        if found is None:
+            found = self._seen[tree_id] = self._objects.tree(tree_id)
+        return found
 
     def blob(self, blob_id: str) -> bytes:
         """As `Objects.blob`, new blobs included."""

@@ -36,6 +36,7 @@ class ObjectDatabase:
     def __init__(self, directory: Path, object_format: ObjectFormat) -> None:
         self.object_format = object_format
         self._directory = directory
+        self._pack_directory = directory / "pack"
         self._packs: dict[str, Pack] = {}
         self._sizes = PackedSizes()
 
@@ -85,15 +86,15 @@ class ObjectDatabase:
         """
         packed = pack_up(objects, self.object_format)
         base = f"pack-{name}"
-        if self._file(base, "idx").exists():
+        if self._has_pack(base):
             base = f"pack-{packed.checksum}"
         files = {f"{base}.pack": packed.data, f"{base}.idx": packed.listing}
-        write_files(self._directory / "pack", files)
+        write_files(self._pack_directory, files)
 
     def expect(self, name: str) -> None:
         """Look first into the pack of that name, if there is one."""
         base = f"pack-{name}"
-        if base not in self._packs and self._file(base, "idx").exists():
+        if base not in self._packs and self._has_pack(base):
             self._open(base)
 
     def close(self) -> None:
@@ -130,11 +131,11 @@ class ObjectDatabase:
         return bool(found)
 
     def _listed(self) -> set[str]:
-        names = os.listdir(self._directory / "pack")  # noqa: PTH208  names are enough
+        names = os.listdir(self._pack_directory)  # noqa: PTH208  names are enough
         return {name[: -len(".idx")] for name in names if name.endswith(".idx")}
 
     def _open(self, base: str) -> None:
-        path = self._directory / "pack" / base
+        path = self._pack_directory / base
         self._packs[base] = Pack(str(path), object_format=self.object_format)
         for oldest in list(self._packs)[:-_MOST_OPEN]:
             self._packs[oldest].close()  # its files only: it opens them again when asked
@@ -144,8 +145,8 @@ class ObjectDatabase:
         if pack is not None:  # its truth would be its length, which opens it
             pack.close()
 
-    def _file(self, base: str, kind: str) -> Path:
-        return self._directory / "pack" / f"{base}.{kind}"
+    def _has_pack(self, base: str) -> bool:
+        return os.path.exists(f"{self._pack_directory}/{base}.idx")  # noqa: PTH110  hot path
 
     def _path(self, object_id: str) -> Path:
         return self._directory / object_id[:2] / object_id[2:]

@@ -55,14 +55,24 @@ class FileLock:
             self.release()
 
     def _open(self, flags: portalocker.LockFlags) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = self._descriptor_of_file()
         try:
             _lock(descriptor, flags)
         except BaseException:
             os.close(descriptor)
             raise
         self._descriptor = descriptor
+
+    def _descriptor_of_file(self) -> int:
+        try:
+            return _open(self._path)
+        except FileNotFoundError:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return _open(self._path)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 def _lock(descriptor: int, flags: portalocker.LockFlags) -> None:

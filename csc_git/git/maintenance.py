@@ -56,7 +56,7 @@ class Maintenance:
                 self._git("gc", "--quiet")
                 self._stamp.touch()
             else:
-                self._git("repack", "-q", "-d", "--geometric=2") or self._git("gc", "--quiet")
+                self._git("repack", "-q", "-d", "-n", "--geometric=2") or self._git("gc", "--quiet")
             self.write_graph()
         finally:
             self._lock.release()

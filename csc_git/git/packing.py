@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from dulwich.object_format import ObjectFormat
 from dulwich.objects import Blob, Commit, Tree
-from dulwich.pack import pack_object_chunks
+from dulwich.pack import pack_object_header
 
 BLOB: Final = Blob.type_num
 COMMIT: Final = Commit.type_num
@@ -64,7 +64,8 @@ def pack_up(objects: Sequence[NewObject], object_format: ObjectFormat) -> Packed
 
 def _stored(obj: NewObject, object_format: ObjectFormat) -> bytes:
     level = _STORED if obj.kind == TREE else _QUICK
-    return b"".join(pack_object_chunks(obj.kind, [obj.raw], object_format, compression_level=level))
+    head = pack_object_header(obj.kind, None, len(obj.raw), object_format)
+    return bytes(head) + zlib.compress(obj.raw, level)
 
 
 def _index(placed: Sequence[_Placed], checksum: bytes) -> bytes:

@@ -129,7 +129,7 @@ class _Rewriting(NamedTuple):
         lines = self._untouched(tree_id, changes)
         fans = {line.name: line for line in lines if _is_fan(line)}
         here = [entry for entry in changes.values() if entry is not None]
-        if not fans and sum(line.is_ours for line in lines) + len(here) <= SPLIT_PAST:
+        if not fans and _fit(lines, here):
             return self._write(lines + here)
         moved = {} if fans else {line.name: line for line in lines if not _why_foreign(line)}
         kept = [line for line in lines if line.name not in moved and line.name not in fans]
@@ -185,7 +185,13 @@ def _walk(
 
 
 def _is_fan(entry: TreeEntry) -> bool:
-    return entry.is_tree and _FAN.fullmatch(entry.name) is not None
+    return entry.name[:1] == b"~" and entry.is_tree and _FAN.fullmatch(entry.name) is not None
+
+
+def _fit(lines: list[TreeEntry], here: list[TreeEntry]) -> bool:
+    """Whether a directory with both is not past the limit, for which foreign ones don't count."""
+    room = SPLIT_PAST - len(here)
+    return len(lines) <= room or sum(line.is_ours for line in lines) <= room
 
 
 def _why_foreign(entry: TreeEntry) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from csc_git.core.clock import format_time, tick
 from csc_git.core.edit import ABSENT, Kind, Record, path_text
 from csc_git.core.key import Key, format_scope
-from csc_git.core.value import Entry, Json, canonical
+from csc_git.core.value import Entry, Json, canonical, is_same
 from csc_git.errors import ConditionFailed
 from csc_git.git.batch import Batch
 from csc_git.git.commit import Signature
@@ -179,8 +179,7 @@ class _Edit:
         standing: dict[Key, str] = {}
         for key, value in draft.puts.items():
             stored = snapshot.get(key)
-            same = stored is not None and canonical(stored.entry.value) == canonical(value)
-            if stored is not None and same and not draft.requires:
+            if stored is not None and not draft.requires and is_same(stored.entry.value, value):
                 standing[key] = stored.revision
             else:
                 puts[key] = value
