@@ -60,7 +60,8 @@ class Coordinator:
         self.project = project
         self.clone = clone
         self._settings = settings
-        self.delivery = Delivery(store, settings.confirm, self.sync)
+        self._upkeep = Upkeep(store.repository.maintenance)
+        self.delivery = Delivery(store, settings.confirm, self._upkeep, self.sync)
         self.edits = Edits(store, self.delivery, clone.machine, settings.limit)
         self.claims = Claims(
             store,
@@ -77,7 +78,6 @@ class Coordinator:
         self.overview = Overview(
             store, self.sessions, self.claims, clone, project.name(remote_url), remote_url
         )
-        self._upkeep = Upkeep(store.repository.maintenance)
         self.progress: Progress = lambda _: None
         """Told what a sync is doing; for whoever waits for one in the foreground."""
 

@@ -11,6 +11,7 @@ from typing import Final
 from csc_git.coordinator import clock
 from csc_git.coordinator.background import Background
 from csc_git.coordinator.results import Where
+from csc_git.coordinator.upkeep import Upkeep
 from csc_git.core.edit import Outcome
 from csc_git.git.failure import RemoteState
 from csc_git.store.branch import Fate
@@ -50,11 +51,15 @@ class Delivery:
     Args:
         store: The clone's store.
         patience: Seconds to wait for the remote at most.
+        upkeep: Told of each edit that a server makes.
         sync: Syncs once, for a process without a background thread.
     """
 
-    def __init__(self, store: Store, patience: float, sync: Callable[[], object]) -> None:
+    def __init__(
+        self, store: Store, patience: float, upkeep: Upkeep, sync: Callable[[], object]
+    ) -> None:
         self._store = store
+        self._upkeep = upkeep
         self._patience = patience
         self._sync = sync
         self.background: Background | None = None
@@ -100,7 +105,7 @@ class Delivery:
 
     def wrote(self) -> None:
         """Say that something was written here."""
-        if self.background is not None:
+        if self.background is not None and self._store.syncs:
             self.background.wrote()
 
     def finish(self) -> None:
@@ -114,6 +119,8 @@ class Delivery:
     def _transact(self, decide: Callable[[Snapshot], Draft]) -> Receipt:
         receipt = self._store.transact(decide, clock.now())
         self.wrote()
+        if self.background is not None:
+            self._upkeep.wrote()
         return receipt
 
     def _wait_until(self, enough: Callable[[], bool]) -> None:

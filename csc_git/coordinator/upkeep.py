@@ -6,6 +6,7 @@ from typing import Final
 
 from csc_git.git.maintenance import Maintenance
 
+_SELDOM: Final = 64
 _log: Final = logging.getLogger(__name__)
 
 
@@ -19,6 +20,13 @@ class Upkeep:
     def __init__(self, maintenance: Maintenance) -> None:
         self._maintenance = maintenance
         self._thread: threading.Thread | None = None
+        self._edits = 0
+
+    def wrote(self) -> None:
+        """Of one edit made: each sixty-fourth looks whether it is due."""
+        self._edits += 1
+        if self._edits % _SELDOM == 0:
+            self.begin()
 
     def begin(self) -> None:
         """Start it if it is due and does not run yet."""

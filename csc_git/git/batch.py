@@ -4,14 +4,11 @@ Nobody else sees them before, and nothing that names them is written before `flu
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 from csc_git.git.commit import CommitInfo, Signature, encode_commit, read_commit
 from csc_git.git.objects import Objects
-from csc_git.git.packing import BLOB, COMMIT, TREE, NewObject
+from csc_git.git.packing import BLOB, COMMIT, TREE, NewObject, object_id
 from csc_git.git.tree import Tree, TreeEntry
-
-_KINDS: Final = {BLOB: b"blob", TREE: b"tree", COMMIT: b"commit"}
 
 
 class Batch:
@@ -70,9 +67,6 @@ class Batch:
             self._new, self._trees, self._commits = {}, {}, {}
 
     def _add(self, kind: int, raw: bytes) -> str:
-        name = self._objects.object_format.new_hash()
-        name.update(b"%b %d\0" % (_KINDS[kind], len(raw)))
-        name.update(raw)
-        made = NewObject(name.hexdigest(), kind, raw)
+        made = NewObject(object_id(kind, raw, self._objects.object_format), kind, raw)
         self._new[made.id] = made
         return made.id

@@ -17,11 +17,14 @@ from dulwich.objects import RawObjectID, object_class
 from dulwich.pack import Pack, PackFileDisappeared
 
 from csc_git.git.durable import write_files
-from csc_git.git.packing import NewObject, pack_up
+from csc_git.git.packing import NewObject, pack_up, unpack
 from csc_git.git.size import PackedSizes, loose_size
 
 _TRIES: Final = 10
 _MOST_OPEN: Final = 96
+_SMALL: Final = 256 << 10
+"""Bytes of a pack, or of an index, up to which it is read whole."""
+
 _HEADER: Final = 64
 
 
@@ -38,6 +41,7 @@ class ObjectDatabase:
         self._directory = directory
         self._pack_directory = directory / "pack"
         self._packs: dict[str, Pack] = {}
+        self._names: dict[str, bytes] = {}
         self._sizes = PackedSizes()
 
     def size(self, object_id: str) -> int:
@@ -91,11 +95,18 @@ class ObjectDatabase:
         files = {f"{base}.pack": packed.data, f"{base}.idx": packed.listing}
         write_files(self._pack_directory, files)
 
-    def expect(self, name: str) -> None:
-        """Look first into the pack of that name, if there is one."""
-        base = f"pack-{name}"
-        if base not in self._packs and self._has_pack(base):
-            self._open(base)
+    def edit(self, commit_id: str) -> Sequence[NewObject]:
+        """All objects of an edit whose pack is named after its commit; none if there is no such.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        try:
+            with open(f"{self._pack_directory}/pack-{commit_id}.pack", "rb") as file:  # noqa: PTH123
+                data = file.read(_SMALL + 1)
+            return (unpack(data, self.object_format) or ()) if len(data) <= _SMALL else ()
+        except (FileNotFoundError, ValueError):  # what is damaged says so when it is asked for
+            return ()
 
     def close(self) -> None:
         """Close all files."""
@@ -108,10 +119,12 @@ class ObjectDatabase:
         for _ in range(_TRIES):
             for base, pack in reversed(list(self._packs.items())):
                 try:
+                    if not self._may_hold(base, name):
+                        continue
                     pack.index.object_offset(name)
                 except KeyError:
                     continue
-                except PackFileDisappeared:
+                except (PackFileDisappeared, FileNotFoundError):
                     self._forget(base)
                     continue
                 self._packs[base] = self._packs.pop(base)
@@ -119,6 +132,18 @@ class ObjectDatabase:
                 self._forget(base)  # asked again, so it is gone
             if not self._discover():
                 return
+
+    def _may_hold(self, base: str, name: RawObjectID) -> bool:
+        """False if a small pack does not hold an object: told by its index as it is on disk.
+
+        dulwich takes a millisecond to open an index, and there may be two hundred.
+        """
+        if base not in self._names:
+            with open(f"{self._pack_directory}/{base}.idx", "rb") as file:  # noqa: PTH123
+                listing = file.read(_SMALL + 1)
+            self._names[base] = listing if len(listing) <= _SMALL else b""
+        listing = self._names[base]
+        return not listing or bytes(name) in listing
 
     def _discover(self) -> bool:
         """Open packs that are new here; whether there are any."""
@@ -142,6 +167,7 @@ class ObjectDatabase:
 
     def _forget(self, base: str) -> None:
         pack = self._packs.pop(base, None)
+        self._names.pop(base, None)
         if pack is not None:  # its truth would be its length, which opens it
             pack.close()
 

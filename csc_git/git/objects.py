@@ -19,6 +19,8 @@ from csc_git.git.tree import Tree
 MAX_BLOB: Final = 16 << 20
 """Largest blob that is read at all; a larger one is somebody's mistake or an attack."""
 
+_RECENT: Final = 64
+
 
 class Database(Protocol):
     """Where objects are: see `git.database.ObjectDatabase`."""
@@ -37,8 +39,8 @@ class Database(Protocol):
     def write(self, objects: Sequence[NewObject], name: str) -> None:
         """Put objects on disk, durably."""
 
-    def expect(self, name: str) -> None:
-        """Look first into the pack of that name."""
+    def edit(self, commit_id: str) -> Sequence[NewObject]:
+        """All objects of an edit whose pack is named after its commit; none if there is no such."""
 
 
 class Objects:
@@ -61,7 +63,7 @@ class Objects:
         with self._mutex:
             cached = self._trees.get(tree_id)
             if cached is None:
-                cached = self._trees[tree_id] = self._read_tree(tree_id)
+                cached = self._trees[tree_id] = self._parsed(tree_id, self._raw(tree_id, TREE))
             return cached
 
     def blob(self, blob_id: str) -> bytes:
@@ -86,10 +88,11 @@ class Objects:
         with self._mutex:
             cached = self._commits.get(commit_id)
             if cached is None:
-                self._database.expect(commit_id)
-                cached = self._commits[commit_id] = read_commit(
-                    commit_id, self._raw(commit_id, COMMIT)
-                )
+                self._catch_up(commit_id)
+                cached = self._commits.get(commit_id)
+            if cached is None:
+                raw = self._raw(commit_id, COMMIT)
+                cached = self._commits[commit_id] = read_commit(commit_id, raw)
             return cached
 
     def has(self, object_id: str) -> bool:
@@ -117,6 +120,22 @@ class Objects:
             for blob_id, raw in blobs.items():
                 self._blobs[blob_id] = raw
 
+    def _catch_up(self, commit_id: str) -> None:
+        """Read what other processes wrote since we last looked, edit by edit, each as a whole."""
+        for _ in range(_RECENT):
+            made = self._database.edit(commit_id)
+            if not made:
+                return
+            self.remember(
+                {obj.id: self._parsed(obj.id, obj.raw) for obj in made if obj.kind == TREE},
+                {obj.id: read_commit(obj.id, obj.raw) for obj in made if obj.kind == COMMIT},
+                {obj.id: obj.raw for obj in made if obj.kind == BLOB},
+            )
+            parent = self._commits[commit_id].parent if commit_id in self._commits else None
+            if parent is None or parent in self._commits:
+                return
+            commit_id = parent
+
     def _raw(self, object_id: str, kind: int) -> bytes:
         self._refuse_huge(object_id, kind)
         try:
@@ -131,8 +150,7 @@ class Objects:
             raise StoreDamaged(f"The object {object_id} is of another type than expected")
         return data
 
-    def _read_tree(self, tree_id: str) -> Tree:
-        raw = self._raw(tree_id, TREE)
+    def _parsed(self, tree_id: str, raw: bytes) -> Tree:
         try:
             return Tree.parse(raw, self.object_format.oid_length)
         except ValueError as error:

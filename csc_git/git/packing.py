@@ -1,4 +1,4 @@
-"""Packing: new objects as one pack with its index, in git's own format (gitformat-pack).
+"""Packing: the few objects of an edit as one pack with its index, in git's format (gitformat-pack).
 
 One pack an edit costs two files to be made durable, however many objects the edit has; loose
 objects cost one each, and each its directory. `Repository.maintain` puts small packs together.
@@ -14,9 +14,13 @@ from dulwich.object_format import ObjectFormat
 from dulwich.objects import Blob, Commit, Tree
 from dulwich.pack import pack_object_header
 
+from csc_git.git.size import entry_head
+
 BLOB: Final = Blob.type_num
 COMMIT: Final = Commit.type_num
 TREE: Final = Tree.type_num
+_KINDS: Final = {BLOB: b"blob", TREE: b"tree", COMMIT: b"commit"}
+_MOST_INFLATED: Final = 4 << 20
 _PACK_HEAD: Final = struct.Struct(">4sLL")
 _PACK_VERSION: Final = 2
 _INDEX_HEAD: Final = b"\xfftOc\x00\x00\x00\x02"
@@ -60,6 +64,34 @@ def pack_up(objects: Sequence[NewObject], object_format: ObjectFormat) -> Packed
     checksum = _digest(data, object_format)
     index = _index(sorted(placed), checksum)
     return Packed(bytes(data + checksum), index + _digest(index, object_format), checksum.hex())
+
+
+def unpack(data: bytes, object_format: ObjectFormat) -> list[NewObject] | None:
+    """The objects of a small pack of whole ones; None if it has deltas, or is not small inflated.
+
+    Raises:
+        ValueError: it has not the form of a pack.
+    """
+    found, at, left = list[NewObject](), _PACK_HEAD.size, _MOST_INFLATED
+    try:
+        _, _, count = _PACK_HEAD.unpack_from(data)
+        for _ in range(count):
+            kind, size, at = entry_head(data, at)
+            left -= size
+            if kind not in _KINDS or left < 0:
+                return None
+            inflater = zlib.decompressobj()
+            raw = inflater.decompress(data[at:], size + 1)
+            at = len(data) - len(inflater.unused_data)
+            found.append(NewObject(object_id(kind, raw, object_format), kind, raw))
+    except (IndexError, struct.error, zlib.error) as error:
+        raise ValueError(f"a pack can't be read: {error}") from error
+    return found
+
+
+def object_id(kind: int, raw: bytes, object_format: ObjectFormat) -> str:
+    """What git calls an object."""
+    return _digest(b"%b %d\0%b" % (_KINDS[kind], len(raw), raw), object_format).hex()
 
 
 def _stored(obj: NewObject, object_format: ObjectFormat) -> bytes:

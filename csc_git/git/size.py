@@ -83,7 +83,7 @@ def loose_size(path: Path) -> int:
 def _chain(pack: Pack, data: mmap.mmap, offset: int, id_length: int) -> Iterator[int]:
     """Sizes of an object, and of all that it is a delta of."""
     for _ in range(_DEEPEST):
-        kind, size, at = _head(data, offset)
+        kind, size, at = entry_head(data, offset)
         yield size
         if kind == OFS_DELTA:
             back, at = _distance(data, at)
@@ -98,8 +98,8 @@ def _chain(pack: Pack, data: mmap.mmap, offset: int, id_length: int) -> Iterator
     raise ValueError("deltas of deltas without end")
 
 
-def _head(data: mmap.mmap, at: int) -> tuple[int, int, int]:
-    """Kind and size of what stands at a place, and where its own part begins."""
+def entry_head(data: bytes | mmap.mmap, at: int) -> tuple[int, int, int]:
+    """Kind and size of what stands at a place in a pack, and where its own part begins."""
     byte = data[at]
     kind, size, shift = (byte >> 4) & 7, byte & _FIRST_BITS, 4
     while byte & _MORE:

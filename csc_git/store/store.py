@@ -96,6 +96,11 @@ class Store:
         """How the last attempt to sync ended."""
         return self._sync.status if self._sync else SyncStatus(state=RemoteState.OFF)
 
+    @property
+    def syncs(self) -> bool:
+        """Whether it has a remote to sync with; else sync is switched off."""
+        return self._sync is not None
+
     def fate(self, op: str) -> Fate:
         """What became of an edit."""
         return self.branch.fate(op)

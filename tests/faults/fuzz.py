@@ -103,8 +103,9 @@ class Memory:
     def write(self, objects: Sequence[NewObject], _: str) -> None:
         """Nothing is kept of what an input writes."""
 
-    def expect(self, _: str) -> None:
+    def edit(self, _: str) -> Sequence[NewObject]:
         """There are no packs."""
+        return ()
 
 
 class Hostile:
