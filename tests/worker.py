@@ -7,6 +7,7 @@ worker.py offline DIRECTORY NAME COUNT  stores, some under keys that all share; 
 worker.py count DIRECTORY NAME COUNT    adds 1 to a shared counter, so often, by conditional write
 worker.py timed DIRECTORY NAME COUNT    stores so often; each op with the moments around it
 worker.py confirmed DIRECTORY NAME COUNT     the same, each edit confirmed by the remote
+worker.py offer DIRECTORY NAME RATE SECONDS  stores so often a second; when each edit was synced
 worker.py race DIRECTORY NAME ROUNDS    claims a resource a round, waiting for a line before each
 """
 
@@ -21,7 +22,7 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import open_coordinator
 from csc_git.errors import ClaimLost, ConditionFailed
 
-ALONE = {"sync", "offline", "count", "race", "confirmed"}
+ALONE = {"sync", "offline", "count", "race", "confirmed", "offer"}
 """Actions of which each process has a clone, and a machine's name, of its own."""
 
 
@@ -98,6 +99,34 @@ def timed(
     return {"timed": made}
 
 
+def offer(coordinator: Coordinator, name: str, rate: float, seconds: float) -> dict[str, Any]:
+    """Store at a steady rate, the background syncing; each op with the moments it was made, and
+    seen to be synced.
+    """
+    author, made, synced = coordinator.person(name), dict[str, float](), dict[str, float]()
+    coordinator.start()
+    began, base = time.monotonic(), None
+
+    def look() -> None:
+        nonlocal base
+        if (now := coordinator.store.branch.base) != base:
+            base, left = now, coordinator.store.branch.queued_ops()
+            seen = time.monotonic()
+            synced.update({op: seen for op in made if op not in synced and op not in left})
+
+    while (at := len(made) / rate) < seconds:
+        while time.monotonic() - began < at:
+            look()
+            time.sleep(0.01)
+        stored = coordinator.edits.put(author, f"own:{name}", f"k{len(made) % 50}", len(made))
+        made[str(stored.op)] = time.monotonic()
+    deadline = time.monotonic() + 60
+    while len(synced) < len(made) and time.monotonic() < deadline:
+        look()
+        time.sleep(0.01)
+    return {"began": began, "made": made, "synced": synced}
+
+
 def settled(coordinator: Coordinator, op: str) -> str | None:
     """Wait until an edit's fate is certain; its outcome."""
     fate = coordinator.store.fate(op)
@@ -143,6 +172,8 @@ def main(action: str, directory: str, *rest: str) -> None:
         answer = race(coordinator, rest[0], int(rest[1]))
     elif action in {"timed", "confirmed"}:
         answer = timed(coordinator, rest[0], int(rest[1]), confirm=action == "confirmed")
+    elif action == "offer":
+        answer = offer(coordinator, rest[0], float(rest[1]), float(rest[2]))
     elif action == "sync":
         answer = sync(coordinator, rest[0], int(rest[1]), int(rest[2]))
     else:

@@ -4,11 +4,14 @@ Nobody else sees them before, and nothing that names them is written before `flu
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from csc_git.git.commit import CommitInfo, Signature, encode_commit, read_commit
 from csc_git.git.objects import Objects
 from csc_git.git.packing import BLOB, COMMIT, TREE, NewObject, object_id
 from csc_git.git.tree import Tree, TreeEntry
+
+_MOST_STAGED: Final = 16 << 20
 
 
 class Batch:
@@ -20,6 +23,7 @@ class Batch:
         self._trees: dict[str, Tree] = {}
         self._seen: dict[str, Tree] = {}
         self._commits: dict[str, CommitInfo] = {}
+        self._bytes = 0
 
     def tree(self, tree_id: str) -> Tree:
         """As `Objects.tree`, new trees included."""
@@ -41,10 +45,16 @@ class Batch:
         """Stage a blob; its id."""
         return self._add(BLOB, data)
 
-    def add_tree(self, lines: Iterable[TreeEntry]) -> str:
-        """Stage a tree; its id."""
+    def add_tree(self, lines: Iterable[TreeEntry], like: str | None = None) -> str:
+        """Stage a tree; its id.
+
+        Args:
+            lines: What it holds.
+            like: A tree that it differs little from. If that is in the batch too, only the
+                difference is stored.
+        """
         tree = Tree.sorted(lines)
-        made = self._add(TREE, tree.raw)
+        made = self._add(TREE, tree.raw, like)
         self._trees[made] = tree
         return made
 
@@ -57,16 +67,25 @@ class Batch:
         self._commits[made] = read_commit(made, raw)
         return made
 
+    def relieve(self) -> None:
+        """Put what is staged on disk if it is a lot, so that memory stays bounded."""
+        if self._bytes > _MOST_STAGED:
+            self.flush()
+
     def flush(self) -> None:
-        """Make everything staged durable. The caller holds the repository's lock."""
+        """Make everything staged durable."""
         if self._new:
             new = list(self._new.values())
             self._objects.write(new, new[-1].id)
             blobs = {obj.id: obj.raw for obj in new if obj.kind == BLOB}
             self._objects.remember(self._trees, self._commits, blobs)
-            self._new, self._trees, self._commits = {}, {}, {}
+            self._new, self._trees, self._commits, self._seen = {}, {}, {}, {}
+            self._bytes = 0
 
-    def _add(self, kind: int, raw: bytes) -> str:
-        made = NewObject(object_id(kind, raw, self._objects.object_format), kind, raw)
-        self._new[made.id] = made
+    def _add(self, kind: int, raw: bytes, like: str | None = None) -> str:
+        name = object_id(kind, raw, self._objects.object_format)
+        base = self._new.get(like) if like is not None and like != name else None
+        made = NewObject.of(name, kind, raw, base)
+        self._new.setdefault(made.id, made)
+        self._bytes += len(raw)
         return made.id

@@ -1,13 +1,13 @@
 """The object database: the packs and loose objects of a repository, as files.
 
-We write packs only. Loose objects come from a fetch, or from an older csc-git; they are read. Packs
+We write packs only. Loose objects come from others, or from an older csc-git; they are read. Packs
 appear and vanish at any time, since other processes of the clone write and repack; what was found
 in none is looked for again among those that are there now.
 """
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -17,15 +17,21 @@ from dulwich.objects import RawObjectID, object_class
 from dulwich.pack import Pack, PackFileDisappeared
 
 from csc_git.git.durable import write_files
-from csc_git.git.packing import NewObject, pack_up, unpack
+from csc_git.git.packing import NewObject, pack_up
 from csc_git.git.size import PackedSizes, loose_size
+from csc_git.git.small import SmallPacks
 
 _TRIES: Final = 10
-_MOST_OPEN: Final = 96
-_SMALL: Final = 256 << 10
-"""Bytes of a pack, or of an index, up to which it is read whole."""
-
+_MOST_OPEN: Final = 64
 _HEADER: Final = 64
+
+
+class Oversize(Exception):
+    """Reading an object would inflate more bytes than allowed."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"{size:,} bytes")
+        self.size = size
 
 
 class ObjectDatabase:
@@ -40,45 +46,42 @@ class ObjectDatabase:
         self.object_format = object_format
         self._directory = directory
         self._pack_directory = directory / "pack"
-        self._packs: dict[str, Pack] = {}
-        self._names: dict[str, bytes] = {}
+        self._small = SmallPacks(self._pack_directory, object_format)
+        self._large: dict[str, Pack] = {}
         self._sizes = PackedSizes()
-
-    def size(self, object_id: str) -> int:
-        """How many bytes reading an object inflates; 0 for a missing one.
-
-        Raises:
-            ValueError: it has not the form of an object.
-            OSError: the disk refused.
-        """
-        name = RawObjectID(bytes.fromhex(object_id))
-        for pack in self._holding(name):
-            with suppress(PackFileDisappeared, FileNotFoundError):
-                return self._sizes.inflated(pack, name)
-        return loose_size(self._path(object_id))
 
     def read(self, object_id: str, limit: int) -> tuple[int, bytes]:
         """Type and bytes of an object.
 
         Args:
             object_id: Its name.
-            limit: Bytes of a loose object that are read at most.
+            limit: Bytes that it, and all it is a delta of, may have.
 
         Raises:
             KeyError: it is missing.
+            Oversize: it has more.
             OSError: the disk refused.
             Exception: it can't be read; errors of zlib, form and checksum have no common base.
         """
-        name = RawObjectID(bytes.fromhex(object_id))
-        for pack in self._holding(name):
-            with suppress(PackFileDisappeared):
-                return pack.get_raw(name)
+        name = bytes.fromhex(object_id)
+        self._expect(object_id, name)
+        for _ in range(_TRIES):
+            small = self._small.read(name)
+            if small is not None:
+                return small.kind, small.raw
+            large = self._read_large(RawObjectID(name), limit)
+            if large is not None:
+                return large
+            if not self._discover():
+                break
         return self._read_loose(object_id, limit)
 
     def has(self, object_id: str) -> bool:
         """Whether an object is there."""
         name = RawObjectID(bytes.fromhex(object_id))
-        return any(True for _ in self._holding(name)) or self._path(object_id).exists()
+        self._discover()
+        in_packs = self._small.has(name) or any(_holds(pack, name) for pack in self._packs())
+        return in_packs or self._path(object_id).exists()
 
     def write(self, objects: Sequence[NewObject], name: str) -> None:
         """Put objects on disk, durably, as one pack.
@@ -90,96 +93,75 @@ class ObjectDatabase:
         """
         packed = pack_up(objects, self.object_format)
         base = f"pack-{name}"
-        if self._has_pack(base):
+        if self._is_there(base):
             base = f"pack-{packed.checksum}"
         files = {f"{base}.pack": packed.data, f"{base}.idx": packed.listing}
         write_files(self._pack_directory, files)
 
-    def edit(self, commit_id: str) -> Sequence[NewObject]:
-        """All objects of an edit whose pack is named after its commit; none if there is no such.
-
-        Raises:
-            OSError: the disk refused.
-        """
-        try:
-            with open(f"{self._pack_directory}/pack-{commit_id}.pack", "rb") as file:  # noqa: PTH123
-                data = file.read(_SMALL + 1)
-            return (unpack(data, self.object_format) or ()) if len(data) <= _SMALL else ()
-        except (FileNotFoundError, ValueError):  # what is damaged says so when it is asked for
-            return ()
-
     def close(self) -> None:
         """Close all files."""
         self._sizes.close()
-        while self._packs:
-            self._packs.popitem()[1].close()
+        while self._large:
+            self._large.popitem()[1].close()
 
-    def _holding(self, name: RawObjectID) -> Iterator[Pack]:
-        """Packs that hold an object, as long as one is asked for."""
-        for _ in range(_TRIES):
-            for base, pack in reversed(list(self._packs.items())):
-                try:
-                    if not self._may_hold(base, name):
-                        continue
-                    pack.index.object_offset(name)
-                except KeyError:
+    def _expect(self, object_id: str, name: bytes) -> None:
+        """Look for the pack of an edit where it is, without listing all."""
+        base = f"pack-{object_id}"
+        if not self._small.has(name) and self._is_there(base):
+            with suppress(OSError):
+                self._small.add(base)
+
+    def _read_large(self, name: RawObjectID, limit: int) -> tuple[int, bytes] | None:
+        for pack in self._packs():
+            try:
+                if not _holds(pack, name):
                     continue
-                except (PackFileDisappeared, FileNotFoundError):
-                    self._forget(base)
-                    continue
-                self._packs[base] = self._packs.pop(base)
-                yield pack
-                self._forget(base)  # asked again, so it is gone
-            if not self._discover():
-                return
+                size = self._sizes.inflated(pack, name)
+                if size > limit:
+                    raise Oversize(size)
+                return pack.get_raw(name)
+            except (PackFileDisappeared, FileNotFoundError):
+                continue  # `_discover` finds out which is gone
+        return None
 
-    def _may_hold(self, base: str, name: RawObjectID) -> bool:
-        """False if a small pack does not hold an object: told by its index as it is on disk.
-
-        dulwich takes a millisecond to open an index, and there may be two hundred.
-        """
-        if base not in self._names:
-            with open(f"{self._pack_directory}/{base}.idx", "rb") as file:  # noqa: PTH123
-                listing = file.read(_SMALL + 1)
-            self._names[base] = listing if len(listing) <= _SMALL else b""
-        listing = self._names[base]
-        return not listing or bytes(name) in listing
+    def _packs(self) -> list[Pack]:
+        """The large packs, those opened last first."""
+        return list(reversed(self._large.values()))
 
     def _discover(self) -> bool:
-        """Open packs that are new here; whether there are any."""
-        listed = self._listed()
-        for base in self._packs.keys() - listed:
-            self._forget(base)
-        found = listed - self._packs.keys()
-        for base in found:
-            self._open(base)
-        return bool(found)
-
-    def _listed(self) -> set[str]:
+        """Take in packs that are new here, let go of those that are gone; whether some were."""
         names = os.listdir(self._pack_directory)  # noqa: PTH208  names are enough
-        return {name[: -len(".idx")] for name in names if name.endswith(".idx")}
+        listed = {name[: -len(".idx")] for name in names if name.endswith(".idx")}
+        gone = (self._small.known | self._large.keys()) - listed
+        for base in gone:
+            self._small.forget(base)
+            if (pack := self._large.pop(base, None)) is not None:
+                pack.close()
+        new = listed - self._small.known - self._large.keys()
+        for base in new:
+            self._take_in(base)
+        return bool(new or gone)
 
-    def _open(self, base: str) -> None:
-        path = self._pack_directory / base
-        self._packs[base] = Pack(str(path), object_format=self.object_format)
-        for oldest in list(self._packs)[:-_MOST_OPEN]:
-            self._packs[oldest].close()  # its files only: it opens them again when asked
+    def _take_in(self, base: str) -> None:
+        with suppress(FileNotFoundError):
+            if not self._small.add(base):
+                path = str(self._pack_directory / base)
+                self._large[base] = Pack(path, object_format=self.object_format)
+                for oldest in self._packs()[_MOST_OPEN:]:
+                    oldest.close()  # its files only: it opens them again when asked
 
-    def _forget(self, base: str) -> None:
-        pack = self._packs.pop(base, None)
-        self._names.pop(base, None)
-        if pack is not None:  # its truth would be its length, which opens it
-            pack.close()
-
-    def _has_pack(self, base: str) -> bool:
-        return os.path.exists(f"{self._pack_directory}/{base}.idx")  # noqa: PTH110  hot path
+    def _is_there(self, base: str) -> bool:
+        return os.path.exists(f"{self._pack_directory}/{base}.idx")  # noqa: PTH110  the hot path
 
     def _path(self, object_id: str) -> Path:
         return self._directory / object_id[:2] / object_id[2:]
 
     def _read_loose(self, object_id: str, limit: int) -> tuple[int, bytes]:
+        path = self._path(object_id)
+        if (size := loose_size(path)) > limit:
+            raise Oversize(size)
         try:
-            packed = self._path(object_id).read_bytes()
+            packed = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             raise KeyError(object_id) from None
         raw = zlib.decompressobj().decompress(packed, limit + _HEADER)
@@ -188,3 +170,11 @@ class ObjectDatabase:
         if kind is None:
             raise ValueError(f"no type is called {head[:20]!r}")
         return kind.type_num, data
+
+
+def _holds(pack: Pack, name: RawObjectID) -> bool:
+    try:
+        pack.index.object_offset(name)
+    except (KeyError, PackFileDisappeared):
+        return False
+    return True

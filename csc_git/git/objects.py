@@ -11,24 +11,20 @@ from typing import Final, Protocol
 from dulwich.lru_cache import LRUCache, LRUSizeCache
 from dulwich.object_format import ObjectFormat
 
-from csc_git.errors import StoreDamaged, ValueTooLarge
+from csc_git.errors import CscError, StoreDamaged, ValueTooLarge
 from csc_git.git.commit import CommitInfo, read_commit
+from csc_git.git.database import Oversize
 from csc_git.git.packing import BLOB, COMMIT, TREE, NewObject
 from csc_git.git.tree import Tree
 
 MAX_BLOB: Final = 16 << 20
 """Largest blob that is read at all; a larger one is somebody's mistake or an attack."""
 
-_RECENT: Final = 64
-
 
 class Database(Protocol):
     """Where objects are: see `git.database.ObjectDatabase`."""
 
     object_format: ObjectFormat
-
-    def size(self, object_id: str) -> int:
-        """How many bytes reading an object inflates; 0 for a missing one."""
 
     def read(self, object_id: str, limit: int) -> tuple[int, bytes]:
         """Type and bytes of an object."""
@@ -39,9 +35,6 @@ class Database(Protocol):
     def write(self, objects: Sequence[NewObject], name: str) -> None:
         """Put objects on disk, durably."""
 
-    def edit(self, commit_id: str) -> Sequence[NewObject]:
-        """All objects of an edit whose pack is named after its commit; none if there is no such."""
-
 
 class Objects:
     """Cached reads from our repository's object database. Safe to share between threads."""
@@ -51,7 +44,7 @@ class Objects:
         self.object_format = database.object_format
         self._mutex = threading.RLock()
         self._trees: LRUCache[str, Tree] = LRUCache(max_cache=1024)
-        self._commits: LRUCache[str, CommitInfo] = LRUCache(max_cache=4096)
+        self._commits: LRUCache[str, CommitInfo] = LRUCache(max_cache=16384)
         self._blobs: LRUSizeCache[str, bytes] = LRUSizeCache(8 << 20, compute_size=len)
 
     def tree(self, tree_id: str) -> Tree:
@@ -88,9 +81,6 @@ class Objects:
         with self._mutex:
             cached = self._commits.get(commit_id)
             if cached is None:
-                self._catch_up(commit_id)
-                cached = self._commits.get(commit_id)
-            if cached is None:
                 raw = self._raw(commit_id, COMMIT)
                 cached = self._commits[commit_id] = read_commit(commit_id, raw)
             return cached
@@ -120,28 +110,13 @@ class Objects:
             for blob_id, raw in blobs.items():
                 self._blobs[blob_id] = raw
 
-    def _catch_up(self, commit_id: str) -> None:
-        """Read what other processes wrote since we last looked, edit by edit, each as a whole."""
-        for _ in range(_RECENT):
-            made = self._database.edit(commit_id)
-            if not made:
-                return
-            self.remember(
-                {obj.id: self._parsed(obj.id, obj.raw) for obj in made if obj.kind == TREE},
-                {obj.id: read_commit(obj.id, obj.raw) for obj in made if obj.kind == COMMIT},
-                {obj.id: obj.raw for obj in made if obj.kind == BLOB},
-            )
-            parent = self._commits[commit_id].parent if commit_id in self._commits else None
-            if parent is None or parent in self._commits:
-                return
-            commit_id = parent
-
     def _raw(self, object_id: str, kind: int) -> bytes:
-        self._refuse_huge(object_id, kind)
         try:
             found, data = self._database.read(object_id, MAX_BLOB)
         except KeyError:
             raise StoreDamaged(f"The object {object_id} is missing") from None
+        except Oversize as huge:
+            raise _refusal(f"The object {object_id} takes {huge} to read", kind) from huge
         except OSError:
             raise
         except Exception as error:  # zlib, format and checksum errors have no common base
@@ -156,16 +131,11 @@ class Objects:
         except ValueError as error:
             raise StoreDamaged(f"The tree {tree_id} can't be read: {error}") from error
 
-    def _refuse_huge(self, object_id: str, kind: int) -> None:
-        """Raise where reading an object would inflate more than `MAX_BLOB`."""
-        try:
-            size = self._database.size(object_id)
-        except ValueError as error:
-            raise StoreDamaged(f"The object {object_id} can't be read: {error}") from error
-        what = f"The object {object_id} takes {size:,} bytes to read"
-        if size > MAX_BLOB and kind == BLOB:
-            raise ValueTooLarge(what)
-        if size > MAX_BLOB:
-            raise StoreDamaged(
-                what, then="Somebody pushed it: see who with csc-git log, and use another scope"
-            )
+
+def _refusal(what: str, kind: int) -> CscError:
+    """Of an object that is too large to be read."""
+    if kind == BLOB:
+        return ValueTooLarge(what)
+    return StoreDamaged(
+        what, then="Somebody pushed it: see who with csc-git log, and use another scope"
+    )

@@ -36,8 +36,8 @@ class Trees(Protocol):
 class TreeWriter(Trees, Protocol):
     """Where trees are read from and written to."""
 
-    def add_tree(self, lines: Iterable[TreeEntry]) -> str:
-        """Write a tree; its id."""
+    def add_tree(self, lines: Iterable[TreeEntry], like: str | None = None) -> str:
+        """Write a tree, made from another one; its id."""
 
 
 class Foreign(NamedTuple):
@@ -130,15 +130,15 @@ class _Rewriting(NamedTuple):
         fans = {line.name: line for line in lines if _is_fan(line)}
         here = [entry for entry in changes.values() if entry is not None]
         if not fans and _fit(lines, here):
-            return self._write(lines + here)
-        moved = {} if fans else {line.name: line for line in lines if not _why_foreign(line)}
+            return self._write(lines + here, tree_id)
+        moved = {} if fans else {line.name: line for line in lines if not why_foreign(line)}
         kept = [line for line in lines if line.name not in moved and line.name not in fans]
         for name, inside in _by_fan({**moved, **changes}, depth).items():
             old = fans.pop(name, None)
             below = self.level(old.id if old else None, inside, depth + 1)
             if below:
                 kept.append(TreeEntry.of(name, TREE_MODE, below))
-        return self._write(kept + list(fans.values()))
+        return self._write(kept + list(fans.values()), tree_id)
 
     def _untouched(
         self, tree_id: str | None, changes: Mapping[bytes, TreeEntry | None]
@@ -151,10 +151,8 @@ class _Rewriting(NamedTuple):
                 self.replaced.append(line)
         return kept
 
-    def _write(self, lines: list[TreeEntry]) -> str | None:
-        if not lines:
-            return None
-        return self.trees.add_tree(lines)
+    def _write(self, lines: list[TreeEntry], like: str | None) -> str | None:
+        return self.trees.add_tree(lines, like) if lines else None
 
 
 def _by_fan(
@@ -178,14 +176,19 @@ def _walk(
     for line in lines:
         if _is_fan(line):
             continue
-        if why := _why_foreign(line):
+        if why := why_foreign(line):
             foreign.append(Foreign(path + line.name, why))
         else:
             yield line
 
 
+def is_fan_name(name: bytes) -> bool:
+    """Whether a directory called so is part of the fan-out of the one it is in."""
+    return _FAN.fullmatch(name) is not None
+
+
 def _is_fan(entry: TreeEntry) -> bool:
-    return entry.name[:1] == b"~" and entry.is_tree and _FAN.fullmatch(entry.name) is not None
+    return entry.name[:1] == b"~" and entry.is_tree and is_fan_name(entry.name)
 
 
 def _fit(lines: list[TreeEntry], here: list[TreeEntry]) -> bool:
@@ -194,7 +197,8 @@ def _fit(lines: list[TreeEntry], here: list[TreeEntry]) -> bool:
     return len(lines) <= room or sum(line.is_ours for line in lines) <= room
 
 
-def _why_foreign(entry: TreeEntry) -> str:
+def why_foreign(entry: TreeEntry) -> str:
+    """Why an entry is none of ours; empty if it may be one."""
     if not entry.is_ours:
         return f"mode {entry.mode:06o}"
     if _is_fan(entry):

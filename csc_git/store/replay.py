@@ -230,6 +230,7 @@ class Replay:
         committer = self._identity.committer(self._now)
         self.tip = self._batch.add_commit(tree, self.tip, author, committer, placed.message())
         self.placed.append(self.tip)
+        self._batch.relieve()
 
     def _blob(self, put: str | Entry | None) -> str | None:
         return self._batch.add_blob(put.encode()) if isinstance(put, Entry) else put

@@ -250,7 +250,7 @@ def with_changes(
     )
     if data is not None:
         lines.append(TreeEntry.of(DATA, TREE_MODE, data))
-    return batch.add_tree(lines)
+    return batch.add_tree(lines, snapshot.tree)
 
 
 def root_commit(batch: Batch, identity: Identity, now: datetime) -> str:

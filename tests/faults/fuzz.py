@@ -88,10 +88,6 @@ class Memory:
         self._objects[made] = (kind.type_num, raw)
         return made
 
-    def size(self, object_id: str) -> int:
-        """Its length."""
-        return len(self._objects[object_id][1]) if self.has(object_id) else 0
-
     def read(self, object_id: str, _: int) -> tuple[int, bytes]:
         """An object's kind and bytes."""
         return self._objects[object_id]
@@ -102,10 +98,6 @@ class Memory:
 
     def write(self, objects: Sequence[NewObject], _: str) -> None:
         """Nothing is kept of what an input writes."""
-
-    def edit(self, _: str) -> Sequence[NewObject]:
-        """There are no packs."""
-        return ()
 
 
 class Hostile:
