@@ -99,6 +99,11 @@ def timed(
     return {"timed": made}
 
 
+def put(coordinator: Coordinator, name: str, value: int) -> str:
+    """Store a value of one's own; the op."""
+    return str(coordinator.edits.put(coordinator.person(name), f"own:{name}", "k", value).op)
+
+
 def offer(coordinator: Coordinator, name: str, rate: float, seconds: float) -> dict[str, Any]:
     """Store at a steady rate, the background syncing; each op with the moments it was made, and
     seen to be synced.
@@ -107,8 +112,13 @@ def offer(coordinator: Coordinator, name: str, rate: float, seconds: float) -> d
     coordinator.start()
     began, base = time.monotonic(), None
 
+    troubles = set[str]()
+
     def look() -> None:
         nonlocal base
+        status = coordinator.store.status
+        if str(status.state) != "ok":
+            troubles.add(f"{status.state} {status.detail}")
         if (now := coordinator.store.branch.base) != base:
             base, left = now, coordinator.store.branch.queued_ops()
             seen = time.monotonic()
@@ -124,7 +134,7 @@ def offer(coordinator: Coordinator, name: str, rate: float, seconds: float) -> d
     while len(synced) < len(made) and time.monotonic() < deadline:
         look()
         time.sleep(0.01)
-    return {"began": began, "made": made, "synced": synced}
+    return {"began": began, "made": made, "synced": synced, "troubles": sorted(troubles)}
 
 
 def settled(coordinator: Coordinator, op: str) -> str | None:
@@ -160,6 +170,8 @@ def main(action: str, directory: str, *rest: str) -> None:
     """Do one thing at the gate."""
     flags = {"timeout": 60, "machine": rest[0] if action in ALONE else "one"}
     coordinator = open_coordinator(Path(directory), flags)
+    if action == "offer":
+        settled(coordinator, put(coordinator, rest[0], 0))
     print("ready", flush=True)
     sys.stdin.readline()
     if action == "write":

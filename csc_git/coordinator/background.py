@@ -1,18 +1,21 @@
 """The background: one thread that syncs, renews leases and notices lost names.
 
-It looks at the remote every `poll` seconds, at once when something was written here, and less
-often while the remote fails. Whoever needs an answer from the remote asks it and waits, bounded.
+It syncs when something was written here and it is our turn (`core.pace`), looks at the remote now
+and then, and less often while the remote fails. Whoever needs an answer from the remote asks it and
+waits, bounded.
 """
 
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from csc_git.coordinator import clock
 from csc_git.core.backoff import Backoff
 from csc_git.core.lease import Instant
+from csc_git.core.pace import Pace
 from csc_git.errors import CscError
 from csc_git.store.status import SyncStatus
 
@@ -32,13 +35,15 @@ class Background:
 
     Args:
         tick: What to do.
-        poll: Seconds between looks at the remote while nothing happens.
+        poll: Most seconds between looks at the remote while nothing happens.
+        pace: When it is our turn, and when to look.
         stop: Called once when the thread shall end.
     """
 
-    def __init__(self, tick: Tick, poll: float, stop: Callable[[], None]) -> None:
+    def __init__(self, tick: Tick, poll: float, pace: Pace, stop: Callable[[], None]) -> None:
         self._tick = tick
         self._poll = poll
+        self._pace = pace
         self._stop = stop
         self._changed = threading.Condition()
         self._written = False
@@ -91,7 +96,7 @@ class Background:
             with self._changed:
                 self._failures, self._done = failures, began
                 self._changed.notify_all()
-                self._changed.wait_for(self._is_due, self._pause(failures))
+                self._rest(failures)
                 self._written = self._wanted = False
 
     def _once(self, began: Instant) -> int:
@@ -103,11 +108,22 @@ class Background:
             _log.exception("The background had an error; it goes on")
         return self._failures + 1
 
+    def _rest(self, failures: int) -> None:
+        """Wait until there is reason to go on: something to say, or time to look again.
+
+        What there is to say waits until it is our turn, whoever waits for its answer: it would only
+        be overtaken, or overtake.
+        """
+        if not self._changed.wait_for(self._is_due, self._pause(failures)):
+            return
+        while not self._stopping and (left := self._pace.free_at - time.monotonic()) > 0:
+            self._changed.wait(left)
+
     def _is_due(self) -> bool:
         return self._stopping or self._wanted or (self._written and not self._failures)
 
     def _pause(self, failures: int) -> float:
         if not failures:
-            return self._poll
+            return self._pace.poll(self._poll, time.monotonic())
         chance = random.random()  # noqa: S311  jitter
         return max(min(self._poll, 1.0), _FAILING.wait(failures, chance))

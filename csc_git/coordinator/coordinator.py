@@ -170,7 +170,7 @@ class Coordinator:
 
     def start(self) -> None:
         """Sync and renew leases in the background from now on."""
-        background = Background(self._tick, self._settings.poll, self.store.stop)
+        background = Background(self._tick, self._settings.poll, self.store.pace, self.store.stop)
         self.delivery.background = background
         background.start()
 

@@ -11,6 +11,7 @@ _COMMIT: Final = re.compile(
     rb"tree (?P<tree>[0-9a-f]{40,64})\n(?P<parents>(?:parent [0-9a-f]{40,64}\n)*)"
 )
 _AUTHOR: Final = re.compile(rb"^author ([^\n]*?>) (\d{1,18}) ", re.MULTILINE)
+_COMMITTER: Final = re.compile(rb"^committer ([^\n]*?) <", re.MULTILINE)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -23,6 +24,7 @@ class CommitInfo(NamedTuple):
     message: str
     author: str
     author_time: datetime
+    committer: str
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def read_commit(commit_id: str, raw: bytes) -> CommitInfo:
     if match is None:
         raise StoreDamaged(f"The commit {commit_id} can't be read")
     parents = match["parents"].split()
-    by = _AUTHOR.search(head)
+    by, placed = _AUTHOR.search(head), _COMMITTER.search(head)
     return CommitInfo(
         id=commit_id,
         tree=match["tree"].decode(),
@@ -74,6 +76,7 @@ def read_commit(commit_id: str, raw: bytes) -> CommitInfo:
         message=message.decode(errors="replace"),
         author=by[1].decode(errors="replace") if by else "",
         author_time=_time(by[2]) if by else EPOCH,
+        committer=placed[1].decode(errors="replace") if placed else "",
     )
 
 

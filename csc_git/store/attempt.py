@@ -12,13 +12,15 @@ arrived, and those leave the queue.
 """
 
 import random
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from csc_git.core.backoff import Backoff
 from csc_git.core.edit import Record
+from csc_git.core.pace import Pace
 from csc_git.errors import FormatTooNew
 from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo
@@ -31,8 +33,8 @@ from csc_git.store.replica import Replica
 from csc_git.store.snapshot import Format, Snapshot
 
 MAX_ROUNDS: Final = 12
-_RETRY: Final = Backoff(first=0.1, most=2.0)
-
+_STILL: Final = 4
+_HEAD: Final = 32
 Progress = Callable[[str], None]
 """Told, in a few words, what is being done."""
 
@@ -61,6 +63,7 @@ class Attempt:
         permit: What a person has decided.
         progress: Told what is being done.
         reasons: Gets why edits were set aside, by op.
+        pace: When to try again; told whose edits were found.
     """
 
     replica: Replica
@@ -69,8 +72,9 @@ class Attempt:
     permit: Permit
     progress: Progress
     reasons: dict[str, str]
+    pace: Pace
     _fetched: str | None = None
-    _lost_at: str | None = ""
+    _lost_at: list[str | None] = field(default_factory=list)
 
     def run(self, wait: Callable[[float], bool]) -> None:
         """Go on until the remote has everything.
@@ -80,29 +84,44 @@ class Attempt:
         """
         for number in range(1, MAX_ROUNDS + 1):
             try:
-                if self._round():
+                if self._measured_round():
                     return self._tidy()
             except LostRace as lost:
                 if self._stands_still():
                     raise RemoteFailure(RemoteState.FAILED, str(lost)) from lost
                 self.progress("somebody else pushed first; trying again")
-                if wait(_RETRY.wait(number, random.random())):  # noqa: S311  jitter
+                chance = random.random()  # noqa: S311  jitter
+                if wait(self.pace.retry(number, time.monotonic(), chance)):
                     break
         raise RemoteFailure(RemoteState.CONTENDED, f"{MAX_ROUNDS} rounds")
 
     def _stands_still(self) -> bool:
-        """Whether nobody pushed although we lost twice: then it was no race."""
-        first, self._lost_at = self._lost_at, self._fetched
-        return first == self._fetched
+        """Whether nobody pushed although we lost again and again: then it was no race.
+
+        Now and then that happens in a race too: the winner's push holds the ref's lock, so ours is
+        refused, and our fetch comes before it has moved.
+        """
+        self._lost_at.append(self._fetched)
+        return self._lost_at[-_STILL:] == [self._fetched] * _STILL
+
+    def _measured_round(self) -> bool:
+        began = time.monotonic()
+        try:
+            return self._round()
+        finally:
+            self.pace.measured(time.monotonic() - began)
 
     def _round(self) -> bool:
         """Fetch, replay and push once; whether that was all."""
+        if self._may_push_first() and self._pushes_first():
+            return True
         self.progress("fetching")
         fetched = self._fetched = self.remote.fetch()
         if fetched is None:
             self._check_missing()
         else:
-            self._adopt(fetched)
+            self._adopt(self._push_head(fetched) if self._lost_at else fetched)
+            fetched = self._fetched
         branch = self.replica.branch
         tip = branch.tip
         if tip is None or tip == fetched:
@@ -110,9 +129,8 @@ class Attempt:
         if fetched is not None and not self._contains(tip, fetched):
             raise RemoteFailure(RemoteState.FAILED, "the tip here lacks what was fetched")
         queue = branch.queue(tip=tip) if fetched else branch.unbased_queue(tip)
-        self.progress(f"pushing {len(queue)} edit{'' if len(queue) == 1 else 's'}")
         try:
-            self.remote.push(tip, fetched)
+            self._push(tip, fetched, len(queue))
         except RemoteFailure as failure:
             if failure.state is not RemoteState.DECLINED:
                 raise
@@ -121,9 +139,39 @@ class Attempt:
             self.reasons |= found.said
             self._adopt(found.taken)
             return False
-        with self.replica.repository.writing():
-            branch.confirm(tip)
         return True
+
+    def _may_push_first(self) -> bool:
+        """Whether a push without a fetch before it is likely to be taken: nobody else writes.
+
+        The lease makes it safe: the remote's branch is where we left it, or the push is refused.
+        """
+        branch = self.replica.branch
+        alone = not self.pace.others(time.monotonic()) and not self.permit.rewrite
+        return alone and branch.base is not None and not branch.held() and bool(branch.queue())
+
+    def _pushes_first(self) -> bool:
+        branch = self.replica.branch
+        tip, base = branch.tip, branch.base
+        if tip is None or base is None or not self._contains(tip, base):
+            return False
+        try:
+            self._push(tip, base, len(branch.queue(tip=tip)))
+        except LostRace:
+            return False
+        except RemoteFailure as failure:
+            if failure.state is RemoteState.DECLINED:
+                return False
+            raise
+        return True
+
+    def _push(self, tip: str, expected: str | None, edits: int) -> None:
+        """Push, and note that the remote has it."""
+        self.progress(f"pushing {edits:,} edit{'' if edits == 1 else 's'}")
+        self.remote.push(tip, expected)
+        with self.replica.repository.writing():
+            self.replica.branch.confirm(tip)
+        self.pace.took(time.monotonic(), random.random())  # noqa: S311  jitter
 
     def _check_missing(self) -> None:
         """The remote has no such branch: may we make it?"""
@@ -145,18 +193,7 @@ class Attempt:
         if queue:
             self.progress(f"replaying {len(queue)} edits")
         placed = _ops(news) if queue else frozenset()
-
-        def replayed(edits: list[CommitInfo]) -> tuple[Batch, Replay, list[str]]:
-            batch = repository.batch()
-            replay = self.replica.replay_on(batch, fetched, fork, self.now)
-            for op in held.keys() - _ops(edits):
-                replay.set_aside(repository.objects.commit(held[op]))
-            ops = self.replica.replay(
-                replay, edits, placed=placed, aside=frozenset(held), heeding=True
-            )
-            return batch, replay, ops
-
-        batch, replay, silent = replayed(queue)
+        batch, replay, silent = self._replayed(fetched, fork, queue, placed)
         with repository.writing():
             late = branch.after(seen)  # edits made here while we replayed
             if late and not placed:
@@ -165,9 +202,47 @@ class Attempt:
                 options = {"placed": placed, "aside": frozenset(held)}
                 self.replica.replay(replay, late, **options, heeding=True)
             else:  # somebody gave up waiting while we replayed
-                batch, replay, _ = replayed([*queue, *late])
+                batch, replay, _ = self._replayed(fetched, fork, [*queue, *late], placed)
             batch.flush()
             branch.move(replay.tip, fetched, rewritten=fork is None)
+
+    def _replayed(
+        self,
+        onto: str,
+        fork: str | None,
+        edits: list[CommitInfo],
+        placed: frozenset[str],
+        *,
+        heeding: bool = True,
+    ) -> tuple[Batch, Replay, list[str]]:
+        """Edits made again on a commit: their objects, how it stands, and who was told silently."""
+        repository, held = self.replica.repository, self.replica.branch.held()
+        batch = repository.batch()
+        replay = self.replica.replay_on(batch, onto, fork, self.now)
+        for op in held.keys() - _ops(edits):
+            replay.set_aside(repository.objects.commit(held[op]))
+        silent = self.replica.replay(
+            replay, edits, placed=placed, aside=frozenset(held), heeding=heeding
+        )
+        return batch, replay, silent
+
+    def _push_head(self, fetched: str) -> str:
+        """After a lost race, push the oldest edits of a long queue alone; what the remote has then.
+
+        The time between fetch and push is the time to be overtaken in. A clone whose queue takes
+        longer to replay than the others leave between their pushes would lose for ever.
+        """
+        queue = self.replica.branch.queue()
+        if len(queue) <= _HEAD:
+            return fetched
+        news, fork = self._check(fetched, self.replica.branch.base, wanted=True)
+        batch, replay, _ = self._replayed(fetched, fork, queue[:_HEAD], _ops(news), heeding=False)
+        batch.flush()
+        self.progress(f"pushing the first {_HEAD} of {len(queue):,} edits")
+        with suppress(RemoteFailure):  # what is wrong shows again when all are pushed
+            self.remote.push(replay.tip, fetched)
+            self._fetched = replay.tip
+        return self._fetched or fetched
 
     def _contains(self, tip: str | None, commit: str) -> bool:
         return tip is not None and descent(self.replica.repository.objects, commit, tip) is not None
@@ -194,6 +269,8 @@ class Attempt:
             raise RemoteFailure(RemoteState.OTHER_STORE)
         news = descent(objects, base, fetched)
         if news is not None:
+            writers = {commit.committer for commit in news}
+            self.pace.saw(writers - {self.replica.identity.machine}, time.monotonic())
             return news, base
         if self.replica.repository.is_ancestor(base, fetched):  # a merge that somebody made by hand
             return list(ancestry(objects, fetched)), None

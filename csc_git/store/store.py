@@ -12,6 +12,7 @@ from csc_git.core.claim import Tracked
 from csc_git.core.edit import Outcome
 from csc_git.core.key import Key
 from csc_git.core.lease import Instant
+from csc_git.core.pace import Pace
 from csc_git.git.child import kill_children
 from csc_git.git.failure import RemoteState
 from csc_git.git.remote import Remote
@@ -100,6 +101,11 @@ class Store:
     def syncs(self) -> bool:
         """Whether it has a remote to sync with; else sync is switched off."""
         return self._sync is not None
+
+    @property
+    def pace(self) -> Pace:
+        """How this clone shares the branch with others."""
+        return self._sync.pace if self._sync else Pace()
 
     def fate(self, op: str) -> Fate:
         """What became of an edit."""

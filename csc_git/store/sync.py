@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from csc_git.core.lease import Instant
+from csc_git.core.pace import Pace
 from csc_git.errors import CscError, StorageFailed
 from csc_git.git.failure import RemoteFailure, RemoteState
 from csc_git.git.lock import FileLock
@@ -49,6 +50,7 @@ class Sync:
         self._status_file = directory / "sync.json"
         self._wait = wait
         self._unsaved: SyncStatus | None = None
+        self.pace = Pace()
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
@@ -97,7 +99,7 @@ class Sync:
         reasons = dict(status.reasons)
         try:
             remote = self._connect(status.failures > 0)
-            attempt = Attempt(self._replica, remote, now, permit, progress, reasons)
+            attempt = Attempt(self._replica, remote, now, permit, progress, reasons, self.pace)
             attempt.run(self._wait)
             status = status.succeeded(began)
         except RemoteFailure as failure:
