@@ -16,7 +16,7 @@ measured, so the same rule does for a remote that answers in 30 ms and for one t
 from collections.abc import Iterable
 from typing import Final
 
-_ROOM: Final = 1.0
+_ROOM: Final = 1.5
 """Rounds left to each writing clone between two turns of our own. More costs time to synced, less
 costs the others' pushes."""
 

@@ -72,7 +72,8 @@ class Refs:
             StorageFailed: it was somewhere else, or the disk refused.
         """
         path = f"{self._path}/{name}"
-        descriptor = self._lock(path)
+        made = _make_directories(os.path.dirname(path))  # noqa: PTH120
+        descriptor = _lock(path)
         try:
             self._expect(name, old)
             write_all(descriptor, f"{new}\n".encode())
@@ -86,7 +87,7 @@ class Refs:
             raise
         finally:
             os.close(descriptor)
-        self._settle(name, made=old is None)
+        self._settle(name, made=made)
 
     def delete(self, name: str) -> None:
         """Remove a ref."""
@@ -100,15 +101,6 @@ class Refs:
     def _expect(self, name: str, old: str | None) -> None:
         if self.read(name) != old:
             raise StorageFailed(f"The ref {name} can't be moved from {old or 'nothing'}")
-
-    def _lock(self, path: str) -> int:
-        try:
-            return os.open(f"{path}.lock", _NEW, 0o666)
-        except FileExistsError:
-            os.unlink(f"{path}.lock")  # noqa: PTH108
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
-        return os.open(f"{path}.lock", _NEW, 0o666)
 
     def _settle(self, name: str, *, made: bool) -> None:
         """Make a ref's name durable, and those of the directories that were made for it."""
@@ -130,6 +122,22 @@ class Refs:
             for file in files:
                 if not file.endswith(".lock"):
                     yield Path(directory, file).relative_to(self._path).as_posix()
+
+
+def _make_directories(path: str) -> bool:
+    """See to it that a directory is there; whether it had to be made."""
+    if os.path.isdir(path):  # noqa: PTH112  the hot path
+        return False
+    os.makedirs(path, exist_ok=True)  # noqa: PTH103
+    return True
+
+
+def _lock(path: str) -> int:
+    try:
+        return os.open(f"{path}.lock", _NEW, 0o666)
+    except FileExistsError:
+        os.unlink(f"{path}.lock")  # noqa: PTH108
+        return os.open(f"{path}.lock", _NEW, 0o666)
 
 
 def _content(path: str) -> bytes:

@@ -32,7 +32,7 @@ _SCHEME: Final = re.compile(r"([A-Za-z0-9+.-]+)(::|://)")
 _OPTIONS: Final = ("url", "pushurl", "proxy", "proxyauthmethod", "uploadpack", "receivepack")
 _SLOW: Final = (("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "30"))
 _DURABLE: Final = (
-    ("core.fsync", "all"),
+    ("core.fsync", "objects,derived-metadata"),  # not the ref, which is of one attempt
     ("fetch.fsckObjects", "false"),
     ("fetch.unpackLimit", "1"),  # one pack to be made durable, not as many files as objects
 )
