@@ -23,7 +23,8 @@ CscError
  ├─ StoreError                our own repository
  │   ├─ StorageFailed         disk full, permission, I/O error
  │   ├─ FormatTooNew          written by a later csc-git
- │   └─ StoreDamaged          an object is missing or unreadable
+ │   ├─ StoreDamaged          an object is missing or unreadable
+ │   └─ NotRotated            the remote keeps the branch as it is
  ├─ SessionError
  │   ├─ NotSignedOn
  │   ├─ SessionTaken
@@ -177,6 +178,12 @@ class StoreDamaged(StoreError):
         "Move <git dir>/csc/state.git aside and keep it, since edits not yet pushed are in it; "
         "the next start makes a new one from the remote"
     )
+
+
+class NotRotated(StoreError):
+    """A branch that could not be replaced by a shorter one."""
+
+    safe = "The branch and all edits are as they were"
 
 
 class SessionError(CscError):

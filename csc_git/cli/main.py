@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "ls": ("csc_git.cli.data", "List scopes, or the keys of one."),
     "resolve": ("csc_git.cli.conflicts", "Resolve a conflict."),
     "rm": ("csc_git.cli.data", "Remove a key, or all of a scope."),
+    "rotate": ("csc_git.cli.rotate", "Begin a new, short history; the old one is kept."),
     "serve": ("csc_git.cli.serve", "Run the MCP server on standard input and output."),
     "set": ("csc_git.cli.data", "Store a value."),
     "status": ("csc_git.cli.status", "Who is here, and how things stand with the remote."),

@@ -26,7 +26,8 @@ from csc_git.core.key import Key, format_scope, parse_key, parse_scope
 from csc_git.core.lease import SESSIONS, Instant, Lease
 from csc_git.core.pattern import compile_pattern
 from csc_git.core.session import resolve_scope
-from csc_git.git.failure import RemoteState
+from csc_git.errors import NotRotated
+from csc_git.git.failure import RemoteFailure, RemoteState, describe
 from csc_git.git.project import Project
 from csc_git.git.tracked import tracked_files
 from csc_git.store.attempt import Permit, Progress
@@ -167,6 +168,19 @@ class Coordinator:
         outcome = self.store.release(op, clock.now())
         self.delivery.wrote()
         return outcome
+
+    def rotate(self) -> results.Rotated:
+        """Go on with a new, short history; see `store.rotation`.
+
+        Raises:
+            NotRotated: the remote does not take part.
+        """
+        try:
+            done = self.store.rotate(clock.now(), clock.instant(), self.progress)
+        except RemoteFailure as failure:
+            what, then = describe(failure.state, failure.detail)
+            raise NotRotated(what, then=then) from failure
+        return results.Rotated(root=done.root, previous=done.previous, archive=done.archive)
 
     def start(self) -> None:
         """Sync and renew leases in the background from now on."""

@@ -54,6 +54,11 @@ def commit_ids(
         yield line.strip()
 
 
+def count_commits(git_dir: Path, tip: str) -> int:
+    """How many commits `tip` contains."""
+    return int(next(iter(stream_git(["rev-list", "--count", tip], git_dir))))
+
+
 def resolve(git_dir: Path, name: str) -> str | None:
     """The full id of an abbreviated commit; None if there is none, or more than one."""
     try:

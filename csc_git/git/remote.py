@@ -30,6 +30,7 @@ _NAME: Final = "csc"
 _SCHEMES: Final = "file:git:http:https:ssh"
 _SCHEME: Final = re.compile(r"([A-Za-z0-9+.-]+)(::|://)")
 _OPTIONS: Final = ("url", "pushurl", "proxy", "proxyauthmethod", "uploadpack", "receivepack")
+_REFUSED: Final = re.compile(rb"^!\t\S+\t\[.*?\] \((.*)\)$", re.MULTILINE)
 _SLOW: Final = (("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "30"))
 _DURABLE: Final = (
     ("core.fsync", "objects,derived-metadata"),  # not the ref, which is of one attempt
@@ -80,16 +81,17 @@ class Remote:
         """
         return self._settings[0][1]
 
-    def fetch(self) -> str | None:
-        """Fetch the branch; the id of its commit, or None if the remote has no such branch.
+    def fetch(self, branch: str | None = None) -> str | None:
+        """Fetch our branch, or another; its commit, or None if the remote has no such branch.
 
         Raises:
             RemoteFailure: anything else.
         """
         target = FETCHED + uuid.uuid4().hex
+        source = self.ref if branch is None else f"refs/heads/{branch}"
         options = ["-q", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
                    "--no-auto-maintenance", "--refmap="]  # fmt: skip
-        done = self._git("fetch", *options, _NAME, f"+{self.ref}:{target}", extra=_DURABLE)
+        done = self._git("fetch", *options, _NAME, f"+{source}:{target}", extra=_DURABLE)
         if not done.ok:
             if "couldn't find remote ref" in done.err.lower():
                 return None
@@ -105,15 +107,34 @@ class Remote:
             RemoteFailure: anything else. After a time-out or a cut connection the push may have
                 arrived all the same; only a fetch can tell.
         """
-        lease = f"--force-with-lease={self.ref}:{expected or ''}"
-        options = ["--porcelain", "--no-verify", "--no-signed", lease]
-        done = self._git("push", *options, _NAME, f"{commit}:{self.ref}")
+        self._push([f"{commit}:{self.ref}"], self._lease(expected))
+
+    def replace(self, commit: str, expected: str, kept: str) -> None:
+        """As `push`, with what was there kept as the branch `kept`: both or neither.
+
+        On a remote that can't do both at once the branch is made first.
+        """
+        keep, move = f"{expected}:refs/heads/{kept}", f"{commit}:{self.ref}"
+        try:
+            self._push([keep, move], "--atomic", self._lease(expected))
+        except RemoteFailure as failure:
+            if "atomic" not in failure.detail:
+                raise
+            self._push([keep])
+            self._push([move], self._lease(expected))
+
+    def _lease(self, expected: str | None) -> str:
+        return f"--force-with-lease={self.ref}:{expected or ''}"
+
+    def _push(self, refspecs: Sequence[str], *more: str) -> None:
+        options = ["--porcelain", "--no-verify", "--no-signed", *more]
+        done = self._git("push", *options, _NAME, *refspecs)
         if done.ok:
             return
-        refused = re.search(rb"^!\t\S+\t\[.*?\] \((.*)\)$", done.out, re.MULTILINE)
-        if refused is None:
+        reasons = [one.decode(errors="replace") for one in _REFUSED.findall(done.out)]
+        if not reasons:
             raise transport_failure(done.err)
-        reason = refused[1].decode(errors="replace")
+        reason = next((one for one in reasons if "atomic" not in one), reasons[0])
         if LOST_RACE.search(reason):
             raise LostRace(f"{reason}: {readable(done.err)}")
         raise rejection(reason, done.err)

@@ -30,6 +30,7 @@ from csc_git.store.history import ancestry, descent
 from csc_git.store.isolation import isolate
 from csc_git.store.replay import Replay
 from csc_git.store.replica import Replica
+from csc_git.store.rotation import continued
 from csc_git.store.snapshot import Format, Snapshot
 
 MAX_ROUNDS: Final = 12
@@ -274,9 +275,11 @@ class Attempt:
             return news, base
         if self.replica.repository.is_ancestor(base, fetched):  # a merge that somebody made by hand
             return list(ancestry(objects, fetched)), None
-        if not self.permit.rewrite and theirs.previous != base:
+        branch = self.replica.branch.name
+        rotated = continued(self.replica.repository, self.remote, branch, base, fetched)
+        if rotated is None and not self.permit.rewrite:
             raise RemoteFailure(RemoteState.REWRITTEN)
-        return list(ancestry(objects, fetched)), None
+        return rotated or list(ancestry(objects, fetched)), None
 
     def _format(self, commit: str) -> Format | None:
         try:

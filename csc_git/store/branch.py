@@ -14,7 +14,7 @@ from csc_git.core.edit import Outcome, Record
 from csc_git.git.commit import CommitInfo
 from csc_git.git.remote import FETCHED
 from csc_git.git.repository import Repository
-from csc_git.store.history import ancestry, since
+from csc_git.store.history import lineage, since
 
 _HELD: Final = "refs/csc/held/"
 _KEPT: Final = "refs/csc/kept/"
@@ -87,7 +87,7 @@ class Branch:
                 return Fate("local", record.outcome)
         if op in self.held():
             return Fate("held")
-        for commit in islice(ancestry(self._repository.objects, self.base), _FATE_SEARCH):
+        for commit in islice(lineage(self._repository.objects, self.base), _FATE_SEARCH):
             if (record := Record.parse(commit.message)) and record.op == op:
                 return Fate("synced", record.outcome)
         return Fate("unknown")

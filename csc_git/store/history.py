@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from csc_git.core.clock import is_ahead
 from csc_git.core.edit import Record
 from csc_git.core.key import Key
+from csc_git.errors import StoreDamaged
 from csc_git.git.commit import CommitInfo
 from csc_git.store.snapshot import Reads, Snapshot
 
@@ -27,6 +28,20 @@ def ancestry(commits: Commits, tip: str | None) -> Iterator[CommitInfo]:
         commit = commits.commit(tip)
         yield commit
         tip = commit.parent
+
+
+def lineage(objects: Reads, tip: str | None) -> Iterator[CommitInfo]:
+    """As `ancestry`, and on across rotations as far as the histories before them are here."""
+    while tip is not None:
+        last = None
+        for last in ancestry(objects, tip):
+            yield last
+        says = Snapshot(objects, last.id).format() if last else None
+        tip = says.previous if says else None
+        try:
+            objects.commit(tip or "")
+        except (StoreDamaged, ValueError):
+            return
 
 
 def since(commits: Commits, base: str | None, tip: str | None) -> list[CommitInfo]:

@@ -14,12 +14,13 @@ from csc_git.core.key import Key
 from csc_git.core.lease import Instant
 from csc_git.core.pace import Pace
 from csc_git.git.child import kill_children
-from csc_git.git.failure import RemoteState
+from csc_git.git.failure import RemoteFailure, RemoteState
 from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
 from csc_git.store.attempt import Permit, Progress
 from csc_git.store.branch import Branch, Fate
 from csc_git.store.replica import Replica
+from csc_git.store.rotation import Rotation
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.status import SyncStatus
 from csc_git.store.sync import Sync
@@ -91,6 +92,18 @@ class Store:
         if self._sync is None:
             return self.status
         return self._sync.attempt(now, began, permit, progress)
+
+    def rotate(
+        self, now: datetime, began: Instant, progress: Progress = lambda _: None
+    ) -> Rotation:
+        """Go on with a new, short history; see `store.rotation`.
+
+        Raises:
+            RemoteFailure: the remote refuses, or there is none; nothing was rotated.
+        """
+        if self._sync is None:
+            raise RemoteFailure(RemoteState.OFF)
+        return self._sync.rotate(now, began, progress)
 
     @property
     def status(self) -> SyncStatus:

@@ -21,6 +21,7 @@ from csc_git.git.lock import FileLock
 from csc_git.git.remote import Remote
 from csc_git.store.attempt import Attempt, Permit, Progress
 from csc_git.store.replica import Replica
+from csc_git.store.rotation import Rotation, rotate
 from csc_git.store.status import SyncStatus
 
 _log: Final = logging.getLogger(__name__)
@@ -80,6 +81,26 @@ class Sync:
             what = error.strerror or str(error)
             self._unsaved = self.status.failed(RemoteState.STORAGE, what, began)
             return self._unsaved
+
+    def rotate(self, now: datetime, began: Instant, progress: Progress) -> Rotation:
+        """Rotate the branch; see `store.rotation`.
+
+        Raises:
+            RemoteFailure: it can't be; nothing was rotated.
+        """
+        with self._lock.held():
+            remote = self._connect(True)  # noqa: FBT003  after a person's decision, settings count
+            reasons = dict(self.status.reasons)
+
+            def settle() -> None:
+                attempt = Attempt(
+                    self._replica, remote, now, Permit(), progress, reasons, self.pace
+                )
+                attempt.run(self._wait)
+
+            done = rotate(self._replica, remote, now, settle)
+            self.status.succeeded(began).save(self._status_file)
+            return done
 
     def _attempt(
         self, now: datetime, began: Instant, permit: Permit, progress: Progress

@@ -26,6 +26,7 @@ from csc_git.coordinator.results.data import (
     OpenConflicts,
     Resolved,
     Retrieved,
+    Rotated,
     Scopes,
     Stored,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "Resolved",
     "Result",
     "Retrieved",
+    "Rotated",
     "Scopes",
     "SessionState",
     "SessionSummary",

@@ -93,6 +93,14 @@ class OpenConflicts(Result):
     more: int = 0
 
 
+class Rotated(Result):
+    """Answer of `csc-git rotate`."""
+
+    root: str = Field(description="the commit with which the branch begins now")
+    previous: str = Field(description="the last one of the history before")
+    archive: str = Field(description="the remote's branch that keeps that history")
+
+
 class Resolved(Delivered):
     """Answer of `resolve_conflict`."""
 
