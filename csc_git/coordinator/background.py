@@ -109,15 +109,14 @@ class Background:
         return self._failures + 1
 
     def _rest(self, failures: int) -> None:
-        """Wait until there is reason to go on: something to say, or time to look again.
-
-        What there is to say waits until it is our turn, whoever waits for its answer: it would only
-        be overtaken, or overtake.
-        """
+        """Wait until there is reason to go on: something to say and our turn, or time to look."""
         if not self._changed.wait_for(self._is_due, self._pause(failures)):
             return
-        while not self._stopping and (left := self._pace.free_at - time.monotonic()) > 0:
+        while not self._stopping and (left := self._turn() - time.monotonic()) > 0:
             self._changed.wait(left)
+
+    def _turn(self) -> float:
+        return self._pace.urgent_at if self._wanted else self._pace.free_at
 
     def _is_due(self) -> bool:
         return self._stopping or self._wanted or (self._written and not self._failures)

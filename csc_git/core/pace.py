@@ -35,7 +35,7 @@ class Pace:
     """One clone's pace. Times are seconds of any clock that only goes forward."""
 
     def __init__(self) -> None:
-        self.free_at = 0.0
+        self.free_at = self.urgent_at = 0.0
         self._round = 0.1
         self._seen: dict[str, float] = {}
         self._news: float | None = None
@@ -57,12 +57,16 @@ class Pace:
         return len(self._seen)
 
     def took(self, now: float, chance: float) -> None:
-        """Note that a push was taken: `free_at` says when the next one may begin.
+        """Note that a push was taken.
+
+        `free_at` says when the next one may begin, and `urgent_at` when it may if somebody waits
+        for its answer: there is nothing to gather then.
 
         Args:
             now: The clock.
             chance: Uniform in [0, 1).
         """
+        self.urgent_at = now + self._round * chance
         clones = self.others(now) + 1
         self.free_at = now + _ROOM * self._round * clones * (0.5 + chance)
 

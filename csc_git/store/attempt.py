@@ -26,7 +26,7 @@ from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteFailure, RemoteState
 from csc_git.git.remote import LostRace, Remote
-from csc_git.store.history import ancestry, descent
+from csc_git.store.history import ancestry, descent, made_since
 from csc_git.store.isolation import isolate
 from csc_git.store.replay import Replay
 from csc_git.store.replica import Replica
@@ -36,6 +36,8 @@ from csc_git.store.snapshot import Format, Snapshot
 MAX_ROUNDS: Final = 12
 _STILL: Final = 4
 _HEAD: Final = 32
+_NEAR: Final = 5000
+_SILENT: Final = frozenset({RemoteState.TIMEOUT, RemoteState.UNREACHABLE, RemoteState.NO_GIT})
 Progress = Callable[[str], None]
 """Told, in a few words, what is being done."""
 
@@ -161,9 +163,9 @@ class Attempt:
         except LostRace:
             return False
         except RemoteFailure as failure:
-            if failure.state is RemoteState.DECLINED:
-                return False
-            raise
+            if failure.state in _SILENT:
+                raise
+            return False  # a fetch tells better what is wrong
         return True
 
     def _push(self, tip: str, expected: str | None, edits: int) -> None:
@@ -190,7 +192,7 @@ class Attempt:
         queue = branch.queue(tip=seen) if seen else []
         if fetched == base and self._contains(seen, fetched) and not held.keys() & _ops(queue):
             return
-        news, fork = self._check(fetched, base, wanted=bool(queue))
+        news, fork = self._check(fetched, base, queue)
         if queue:
             self.progress(f"replaying {len(queue)} edits")
         placed = _ops(news) if queue else frozenset()
@@ -236,7 +238,7 @@ class Attempt:
         queue = self.replica.branch.queue()
         if len(queue) <= _HEAD:
             return fetched
-        news, fork = self._check(fetched, self.replica.branch.base, wanted=True)
+        news, fork = self._check(fetched, self.replica.branch.base, queue)
         batch, replay, _ = self._replayed(fetched, fork, queue[:_HEAD], _ops(news), heeding=False)
         batch.flush()
         self.progress(f"pushing the first {_HEAD} of {len(queue):,} edits")
@@ -249,12 +251,12 @@ class Attempt:
         return tip is not None and descent(self.replica.repository.objects, commit, tip) is not None
 
     def _check(
-        self, fetched: str, base: str | None, *, wanted: bool
+        self, fetched: str, base: str | None, queue: list[CommitInfo]
     ) -> tuple[list[CommitInfo], str | None]:
         """What the remote has that we hadn't, and the commit where both sides part.
 
-        A clone that joins without edits of its own is spared the walk over the whole history:
-        what the remote has is `wanted` only to see which of them arrived already.
+        A clone that joins is spared the walk over the whole history: what the remote has is wanted
+        only to see which edits of the queue arrived already.
 
         Raises:
             RemoteFailure: it is no continuation of what we know.
@@ -264,17 +266,19 @@ class Attempt:
         if theirs is None:
             raise RemoteFailure(RemoteState.NOT_A_STORE)
         if base is None:
-            return (list(ancestry(objects, fetched)) if wanted else []), None
+            return (made_since(objects, fetched, queue, self.now) if queue else []), None
         ours = self._format(base)
         if ours is not None and ours.store != theirs.store:
             raise RemoteFailure(RemoteState.OTHER_STORE)
-        news = descent(objects, base, fetched)
+        news = descent(objects, base, fetched, most=_NEAR)
+        if news is None and self.replica.repository.is_ancestor(base, fetched):
+            news = descent(objects, base, fetched)
+            if news is None:  # in a merge that somebody made by hand
+                return list(ancestry(objects, fetched)), None
         if news is not None:
             writers = {commit.committer for commit in news}
             self.pace.saw(writers - {self.replica.identity.machine}, time.monotonic())
             return news, base
-        if self.replica.repository.is_ancestor(base, fetched):  # a merge that somebody made by hand
-            return list(ancestry(objects, fetched)), None
         branch = self.replica.branch.name
         rotated = continued(self.replica.repository, self.remote, branch, base, fetched)
         if rotated is None and not self.permit.rewrite:

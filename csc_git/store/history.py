@@ -1,8 +1,8 @@
 """History: walking the branch, which is one line of commits."""
 
-from collections.abc import Iterator
-from datetime import datetime
-from itertools import islice, zip_longest
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import islice, takewhile, zip_longest
 from typing import Final, Protocol
 
 from csc_git.core.clock import is_ahead
@@ -13,6 +13,7 @@ from csc_git.git.commit import CommitInfo
 from csc_git.store.snapshot import Reads, Snapshot
 
 _CLOCK_SEARCH: Final = 1000
+_LATELY: Final = timedelta(days=1)
 
 
 class Commits(Protocol):
@@ -64,14 +65,39 @@ def since(commits: Commits, base: str | None, tip: str | None) -> list[CommitInf
     return list(reversed(mine.values()))
 
 
-def descent(commits: Commits, base: str, tip: str) -> list[CommitInfo] | None:
-    """The commits after `base` up to `tip`, oldest first; None if `tip` does not contain it."""
+def descent(
+    commits: Commits, base: str, tip: str, most: int | None = None
+) -> list[CommitInfo] | None:
+    """The commits after `base` up to `tip`, oldest first; None if `tip` does not contain it.
+
+    Args:
+        commits: Where to read.
+        base: The older commit.
+        tip: The newer one.
+        most: Commits that are looked at; None: all.
+    """
     found: list[CommitInfo] = []
-    for commit in ancestry(commits, tip):
+    for commit in islice(ancestry(commits, tip), most):
         if commit.id == base:
             return found[::-1]
         found.append(commit)
     return None
+
+
+def made_since(
+    commits: Commits, tip: str, edits: Sequence[CommitInfo], now: datetime
+) -> list[CommitInfo]:
+    """The commits up to `tip`, newest first, among which some of these edits may be.
+
+    An edit is placed with a `Csc-Clock` that is not before its own, and these never fall along a
+    branch unless a clock was far ahead. So the walk ends where they are older than all the edits,
+    and a clone that joins a branch of a million commits need not read them all.
+    """
+    clocks = [record.clock for edit in edits if (record := Record.parse(edit.message))]
+    if not clocks or any(abs(now - clock) > _LATELY for clock in clocks):
+        return list(ancestry(commits, tip))
+    oldest = min(clocks)
+    return list(takewhile(lambda commit: not _is_older(commit, oldest), ancestry(commits, tip)))
 
 
 def high_water(commits: Commits, tip: str | None, now: datetime) -> datetime | None:
