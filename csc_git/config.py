@@ -31,7 +31,7 @@ class Settings(BaseModel):
         remote: A remote of the project, or a URL; None for `origin`, or the only one.
         machine: This machine's name; None for the host name at first use.
         sync: Whether to talk to the remote at all.
-        poll: Seconds between looks at the remote while nothing happens here.
+        poll: Most seconds between looks at the remote; fewer while others write.
         timeout: Seconds that one call to the remote may take.
         confirm: Seconds that `confirm=true` and `fresh=true` wait at most.
         lease: Seconds after which a session not heard of is taken to be gone.
@@ -45,7 +45,7 @@ class Settings(BaseModel):
     remote: str | None = None
     machine: str | None = None
     sync: bool = True
-    poll: Annotated[float, Field(ge=0.1, le=86_400)] = 10.0
+    poll: Annotated[float, Field(ge=0.1, le=86_400)] = 30.0
     timeout: Annotated[float, Field(ge=0.1, le=3_600)] = 60.0
     confirm: Annotated[float, Field(ge=0, le=600)] = 20.0
     lease: Annotated[int, Field(ge=1, le=30 * 86_400)] = DEFAULT_SECONDS

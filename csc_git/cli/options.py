@@ -35,7 +35,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--remote", metavar="NAME-OR-URL", help="The remote; default origin."),
     click.option("--machine", metavar="NAME", help="This machine's name; default the host's."),
     click.option("--sync/--no-sync", default=None, help="Talk to the remote; default yes."),
-    click.option("--poll", metavar="SECONDS", help="Between looks at the remote; default 10."),
+    click.option("--poll", metavar="SECONDS", help="Most between looks at the remote; default 30."),
     click.option("--timeout", metavar="SECONDS", help="For one call to the remote; default 60."),
     click.option("--lease", metavar="SECONDS", help="Until a silent session is gone; 5400."),
     click.option("--limit", metavar="SIZE", help="Longest value, as in 1MiB (the default)."),

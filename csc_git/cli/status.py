@@ -28,6 +28,7 @@ def _text(status: Status) -> str:
         f"{status.project} on {status.machine}: {keys} on {status.branch}",
         f"remote    {status.remote or 'none'} (last contact: {contact})",
         f"sync      {sync_line(status.sync)}",
+        *_looks(status),
         *_section("active", [_session(one) for one in status.active] or ["nobody"]),
         *_section("held", [f"{e.op}  {e.subject}: {e.reason}" for e in status.held]),
         *_section("claims", [_claim(one) for one in status.claims]),
@@ -42,6 +43,13 @@ def _text(status: Status) -> str:
     if status.held:
         lines.append("To push a held edit again: csc-git sync --retry OP; to drop it: --drop OP")
     return "\n".join(lines)
+
+
+def _looks(status: Status) -> list[str]:
+    """What a running server costs the remote."""
+    rest, most = status.requests_per_hour
+    cost = f"{rest:,} requests an hour by a server at rest, at most {most:,} while others write"
+    return [f"looks     {cost}"] if rest else []
 
 
 def _section(title: str, entries: list[str]) -> list[str]:

@@ -24,6 +24,7 @@ from csc_git.coordinator.upkeep import Upkeep
 from csc_git.core.edit import Outcome
 from csc_git.core.key import Key, format_scope, parse_key, parse_scope
 from csc_git.core.lease import SESSIONS, Instant, Lease
+from csc_git.core.pace import requests_per_hour
 from csc_git.core.pattern import compile_pattern
 from csc_git.core.session import resolve_scope
 from csc_git.errors import NotRotated
@@ -143,7 +144,8 @@ class Coordinator:
 
     def status(self) -> results.Status:
         """Everything worth knowing at a look."""
-        return self.overview.status()
+        cost = requests_per_hour(self._settings.poll) if self.store.syncs else (0, 0)
+        return self.overview.status().model_copy(update={"requests_per_hour": cost})
 
     # Syncing
 

@@ -31,6 +31,11 @@ _PATIENCE: Final = 0.1
 """Of the time since others last wrote, how much may pass between two looks at the remote."""
 
 
+def requests_per_hour(longest: float) -> tuple[int, int]:
+    """How often an hour a server looks at the remote: while nobody writes, and at most."""
+    return round(3600 / longest), round(3600 / min(longest, _QUICK))
+
+
 class Pace:
     """One clone's pace. Times are seconds of any clock that only goes forward."""
 

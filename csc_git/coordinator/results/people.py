@@ -139,3 +139,4 @@ class Status(Result):
     foreign: list[str]
     foreign_count: int
     clocks_ahead: list[str]
+    requests_per_hour: tuple[int, int] = (0, 0)
