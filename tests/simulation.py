@@ -158,9 +158,10 @@ class _Run:
         self._busy -= 1
 
 
+MINUTE: Final = 1 / 60
 LOADS: Final = (
-    (8, 15.0), (16, 5.0), (8, 2.0), (1, 2.0), (2, 2.0), (8, 0.2), (32, 2.0), (100, 0.5),
-    (300, 0.1), (1000, 0.02),
+    (1, 2.0), (2, 2.0), (8, 0.2), (8, 2.0), (8, 15.0), (16, 5.0), (32, 2.0), (100, 0.5),
+    (30, MINUTE), (100, MINUTE), (300, MINUTE), (1000, MINUTE / 10), (3000, MINUTE / 10),
 )  # fmt: skip
 
 
@@ -169,11 +170,9 @@ def main() -> None:
         print(f"{title}: fetch {remote.fetch} s, push {remote.push} s")
         print("  clones  edits/s each  synced/s      of  spread   p99 s   lost")
         for clones, each in LOADS:
-            made = simulate(clones, each, remote, 120.0)
-            print(
-                f"{clones:>8}{each:>14}{made.rate:>10.1f}{clones * each:>8.0f}{made.spread:>8.2f}"
-                f"{made.p99:>8.1f}{made.losses:>7.2f}"
-            )
+            made = simulate(clones, each, remote, 600.0 if each < 1 else 120.0)
+            offered = f"{clones:>8}{each:>14.3f}{made.rate:>10.1f}{clones * each:>8.1f}"
+            print(f"{offered}{made.spread:>8.2f}{made.p99:>8.1f}{made.losses:>7.2f}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,10 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_NEW: Final = "tmp_"
+"""How names of unfinished files begin: `git prune` removes such once they are old."""
 
 
 def sync_directory(path: Path | str | os.PathLike[str]) -> None:
@@ -34,22 +37,22 @@ def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
     """Make new files durable with their names, which they get in the order given.
 
     All are handed to the disk before the first is waited for, so that a file system with a journal
-    writes it once.
+    writes it once. Until then they have other names.
     """
     descriptors: dict[str, int] = {}
     try:
         for name, content in files.items():
-            descriptors[name] = descriptor = _create(f"{directory}/.{name}.new")
+            descriptors[name] = descriptor = _create(f"{directory}/{_NEW}{name}")
             write_all(descriptor, content)
             start_writing(descriptor)
         for descriptor in descriptors.values():
             sync_data(descriptor)
         for name in files:
-            os.rename(f"{directory}/.{name}.new", f"{directory}/{name}")  # noqa: PTH104  hot path
+            os.rename(f"{directory}/{_NEW}{name}", f"{directory}/{name}")  # noqa: PTH104  hot path
     except BaseException:
         for name in descriptors:
             with suppress(OSError):
-                (directory / f".{name}.new").unlink(missing_ok=True)
+                (directory / f"{_NEW}{name}").unlink(missing_ok=True)
         raise
     finally:
         for descriptor in descriptors.values():
