@@ -93,7 +93,7 @@ def daily(world: World, coordinator: Coordinator) -> dict[str, Callable[[], Any]
         assert state_of(coordinator) == "ok"
 
     def join() -> None:
-        clone = world.open(f"joined-{next(numbers)}")
+        clone = world.open(f"joined-{next(numbers)}", timeout=3000)
         put(clone, "issue:8", "status", "of a clone that joins")
         assert state_of(clone) == "ok"
 
@@ -113,7 +113,7 @@ def main(commits: int = 100_000) -> None:
         for edits in (1000, commits):
             world = World(Path(name) / str(edits))
             world.directory.mkdir()
-            coordinator = world.open("one")
+            coordinator = world.open("one", timeout=3000)
             put(coordinator, "plan", "first", 1)
             grow(coordinator, edits)
             assert state_of(coordinator) == "ok"

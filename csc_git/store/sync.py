@@ -51,6 +51,7 @@ class Sync:
         self._status_file = directory / "sync.json"
         self._wait = wait
         self._unsaved: SyncStatus | None = None
+        self._loaded: tuple[object, SyncStatus] = None, SyncStatus()
         self.pace = Pace()
 
     @contextmanager
@@ -62,7 +63,12 @@ class Sync:
     @property
     def status(self) -> SyncStatus:
         """How the clone's last attempt ended."""
-        return self._unsaved or SyncStatus.load(self._status_file)
+        if self._unsaved is not None:
+            return self._unsaved
+        stamp = _stamp(self._status_file)
+        if stamp is None or stamp != self._loaded[0]:  # read again only if it was replaced
+            self._loaded = stamp, SyncStatus.load(self._status_file)
+        return self._loaded[1]
 
     def attempt(
         self, now: datetime, began: Instant, permit: Permit, progress: Progress
@@ -135,6 +141,15 @@ class Sync:
             status = status.failed(RemoteState.FAILED, f"{type(error).__name__}: {error}", began)
         held = self._replica.branch.held()
         return replace(status, reasons={op: why for op, why in reasons.items() if op in held})
+
+
+def _stamp(path: Path) -> object:
+    """What changes when a file is replaced; None if there is none, or it can't be told."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _serves(status: SyncStatus, began: Instant) -> bool:

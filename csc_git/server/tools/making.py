@@ -74,11 +74,12 @@ class _StrictTool(Tool):
             names = ", ".join(sorted(unknown))
             raise ToolError(f"No argument is called {names}. There are: {', '.join(known)}.")
         try:
-            self.fn_metadata.validate_arguments(arguments)
-        except ValidationError as error:
-            wrong = [f"{_place(one['loc'])}: {one['msg']}" for one in error.errors()]
+            return await super().run(arguments, context, convert_result)
+        except ToolError as error:
+            if type(error) is not ToolError or not isinstance(error.__cause__, ValidationError):
+                raise  # of the tool itself, in which something may have been changed
+            wrong = [f"{_place(one['loc'])}: {one['msg']}" for one in error.__cause__.errors()]
             raise ToolError(f"{'; '.join(wrong)}. Nothing was changed.") from None
-        return await super().run(arguments, context, convert_result)
 
 
 def tool(fn: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
