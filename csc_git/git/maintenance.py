@@ -27,6 +27,8 @@ _SETTINGS: Final = (
     ("gc.pruneExpire", "2.weeks.ago"),
     ("repack.writeBitmaps", "false"),
     ("core.fsync", "all"),
+    ("pack.window", "50"),  # commits and values are like others of theirs, but not the next ones
+    ("pack.compression", "9"),
 )
 
 

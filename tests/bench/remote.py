@@ -14,9 +14,8 @@ def visible(world: World, told: Told, rounds: int) -> list[Row]:
     """A's write until B has it, less the time until B looks; against a push and a fetch."""
     told("a write of one clone until another has it")
     one, two, floor = world.open("a"), world.open("b"), Git(world.directory)
-    for clone in (one, two):
-        put(clone, "warm", clone.clone.machine, 1)
-        state_of(clone)
+    put(one, "warm", "k", 1)
+    assert [state_of(clone) for clone in (one, two)] == ["ok", "ok"]
     ours, theirs = [], []
     for number in range(max(10, rounds // 10)):
         ours.append(_seen(one, two, number))
@@ -43,11 +42,10 @@ def offline(world: World, told: Told, rounds: int) -> list[Row]:
         Row("1,000 offline edits", "s", seconds, None, round(seconds.median, 2), "≤ 1.5 s", met)
     ]
     if large:
-        value = large[0] / seconds.median
+        value = round(large[0] / 10 / seconds.median, 2)
         spread = Spread.of(large)
-        rows.append(
-            Row("10,000 offline edits", "s", spread, seconds, round(value, 1), "≤ 12×", value <= 12)
-        )
+        bar = "≤ 1.3× each"
+        rows.append(Row("10,000 offline edits", "s", spread, seconds, value, bar, value <= 1.3))
     return rows
 
 
