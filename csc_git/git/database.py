@@ -79,6 +79,8 @@ class ObjectDatabase:
     def has(self, object_id: str) -> bool:
         """Whether an object is there."""
         name = RawObjectID(bytes.fromhex(object_id))
+        if self._small.read(name) is not None:
+            return True
         self._discover()
         in_packs = self._small.has(name) or any(_holds(pack, name) for pack in self._packs())
         return in_packs or self._path(object_id).exists()

@@ -14,7 +14,7 @@ from dulwich.object_format import ObjectFormat
 
 from csc_git.git.packing import NewObject, unpack
 
-_MOST_LISTED: Final = 64 << 10
+_MOST_LISTED: Final = 16 << 10
 _MOST_STORED: Final = 256 << 10
 """Bytes of an index and of a pack that are small."""
 

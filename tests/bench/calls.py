@@ -1,5 +1,6 @@
 """Tool calls through the real client over stdio: reads and durable writes, at any size."""
 
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -72,15 +73,27 @@ async def _measure(clones: dict[int, Path], rounds: int) -> _Made:
         for number in range(-20, rounds):
             measured = made if number >= 0 else _Made()  # the first ones warm up
             key = f"k{number % SMALL}"
-            for size, server in servers.items():
-                read = {"scope": "s", "key": key}
-                measured.reads[size].append(await timed(server, "retrieve_data", read))
-                write = read | {"value": -number - 1000}
-                measured.writes[size].append(await timed(server, "store_data", write))
-            measured.nothing.append(await timed(empty, "nothing", {"text": "x"}))
-            measured.files.append(floors.write_file(clone / ".git" / "csc" / "floor", number))
-            measured.sqlite.append(sqlite.write(key, number))
+            for side in random.sample([*servers, "nothing", "files"], 4):  # no side comes first
+                if isinstance(side, int):
+                    await _ours(servers[side], key, number, measured, side)
+                elif side == "nothing":
+                    measured.nothing.append(await timed(empty, "nothing", {"text": "x"}))
+                else:
+                    path = clone / ".git" / "csc" / "floor"
+                    measured.files.append(floors.write_file(path, number))
+                    measured.sqlite.append(sqlite.write(key, number))
     return made
+
+
+async def _ours(server: Client, key: str, number: int, measured: _Made, size: int) -> None:
+    """A read and a write, in either order."""
+    read = {"scope": "s", "key": key}
+    for tool in random.sample(["retrieve_data", "store_data"], 2):
+        if tool == "retrieve_data":
+            measured.reads[size].append(await timed(server, tool, read))
+        else:
+            write = read | {"value": -number - 1000}
+            measured.writes[size].append(await timed(server, tool, write))
 
 
 async def timed(client: Client, tool: str, arguments: dict[str, Any]) -> float:
