@@ -160,6 +160,26 @@ def test_a_clone_that_finds_the_history_before_gone_asks_a_person(world: World) 
     assert all_ops(world)[op] == 1
 
 
+@pytest.mark.parametrize(
+    "previous", ["*", "a:b", "../../../etc", "--upload-pack=x", "", "0" * 40, 7]
+)
+def test_a_history_that_claims_to_continue_nonsense(world: World, previous: object) -> None:
+    one, late = world.open("one"), world.open("late")
+    put(one, "a", "b", 1)
+    assert [state_of(clone) for clone in (one, late)] == ["ok", "ok"]
+    path = world.directory / "hand"
+    git("clone", "-q", "-b", "csc/state", str(world.remote), str(path), cwd=world.directory)
+    says = json.loads((path / "format.json").read_text("utf-8")) | {"previous": previous}
+    (path / "format.json").write_text(json.dumps(says), "utf-8")
+    git("checkout", "-q", "--orphan", "new", cwd=path)
+    git("commit", "-qam", "new", cwd=path)
+    git("push", "-q", "-f", "origin", f"new:{REF}", cwd=path)
+    put(late, "late", "k", 1)
+    assert state_of(late) == "history-rewritten"
+    assert late.sync(permit=Permit(rewrite=True)).state == "ok"
+    assert late.store.fate("nobody's").where == "unknown"
+
+
 def test_on_the_command_line(world: World) -> None:
     one = world.open("one")
     put(one, "a", "b", 1)

@@ -64,6 +64,8 @@ class ObjectDatabase:
             Exception: it can't be read; errors of zlib, form and checksum have no common base.
         """
         name = bytes.fromhex(object_id)
+        if len(name) != self.object_format.oid_length:
+            raise KeyError(object_id)
         self._expect(object_id, name)
         for _ in range(_TRIES):
             small = self._small.read(name)

@@ -1,7 +1,7 @@
 """Packing: the few objects of an edit as one pack with its index, in git's format (gitformat-pack).
 
 One pack an edit costs two files to be made durable, however many objects the edit has; loose
-objects cost one each, and each its directory. `Repository.maintain` puts small packs together.
+objects cost one each, and each its directory. `git.maintenance` puts small packs together.
 """
 
 import struct

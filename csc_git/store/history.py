@@ -1,6 +1,7 @@
 """History: walking the branch, which is one line of commits."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice, takewhile, zip_longest
 from typing import Final, Protocol
@@ -38,11 +39,7 @@ def lineage(objects: Reads, tip: str | None) -> Iterator[CommitInfo]:
         for last in ancestry(objects, tip):
             yield last
         says = Snapshot(objects, last.id).format() if last else None
-        tip = says.previous if says else None
-        try:
-            objects.commit(tip or "")
-        except (StoreDamaged, ValueError):
-            return
+        tip = says.previous if says and _is_here(objects, says.previous) else None
 
 
 def since(commits: Commits, base: str | None, tip: str | None) -> list[CommitInfo]:
@@ -130,6 +127,12 @@ def deletion(
         if Snapshot(objects, commit.parent).revision(key) is not None:
             return commit
     return None
+
+
+def _is_here(objects: Reads, commit: str | None) -> bool:
+    with suppress(StoreDamaged):
+        return commit is not None and bool(objects.commit(commit))
+    return False
 
 
 def _is_older(commit: CommitInfo, time: datetime) -> bool:

@@ -1,5 +1,6 @@
 """Snapshots: what one commit says. Immutable, so it can be read for as long as anyone likes."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,7 @@ from csc_git.store.layout import Foreign, Trees, entries, find, is_fan_name, why
 DATA: Final = b"data"
 FORMAT_FILE: Final = b"format.json"
 FORMAT: Final = 1
+_ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SMALL: Final = 4096
 _decoded: Final = lru_cache(maxsize=1024)(Entry.decode)
 """Entries of up to `_SMALL` bytes, which an edit looks at several times, decoded once."""
@@ -129,7 +131,8 @@ class Snapshot:
             return None
         if number > FORMAT:
             raise FormatTooNew(f"The branch has format {number}; this csc-git reads {FORMAT}")
-        return Format(store, previous if isinstance(previous, str) else None)
+        is_commit = isinstance(previous, str) and _ID.fullmatch(previous)
+        return Format(store, previous if is_commit else None)
 
     def key_at(self, path: tuple[bytes, ...]) -> Key | None:
         """The key whose path, without fan-out, this is; None if it is nobody's."""
