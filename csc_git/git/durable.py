@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-_NEW: Final = "tmp_"
-"""How names of unfinished files begin: `git prune` removes such once they are old."""
+_NEW: Final = ".new-"
+"""How names of unfinished files begin; not as git's own do, which a `git gc` beside us removes."""
 
 
 def sync_directory(path: Path | str | os.PathLike[str]) -> None:
