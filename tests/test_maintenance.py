@@ -59,12 +59,16 @@ def test_once_a_week_what_nothing_reaches_is_dropped(world: World) -> None:
     blob = batch.add_blob(b"of an edit that was never finished")
     batch.flush()
     assert one.store.repository.maintenance.run()
+    dead, busy = (path / "objects/pack" / f".new-{name}.pack" for name in ("dead", "busy"))
+    dead.touch()
     past = time.time() - 30 * 86_400
     for file in [path / "gc.stamp", *(path / "objects/pack").iterdir()]:
         os.utime(file, (past, past))
+    busy.touch()
     assert one.store.repository.maintenance.run()
     found = git("cat-file", "--batch-all-objects", "--batch-check", cwd=path)
     assert blob not in found
+    assert (dead.exists(), busy.exists()) == (False, True)
     assert one.retrieve("a", "k").value == 1
 
 

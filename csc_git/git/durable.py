@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-_NEW: Final = ".new-"
+UNFINISHED: Final = ".new-"
 """How names of unfinished files begin; not as git's own do, which a `git gc` beside us removes."""
 
 
@@ -42,17 +42,17 @@ def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
     descriptors: dict[str, int] = {}
     try:
         for name, content in files.items():
-            descriptors[name] = descriptor = _create(f"{directory}/{_NEW}{name}")
+            descriptors[name] = descriptor = _create(f"{directory}/{UNFINISHED}{name}")
             write_all(descriptor, content)
             start_writing(descriptor)
         for descriptor in descriptors.values():
             sync_data(descriptor)
         for name in files:
-            os.rename(f"{directory}/{_NEW}{name}", f"{directory}/{name}")  # noqa: PTH104  hot path
+            os.rename(f"{directory}/{UNFINISHED}{name}", f"{directory}/{name}")  # noqa: PTH104  hot path
     except BaseException:
         for name in descriptors:
             with suppress(OSError):
-                (directory / f"{_NEW}{name}").unlink(missing_ok=True)
+                (directory / f"{UNFINISHED}{name}").unlink(missing_ok=True)
         raise
     finally:
         for descriptor in descriptors.values():

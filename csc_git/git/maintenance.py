@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from csc_git.git.child import GitMissing, run_git
+from csc_git.git.durable import UNFINISHED
 from csc_git.git.lock import FileLock
 
 PACK_LIMIT: Final = 200
@@ -56,6 +57,7 @@ class Maintenance:
         try:
             if self._is_old():
                 self._git("gc", "--quiet")
+                self._sweep()
                 self._stamp.touch()
             else:
                 self._git("repack", "-q", "-d", "-n", "--geometric=2") or self._git("gc", "--quiet")
@@ -81,6 +83,13 @@ class Maintenance:
         with suppress(FileNotFoundError):
             return 256 * len(os.listdir(self._path / "objects/17"))  # noqa: PTH208
         return 0
+
+    def _sweep(self) -> None:
+        """Remove files of edits whose process died before it could name them."""
+        for file in (self._path / "objects/pack").glob(f"{UNFINISHED}*"):
+            with suppress(FileNotFoundError):
+                if time.time() - file.stat().st_mtime > _WEEK:
+                    file.unlink()
 
     def _is_old(self) -> bool:
         """Whether the last `git gc` was a week ago; in a new repository it counts from now."""
