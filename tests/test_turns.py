@@ -25,7 +25,7 @@ def test_a_push_without_fetch_overwrites_nobody(world: World) -> None:
     one.progress = words.append
     mine = put(one, "a", "k", 2)
     assert state_of(one) == "ok"
-    assert words == ["pushing 1 edit", "fetching", "replaying 1 edits", "pushing 1 edit"]
+    assert words == ["pushing 1 edit", "fetching", "replaying 1 edit", "pushing 1 edit"]
     assert {mine, theirs} <= {record.op for record in world.log()}
     assert world.is_linear()
 

@@ -170,7 +170,7 @@ class Attempt:
 
     def _push(self, tip: str, expected: str | None, edits: int) -> None:
         """Push, and note that the remote has it."""
-        self.progress(f"pushing {edits:,} edit{'' if edits == 1 else 's'}")
+        self.progress(f"pushing {_edits(edits)}")
         self.remote.push(tip, expected)
         with self.replica.repository.writing():
             self.replica.branch.confirm(tip)
@@ -194,7 +194,7 @@ class Attempt:
             return
         news, fork = self._check(fetched, base, queue)
         if queue:
-            self.progress(f"replaying {len(queue)} edits")
+            self.progress(f"replaying {_edits(len(queue))}")
         placed = _ops(news) if queue else frozenset()
         batch, replay, silent = self._replayed(fetched, fork, queue, placed)
         with repository.writing():
@@ -294,6 +294,10 @@ class Attempt:
     def _tidy(self) -> None:
         with self.replica.repository.writing():
             self.replica.branch.tidy()
+
+
+def _edits(number: int) -> str:
+    return f"{number:,} edit{'' if number == 1 else 's'}"
 
 
 def _ops(commits: list[CommitInfo]) -> frozenset[str]:
