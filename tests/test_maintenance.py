@@ -14,6 +14,10 @@ def packs(path: Path) -> int:
     return len(list((path / "objects/pack").glob("*.idx")))
 
 
+def kept(path: Path) -> list[Path]:
+    return list((path / "objects/pack").glob("*.keep"))
+
+
 def test_small_packs_are_put_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "PACK_LIMIT", 30)
     one, reader = world.open("one"), world.open("one")
@@ -36,11 +40,29 @@ def test_what_no_pack_names_yet_is_kept(world: World, monkeypatch: pytest.Monkey
     one = world.open("one")
     for number in range(20):
         put(one, "a", f"k{number}", number)
-    batch = one.store.repository.batch()
+    batch, path = one.store.repository.batch(), one.store.repository.path
     blob = batch.add_blob(b"not named yet")
     batch.flush()
     assert one.store.repository.maintenance.run()
-    assert git("cat-file", "blob", blob, cwd=one.store.repository.path) == "not named yet"
+    git("repack", "-adq", cwd=path)  # of what nothing names it keeps only what is kept
+    assert git("cat-file", "blob", blob, cwd=path) == "not named yet"
+    batch.release()
+    assert kept(path) == []
+
+
+@pytest.mark.parametrize(("age", "left"), [(23 * 3600, 1), (25 * 3600, 0)])
+def test_what_a_dead_process_kept_is_let_go(world: World, age: int, left: int) -> None:
+    one = world.open("one")
+    put(one, "a", "k", 1)
+    path = one.store.repository.path
+    batch = one.store.repository.batch()
+    batch.add_blob(b"of an edit that was never finished")
+    batch.flush()
+    (keep,) = kept(path)
+    os.utime(keep, (time.time() - age,) * 2)
+    assert one.store.repository.maintenance.run()
+    assert len(kept(path)) == left
+    batch.release()
 
 
 def test_one_at_a_time(world: World) -> None:
@@ -59,7 +81,9 @@ def test_once_a_week_what_nothing_reaches_is_dropped(world: World) -> None:
     blob = batch.add_blob(b"of an edit that was never finished")
     batch.flush()
     assert one.store.repository.maintenance.run()
-    dead, busy = (path / "objects/pack" / f".new-{name}.pack" for name in ("dead", "busy"))
+    dead, busy = (
+        path / "objects/pack" / f"pack-{name}.pack.unfinished" for name in ("dead", "busy")
+    )
     dead.touch()
     past = time.time() - 30 * 86_400
     for file in [path / "gc.stamp", *(path / "objects/pack").iterdir()]:

@@ -1,6 +1,7 @@
 """Batches: new objects, gathered in memory until all of them are put on disk at once.
 
 Nobody else sees them before, and nothing that names them is written before `flush` has returned.
+From then until `release`, no git that repacks touches them: by then a ref names them.
 """
 
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ class Batch:
         self._seen: dict[str, Tree] = {}
         self._commits: dict[str, CommitInfo] = {}
         self._bytes = 0
+        self._kept: list[str] = []
 
     def tree(self, tree_id: str) -> Tree:
         """As `Objects.tree`, new trees included."""
@@ -76,11 +78,16 @@ class Batch:
         """Make everything staged durable."""
         if self._new:
             new = list(self._new.values())
-            self._objects.write(new, new[-1].id)
+            self._kept.append(self._objects.write(new, new[-1].id))
             blobs = {obj.id: obj.raw for obj in new if obj.kind == BLOB}
             self._objects.remember(self._trees, self._commits, blobs)
             self._new, self._trees, self._commits, self._seen = {}, {}, {}, {}
             self._bytes = 0
+
+    def release(self) -> None:
+        """Leave what was put on disk to whoever repacks."""
+        while self._kept:
+            self._objects.let_go(self._kept.pop())
 
     def _add(self, kind: int, raw: bytes, like: str | None = None) -> str:
         name = object_id(kind, raw, self._objects.object_format)

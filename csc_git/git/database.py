@@ -3,6 +3,10 @@
 We write packs only. Loose objects come from others, or from an older csc-git; they are read. Packs
 appear and vanish at any time, since other processes of the clone write and repack; what was found
 in none is looked for again among those that are there now.
+
+A pack of ours is kept (gitrepository-layout: `pack-*.keep`) until a ref names what is in it, as git
+keeps those it receives. Without that, two gits that repack at once may lose it between them: one
+takes its objects out, as loose ones that nothing names, the other removes those as packed ones.
 """
 
 import os
@@ -24,6 +28,7 @@ from csc_git.git.small import SmallPacks
 _TRIES: Final = 10
 _MOST_OPEN: Final = 64
 _HEADER: Final = 64
+_KEEP: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
 
 class Oversize(Exception):
@@ -87,20 +92,34 @@ class ObjectDatabase:
         in_packs = self._small.has(name) or any(_holds(pack, name) for pack in self._packs())
         return in_packs or self._path(object_id).exists()
 
-    def write(self, objects: Sequence[NewObject], name: str) -> None:
-        """Put objects on disk, durably, as one pack.
+    def write(self, objects: Sequence[NewObject], name: str) -> str:
+        """Put objects on disk, durably, as one pack that is kept until it is let go.
 
         Args:
             objects: At least one, each once.
             name: What the pack is called, so that others find at once what they look for; unless
                 there is a pack of that name already.
+
+        Returns:
+            What `let_go` takes.
         """
         packed = pack_up(objects, self.object_format)
         base = f"pack-{name}"
         if self._is_there(base):
             base = f"pack-{packed.checksum}"
         files = {f"{base}.pack": packed.data, f"{base}.idx": packed.listing}
-        write_files(self._pack_directory, files)
+        os.close(os.open(f"{self._pack_directory}/{base}.keep", _KEEP, 0o444))
+        try:
+            write_files(self._pack_directory, files)
+        except BaseException:
+            self.let_go(base)
+            raise
+        return base
+
+    def let_go(self, base: str) -> None:
+        """Leave a pack to whoever repacks: a ref names what is in it, or nobody ever will."""
+        with suppress(OSError):  # what is kept too long, maintenance finds
+            os.unlink(f"{self._pack_directory}/{base}.keep")  # noqa: PTH108  the hot path
 
     def close(self) -> None:
         """Close all files."""

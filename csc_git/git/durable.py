@@ -8,8 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-UNFINISHED: Final = ".new-"
-"""How names of unfinished files begin; not as git's own do, which a `git gc` beside us removes."""
+UNFINISHED: Final = ".unfinished"
+"""How names of unfinished files end: a git beside us takes whatever ends in `.pack` or `.idx` for a
+pack, and removes what begins with `tmp_`."""
 
 
 def sync_directory(path: Path | str | os.PathLike[str]) -> None:
@@ -42,17 +43,17 @@ def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
     descriptors: dict[str, int] = {}
     try:
         for name, content in files.items():
-            descriptors[name] = descriptor = _create(f"{directory}/{UNFINISHED}{name}")
+            descriptors[name] = descriptor = _create(f"{directory}/{name}{UNFINISHED}")
             write_all(descriptor, content)
             start_writing(descriptor)
         for descriptor in descriptors.values():
             sync_data(descriptor)
         for name in files:
-            os.rename(f"{directory}/{UNFINISHED}{name}", f"{directory}/{name}")  # noqa: PTH104  hot path
+            os.rename(f"{directory}/{name}{UNFINISHED}", f"{directory}/{name}")  # noqa: PTH104  hot path
     except BaseException:
         for name in descriptors:
             with suppress(OSError):
-                (directory / f"{UNFINISHED}{name}").unlink(missing_ok=True)
+                (directory / f"{name}{UNFINISHED}").unlink(missing_ok=True)
         raise
     finally:
         for descriptor in descriptors.values():

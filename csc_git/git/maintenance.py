@@ -21,7 +21,8 @@ from csc_git.git.lock import FileLock
 
 PACK_LIMIT: Final = 200
 LOOSE_LIMIT: Final = 3000
-_WEEK: Final = 7 * 24 * 3600.0
+_DAY: Final = 24 * 3600.0
+_WEEK: Final = 7 * _DAY
 _SECONDS: Final = 3600.0
 _SETTINGS: Final = (
     ("gc.packRefs", "false"),
@@ -55,9 +56,10 @@ class Maintenance:
         if not self._lock.try_acquire():
             return False
         try:
+            self._sweep("*.keep", _DAY)
             if self._is_old():
                 self._git("gc", "--quiet")
-                self._sweep()
+                self._sweep(f"*{UNFINISHED}", _WEEK)
                 self._stamp.touch()
             else:
                 self._git("repack", "-q", "-d", "-n", "--geometric=2") or self._git("gc", "--quiet")
@@ -84,11 +86,11 @@ class Maintenance:
             return 256 * len(os.listdir(self._path / "objects/17"))  # noqa: PTH208
         return 0
 
-    def _sweep(self) -> None:
-        """Remove files of edits whose process died before it could name them."""
-        for file in (self._path / "objects/pack").glob(f"{UNFINISHED}*"):
+    def _sweep(self, names: str, age: float) -> None:
+        """Remove files that a process which died left beside the packs."""
+        for file in (self._path / "objects/pack").glob(names):
             with suppress(FileNotFoundError):
-                if time.time() - file.stat().st_mtime > _WEEK:
+                if time.time() - file.stat().st_mtime > age:
                     file.unlink()
 
     def _is_old(self) -> bool:

@@ -32,8 +32,11 @@ class Database(Protocol):
     def has(self, object_id: str) -> bool:
         """Whether an object is there."""
 
-    def write(self, objects: Sequence[NewObject], name: str) -> None:
-        """Put objects on disk, durably."""
+    def write(self, objects: Sequence[NewObject], name: str) -> str:
+        """Put objects on disk, durably; what `let_go` takes."""
+
+    def let_go(self, base: str) -> None:
+        """Leave what was written to whoever repacks."""
 
 
 class Objects:
@@ -91,9 +94,13 @@ class Objects:
             return self._database.has(object_id)
         return False
 
-    def write(self, objects: Sequence[NewObject], name: str) -> None:
-        """Put objects on disk, in a pack called `name`. The caller holds the repository's lock."""
-        self._database.write(objects, name)
+    def write(self, objects: Sequence[NewObject], name: str) -> str:
+        """Put objects on disk, in a pack called `name`; what `let_go` takes."""
+        return self._database.write(objects, name)
+
+    def let_go(self, base: str) -> None:
+        """Leave a pack to whoever repacks."""
+        self._database.let_go(base)
 
     def remember(
         self,

@@ -107,14 +107,17 @@ class Repository:
             name: The ref.
             old: What it names.
             new: What it shall name.
-            batch: Objects to be made durable before; None if they are already.
+            batch: Objects to be made durable before, and released after; None if they are already.
 
         Raises:
             StorageFailed: it was not moved.
         """
-        with self._refs.moving(name, old, new):
-            if batch is not None:
+        batch = batch or self.batch()
+        try:
+            with self._refs.moving(name, old, new):
                 batch.flush()
+        finally:
+            batch.release()
 
     def delete_ref(self, name: str) -> None:
         """Remove a ref. The caller holds `lock`."""

@@ -206,8 +206,7 @@ class Attempt:
                 self.replica.replay(replay, late, **options, heeding=True)
             else:  # somebody gave up waiting while we replayed
                 batch, replay, _ = self._replayed(fetched, fork, [*queue, *late], placed)
-            batch.flush()
-            branch.move(replay.tip, fetched, rewritten=fork is None)
+            branch.move(replay.tip, fetched, batch, rewritten=fork is None)
 
     def _replayed(
         self,
@@ -240,7 +239,8 @@ class Attempt:
             return fetched
         news, fork = self._check(fetched, self.replica.branch.base, queue)
         batch, replay, _ = self._replayed(fetched, fork, queue[:_HEAD], _ops(news), heeding=False)
-        batch.flush()
+        with self.replica.repository.writing():
+            self.replica.branch.name_for_now(replay.tip, batch)
         self.progress(f"pushing the first {_HEAD} of {len(queue):,} edits")
         with suppress(RemoteFailure):  # what is wrong shows again when all are pushed
             self.remote.push(replay.tip, fetched)

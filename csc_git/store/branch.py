@@ -6,11 +6,13 @@ declined for what they contain, and the tips that replays replaced, kept for thi
 """
 
 import time
+import uuid
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal
 
 from csc_git.core.edit import Outcome, Record
+from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo
 from csc_git.git.remote import FETCHED
 from csc_git.git.repository import Repository
@@ -92,13 +94,24 @@ class Branch:
                 return Fate("synced", record.outcome)
         return Fate("unknown")
 
-    def move(self, tip: str, base: str, *, rewritten: bool) -> None:
-        """Move tip and base together, the objects being on disk.
+    def name_for_now(self, commit: str, batch: Batch) -> None:
+        """Put a batch on disk, and name a commit of it until `tidy`: it is about to be pushed."""
+        self._repository.set_ref(FETCHED + uuid.uuid4().hex, None, commit, batch)
+
+    def move(self, tip: str, base: str, batch: Batch, *, rewritten: bool) -> None:
+        """Put a batch on disk, and move tip and base together to what it and the disk have.
 
         A crash in between must leave a queue without confirmed edits. Base first does that:
         `base..tip` then still is what only this clone has. After an accepted rewrite it would
         take confirmed edits for queued ones, so then it is tip first.
         """
+        try:
+            batch.flush()
+            self._move(tip, base, rewritten=rewritten)
+        finally:
+            batch.release()
+
+    def _move(self, tip: str, base: str, *, rewritten: bool) -> None:
         old, known = self.tip, {commit.id for commit in self._edits(self.base, tip)}
         if old not in {None, tip, base} and old not in known and self.queue():
             self._keep(str(old))

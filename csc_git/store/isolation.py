@@ -127,7 +127,7 @@ def _without(
     aside = frozenset(map(_op, suspects))
     replica.replay(replay, [*suspects, *rest], aside=aside)
     with replica.repository.writing():
-        batch.flush()
+        replica.branch.name_for_now(replay.tip, batch)
     return replay.placed
 
 

@@ -129,5 +129,6 @@ def _new_root(replica: Replica, previous: str, now: datetime) -> str:
     signature = replica.identity.committer(now)
     tree = batch.add_tree(lines)
     root = batch.add_commit(tree, None, signature, signature, record.message())
-    batch.flush()
+    with replica.repository.writing():
+        replica.branch.name_for_now(root, batch)
     return root

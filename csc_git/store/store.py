@@ -189,9 +189,8 @@ class Store:
         batch = self.repository.batch()
         replay = self._replica.replay_on(batch, onto, onto, now)
         self._replica.replay(replay, queue, aside=frozenset({op}))
-        batch.flush()
         self.branch.keep_tip()
-        self.repository.set_ref(self.branch.ref, tip, replay.tip)
+        self.repository.set_ref(self.branch.ref, tip, replay.tip, batch)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

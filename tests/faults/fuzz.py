@@ -96,8 +96,12 @@ class Memory:
         """Whether it was put in."""
         return object_id in self._objects
 
-    def write(self, objects: Sequence[NewObject], _: str) -> None:
+    def write(self, objects: Sequence[NewObject], name: str) -> str:  # noqa: ARG002  a protocol's
         """Nothing is kept of what an input writes."""
+        return name
+
+    def let_go(self, base: str) -> None:
+        """Nothing was kept."""
 
 
 class Hostile:
