@@ -14,8 +14,26 @@ The layers, each a folder; imports run one way, downwards:
 To embed it: `open_coordinator(Path("."))`, then `Coordinator` and its parts.
 """
 
-from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.opening import open_coordinator
-from csc_git.errors import CscError
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from csc_git.coordinator.coordinator import Coordinator
+    from csc_git.coordinator.opening import open_coordinator
+    from csc_git.errors import CscError
 
 __all__ = ["Coordinator", "CscError", "open_coordinator"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  PEP 562
+    """Import what is asked for, when it is: a hook has no time for all of it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from csc_git.coordinator import coordinator, opening  # noqa: PLC0415
+    from csc_git.errors import CscError  # noqa: PLC0415
+
+    found = {
+        "Coordinator": coordinator.Coordinator,
+        "CscError": CscError,
+        "open_coordinator": opening.open_coordinator,
+    }
+    return found[name]

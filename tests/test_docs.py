@@ -10,7 +10,7 @@ import anyio
 import pytest
 from pydantic import BaseModel
 
-from csc_git.config import Settings
+from csc_git.config.settings import Settings
 from csc_git.git.failure import RemoteState
 from csc_git.server.app import Server
 from csc_git.server.host import Host

@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "rotate": ("csc_git.cli.rotate", "Begin a new, short history; the old one is kept."),
     "serve": ("csc_git.cli.serve", "Run the MCP server on standard input and output."),
     "set": ("csc_git.cli.data", "Store a value."),
+    "sign-off": ("csc_git.cli.sign_off", "End sessions that can't do so themselves."),
     "status": ("csc_git.cli.status", "Who is here, and how things stand with the remote."),
     "sync": ("csc_git.cli.sync", "Bring this clone and the remote together now."),
 }
@@ -37,7 +38,7 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = import_module(_COMMANDS[cmd_name][0])
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -45,7 +45,7 @@ def server_entry(flags: Mapping[str, Any]) -> dict[str, Any]:
         flags: Settings given on the command line; the server gets them too.
     """
     given = [part for name, value in flags.items() for part in _flag(name, value)]
-    start = ["serve"] if is_shareable() else ["-m", "csc_git", "serve"]
+    start = ["serve"] if is_shareable() else ["-P", "-m", "csc_git", "serve"]
     entry: dict[str, Any] = {
         "command": "csc-git" if is_shareable() else sys.executable,
         "args": [*start, *given],

@@ -20,15 +20,16 @@ from csc_git.coordinator import clock
 from csc_git.coordinator.delivery import Delivered, Delivery
 from csc_git.coordinator.results import Claimed, ClaimSummary, Released
 from csc_git.coordinator.sessions import Held, Sessions
+from csc_git.coordinator.standing import Standing
 from csc_git.core.claim import Claim, Tracked, claim_key, overlaps, parse_resource
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Kind, Outcome
 from csc_git.core.key import Key
-from csc_git.core.lease import Instant, has_lapsed
+from csc_git.core.lease import Instant
 from csc_git.core.secret import screen
 from csc_git.errors import ClaimLost, InputError
 from csc_git.git.words import printable, readable
-from csc_git.store.claiming import claims, is_signed_on
+from csc_git.store.claiming import claims
 from csc_git.store.clone import Clone
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
@@ -81,6 +82,7 @@ class Claims:
         self._delivery = delivery
         self._tracked = tracked
         self._longest = longest
+        self._standing = Standing(store, sessions.roster, clone)
         self._mutex = threading.Lock()
         self._mine: dict[str, Claim] = {}
         self._lost: dict[str, list[str]] = {}
@@ -145,11 +147,7 @@ class Claims:
 
     def standing(self, snapshot: Snapshot) -> list[ClaimSummary]:
         """All claims that hold, as far as this clone can tell."""
-        return [
-            self._summary(stored, claim)
-            for _, stored, claim in claims(snapshot)
-            if self._is_alive(stored, claim, snapshot)
-        ]
+        return [self._summary(stored, claim) for stored, claim in self._standing.all(snapshot)]
 
     def settle(self) -> None:
         """After a sync: notice claims of ours that are somebody else's now, or nobody's."""
@@ -266,7 +264,7 @@ class Claims:
                     continue  # lost since: `settle` tells
                 self._mine[resource] = claim
                 if claim.seconds is not None:
-                    self._sessions.sightings.add(claim_key(resource), stored.revision, began)
+                    self._sessions.roster.sightings.add(claim_key(resource), stored.revision, began)
                 mine.append(self._summary(stored, claim))
         return Claimed(
             status="granted" if done.where == "synced" else "provisional",
@@ -285,35 +283,13 @@ class Claims:
 
         return [
             self._summary(stored, other)
-            for _, stored, other in claims(snapshot)
+            for stored, other in self._standing.all(snapshot)
             if other.holder != wish.held.lease.holder
             and any(overlaps(wanted, other.resource, tracked) for wanted in wish.resources)
-            and self._is_alive(stored, other, snapshot)
         ]
 
-    def _is_alive(self, stored: Stored, claim: Claim, snapshot: Snapshot) -> bool:
-        if claim.state != "held" or not is_signed_on(claim, snapshot):
-            return False
-        if not self._sessions.is_alive(claim.session, snapshot):
-            return False
-        left = self._left(stored, claim)
-        return left is None or left > 0
-
-    def _left(self, stored: Stored, claim: Claim) -> float | None:
-        """Seconds until a claim ends, as far as this clone may count them; None: no such end."""
-        if claim.seconds is None:
-            return None
-        here = claim.clone == self._clone.id
-        until = clock.instant() if here else self._store.status.contact
-        seen = self._sessions.sightings.get(claim_key(claim.resource))
-        if seen is None or until is None or seen.revision != stored.revision:
-            return float(claim.seconds)
-        if has_lapsed(claim.seconds, stored.revision, seen, until):
-            return 0.0
-        return claim.seconds - until.since(seen.first)
-
     def _summary(self, stored: Stored, claim: Claim) -> ClaimSummary:
-        left = self._left(stored, claim)
+        left = self._standing.left(stored, claim)
         until = None if left is None else format_time(clock.now() + timedelta(seconds=left))
         return ClaimSummary(
             resource=printable(claim.resource),

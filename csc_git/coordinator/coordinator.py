@@ -8,7 +8,7 @@ its own (`edits`, `claims`, `conflicts`, `feed`, `past`, `overview`); what they 
 from contextlib import suppress
 from functools import partial
 
-from csc_git.config import Settings
+from csc_git.config.settings import Settings
 from csc_git.coordinator import clock, results
 from csc_git.coordinator.author import Author
 from csc_git.coordinator.background import Background
@@ -216,7 +216,9 @@ class Coordinator:
             for key, stored in leases
             if stored is not None and _is_others(Lease.from_json(stored.entry.value), self.clone)
         ]
-        self.sessions.sightings.note([*others, *self.claims.timed(snapshot)], clock.instant())
+        self.sessions.roster.sightings.note(
+            [*others, *self.claims.timed(snapshot)], clock.instant()
+        )
 
     def _scope(self, scope: str) -> str:
         return resolve_scope(scope, self.clone.machine)

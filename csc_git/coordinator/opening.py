@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from csc_git.config import Settings, load
+from csc_git.config.settings import Settings, load
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.session import machine_from_host
 from csc_git.errors import SetupError

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from csc_git.coordinator import clock, results
 from csc_git.coordinator.claims import Claims
-from csc_git.coordinator.sessions import Sessions, read_lease, session_names
+from csc_git.coordinator.roster import read_lease, session_names
+from csc_git.coordinator.sessions import Sessions
 from csc_git.core.clock import format_time, is_ahead
 from csc_git.core.conflict import CONFLICTS, Conflict
 from csc_git.core.edit import Record
@@ -142,7 +143,7 @@ class Overview:
         return results.SessionState(
             session=str(name),
             scope=format_scope(name.scope),
-            active=record is not None and self._sessions.is_active(str(name), record),
+            active=record is not None and self._sessions.roster.is_active(str(name), record),
             record=value if isinstance(value, dict) else None,
             state={k.name: self.retrieved(snapshot, k) for k in snapshot.keys(name.scope)},
         )
@@ -215,8 +216,8 @@ class Overview:
         issue, status, todos = (one.entry.value if one else None for one in said.values())
         return results.SessionSummary(
             session=printable(session),
-            active=stored is not None and self._sessions.is_active(session, stored),
-            here=stored is not None and self._sessions.is_here(stored),
+            active=stored is not None and self._sessions.roster.is_active(session, stored),
+            here=stored is not None and self._sessions.roster.is_here(stored),
             since=printable(lease.since) if lease else "",
             current_issue=issue,
             status=status,

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.sightings import Sightings
+from csc_git.coordinator.roster import Roster, read_lease
 from csc_git.core.clock import format_time
-from csc_git.core.key import encode
-from csc_git.core.lease import SESSIONS, Instant, Lease, lease_key
-from csc_git.core.session import DEFAULT_STEM, SessionName, is_session_name, parse_session
+from csc_git.core.lease import Instant, Lease, lease_key
+from csc_git.core.session import DEFAULT_STEM, SessionName, parse_session
 from csc_git.errors import ConditionFailed, NotSignedOn, SessionFenced, SessionTaken
 from csc_git.git.lock import FileLock
+from csc_git.git.words import printable
 from csc_git.store.clone import Clone
-from csc_git.store.snapshot import Snapshot, Stored
+from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
 
@@ -41,7 +41,7 @@ class Held:
     def is_mine(self, snapshot: Snapshot) -> bool:
         """Whether the record on the branch is still of this sign-on."""
         lease = read_lease(snapshot.get(lease_key(str(self.name))))
-        return lease is not None and lease.holder == self.lease.holder
+        return lease is not None and lease.holder == self.lease.holder and lease.state == "active"
 
 
 class Sessions:
@@ -50,13 +50,12 @@ class Sessions:
     def __init__(self, store: Store, clone: Clone, directory: Path, lease_seconds: int) -> None:
         self._store = store
         self._clone = clone
-        self._locks = directory / "sessions"
+        self.roster = Roster(store, clone, directory)
         self._seconds = lease_seconds
         self._mutex = threading.RLock()
         self._held: dict[str, Held] = {}
         self._news: dict[str, str] = {}
         self._untold: list[str] = []
-        self.sightings = Sightings(directory)
 
     @property
     def here(self) -> list[str]:
@@ -97,6 +96,32 @@ class Sessions:
             self._forget(held)
             return held.name
 
+    def end(self, handle: str, by: str, now: datetime) -> bool:
+        """Sign a session off from outside, wherever it is; whether it was signed on.
+
+        Its server, if there is one, learns of it with its next write, and may sign on again.
+
+        Args:
+            handle: Its name.
+            by: Who decided so.
+            now: The wall clock.
+
+        Raises:
+            InvalidName: no session's name.
+        """
+        name = parse_session(handle, self._clone.machine)
+
+        def decide(snapshot: Snapshot) -> Draft:
+            key = lease_key(str(name))
+            stored = snapshot.get(key)
+            lease = read_lease(stored)
+            if stored is None or lease is None or lease.state != "active":
+                return Draft("nothing", by)
+            ended = replace(lease, state="signed_off").to_json()
+            return Draft(f"sign off {name}", by, {key: ended}, requires={key: stored.revision})
+
+        return self._store.transact(decide, now).op is not None
+
     def find(self, handle: str | None) -> Held:
         """This process's session of that name; the first signed on if none is named.
 
@@ -128,27 +153,7 @@ class Sessions:
             SessionFenced: so it is.
         """
         if not held.is_mine(snapshot):
-            raise SessionFenced(_taken_over(held), then="Call sign_on to go on under a new name")
-
-    def is_active(self, name: str, stored: Stored) -> bool:
-        """Whether a session is alive, as far as this clone can tell."""
-        lease = read_lease(stored)
-        if lease is None or lease.state != "active":
-            return False
-        if lease.clone == self._clone.id:
-            return name in self._held or not self._lock_is_free(name)
-        contact = self._store.status.contact
-        return not lease.has_lapsed(stored.revision, self.sightings.get(lease_key(name)), contact)
-
-    def is_alive(self, name: str, snapshot: Snapshot) -> bool:
-        """Whether a session of that name is alive, as far as this clone can tell."""
-        stored = snapshot.get(lease_key(name))
-        return stored is not None and self.is_active(name, stored)
-
-    def is_here(self, stored: Stored) -> bool:
-        """Whether a session's record was made in this clone."""
-        lease = read_lease(stored)
-        return lease is not None and lease.clone == self._clone.id
+            raise SessionFenced(_lost(held, snapshot), then="Call sign_on to go on")
 
     def first_available(self, snapshot: Snapshot) -> str:
         """The name that `sign_on` without a name would give somebody else now."""
@@ -156,7 +161,7 @@ class Sessions:
             name = SessionName(f"{DEFAULT_STEM}_{number}", self._clone.machine)
             stored = snapshot.get(lease_key(str(name)))
             if str(name) not in self._held and (
-                stored is None or not self.is_active(str(name), stored)
+                stored is None or not self.roster.is_active(str(name), stored)
             ):
                 return str(name)
         return ""
@@ -174,9 +179,10 @@ class Sessions:
                     continue
                 winner = read_lease(snapshot.get(lease_key(str(held.name))))
                 self._forget(held)
-                self._news[str(held.name)] = _taken_over(held)
+                self._news[str(held.name)] = _lost(held, snapshot)
                 self._untold.append(str(held.name))
-                if winner is not None and winner.fence <= held.lease.fence:
+                ended = winner is None or winner.holder == held.lease.holder
+                if winner is not None and not ended and winner.fence <= held.lease.fence:
                     self._news[str(held.name)] = self._renamed(held, now)
 
     def renew(self, now: datetime, instant: Instant) -> None:
@@ -245,14 +251,15 @@ class Sessions:
         stored = snapshot.get(lease_key(str(name)))
         old = read_lease(stored)
         foreign = old is not None and old.clone != self._clone.id
-        if foreign and stored is not None and self.is_active(str(name), stored):
+        if foreign and stored is not None and self.roster.is_active(str(name), stored):
             return None
         mine = self._held.get(str(name))
         if mine is not None:  # a sign-on of ours that lost its record
             self._forget(mine)
-        lock = self._lock(str(name))
+        lock = self.roster.lock(str(name))
         if not lock.try_acquire():
             return None
+        self.roster.note_client(str(name))
         lease = Lease(
             holder=uuid.uuid4().hex,
             clone=self._clone.id,
@@ -284,33 +291,19 @@ class Sessions:
         held.lock.release()
         self._held.pop(str(held.name), None)
 
-    def _lock(self, name: str) -> FileLock:
-        return FileLock(self._locks / f"{encode(name, directory=False).decode()}.lock")
-
-    def _lock_is_free(self, name: str) -> bool:
-        lock = self._lock(name)
-        free = lock.try_acquire()
-        lock.release()
-        return free
-
 
 def _parsed(requested: str | None, machine: str) -> SessionName | None:
     return None if requested is None else parse_session(requested, machine)
-
-
-def read_lease(stored: Stored | None) -> Lease | None:
-    """The lease that a session's record holds, if it is one."""
-    return Lease.from_json(stored.entry.value) if stored is not None else None
-
-
-def session_names(snapshot: Snapshot) -> list[str]:
-    """All sessions that ever signed on; records under other names are nobody's."""
-    return [key.name for key in snapshot.keys(SESSIONS) if is_session_name(key.name)]
 
 
 def _instances(machine: str) -> list[SessionName]:
     return [SessionName(f"{DEFAULT_STEM}_{n}", machine) for n in range(1, MOST_INSTANCES)]
 
 
-def _taken_over(held: Held) -> str:
+def _lost(held: Held, snapshot: Snapshot) -> str:
+    """Why a session's name is not its own any more."""
+    stored = snapshot.get(lease_key(str(held.name)))
+    lease = read_lease(stored)
+    if stored and lease and lease.holder == held.lease.holder:
+        return f"{held.name} was signed off by {printable(stored.entry.session)}"
     return f"The name {held.name} is held by somebody else now: its lease had lapsed"

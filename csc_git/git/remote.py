@@ -25,6 +25,7 @@ from csc_git.git.project import Project
 from csc_git.git.repository import Repository
 from csc_git.git.words import readable
 
+DEFAULT_BRANCH: Final = "csc/state"
 FETCHED: Final = "refs/csc/fetch/"
 _NAME: Final = "csc"
 _SCHEMES: Final = "file:git:http:https:ssh"

@@ -20,7 +20,7 @@ from mcp_types import (
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Result
-from csc_git.coordinator.sessions import session_names
+from csc_git.coordinator.roster import session_names
 from csc_git.errors import CscError, as_told
 from csc_git.server.host import Host
 

@@ -44,6 +44,12 @@ def identify(directory: Path, machine: str | None, host: str) -> Clone:
         return known
 
 
+def recall(directory: Path) -> Clone | None:
+    """Who the clone is, if that was decided; changes nothing."""
+    known = _load(directory / "clone.json")
+    return known if known is not None and known.inode == directory.stat().st_ino else None
+
+
 def _load(path: Path) -> Clone | None:
     says = read_json(path)
     try:

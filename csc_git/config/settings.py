@@ -1,26 +1,20 @@
-"""Settings: the only reader of the environment and of git's `csc.*` configuration.
+"""Settings: what can be set, within which bounds; all have defaults that work."""
 
-Each may be given as a flag, as `CSC_<NAME>` in the environment, or as `git config csc.<name>`, in
-this order; all have defaults that work.
-"""
-
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
+from csc_git.config.sources import given
 from csc_git.core.lease import DEFAULT_SECONDS
 from csc_git.core.session import check_machine
 from csc_git.core.value import DEFAULT_LIMIT
 from csc_git.errors import InvalidName, InvalidSetting
 from csc_git.git.objects import MAX_BLOB
 from csc_git.git.project import Project
-from csc_git.git.remote import check_branch, is_usable_url
+from csc_git.git.remote import DEFAULT_BRANCH, check_branch, is_usable_url
 from csc_git.git.words import readable
-
-DEFAULT_BRANCH: Final = "csc/state"
 
 
 class Settings(BaseModel):
@@ -37,6 +31,7 @@ class Settings(BaseModel):
         lease: Seconds after which a session not heard of is taken to be gone.
         limit: Longest value, in bytes of JSON.
         dedicated: Whether the remote exists for this, so that ours may be its first branch.
+        guard: What the hook does before an edit of a file that another session has claimed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +46,7 @@ class Settings(BaseModel):
     lease: Annotated[int, Field(ge=1, le=30 * 86_400)] = DEFAULT_SECONDS
     limit: Annotated[ByteSize, Field(ge=1, le=MAX_BLOB // 2)] = ByteSize(DEFAULT_LIMIT)
     dedicated: bool = False
+    guard: Literal["warn", "block", "off"] = "warn"
 
 
 def load(project: Project, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -63,28 +59,15 @@ def load(project: Project, flags: Mapping[str, Any] | None = None) -> Settings:
     Raises:
         InvalidSetting: a value can't be used; says which, and where it was set.
     """
-    given: dict[str, Any] = {}
-    source: dict[str, str] = {}
-    for where, values in (
-        ("git config csc.{}", project.section("csc.")),
-        ("CSC_{}", _environment()),
-        ("--{}", {name: value for name, value in (flags or {}).items() if value is not None}),
-    ):
-        for name in Settings.model_fields.keys() & values.keys():
-            given[name] = values[name]
-            source[name] = where.format(name.upper() if where.startswith("CSC") else name)
+    found = given(project, Settings.model_fields, flags)
+    source = {name: one.source for name, one in found.items()}
     try:
-        settings = Settings.model_validate(given)
+        settings = Settings.model_validate({name: one.value for name, one in found.items()})
     except ValidationError as error:
         first = error.errors()[0]
         raise _invalid(source[str(first["loc"][0])], first["input"], first["msg"]) from None
     _check(settings, source, project.common_dir)
     return settings
-
-
-def _environment() -> dict[str, str]:
-    found = ((name, os.environ.get(f"CSC_{name.upper()}")) for name in Settings.model_fields)
-    return {name: value for name, value in found if value}
 
 
 def _check(settings: Settings, source: Mapping[str, str], directory: Path) -> None:

@@ -1,0 +1,107 @@
+"""The roster: who is signed on, as far as this clone can tell.
+
+Inside a clone a session is alive while its process holds its lock file, which the kernel frees
+when the process dies. Seen from another clone it is alive until its lease lapses. Light to import:
+hooks use it.
+"""
+
+from pathlib import Path
+
+from csc_git.coordinator.client import client_process
+from csc_git.coordinator.sightings import Sightings
+from csc_git.core.key import encode
+from csc_git.core.lease import SESSIONS, Lease, lease_key
+from csc_git.core.session import is_session_name
+from csc_git.git.lock import FileLock
+from csc_git.store.clone import Clone
+from csc_git.store.snapshot import Snapshot, Stored
+from csc_git.store.store import Store
+
+
+class Roster:
+    """The sessions of all clones.
+
+    Args:
+        store: The clone's store.
+        clone: Who this clone is.
+        directory: The clone's `csc` directory.
+    """
+
+    def __init__(self, store: Store, clone: Clone, directory: Path) -> None:
+        self._store = store
+        self._clone = clone
+        self._locks = directory / "sessions"
+        self.sightings = Sightings(directory)
+
+    def is_active(self, name: str, stored: Stored) -> bool:
+        """Whether a session is alive."""
+        lease = read_lease(stored)
+        if lease is None or lease.state != "active":
+            return False
+        if lease.clone == self._clone.id:
+            return not self._lock_is_free(name)
+        contact = self._store.status.contact
+        return not lease.has_lapsed(stored.revision, self.sightings.get(lease_key(name)), contact)
+
+    def is_alive(self, name: str, snapshot: Snapshot) -> bool:
+        """Whether a session of that name is alive."""
+        stored = snapshot.get(lease_key(name))
+        return stored is not None and self.is_active(name, stored)
+
+    def is_here(self, stored: Stored) -> bool:
+        """Whether a session's record was made in this clone."""
+        lease = read_lease(stored)
+        return lease is not None and lease.clone == self._clone.id
+
+    def of_client(self, process: int) -> list[str]:
+        """The sessions that signed on in this clone, in whatever process, for one client.
+
+        Args:
+            process: See `client_process`.
+        """
+        snapshot = self._store.snapshot()
+        records = {name: snapshot.get(lease_key(name)) for name in session_names(snapshot)}
+        return [
+            name
+            for name, stored in records.items()
+            if stored and self.is_here(stored) and _is_on(stored) and self._client(name) == process
+        ]
+
+    def lock(self, name: str) -> FileLock:
+        """What a session holds while its process lives."""
+        return FileLock(self._lock_file(name))
+
+    def note_client(self, name: str) -> None:
+        """Note in a session's lock file whose it is; whoever holds the lock does."""
+        self._lock_file(name).write_text(f"{client_process()}\n", encoding="ascii")
+
+    def _client(self, name: str) -> int | None:
+        """The client noted in a session's lock file; None if there is none."""
+        try:
+            return int(self._lock_file(name).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+
+    def _lock_file(self, name: str) -> Path:
+        return self._locks / f"{encode(name, directory=False).decode()}.lock"
+
+    def _lock_is_free(self, name: str) -> bool:
+        lock = self.lock(name)
+        free = lock.try_acquire()
+        lock.release()
+        return free
+
+
+def read_lease(stored: Stored | None) -> Lease | None:
+    """The lease that a session's record holds, if it is one."""
+    return Lease.from_json(stored.entry.value) if stored is not None else None
+
+
+def session_names(snapshot: Snapshot) -> list[str]:
+    """All sessions that ever signed on; records under other names are nobody's."""
+    return [key.name for key in snapshot.keys(SESSIONS) if is_session_name(key.name)]
+
+
+def _is_on(stored: Stored) -> bool:
+    lease = read_lease(stored)
+    return lease is not None and lease.state == "active"

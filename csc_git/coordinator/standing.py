@@ -1,0 +1,58 @@
+"""Standing: which claims hold now, as far as this clone can tell.
+
+A claim holds while its record says so, the sign-on that made it holds its session's name, that
+session is alive, and its own length, if it has one, has not passed. Light to import: hooks use it.
+"""
+
+from collections.abc import Iterator
+
+from csc_git.coordinator import clock
+from csc_git.coordinator.roster import Roster
+from csc_git.core.claim import Claim, claim_key
+from csc_git.core.lease import has_lapsed
+from csc_git.store.claiming import claims, is_signed_on
+from csc_git.store.clone import Clone
+from csc_git.store.snapshot import Snapshot, Stored
+from csc_git.store.store import Store
+
+
+class Standing:
+    """The claims that hold.
+
+    Args:
+        store: The clone's store.
+        roster: Who is signed on.
+        clone: Who this clone is.
+    """
+
+    def __init__(self, store: Store, roster: Roster, clone: Clone) -> None:
+        self._store = store
+        self._roster = roster
+        self._clone = clone
+
+    def all(self, snapshot: Snapshot) -> Iterator[tuple[Stored, Claim]]:
+        """Each claim that holds, with its record."""
+        for _, stored, claim in claims(snapshot):
+            if self._holds(stored, claim, snapshot):
+                yield stored, claim
+
+    def left(self, stored: Stored, claim: Claim) -> float | None:
+        """Seconds until a claim ends, as far as this clone may count them; None: no such end."""
+        if claim.seconds is None:
+            return None
+        here = claim.clone == self._clone.id
+        until = clock.instant() if here else self._store.status.contact
+        seen = self._roster.sightings.get(claim_key(claim.resource))
+        if seen is None or until is None or seen.revision != stored.revision:
+            return float(claim.seconds)
+        if has_lapsed(claim.seconds, stored.revision, seen, until):
+            return 0.0
+        return claim.seconds - until.since(seen.first)
+
+    def _holds(self, stored: Stored, claim: Claim, snapshot: Snapshot) -> bool:
+        if claim.state != "held" or not is_signed_on(claim, snapshot):
+            return False
+        if not self._roster.is_alive(claim.session, snapshot):
+            return False
+        left = self.left(stored, claim)
+        return left is None or left > 0

@@ -1,0 +1,89 @@
+"""A glance: what a hook must know of a clone, read without a coordinator."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from csc_git.config.sources import given
+from csc_git.coordinator.client import client_process
+from csc_git.coordinator.roster import Roster, session_names
+from csc_git.coordinator.standing import Standing
+from csc_git.core.claim import Claim
+from csc_git.core.key import Key
+from csc_git.git.project import Project, discover
+from csc_git.git.remote import DEFAULT_BRANCH
+from csc_git.git.words import readable
+from csc_git.store.clone import Clone, recall
+from csc_git.store.snapshot import Snapshot
+from csc_git.store.store import Store
+from csc_git.store.transaction import Identity
+
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A session that is alive, and what it says it works on."""
+
+    name: str
+    issue: str
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What there is to see.
+
+    Attributes:
+        project: The user's repository.
+        guard: What is to be done before an edit: `warn`, `block` or `off`.
+        clone: Who this clone is.
+        store: Its store; reading only.
+        snapshot: What its branch says.
+        mine: The sessions that are signed on for the client which runs the hook.
+    """
+
+    project: Project
+    guard: str
+    clone: Clone
+    store: Store
+    snapshot: Snapshot
+    roster: Roster
+    mine: frozenset[str]
+
+    @classmethod
+    def at(cls, start: Path) -> "Glance | None":
+        """What there is at a directory; None if csc-git is not used there.
+
+        Raises:
+            CscError: it can't be told.
+        """
+        project = discover(start)
+        directory = project.common_dir / "csc"
+        clone = recall(directory)
+        if clone is None:
+            return None
+        says = {name: one.value for name, one in given(project, ("branch", "guard")).items()}
+        branch = str(says.get("branch", DEFAULT_BRANCH))
+        identity = Identity(clone.machine, clone.id, "")
+        store = Store(directory, branch, identity, lambda: project.object_format, None)
+        roster = Roster(store, clone, directory)
+        mine = frozenset(roster.of_client(client_process()))
+        return cls(
+            project, str(says.get("guard", "warn")), clone, store, store.snapshot(), roster, mine
+        )
+
+    def others(self) -> list[Seen]:
+        """The sessions of others that are alive."""
+        names = (name for name in session_names(self.snapshot) if name not in self.mine)
+        alive = (name for name in names if self.roster.is_alive(name, self.snapshot))
+        return [Seen(name, self._issue(name)) for name in alive]
+
+    def claims(self) -> Iterator[Claim]:
+        """The claims of others that hold."""
+        for _, claim in Standing(self.store, self.roster, self.clone).all(self.snapshot):
+            if claim.session not in self.mine:
+                yield claim
+
+    def _issue(self, session: str) -> str:
+        stored = self.snapshot.get(Key(("session", session), "current_issue"))
+        return readable(str(stored.entry.value), _LONGEST) if stored else ""
