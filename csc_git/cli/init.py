@@ -1,21 +1,52 @@
 """`csc-git init`: set a repository up, checking every step for real."""
 
+import json
 import sys
-import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 import click
 
 from csc_git.cli.options import common, flags, opened, user
 from csc_git.cli.output import progress, show
-from csc_git.cli.registration import NAME, Registration, is_shareable
+from csc_git.clients.client import CLIENTS, NAME, is_shareable
+from csc_git.clients.registration import HookRegistration, ServerRegistration
+from csc_git.clients.user import UserRegistration
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.opening import directory_of
 from csc_git.coordinator.results import Result
+from csc_git.coordinator.roundtrip import round_trip
 from csc_git.errors import CscError, as_told
 from csc_git.git.failure import RemoteState
+from csc_git.git.project import Project, discover
 
 _KEY = "init"
+_OTHER: Final = "other"
+
+
+class Registers(Protocol):
+    """Puts something of ours into somebody's settings, and takes it out."""
+
+    file: Path
+
+    def add(self) -> str:
+        """Put it in."""
+
+    def remove(self) -> str:
+        """Take it out."""
+
+    def preview(self) -> str:
+        """What `add` would do."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One of the places where we register."""
+
+    title: str
+    registration: Registers
 
 
 class Step(Result):
@@ -37,71 +68,121 @@ class Setup(Result):
         return all(step.ok for step in self.steps)
 
 
+class Preview(Result):
+    """What `init` would change."""
+
+    changes: dict[str, str]
+
+
 @click.command("init")
 @common
+@click.option(
+    "--client",
+    "clients",
+    type=click.Choice([*CLIENTS, _OTHER]),
+    multiple=True,
+    help="Whose settings to add to; default claude. May be repeated.",
+)
+@click.option("--hooks", is_flag=True, help="Add the hooks of Claude Code too.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be changed.")
 @click.option("--undo", is_flag=True, help="Take back what init did here.")
-@click.option("--no-register", is_flag=True, help="Leave .mcp.json alone.")
-def init_command(undo: bool, no_register: bool, **options: Any) -> None:  # noqa: ANN401
-    """Set this repository up: make the branch, try the remote, register with Claude Code.
+@click.option("--no-register", is_flag=True, help="Leave the clients' settings alone.")
+def init_command(
+    *,
+    clients: tuple[str, ...],
+    hooks: bool,
+    dry_run: bool,
+    undo: bool,
+    no_register: bool,
+    **options: Any,  # noqa: ANN401
+) -> None:
+    """Set this repository up: make the branch, try the remote, register with your client.
 
-    The remote is tried by a round trip: an edit is written, pushed, and read back.
+    The remote is tried by a round trip: an edit is written, pushed, and read back. Settings of
+    clients are added to, never rewritten: comments, order and other servers stay.
+
+    claude is Claude Code in this project (.mcp.json, to be committed), claude-user Claude Code in
+    all your projects, vscode .vscode/mcp.json, cursor .cursor/mcp.json; other prints what to add
+    by hand.
     """
+    project = discover(options["directory"])
+    wanted = () if no_register else clients or (*(CLIENTS if undo else ("claude",)),)
+    targets = _targets(project, wanted, options)
+    if (hooks or undo) and project.has_work_tree and not no_register:
+        targets.append(Target("hooks", HookRegistration(project.top, _memory(project))))
+    if dry_run:
+        _show_preview(targets)
+        return
     with opened(options) as coordinator, progress() as coordinator.progress:
-        registration = None if no_register else _registration(coordinator, options)
-        done = _undo(coordinator, registration) if undo else _set_up(coordinator, registration)
-    marks = {True: "ok", False: "!!"}
-    lines = [f"{marks[step.ok]}  {step.name:<12}{step.text}" for step in done.steps]
+        done = _undo(coordinator, targets) if undo else _set_up(coordinator, targets)
+    lines = [f"{'ok' if step.ok else '!!'}  {step.name:<12}{step.text}" for step in done.steps]
     if done.ok and not undo:
-        share = " Commit .mcp.json for others." if registration and is_shareable() else ""
-        lines += ["", f"Next: start Claude Code here; ask it to sign on.{share}"]
+        lines += ["", *_next(clients or ("claude",), targets, options)]
     show(done, "\n".join(lines))
     sys.exit(0 if done.ok else 1)
 
 
-def _set_up(coordinator: Coordinator, registration: Registration | None) -> Setup:
-    if registration is not None:
-        registration.check()  # before anything is written
+def _targets(project: Project, wanted: Sequence[str], options: dict[str, Any]) -> list[Target]:
+    """The places to register in; those in a project only where there is a work tree."""
+    found = []
+    for key in wanted:
+        client = CLIENTS.get(key)
+        if client is not None and client.file is None:
+            found.append(Target(client.title, UserRegistration(flags(options))))
+        elif client is not None and project.has_work_tree:
+            memory = _memory(project)
+            place = ServerRegistration(client, project.top, memory, flags(options))
+            found.append(Target(client.title, place))
+    return found
+
+
+def _memory(project: Project) -> Path:
+    return directory_of(project) / "registration.json"
+
+
+def _show_preview(targets: list[Target]) -> None:
+    changes = {target.title: target.registration.preview() for target in targets}
+    text = "".join(change for change in changes.values() if change)
+    show(Preview(changes=changes), text.rstrip("\n") or "Nothing would be changed.")
+
+
+def _set_up(coordinator: Coordinator, targets: list[Target]) -> Setup:
+    for target in targets:
+        target.registration.preview()  # raises before anything is written
     steps = [
         Step(name="repository", ok=True, text=str(coordinator.project.top)),
         Step(name="store", ok=True, text=str(coordinator.store.repository.path)),
-        _round_trip(coordinator),
+        _tried(coordinator),
     ]
-    if registration is not None:
-        steps.append(_registered(registration.add))
-    return Setup(steps=steps)
+    return Setup(steps=[*steps, *(_step(target, target.registration.add) for target in targets)])
 
 
-def _registered(change: Callable[[], str]) -> Step:
+def _step(target: Target, change: Callable[[], str]) -> Step:
+    name = "Claude Code" if target.title.startswith("Claude Code") else target.title
     try:
-        return Step(name="Claude Code", ok=True, text=f".mcp.json: {NAME} {change()}")
+        where = target.registration.file.name
+        return Step(name=name, ok=True, text=f"{where}: {NAME} {change()}")
     except (CscError, OSError) as error:
-        return Step(name="Claude Code", ok=False, text=str(as_told(error)))
+        return Step(name=name, ok=False, text=str(as_told(error)))
 
 
-def _round_trip(coordinator: Coordinator) -> Step:
-    """Write, push, and read back."""
-    began = time.monotonic()
-    says = {"clone": coordinator.clone.id, "by": user()}
-    author = coordinator.person(user())
-    coordinator.edits.put(author, f"clones:{coordinator.clone.machine}", _KEY, says)
-    status = coordinator.sync()
-    if status.state is RemoteState.OK:
-        status = coordinator.sync()
-    unnamed = not status.detail and not coordinator.project.remotes
-    alone = status.state is RemoteState.NO_REMOTE and unnamed
-    if alone or status.state is RemoteState.OFF:
-        what, then = status.describe()
+def _tried(coordinator: Coordinator) -> Step:
+    tried = round_trip(coordinator, _KEY, user())
+    what, then = tried.status.describe()
+    if tried.works:
+        where = coordinator.overview.status().remote
+        took = f"{tried.seconds:.1f} s"
+        return Step(name="remote", ok=True, text=f"{where}: written, pushed, read back in {took}")
+    unnamed = not tried.status.detail and not coordinator.project.remotes
+    alone = tried.status.state is RemoteState.NO_REMOTE and unnamed
+    if alone or tried.status.state is RemoteState.OFF:
         return Step(name="remote", ok=True, text=f"{what}: this clone only. {then}.")
-    if status.state is not RemoteState.OK or coordinator.store.branch.queue():
-        what, then = status.describe()
-        return Step(name="remote", ok=False, text=f"{what}. Local work goes on. {then}.")
-    took = time.monotonic() - began
-    where = coordinator.overview.status().remote
-    return Step(name="remote", ok=True, text=f"{where}: written, pushed, read back in {took:.1f} s")
+    return Step(name="remote", ok=False, text=f"{what}. Local work goes on. {then}.")
 
 
-def _undo(coordinator: Coordinator, registration: Registration | None) -> Setup:
-    steps = [] if registration is None else [_registered(registration.remove)]
+def _undo(coordinator: Coordinator, targets: list[Target]) -> Setup:
+    steps = [_step(target, target.registration.remove) for target in targets]
+    steps = [step for step in steps if step.text.endswith(("removed", "claude mcp remove"))]
     author = coordinator.person(user())
     coordinator.edits.delete(author, f"clones:{coordinator.clone.machine}", _KEY)
     status = coordinator.sync()
@@ -111,8 +192,16 @@ def _undo(coordinator: Coordinator, registration: Registration | None) -> Setup:
     return Setup(steps=[*steps, Step(name="store", ok=True, text=left)])
 
 
-def _registration(coordinator: Coordinator, options: dict[str, Any]) -> Registration | None:
-    if not coordinator.project.has_work_tree:
-        return None
-    memory = coordinator.store.directory / "registration.json"
-    return Registration(coordinator.project.top / ".mcp.json", memory, flags(options))
+def _next(clients: Sequence[str], targets: list[Target], options: dict[str, Any]) -> list[str]:
+    """What a person does next."""
+    lines = []
+    if _OTHER in clients:
+        entry = CLIENTS["claude"].entry(flags(options))
+        lines += ["Add to your client's settings:", json.dumps({"mcpServers": {NAME: entry}})]
+    committed = [str(target.registration.file.name) for target in targets if _is_shared(target)]
+    share = f" Commit {' and '.join(committed)} for others." if committed else ""
+    return [*lines, f"Next: start your client here; ask it to sign on.{share}"]
+
+
+def _is_shared(target: Target) -> bool:
+    return isinstance(target.registration, ServerRegistration) and is_shareable()

@@ -1,0 +1,102 @@
+"""Clients: which there are, where their settings stand, and how each starts our server."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+NAME: Final = "csc-git"
+PASSED_ON: Final = (
+    "SSH_AUTH_SOCK",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "https_proxy",
+    "http_proxy",
+    "all_proxy",
+    "no_proxy",
+)
+"""What git needs to reach remotes, and MCP clients do not hand to their servers by themselves."""
+
+INHERITED: Final = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
+"""What they do: the MCP SDKs' default environment of a stdio server."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """A program that starts MCP servers.
+
+    Attributes:
+        key: What people call it on the command line.
+        title: What it calls itself.
+        file: Its settings for a project, from the project's top; None: only its own command
+            may write them.
+        member: The member of those that holds the servers.
+        variable: How its settings name an environment variable.
+        extra: Further members of an entry.
+    """
+
+    key: str
+    title: str
+    file: str | None
+    member: str = "mcpServers"
+    variable: str = "${{env:{}}}"
+    extra: Mapping[str, Any] | None = None
+
+    def entry(self, flags: Mapping[str, Any]) -> dict[str, Any]:
+        """How it starts the server.
+
+        Args:
+            flags: Settings given on the command line; the server gets them too.
+        """
+        given = [part for name, value in flags.items() for part in _flag(name, value)]
+        command, start = launch()
+        entry: dict[str, Any] = {"command": command, "args": [*start, "serve", *given]}
+        passed = {name: self.variable.format(name) for name in PASSED_ON if os.environ.get(name)}
+        return {**(self.extra or {}), **entry, **({"env": passed} if passed else {})}
+
+
+CLIENTS: Final = {
+    client.key: client
+    for client in (
+        Client("claude", "Claude Code", ".mcp.json", variable="${{{}:-}}"),
+        Client("claude-user", "Claude Code, all projects", None, variable="${{{}:-}}"),
+        Client("vscode", "VS Code", ".vscode/mcp.json", "servers", extra={"type": "stdio"}),
+        Client("cursor", "Cursor", ".cursor/mcp.json"),
+    )
+}
+
+
+def launch() -> tuple[str, list[str]]:
+    """Command and first arguments that start csc-git.
+
+    By its name where that is on PATH, so that the entry works on other machines too; else by this
+    interpreter, told not to look for modules in the project (`-P`).
+    """
+    if shutil.which("csc-git") is not None:
+        return "csc-git", []
+    return sys.executable, ["-P", "-m", "csc_git"]
+
+
+def is_shareable() -> bool:
+    """Whether entries work on other machines too: they name no path of this one."""
+    return launch()[0] == "csc-git"
+
+
+def hook_command(event: str) -> str:
+    """The shell command of a hook."""
+    if shutil.which("csc-git-hook") is not None:
+        return f"csc-git-hook {event}"
+    return f"{Path(sys.executable).as_posix()} -P -m csc_git.hooks.main {event}"
+
+
+def _flag(name: str, value: Any) -> list[str]:  # noqa: ANN401  a setting's
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [f"--{name}", str(value)]

@@ -1,0 +1,214 @@
+"""Registration: our entry in a client's settings for a project; added, shown beforehand, undone."""
+
+import difflib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from csc_git.clients.client import NAME, Client, hook_command
+from csc_git.clients.document import Document
+from csc_git.errors import InvalidSetting
+from csc_git.git.durable import read_json, replace_file, write_json
+
+_TOOLS: Final = "Edit|MultiEdit|Write|NotebookEdit"
+_HOOKS: Final = {
+    "SessionStart": ("session-start", None),
+    "PreToolUse": ("before-edit", _TOOLS),
+    "SessionEnd": ("session-end", None),
+}
+_HOOK_SECONDS: Final = 5
+
+
+class Registration(ABC):
+    """What is ours in one file of settings.
+
+    Args:
+        file: The file.
+        memory: Where to note what was inserted, to take out the very same.
+    """
+
+    def __init__(self, file: Path, memory: Path) -> None:
+        self.file = file
+        self._memory = memory
+        self._noted_as = "/".join(file.parts[-2:])
+
+    def add(self) -> str:
+        """Put it in; what was done, in a few words.
+
+        Raises:
+            InvalidSetting: the file is not what its client could read either.
+        """
+        document = self._read()
+        if self._is_in(document):
+            same = self._is_same(document)
+            return "was registered already" + ("" if same else ", otherwise; left as it was")
+        created = not self._exists()
+        self._insert(document)
+        self.file.parent.mkdir(exist_ok=True)
+        replace_file(self.file, _ended(document.text, created=created).encode())
+        noted = {"created": created, "inserted": document.inserted}
+        write_json(self._memory, self._noted() | {self._noted_as: noted})
+        return "added" + (" (new file)" if created else "")
+
+    def remove(self) -> str:
+        """Take it out; what was done, in a few words."""
+        if not self._exists():
+            return "is not there"
+        document = self._read()
+        if not self._is_in(document):
+            return "was not registered"
+        noted = self._noted().get(self._noted_as, {})
+        for inserted in reversed(noted.get("inserted", [])):
+            document.take_out(inserted)
+        if self._is_in(document):
+            self._cut(document)
+        if noted.get("created") and not document.content:
+            self.file.unlink()
+        else:
+            replace_file(self.file, document.text.encode())
+        write_json(self._memory, {k: v for k, v in self._noted().items() if k != self._noted_as})
+        return "removed"
+
+    def preview(self) -> str:
+        """What `add` would change, as a diff; empty if nothing.
+
+        Raises:
+            InvalidSetting: as `add`.
+        """
+        document = self._read()
+        if self._is_in(document):
+            return ""
+        before = document.text if self._exists() else ""
+        self._insert(document)
+        after = _ended(document.text, created=not self._exists())
+        lines = difflib.unified_diff(
+            before.splitlines(keepends=True),
+            after.splitlines(keepends=True),
+            str(self.file) if before else "/dev/null",
+            str(self.file),
+        )
+        return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+
+    def found(self) -> Any:  # noqa: ANN401  any JSON
+        """What is there of ours; None if nothing, or if the file can't be read."""
+        try:
+            return self._ours(self._read())
+        except InvalidSetting:
+            return None
+
+    @abstractmethod
+    def _insert(self, document: Document) -> None:
+        """Put ours in."""
+
+    @abstractmethod
+    def _cut(self, document: Document) -> None:
+        """Take ours out, whatever became of it."""
+
+    @abstractmethod
+    def _ours(self, document: Document) -> Any:  # noqa: ANN401
+        """What is there of ours."""
+
+    @abstractmethod
+    def _is_same(self, document: Document) -> bool:
+        """Whether what is there is what we would put in."""
+
+    def _is_in(self, document: Document) -> bool:
+        return bool(self._ours(document))
+
+    def _exists(self) -> bool:
+        return self.file.exists() or self.file.is_symlink()
+
+    def _noted(self) -> dict[str, Any]:
+        noted = read_json(self._memory)
+        return noted if isinstance(noted, dict) else {}
+
+    def _read(self) -> Document:
+        if not self._exists():
+            return Document("{}")
+        try:
+            return Document(self.file.read_bytes().decode())  # with its own line ends
+        except (OSError, ValueError) as error:
+            raise self._unusable(str(error)) from None
+        except InvalidSetting as error:
+            raise self._unusable(error.what) from None
+
+    def _unusable(self, why: str) -> InvalidSetting:
+        return InvalidSetting(
+            f"{self.file} can't be read as MCP settings: {why}", then="Mend the file first"
+        )
+
+
+class ServerRegistration(Registration):
+    """The server, in a client's settings for a project.
+
+    Args:
+        client: Whose.
+        top: The project's top.
+        memory: As above.
+        flags: Settings that the server shall get.
+    """
+
+    def __init__(self, client: Client, top: Path, memory: Path, flags: Mapping[str, Any]) -> None:
+        super().__init__(top / str(client.file), memory)
+        self._member = client.member
+        self._entry = client.entry(flags)
+
+    def _insert(self, document: Document) -> None:
+        try:
+            document.put((self._member, NAME), self._entry)
+        except InvalidSetting as error:
+            raise self._unusable(error.what) from None
+
+    def _cut(self, document: Document) -> None:
+        document.remove(self._member, NAME)
+
+    def _ours(self, document: Document) -> Any:  # noqa: ANN401
+        servers = document.get(self._member)
+        if servers is not None and not isinstance(servers, dict):
+            raise self._unusable(f"{self._member} is no object")
+        return document.get(self._member, NAME)
+
+    def _is_same(self, document: Document) -> bool:
+        return bool(document.get(self._member, NAME) == self._entry)
+
+
+class HookRegistration(Registration):
+    """The hooks, in Claude Code's settings of one person for one project.
+
+    Args:
+        top: The project's top.
+        memory: As above.
+    """
+
+    def __init__(self, top: Path, memory: Path) -> None:
+        super().__init__(top / ".claude" / "settings.local.json", memory)
+
+    def _insert(self, document: Document) -> None:
+        for name, (event, matcher) in _HOOKS.items():
+            command = {"type": "command", "command": hook_command(event), "timeout": _HOOK_SECONDS}
+            chosen = {"matcher": matcher} if matcher else {}
+            document.prepend(("hooks", name), {**chosen, "hooks": [command]})
+
+    def _cut(self, document: Document) -> None:
+        for name in _HOOKS:
+            document.remove_items(("hooks", name), _is_ours)
+
+    def _ours(self, document: Document) -> Any:  # noqa: ANN401
+        hooks = document.get("hooks") or {}
+        items = [item for name in _HOOKS for item in hooks.get(name) or []]
+        return [item for item in items if _is_ours(item)]
+
+    def _is_same(self, document: Document) -> bool:
+        return len(self._ours(document)) == len(_HOOKS)
+
+
+def _is_ours(item: Any) -> bool:  # noqa: ANN401
+    """Whether an element of the hooks of an event runs ours."""
+    said = json.dumps(item)
+    return "csc-git-hook" in said or "csc_git.hooks" in said
+
+
+def _ended(text: str, *, created: bool) -> str:
+    return f"{text}\n" if created else text

@@ -1,0 +1,85 @@
+"""Claude Code's settings for all projects of a person: only its own command may write them.
+
+It keeps its whole state in that file and rewrites it while it runs.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from csc_git.clients.client import CLIENTS, NAME
+from csc_git.errors import InvalidSetting
+from csc_git.git.words import readable
+
+_SECONDS: Final = 60.0
+_SCOPE: Final = ("--scope", "user")
+
+
+class UserRegistration:
+    """The server, in Claude Code's settings of one person.
+
+    Args:
+        flags: Settings that the server shall get.
+    """
+
+    def __init__(self, flags: Mapping[str, Any]) -> None:
+        self.file = Path.home() / ".claude.json"
+        self._entry = CLIENTS["claude-user"].entry(flags)
+
+    def add(self) -> str:
+        """Put it in; what was done, in a few words.
+
+        Raises:
+            InvalidSetting: there is no `claude`, or it refuses.
+        """
+        if self.found() is not None:
+            return "was registered already"
+        self._claude(*self._adding())
+        return "added, by claude mcp add-json"
+
+    def remove(self) -> str:
+        """Take it out; what was done, in a few words."""
+        if self.found() is None:
+            return "was not registered"
+        self._claude("mcp", "remove", NAME, *_SCOPE)
+        return "removed, by claude mcp remove"
+
+    def preview(self) -> str:
+        """The command that `add` would run."""
+        if self.found() is not None:
+            return ""
+        *words, entry = self._adding()
+        return f"claude {' '.join(words)} '{entry}'\n"
+
+    def found(self) -> Any:  # noqa: ANN401  any JSON
+        """What is there of ours; None if nothing, or if the file can't be read."""
+        try:
+            return json.loads(self.file.read_bytes())["mcpServers"][NAME]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _adding(self) -> list[str]:
+        return ["mcp", "add-json", *_SCOPE, NAME, json.dumps(self._entry)]
+
+    def _claude(self, *arguments: str) -> None:
+        claude = shutil.which("claude")
+        if claude is None:
+            raise InvalidSetting(
+                "There is no claude on PATH, and only it may write its settings for all projects",
+                then="Install Claude Code, or register in this project: csc-git init",
+            )
+        done = subprocess.run(  # noqa: S603  an argument list
+            [claude, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            raise InvalidSetting(
+                f"claude {arguments[1]} failed: {readable(done.stderr or done.stdout)}"
+            )

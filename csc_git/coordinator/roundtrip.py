@@ -1,0 +1,41 @@
+"""A round trip: an edit is written here, pushed, and read back. Only that shows that all works."""
+
+import time
+from typing import NamedTuple
+
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.git.failure import RemoteState
+from csc_git.store.status import SyncStatus
+
+
+class RoundTrip(NamedTuple):
+    """How it went.
+
+    Attributes:
+        works: Whether the remote has the edit, and said so when asked again.
+        status: How the last sync ended.
+        seconds: How long it took.
+    """
+
+    works: bool
+    status: SyncStatus
+    seconds: float
+
+
+def round_trip(coordinator: Coordinator, key: str, user: str) -> RoundTrip:
+    """Try it.
+
+    Args:
+        coordinator: Of the clone.
+        key: What is written, in the scope `clones:<machine>`.
+        user: The person on whose behalf.
+    """
+    began = time.monotonic()
+    says = {"clone": coordinator.clone.id, "by": user}
+    author, scope = coordinator.person(user), f"clones:{coordinator.clone.machine}"
+    coordinator.edits.put(author, scope, key, says)
+    status = coordinator.sync()
+    if status.state is RemoteState.OK:
+        status = coordinator.sync()
+    works = status.state is RemoteState.OK and not coordinator.store.branch.queue()
+    return RoundTrip(works, status, time.monotonic() - began)
