@@ -9,9 +9,11 @@ import random
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -29,6 +31,7 @@ class HttpServer:
         cut: Share of pushes whose connection is cut, half of them before and half of them after
             the repository took the push.
         cuts: How many were cut so far.
+        skew: Seconds that the server's clock is ahead.
     """
 
     root: Path
@@ -38,6 +41,7 @@ class HttpServer:
     delay: float = 0.0
     cut: float = 0.0
     cuts: int = 0
+    skew: float = 0.0
     chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
     port: int = 0
     requests: list[str] = field(default_factory=list)
@@ -127,6 +131,7 @@ def http_server(  # noqa: C901  a handler class in it
             head, _, content = done.stdout.partition(b"\r\n\r\n")
             headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
             status = headers.pop("Status", "200 OK")
+            headers["Date"] = formatdate(time.time() + settings.skew, usegmt=True)
             lines = [f"HTTP/1.0 {status}", *(f"{name}: {value}" for name, value in headers.items())]
             return "\r\n".join([*lines, "", ""]).encode() + content
 

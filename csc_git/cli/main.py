@@ -13,6 +13,7 @@ _COMMANDS: Final = {
     "conflicts": ("csc_git.cli.conflicts", "List the open conflicts."),
     "demo": ("csc_git.cli.demo", "Watch two machines coordinate; touches nothing of yours."),
     "diff": ("csc_git.cli.past", "What changed between two moments."),
+    "doctor": ("csc_git.cli.doctor", "Try the whole chain; what is wrong, and how to mend it."),
     "get": ("csc_git.cli.data", "Print a value."),
     "init": ("csc_git.cli.init", "Set a repository up, or undo that."),
     "log": ("csc_git.cli.log", "What the sessions did: git log of the branch."),

@@ -1,16 +1,20 @@
 """What commands print: plain text, JSON with `--json`, nothing superfluous in a pipe."""
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
 from csc_git.coordinator.results import Result, SyncSummary
 from csc_git.errors import CscError
-from csc_git.git.words import printable
+from csc_git.git.words import count, printable
+
+_NARROWEST: Final = 20
 
 
 def wants_json() -> bool:
@@ -35,6 +39,21 @@ def fail(error: CscError) -> NoReturn:
     else:
         click.echo(f"csc-git: {printable(str(error))}", err=True)
     sys.exit(1)
+
+
+def hanging(head: str, text: str, indent: int = 0) -> str:
+    """`head` and a text, broken for the terminal so that it hangs under its own beginning.
+
+    Args:
+        head: What stands before it.
+        text: The text.
+        indent: Columns that are taken before the head.
+    """
+    if not sys.stdout.isatty():
+        return head + text
+    width = max(shutil.get_terminal_size().columns - indent - len(head), _NARROWEST)
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return head + f"\n{' ' * (indent + len(head))}".join(lines)
 
 
 def note(text: str) -> None:
@@ -63,11 +82,6 @@ def sync_line(sync: SyncSummary) -> str:
     if sync.held:
         parts.append(f"{sync.held} held back: the remote declined them.")
     return " ".join([*parts, sync.next]).strip()
-
-
-def count(number: int, noun: str) -> str:
-    """`1 key`, `2 keys`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def ago(seconds: float | None) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 import click
 
 from csc_git.cli.options import common, opened
-from csc_git.cli.output import count, progress, show, wants_json
+from csc_git.cli.output import progress, show, wants_json
 from csc_git.git.log import count_commits
+from csc_git.git.words import count
 from csc_git.store.rotation import archive_of
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import click
 
 from csc_git.cli.options import common, opened
-from csc_git.cli.output import ago, count, show, sync_line
+from csc_git.cli.output import ago, show, sync_line
 from csc_git.coordinator.results import ClaimSummary, SessionSummary, Status
-from csc_git.git.words import readable
+from csc_git.git.words import count, readable
 
 _MOST = 20
 

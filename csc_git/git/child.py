@@ -7,6 +7,7 @@ those would show in `ps`, and they may hold tokens.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -125,6 +126,16 @@ def run_git(
             return _finish(child, timeout)
     finally:
         _running.discard(child.pid)
+
+
+def git_version() -> tuple[int, ...] | None:
+    """The version of the `git` on PATH; None if there is none, or none that says so."""
+    try:
+        said = run_git(["version"], cwd=Path("/")).out.decode(errors="replace")
+    except (GitMissing, OSError):
+        return None
+    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", said)
+    return tuple(int(part) for part in found.groups() if part) if found else None
 
 
 def stream_git(args: Sequence[str], git_dir: Path) -> Iterator[str]:

@@ -7,7 +7,9 @@ in our repository with the repository-level settings of theirs that say how remo
 import re
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -32,6 +34,7 @@ _SCHEMES: Final = "file:git:http:https:ssh"
 _SCHEME: Final = re.compile(r"([A-Za-z0-9+.-]+)(::|://)")
 _OPTIONS: Final = ("url", "pushurl", "proxy", "proxyauthmethod", "uploadpack", "receivepack")
 _REFUSED: Final = re.compile(rb"^!\t\S+\t\[.*?\] \((.*)\)$", re.MULTILINE)
+_DATE: Final = re.compile(r"(?:^<|<= Recv header:) date: (.+)$", re.MULTILINE | re.IGNORECASE)
 _SLOW: Final = (("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "30"))
 _DURABLE: Final = (
     ("core.fsync", "objects,derived-metadata"),  # not the ref, which is of one attempt
@@ -151,7 +154,21 @@ class Remote:
             raise transport_failure(done.err)
         return bool(done.out.strip())
 
-    def _git(self, *args: str, extra: Sequence[tuple[str, str]] = ()) -> Completed:
+    def clock(self) -> datetime | None:
+        """What time the remote has, by the answer of its web server; None where there is none."""
+        done = self._git("ls-remote", "--heads", _NAME, env={"GIT_CURL_VERBOSE": "1"})
+        dates = _DATE.findall(done.err)
+        try:
+            return parsedate_to_datetime(dates[-1]) if dates else None
+        except ValueError:
+            return None
+
+    def _git(
+        self,
+        *args: str,
+        extra: Sequence[tuple[str, str]] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> Completed:
         config = [*self._project.transport_config, *self._settings, *_SLOW, *extra]
         try:
             done = run_git(
@@ -159,7 +176,7 @@ class Remote:
                 cwd=self._project.top if self._project.top.is_dir() else self._project.common_dir,
                 git_dir=self._repository.path,
                 config=config,
-                env={"GIT_ALLOW_PROTOCOL": _SCHEMES},
+                env={"GIT_ALLOW_PROTOCOL": _SCHEMES, **(env or {})},
                 timeout=self._timeout,
             )
         except GitMissing:

@@ -30,8 +30,10 @@ from csc_git.git.lock import FileLock
 from csc_git.git.maintenance import Maintenance
 from csc_git.git.objects import Objects
 from csc_git.git.refs import Refs
+from csc_git.git.words import readable
 
 _WALK_SECONDS: Final = 600.0
+_LOOK_SECONDS: Final = 30.0
 _ID: Final = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
 
 _CONFIG: Final = {
@@ -138,6 +140,14 @@ class Repository:
             asked = ["merge-base", "--is-ancestor", commit, tip]
             return run_git(asked, cwd=self.path, git_dir=self.path, timeout=_WALK_SECONDS).ok
         return False
+
+    def damage(self) -> str | None:
+        """What git finds missing or broken of what refs name; None if it can't be told in time."""
+        with suppress(GitMissing):
+            asked = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
+            done = run_git(asked, cwd=self.path, git_dir=self.path, timeout=_LOOK_SECONDS)
+            return None if done.code is None else "" if done.ok else readable(done.err or "fsck")
+        return None
 
     def settle_packs(self) -> None:
         """Make the names of packs durable that git has fetched; it syncs no directories."""

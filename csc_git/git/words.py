@@ -35,6 +35,11 @@ def readable(text: str, limit: int = 600) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def count(number: int, noun: str) -> str:
+    """`1 key`, `2 keys`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _but_white(text: str) -> str:
     return "".join(c if c in "\n\t" else printable(c) for c in text)
 

@@ -26,6 +26,7 @@ from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteFailure, RemoteState
 from csc_git.git.remote import LostRace, Remote
+from csc_git.git.words import count
 from csc_git.store.history import ancestry, descent, made_since
 from csc_git.store.isolation import isolate
 from csc_git.store.replay import Replay
@@ -170,7 +171,7 @@ class Attempt:
 
     def _push(self, tip: str, expected: str | None, edits: int) -> None:
         """Push, and note that the remote has it."""
-        self.progress(f"pushing {_edits(edits)}")
+        self.progress(f"pushing {count(edits, 'edit')}")
         self.remote.push(tip, expected)
         with self.replica.repository.writing():
             self.replica.branch.confirm(tip)
@@ -194,7 +195,7 @@ class Attempt:
             return
         news, fork = self._check(fetched, base, queue)
         if queue:
-            self.progress(f"replaying {_edits(len(queue))}")
+            self.progress(f"replaying {count(len(queue), 'edit')}")
         placed = _ops(news) if queue else frozenset()
         batch, replay, silent = self._replayed(fetched, fork, queue, placed)
         with repository.writing():
@@ -294,10 +295,6 @@ class Attempt:
     def _tidy(self) -> None:
         with self.replica.repository.writing():
             self.replica.branch.tidy()
-
-
-def _edits(number: int) -> str:
-    return f"{number:,} edit{'' if number == 1 else 's'}"
 
 
 def _ops(commits: list[CommitInfo]) -> frozenset[str]:

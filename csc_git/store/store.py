@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -68,6 +68,7 @@ class Store:
         )
         self._stopped = threading.Event()
         self._sync: Sync | None = None
+        self._connect = connect
         if connect is not None:
             remote = partial(_connected, connect, self.repository)
             self._sync = Sync(self._replica, remote, directory, self._stopped.wait)
@@ -197,6 +198,14 @@ class Store:
         """Neither sync nor write meanwhile, in any process of the clone."""
         with self._sync.exclusively() if self._sync else nullcontext(), self.repository.writing():
             yield
+
+    def remote_clock(self) -> datetime | None:
+        """What time the remote has, as far as it says so."""
+        if self._connect is None:
+            return None
+        with suppress(RemoteFailure):
+            return self._connect(self.repository, anew=False).clock()
+        return None
 
     def stop(self) -> None:
         """Let a running attempt give up, its git children included."""

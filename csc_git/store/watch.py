@@ -32,6 +32,13 @@ class Watch:
         self._closed = False
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self.failed = ""
+        """Why the file system tells nothing; empty as long as it may."""
+
+    @property
+    def hints(self) -> int:
+        """How often the file system told of a change."""
+        return self._count
 
     @contextmanager
     def listening(self) -> Iterator[Callable[[float], bool]]:
@@ -97,6 +104,7 @@ class Watch:
             ):
                 self._notify()
         except OSError as error:  # no watches left, say: waiting falls back to looking
+            self.failed = str(error)
             _log.warning("changes are looked for once a second: %s", error)
 
     def _notify(self) -> None:

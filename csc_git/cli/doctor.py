@@ -1,0 +1,56 @@
+"""`csc-git doctor`: try the whole chain, and say what is wrong and how to mend it."""
+
+import sys
+from typing import Any, Final
+
+import click
+
+from csc_git.cli.options import common, flags, user
+from csc_git.cli.output import hanging, show, wants_json
+from csc_git.coordinator.results import Result
+from csc_git.doctor.examination import examine
+from csc_git.doctor.finding import Finding
+from csc_git.git.words import count, printable
+
+_MARKS: Final = {"ok": ("ok", "green"), "warning": ("??", "yellow"), "error": ("!!", "red")}
+_WIDTH: Final = 12
+
+
+class Examined(Result):
+    """What the doctor found."""
+
+    findings: list[Finding]
+    errors: int
+    warnings: int
+
+
+@click.command("doctor")
+@common
+def doctor_command(**options: Any) -> None:  # noqa: ANN401
+    """Try the whole chain for real, and say what is wrong and how to mend it.
+
+    From the repository over the store, the remote, the clock and the branch to the clients'
+    settings; the remote with the environment that a client gives its server. One edit is made (a
+    round trip). Nothing else is changed. Exit code 1 if anything is wrong, 0 if all is well or
+    only doubtful.
+    """
+    found = []
+    for finding in examine(options["directory"], flags(options), user()):
+        found.append(finding)
+        if not wants_json():
+            _tell(finding)
+    errors = sum(finding.level == "error" for finding in found)
+    warnings = sum(finding.level == "warning" for finding in found)
+    told = f"{count(errors, 'error')}, {count(warnings, 'warning')}"
+    show(Examined(findings=found, errors=errors, warnings=warnings), f"\n{told}")
+    sys.exit(1 if errors else 0)
+
+
+def _tell(finding: Finding) -> None:
+    mark, colour = _MARKS[finding.level]
+    head = f"{finding.check:<{_WIDTH}}"
+    text = hanging(head, printable(finding.says), len(mark) + 2)
+    click.echo(f"{click.style(mark, fg=colour)}  {text}")
+    if finding.fix:
+        indent = " " * (len(mark) + 2 + _WIDTH)
+        click.echo(indent + hanging("fix: ", printable(finding.fix), len(indent)))

@@ -1,0 +1,37 @@
+"""The branch: what on it wants a person's decision."""
+
+from collections.abc import Iterator
+
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.results import Status
+from csc_git.doctor.finding import Finding, doubtful, fine
+from csc_git.git.words import count
+
+
+def check_branch(coordinator: Coordinator) -> Iterator[Finding]:
+    """Foreign entries, held edits, open conflicts."""
+    status = coordinator.status()
+    found = [*_foreign(status), *_held(status), *_conflicts(status)]
+    yield from found
+    if not found:
+        yield fine("branch", f"{status.branch}: {count(status.keys, 'key')}, nothing to decide")
+
+
+def _foreign(status: Status) -> Iterator[Finding]:
+    if status.foreign_count:
+        shown = ", ".join(status.foreign[:3])
+        says = f"{status.foreign_count} on the branch that csc-git did not write: {shown}"
+        advice = "Ask who put them there (csc-git log); they are skipped and left as they are"
+        yield doubtful("foreign", says, advice)
+
+
+def _held(status: Status) -> Iterator[Finding]:
+    for edit in status.held[:3]:
+        says = f"The remote declined “{edit.subject}” by {edit.session}: {edit.reason}"
+        yield doubtful("held", says, f"csc-git sync --retry {edit.op}, or --drop {edit.op}")
+
+
+def _conflicts(status: Status) -> Iterator[Finding]:
+    if status.conflicts:
+        says = f"{count(len(status.conflicts), 'value')} lost to a concurrent one, and kept"
+        yield doubtful("conflicts", says, "csc-git conflicts, then csc-git resolve")

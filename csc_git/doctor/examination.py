@@ -1,0 +1,64 @@
+"""An examination: all checks, one after the other, each finding told as soon as it is there."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from csc_git.config.settings import load
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.opening import directory_of, open_coordinator
+from csc_git.doctor.branch import check_branch
+from csc_git.doctor.client import check_clients, check_hooks, entries
+from csc_git.doctor.environment import client_environment
+from csc_git.doctor.finding import Finding, told, wrong
+from csc_git.doctor.project import check_git, check_project
+from csc_git.doctor.remote import check_clock, check_remote
+from csc_git.doctor.store import check_lock, check_size, check_watch, check_whole
+from csc_git.errors import CscError, as_told
+from csc_git.git.project import discover
+
+
+def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Finding]:
+    """Check everything, from the repository to the clients.
+
+    Args:
+        start: A directory in the project.
+        flags: Settings from the command line.
+        user: The person on whose behalf the remote is tried.
+    """
+    yield from check_git()
+    try:
+        project = discover(start)
+    except CscError as error:
+        yield told("repository", error)
+        return
+    yield from check_project(project)
+    try:
+        branch = load(project, flags).branch
+        coordinator = open_coordinator(start, flags)
+    except (CscError, OSError) as error:
+        yield told("settings", as_told(error))
+        return
+    memory = directory_of(project) / "registration.json"
+    known = entries(project, memory)
+    given = client_environment(next(iter(known.values()), None))
+    try:
+        lock = list(check_lock(coordinator))
+        yield from lock
+        if all(finding.level == "ok" for finding in lock):  # else a write would wait for ever
+            yield from _opened(coordinator, user, given)
+    except (CscError, OSError) as error:
+        yield wrong("store", as_told(error).what, as_told(error).then)
+    finally:
+        coordinator.close()
+    yield from check_clients(project, known, branch)
+    yield from check_hooks(project, memory)
+
+
+def _opened(coordinator: Coordinator, user: str, given: Mapping[str, str]) -> Iterator[Finding]:
+    yield from check_whole(coordinator)
+    yield from check_size(coordinator)
+    yield from check_watch(coordinator)
+    yield from check_remote(coordinator, user, given)
+    yield from check_clock(coordinator)
+    yield from check_branch(coordinator)

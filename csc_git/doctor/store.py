@@ -1,0 +1,131 @@
+"""Our store: is it whole, may it be written, does it stay small, are changes noticed?"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.doctor.finding import Finding, doubtful, fine, wrong
+from csc_git.git.durable import UNFINISHED
+from csc_git.git.lock import FileLock
+from csc_git.git.maintenance import LOOSE_LIMIT, PACK_LIMIT
+from csc_git.store.watch import Watch
+
+_PATIENCE: Final = 5.0
+_PAUSE: Final = 0.05
+_LARGE: Final = 1 << 30
+_AGE: Final = 24 * 3600.0
+_FANOUT: Final = 2
+
+
+def check_lock(coordinator: Coordinator) -> Iterator[Finding]:
+    """Can the store be written, or does a process that stands still hold it?"""
+    path = coordinator.store.directory / "write.lock"
+    if _is_obtained(FileLock(path)):
+        yield fine("lock", "free")
+        return
+    holders = _holders(path)
+    who = f"process {' and '.join(map(str, holders))}" if holders else "a process"
+    says = f"{who[0].upper()}{who[1:]} has held {path} for {_PATIENCE:g} seconds"
+    then = "Continue it if it is stopped (kill -CONT PID), or end it (kill PID). What is stored is"
+    yield wrong("lock", says, f"{then} safe either way, and the lock is free when it has ended")
+
+
+def check_whole(coordinator: Coordinator) -> Iterator[Finding]:
+    """Does git find all that the branch needs?"""
+    repository = coordinator.store.repository
+    damage = repository.damage()
+    if damage is None:
+        yield doubtful("store", f"{repository.path} was not looked through in time", "Try again")
+    elif damage:
+        yield wrong("store", f"{repository.path} is damaged: {damage}", _REMAKE)
+    else:
+        yield fine("store", f"{repository.path}: whole")
+
+
+_REMAKE: Final = (
+    "Stop the sessions here, move that directory aside and keep it, since edits not yet pushed are "
+    "in it; the next start makes a new one from the remote. Then report this, please"
+)
+
+
+def check_size(coordinator: Coordinator) -> Iterator[Finding]:
+    """Does the maintenance keep up, and is the history short enough for a new clone?"""
+    path = coordinator.store.repository.path
+    packs, loose, left, size = _counted(path)
+    gc = f"git --git-dir={path} gc"
+    if packs > 3 * PACK_LIMIT or loose > 3 * LOOSE_LIMIT:
+        says = f"{packs:,} packs and {loose:,} loose objects: the maintenance does not keep up"
+        yield doubtful("objects", says, f"{gc}  (safe while sessions work)")
+    elif left:
+        says = f"{left} files of edits that were never finished, more than a day old"
+        yield doubtful("objects", says, "Nothing: they go with the weekly maintenance")
+    else:
+        yield fine("objects", f"{packs:,} packs, {loose:,} loose")
+    if size > _LARGE:
+        says = f"{size >> 20:,} MB: a new clone takes long to fetch that"
+        yield doubtful("size", says, "csc-git rotate  (begins a new history; the old one is kept)")
+    else:
+        yield fine("size", f"{max(size >> 10, 1):,} KB")
+
+
+def check_watch(coordinator: Coordinator) -> Iterator[Finding]:
+    """Does the file system tell us of changes?"""
+    with tempfile.TemporaryDirectory(dir=coordinator.store.directory) as directory:
+        watch = Watch(Path(directory))
+        with watch.listening() as wait:
+            noticed = False
+            until = time.monotonic() + _PATIENCE
+            while not noticed and not watch.failed and time.monotonic() < until:
+                Path(directory, "change").write_text(str(time.monotonic()), encoding="ascii")
+                wait(_PAUSE)
+                noticed = watch.hints > 0
+        watch.close()
+    if noticed:
+        yield fine("watcher", "changes by other processes are noticed at once")
+    else:
+        says = f"Changes are noticed after a second only: {watch.failed or 'no event came'}"
+        yield doubtful("watcher", says, "On Linux: sysctl fs.inotify.max_user_watches=524288")
+
+
+def _is_obtained(lock: FileLock) -> bool:
+    until = time.monotonic() + _PATIENCE
+    while not lock.try_acquire():
+        if time.monotonic() > until:
+            return False
+        time.sleep(_PAUSE)  # a blocking wait could not be given up
+    lock.release()
+    return True
+
+
+def _holders(path: Path) -> list[int]:
+    """Processes that have a file open."""
+    import psutil  # noqa: PLC0415
+
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(file.path == str(path) for file in process.open_files()):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def _counted(path: Path) -> tuple[int, int, int, int]:
+    """Packs, loose objects, old unfinished files, and bytes of all."""
+    packs = loose = left = size = 0
+    for directory, _, names in os.walk(path):
+        for file in (Path(directory, name) for name in names):
+            with suppress(FileNotFoundError):  # others write and repack meanwhile
+                found = file.stat()
+                size += found.st_size
+                packs += file.suffix == ".pack"
+                loose += file.parent.parent.name == "objects" and len(file.parent.name) == _FANOUT
+                old = time.time() - found.st_mtime > _AGE
+                left += old and file.suffix in {".keep", UNFINISHED}
+    return packs, loose, left, size

@@ -1,0 +1,317 @@
+"""The doctor: each fault is planted for real, found, and told with what mends it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from csc_git.git.lock import FileLock
+from tests.git_servers import HttpServer, http_server, ssh_server
+from tests.test_cli import csc
+from tests.world import World, git, put, state_of
+
+Findings = dict[str, tuple[str, str]]
+
+
+@dataclass
+class Patient:
+    """A clone that is set up, with all that a fault may be planted in."""
+
+    world: World
+    clone: Path
+    server: HttpServer
+    stack: ExitStack
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        return self.clone / ".git/csc/state.git"
+
+    def hook(self, name: str, script: str) -> None:
+        hook = self.world.remote / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        hook.chmod(0o755)
+
+    def examine(self, code: int) -> list[dict[str, Any]]:
+        done = csc("doctor", "--json", "--timeout", "5", cwd=self.clone, code=code, env=self.env)
+        return list(json.loads(done.stdout)["findings"])
+
+
+@pytest.fixture
+def patient(world: World, tmp_path: Path) -> Iterator[Patient]:
+    with ExitStack() as stack:
+        server = stack.enter_context(http_server(tmp_path))
+        clone = world.clone("one", server.url("remote.git"))
+        git("config", "csc.machine", "one", cwd=clone)
+        csc("init", "--hooks", cwd=clone)
+        yield Patient(world, clone, server, stack)
+
+
+def test_a_sound_one(patient: Patient) -> None:
+    found = patient.examine(0)
+    assert {one["level"] for one in found} == {"ok"}, found
+    assert [one["check"] for one in found] == [
+        "git", "repository", "identity", "lock", "store", "objects", "size", "watcher", "remote",
+        "clock", "branch", "client", "hooks",
+    ]  # fmt: skip
+    assert "as a client would" in next(o["says"] for o in found if o["check"] == "remote")
+    assert "lists 15 tools" in next(o["says"] for o in found if o["check"] == "client")
+
+
+# The faults
+
+
+def no_git(patient: Patient) -> None:
+    patient.env["PATH"] = str(patient.world.directory / "nothing")
+
+
+def old_git(patient: Patient) -> None:
+    real, old = shutil.which("git"), patient.world.directory / "old"
+    old.mkdir()
+    script = f'#!/bin/sh\n[ "$1" = version ] && echo git version 2.20.1 && exit\nexec {real} "$@"\n'
+    (old / "git").write_text(script, encoding="utf-8")
+    (old / "git").chmod(0o755)
+    patient.env["PATH"] = f"{old}:{os.environ['PATH']}"
+
+
+def nobody(_: Patient) -> None:
+    git("config", "--global", "--unset", "user.email", cwd=Path.home())
+
+
+def somebody_elses(patient: Patient) -> None:
+    if os.geteuid():
+        pytest.skip("needs root")
+    for path in [patient.clone, *patient.clone.rglob("*")]:
+        os.chown(path, 12345, 12345)
+
+
+def no_repository(patient: Patient) -> None:
+    (patient.clone / ".git").rename(patient.clone / "git")
+
+
+def bad_setting(patient: Patient) -> None:
+    git("config", "csc.lease", "forever", cwd=patient.clone)
+
+
+def locked(patient: Patient) -> None:
+    path = patient.clone / ".git/csc/write.lock"
+    code = f"""
+from pathlib import Path
+from csc_git.git.lock import FileLock
+FileLock(Path({str(path)!r})).acquire()
+print("held", flush=True)
+input()
+"""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    patient.stack.enter_context(holder)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    holder.send_signal(signal.SIGSTOP)
+    patient.stack.callback(holder.kill)
+
+
+def damaged(patient: Patient) -> None:
+    for file in (patient.state / "objects/pack").glob("*.pack"):
+        file.unlink()
+
+
+def unnoticed(patient: Patient) -> None:
+    """A user namespace has its own limit of inotify watches."""
+    limits = "echo 0 > /proc/sys/user/max_inotify_watches"
+    if subprocess.run(["unshare", "-Ur", "sh", "-c", limits], check=False).returncode:
+        pytest.skip("needs user namespaces")
+    wrapper = patient.world.directory / "python"
+    wrapper.write_text(
+        f'#!/bin/sh\nexec unshare -Ur sh -c \'{limits}; exec "$@"\' sh {sys.executable} "$@"\n',
+        encoding="utf-8",
+    )
+    wrapper.chmod(0o755)
+    patient.env["DOCTOR_PYTHON"] = str(wrapper)
+
+
+def no_remote(patient: Patient) -> None:
+    git("remote", "remove", "origin", cwd=patient.clone)
+
+
+def down(patient: Patient) -> None:
+    patient.server.answer = 503
+
+
+def locked_out(patient: Patient) -> None:
+    patient.server.password = "s3cret"
+
+
+def only_in_the_shell(patient: Patient) -> None:
+    """The key is in an agent that the client's server isn't told of."""
+    if not Path("/usr/sbin/sshd").exists():
+        pytest.skip("needs sshd")
+    ssh = patient.stack.enter_context(ssh_server(patient.world.directory / "ssh"))
+    git("config", "core.sshCommand", f"ssh -F {ssh.config}", cwd=patient.clone)
+    git("remote", "set-url", "origin", ssh.url(patient.world.remote), cwd=patient.clone)
+    patient.env["SSH_AUTH_SOCK"] = ssh.agent
+
+
+def protected(patient: Patient) -> None:
+    patient.hook("update", "echo 'GH006: Protected branch update failed' >&2; exit 1")
+
+
+def branch_gone(patient: Patient) -> None:
+    git("update-ref", "-d", "refs/heads/csc/state", cwd=patient.world.remote)
+
+
+def other_store(patient: Patient) -> None:
+    git("update-ref", "-d", "refs/heads/csc/state", cwd=patient.world.remote)
+    assert state_of(patient.world.open("two")) == "never-synced" or put(
+        patient.world.open("two"), "a", "k", 1
+    )
+    assert state_of(patient.world.open("two")) == "ok"
+
+
+def wrong_clock(patient: Patient) -> None:
+    patient.server.skew = -3 * 3600
+
+
+def foreign(patient: Patient) -> None:
+    work = patient.world.directory / "work"
+    git("clone", "-q", "-b", "csc/state", str(patient.world.remote), str(work), cwd=Path("/"))
+    (work / "data" / "notes.txt").write_text("by hand\n", encoding="utf-8")
+    git("add", ".", cwd=work)
+    git("commit", "-q", "-m", "by hand", cwd=work)
+    git("push", "-q", "origin", "HEAD:csc/state", cwd=work)
+
+
+def held(patient: Patient) -> None:
+    refuse = "while read o n r; do git show $n:data/a/secret.json >/dev/null 2>&1 && "
+    patient.hook("pre-receive", refuse + "{ echo 'found a secret' >&2; exit 1; }; done; exit 0")
+    one = patient.world.open(patient.clone)
+    put(one, "a", "secret", 1)
+    put(one, "a", "other", 1)
+    state_of(one)
+
+
+def conflict(patient: Patient) -> None:
+    one, two = patient.world.open(patient.clone), patient.world.open("two")
+    for coordinator in (one, two):
+        put(coordinator, "a", "k", str(coordinator.clone.machine))
+        state_of(coordinator)
+
+
+def unregistered(patient: Patient) -> None:
+    csc("init", "--undo", cwd=patient.clone)
+
+
+def no_command(patient: Patient) -> None:
+    entry = {"mcpServers": {"csc-git": {"command": "/gone/csc-git", "args": ["serve"]}}}
+    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+
+
+def does_not_start(patient: Patient) -> None:
+    entry = {"mcpServers": {"csc-git": {"command": sys.executable, "args": ["-c", "1/0"]}}}
+    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+
+
+def other_branch(patient: Patient) -> None:
+    git("config", "csc.branch", "other/branch", cwd=patient.clone)
+    text = (patient.clone / ".mcp.json").read_text(encoding="utf-8")
+    settings = json.loads(text)
+    settings["mcpServers"]["csc-git"]["args"] += ["--branch", "csc/state"]
+    (patient.clone / ".mcp.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def no_hook_command(patient: Patient) -> None:
+    settings = patient.clone / ".claude/settings.local.json"
+    text = settings.read_text(encoding="utf-8").replace(sys.executable, "/gone/csc-git-hook")
+    text = text.replace('"csc-git-hook ', '"/gone/csc-git-hook ')
+    settings.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("plant", "check", "level", "says", "fix"),
+    [
+        (no_git, "git", "error", "no git on PATH", "Install git 2.31"),
+        (old_git, "git", "error", "git 2.20.1 is too old", "Install git 2.31"),
+        (nobody, "identity", "warning", "no e-mail", "git config --global user.email"),
+        (somebody_elses, "repository", "error", "another user", "safe.directory"),
+        (no_repository, "repository", "error", "no repository", "git init"),
+        (bad_setting, "settings", "error", "csc.lease", "Correct git config csc.lease"),
+        (locked, "lock", "error", "has held", "kill -CONT"),
+        (damaged, "store", "error", "is damaged", "move that directory aside"),
+        (unnoticed, "watcher", "warning", "after a second only", "max_user_watches"),
+        (no_remote, "remote", "warning", "no remote", "git remote add"),
+        (down, "remote", "error", "can't be reached", "retries"),
+        (locked_out, "remote", "error", "credentials", "Run git fetch yourself"),
+        (only_in_the_shell, "remote", "error", "works in this shell", "SSH_AUTH_SOCK"),
+        (protected, "remote", "error", "protects the branch", "branch rules"),
+        (branch_gone, "remote", "error", "no longer has the branch", "--recreate"),
+        (other_store, "remote", "error", "another store", "git config --get-regexp csc"),
+        (wrong_clock, "clock", "warning", "180 minutes ahead", "timedatectl"),
+        (foreign, "foreign", "warning", "notes.txt", "csc-git log"),
+        (held, "held", "warning", "store a/secret", "csc-git sync --retry"),
+        (conflict, "conflicts", "warning", "1 value lost", "csc-git conflicts"),
+        (unregistered, "client", "warning", "No client", "csc-git init"),
+        (no_command, "client", "error", "/gone/csc-git, which is not there", "Install csc-git"),
+        (does_not_start, "client", "error", "does not start", "Run it yourself"),
+        (other_branch, "client", "error", "other/branch", "git config csc.branch csc/state"),
+        (no_hook_command, "hooks", "error", "which is not there", "--hooks"),
+    ],
+)
+def test_a_fault_is_found_and_told_with_what_mends_it(
+    patient: Patient,
+    plant: Callable[[Patient], None],
+    check: str,
+    level: str,
+    says: str,
+    fix: str,
+) -> None:
+    plant(patient)
+    found = _examined(patient, 1 if level == "error" else 0)
+    by_check = {one["check"]: one for one in found if one["level"] != "ok"}
+    assert list(by_check) == [check] or plant in {damaged, no_git}, found
+    assert by_check[check]["level"] == level
+    assert says in by_check[check]["says"]
+    assert fix in by_check[check]["fix"]
+
+
+def _examined(patient: Patient, code: int) -> list[dict[str, Any]]:
+    python = patient.env.pop("DOCTOR_PYTHON", None)
+    if python is None:
+        return patient.examine(code)
+    done = subprocess.run(
+        [python, "-m", "csc_git", "doctor", "--json"],
+        cwd=patient.clone, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return list(json.loads(done.stdout)["findings"])
+
+
+def test_it_leaves_everything_else_as_it_is(patient: Patient) -> None:
+    before = git("status", "--porcelain", "--ignored", cwd=patient.clone)
+    edits = len(patient.world.log())
+    patient.examine(0)
+    patient.examine(0)
+    assert git("status", "--porcelain", "--ignored", cwd=patient.clone) == before
+    assert len(patient.world.log()) == edits + 1  # the round trip; the second finds it there
+    lock = FileLock(patient.clone / ".git/csc/write.lock")
+    assert lock.try_acquire()
+    lock.release()
+
+
+def test_in_a_pipe_each_finding_is_a_line_and_its_fix_another(patient: Patient) -> None:
+    unregistered(patient)
+    lines = csc("doctor", cwd=patient.clone).stdout.splitlines()
+    assert lines[0].startswith("ok  git         version ")
+    assert "??  client      No client" in lines[-4]
+    assert lines[-3] == "                fix: csc-git init  (or csc-git init --client other)"
+    assert lines[-1] == "0 errors, 1 warning"
