@@ -277,7 +277,7 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
 ) -> None:
     plant(patient)
     found = _examined(patient, 1 if level == "error" else 0)
-    by_check = {one["check"]: one for one in found if one["level"] != "ok"}
+    by_check = {one["check"]: one for one in reversed(found) if one["level"] != "ok"}
     assert list(by_check) == [check] or plant in {damaged, no_git}, found
     assert by_check[check]["level"] == level
     assert says in by_check[check]["says"]

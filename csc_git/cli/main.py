@@ -10,11 +10,14 @@ from csc_git.errors import CscError, as_told
 
 _COMMANDS: Final = {
     "blame": ("csc_git.cli.past", "Who last changed each key of a scope."),
+    "claims": ("csc_git.cli.people", "What is claimed, and by whom."),
     "conflicts": ("csc_git.cli.conflicts", "List the open conflicts."),
     "demo": ("csc_git.cli.demo", "Watch two machines coordinate; touches nothing of yours."),
     "diff": ("csc_git.cli.past", "What changed between two moments."),
     "doctor": ("csc_git.cli.doctor", "Try the whole chain; what is wrong, and how to mend it."),
+    "export": ("csc_git.cli.transfer", "Print values as JSON Lines."),
     "get": ("csc_git.cli.data", "Print a value."),
+    "import": ("csc_git.cli.transfer", "Store values from JSON Lines, as one edit."),
     "init": ("csc_git.cli.init", "Set a repository up, or undo that."),
     "log": ("csc_git.cli.log", "What the sessions did: git log of the branch."),
     "ls": ("csc_git.cli.data", "List scopes, or the keys of one."),
@@ -22,10 +25,13 @@ _COMMANDS: Final = {
     "rm": ("csc_git.cli.data", "Remove a key, or all of a scope."),
     "rotate": ("csc_git.cli.rotate", "Begin a new, short history; the old one is kept."),
     "serve": ("csc_git.cli.serve", "Run the MCP server on standard input and output."),
+    "sessions": ("csc_git.cli.people", "Who is signed on, and what they work on."),
     "set": ("csc_git.cli.data", "Store a value."),
     "sign-off": ("csc_git.cli.sign_off", "End sessions that can't do so themselves."),
     "status": ("csc_git.cli.status", "Who is here, and how things stand with the remote."),
     "sync": ("csc_git.cli.sync", "Bring this clone and the remote together now."),
+    "team": ("csc_git.cli.team", "What the team has agreed on, and what holds here."),
+    "watch": ("csc_git.cli.watch", "Watch the sessions at work, live."),
 }
 
 

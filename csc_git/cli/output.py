@@ -86,9 +86,12 @@ def sync_line(sync: SyncSummary) -> str:
 
 def ago(seconds: float | None) -> str:
     """A duration as people say it."""
-    if seconds is None:
-        return "never"
+    return "never" if seconds is None else f"{span(seconds)} ago"
+
+
+def span(seconds: float) -> str:
+    """A length of time, roughly; none that is negative."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
-            return f"{int(seconds // size)} {unit} ago"
-    return f"{int(seconds)} s ago"
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"

@@ -49,12 +49,17 @@ class Settings(BaseModel):
     guard: Literal["warn", "block", "off"] = "warn"
 
 
-def load(project: Project, flags: Mapping[str, Any] | None = None) -> Settings:
+def load(
+    project: Project,
+    flags: Mapping[str, Any] | None = None,
+    team: Mapping[str, Any] | None = None,
+) -> Settings:
     """The settings that hold for a project.
 
     Args:
         project: Whose `git config csc.*` counts.
         flags: From the command line; None values are as if not given.
+        team: What the team has agreed on, checked; for what nobody set here.
 
     Raises:
         InvalidSetting: a value can't be used; says which, and where it was set.
@@ -62,7 +67,8 @@ def load(project: Project, flags: Mapping[str, Any] | None = None) -> Settings:
     found = given(project, Settings.model_fields, flags)
     source = {name: one.source for name, one in found.items()}
     try:
-        settings = Settings.model_validate({name: one.value for name, one in found.items()})
+        here = {name: one.value for name, one in found.items()}
+        settings = Settings.model_validate({**(team or {}), **here})
     except ValidationError as error:
         first = error.errors()[0]
         raise _invalid(source[str(first["loc"][0])], first["input"], first["msg"]) from None

@@ -15,6 +15,7 @@ from csc_git.core.secret import screen
 from csc_git.core.session import resolve_scope
 from csc_git.core.value import DEFAULT_LIMIT, Json, check_value
 from csc_git.errors import ConditionFailed, InputError, ReservedScope
+from csc_git.git.words import count
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft, explain, stands
@@ -173,6 +174,24 @@ class Edits:
         )
         revisions = {str(place): done.receipt.revisions.get(place) for place in places}
         return results.Edited(revisions=revisions, **delivered_fields(done))
+
+    def load(
+        self,
+        author: Author,
+        values: Mapping[Key, Json],
+        *,
+        confirm: bool = False,
+        allow_secret: str | None = None,
+    ) -> results.Edited:
+        """Store any number of values as one edit; raises as `put` does."""
+        for place, value in values.items():
+            self._own_scope(format_scope(place.scope))
+            check_value(value, self._limit)
+        subject = f"import {count(len(values), 'key')}"
+        secret = screen(values, allow_secret)
+        done = self._make(author, subject, lambda _: values, confirm=confirm, secret=secret)
+        revisions = {str(place): revision for place, revision in done.receipt.revisions.items()}
+        return results.Edited(revisions=dict(revisions), **delivered_fields(done))
 
     def _places(self, changes: Sequence[Change]) -> dict[Key, Change]:
         if not 1 <= len(changes) <= MOST_CHANGES:

@@ -8,6 +8,7 @@ from typing import Any
 
 from csc_git.config.settings import Settings, load
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.team import agreed
 from csc_git.core.session import machine_from_host
 from csc_git.errors import SetupError
 from csc_git.git.project import Project, discover
@@ -46,6 +47,7 @@ def open_coordinator(start: Path, flags: Mapping[str, Any] | None = None) -> Coo
         tracked=partial(tracked_files, project),
         dedicated=settings.dedicated,
     )
+    settings = load(project, flags, agreed(store.snapshot()))
     return Coordinator(store, project, clone, settings, _url(project, settings))
 
 

@@ -75,6 +75,10 @@ class Key(NamedTuple):
         return f"{format_scope(self.scope)}/{self.name}"
 
 
+TEAM_KEY: Final = Key(("settings",), "team")
+"""Where the settings stand that a team has agreed on."""
+
+
 def parse_scope(text: str) -> Scope:
     """The segments of `issue:15`.
 

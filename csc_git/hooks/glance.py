@@ -9,7 +9,7 @@ from csc_git.coordinator.client import client_process
 from csc_git.coordinator.roster import Roster, session_names
 from csc_git.coordinator.standing import Standing
 from csc_git.core.claim import Claim
-from csc_git.core.key import Key
+from csc_git.core.key import TEAM_KEY, Key
 from csc_git.git.project import Project, discover
 from csc_git.git.remote import DEFAULT_BRANCH
 from csc_git.git.words import readable
@@ -68,9 +68,9 @@ class Glance:
         store = Store(directory, branch, identity, lambda: project.object_format, None)
         roster = Roster(store, clone, directory)
         mine = frozenset(roster.of_client(client_process()))
-        return cls(
-            project, str(says.get("guard", "warn")), clone, store, store.snapshot(), roster, mine
-        )
+        snapshot = store.snapshot()
+        guard = str(says.get("guard") or _agreed(snapshot, "guard") or "warn")
+        return cls(project, guard, clone, store, snapshot, roster, mine)
 
     def others(self) -> list[Seen]:
         """The sessions of others that are alive."""
@@ -87,3 +87,9 @@ class Glance:
     def _issue(self, session: str) -> str:
         stored = self.snapshot.get(Key(("session", session), "current_issue"))
         return readable(str(stored.entry.value), _LONGEST) if stored else ""
+
+
+def _agreed(snapshot: Snapshot, name: str) -> object:
+    """What the team has agreed on; see `config.team`, which takes too long to import."""
+    stored = snapshot.get(TEAM_KEY)
+    return stored.entry.value.get(name) if stored and isinstance(stored.entry.value, dict) else None

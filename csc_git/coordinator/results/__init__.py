@@ -21,6 +21,8 @@ from csc_git.coordinator.results.data import (
     DeletedScope,
     Delivered,
     Edited,
+    Exported,
+    Imported,
     Keys,
     OpenConflict,
     OpenConflicts,
@@ -32,10 +34,13 @@ from csc_git.coordinator.results.data import (
 )
 from csc_git.coordinator.results.people import (
     Claimed,
+    Claims,
     ClaimSummary,
     Context,
+    EffectiveSetting,
     HeldEdit,
     Released,
+    Sessions,
     SessionState,
     SessionSummary,
     SignedOff,
@@ -43,6 +48,7 @@ from csc_git.coordinator.results.people import (
     SignedOn,
     Status,
     SyncSummary,
+    TeamAgreed,
 )
 
 __all__ = [
@@ -52,6 +58,7 @@ __all__ = [
     "Changes",
     "ClaimSummary",
     "Claimed",
+    "Claims",
     "Context",
     "Deleted",
     "DeletedScope",
@@ -59,8 +66,11 @@ __all__ = [
     "Difference",
     "Differences",
     "Edited",
+    "EffectiveSetting",
+    "Exported",
     "HeldEdit",
     "History",
+    "Imported",
     "Keys",
     "OpenConflict",
     "OpenConflicts",
@@ -73,6 +83,7 @@ __all__ = [
     "Scopes",
     "SessionState",
     "SessionSummary",
+    "Sessions",
     "SettledEdit",
     "SignedOff",
     "SignedOffAll",
@@ -80,6 +91,7 @@ __all__ = [
     "Status",
     "Stored",
     "SyncSummary",
+    "TeamAgreed",
     "Version",
     "Where",
 ]

@@ -74,6 +74,26 @@ class Edited(Delivered):
     revisions: dict[str, str | None] = Field(description="by scope/key; null: removed")
 
 
+class Exported(Result):
+    """One line of `csc-git export`."""
+
+    scope: str
+    key: str
+    value: Any
+    session: str
+    time: str
+
+
+class Imported(Result):
+    """Answer of `csc-git import`."""
+
+    added: list[str] = Field(description="by scope/key")
+    changed: list[str]
+    unchanged: int
+    op: str | None = Field(default=None, description="id of the edit; null: none was made")
+    status: Where | None = None
+
+
 class OpenConflict(Result):
     """A conflict: the version that lost, and what stands now (null: nothing)."""
 

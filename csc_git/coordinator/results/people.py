@@ -76,6 +76,18 @@ class ClaimSummary(Result):
     revision: str
 
 
+class Sessions(Result):
+    """Answer of `csc-git sessions`."""
+
+    sessions: list[SessionSummary]
+
+
+class Claims(Result):
+    """Answer of `csc-git claims`."""
+
+    claims: list[ClaimSummary]
+
+
 class Claimed(Result):
     """Answer of `claim`."""
 
@@ -127,6 +139,20 @@ class HeldEdit(Result):
     subject: str
     session: str
     reason: str
+
+
+class EffectiveSetting(Result):
+    """A setting that holds here."""
+
+    name: str
+    value: Any
+    source: str = Field(description="where it is set; team: on the branch; default: nowhere")
+
+
+class TeamAgreed(Result):
+    """What `csc-git team` says."""
+
+    settings: list[EffectiveSetting]
 
 
 class Status(Result):

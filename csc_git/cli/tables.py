@@ -1,0 +1,105 @@
+"""Tables of sessions, claims and edits: for a terminal as wide as it is, for a pipe by tabs."""
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from csc_git.cli.output import span
+from csc_git.coordinator.results import ClaimSummary, PastChange, SessionSummary
+from csc_git.git.words import count, printable, readable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_LONG = 200
+
+
+class Rows(NamedTuple):
+    """A table: its head, its rows, and which column may be cut short, from 0."""
+
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    elastic: int
+
+    def drawn(self, *, most: int | None = None) -> "Table":
+        """For rich to draw; no more than so many rows."""
+        from rich.table import Table  # noqa: PLC0415  only for a terminal
+
+        table = Table(box=None, pad_edge=False, expand=True, header_style="dim")
+        for number, name in enumerate(self.head):
+            ratio = 1 if number == self.elastic else None
+            table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=ratio)
+        for row in self.rows[:most]:
+            table.add_row(*map(_plain, row))
+        if most is not None and len(self.rows) > most:
+            table.add_row(f"and {len(self.rows) - most} more", *[""] * (len(self.head) - 1))
+        return table
+
+    def show(self) -> None:
+        """Print it: drawn in a terminal, else a line a row, its cells separated by tabs."""
+        if sys.stdout.isatty():
+            from rich.console import Console  # noqa: PLC0415
+
+            Console().print(self.drawn())
+        else:
+            for row in self.rows:
+                click.echo("\t".join(row))
+
+
+def sessions(found: Sequence[SessionSummary], now: datetime) -> Rows:
+    """Sessions: who, since when, on what."""
+    rows = [
+        (
+            one.session,
+            "here" if one.here else "elsewhere",
+            _age(one.since, now) if one.active else "gone",
+            readable(str(one.current_issue), _LONG) if one.current_issue is not None else "",
+            count(one.open_todos, "todo") if one.open_todos else "",
+            _age(one.stored_at, now),
+        )
+        for one in found
+    ]
+    return Rows(("session", "where", "for", "works on", "to do", "said so"), rows, 3)
+
+
+def claims(found: Sequence[ClaimSummary], now: datetime) -> Rows:
+    """Claims: what, whose, since when, until when, what for."""
+    rows = [
+        (one.resource, one.session, _age(one.since, now), _until(one, now), one.note)
+        for one in found
+    ]
+    return Rows(("claimed", "by", "for", "until", "what for"), rows, 4)
+
+
+def edits(found: Sequence[PastChange], now: datetime) -> Rows:
+    """Edits, the newest first."""
+    rows = [(_age(one.time, now), one.session, one.subject) for one in found]
+    return Rows(("ago", "by", "changed"), rows, 2)
+
+
+def _until(claim: ClaimSummary, now: datetime) -> str:
+    moment = _moment(claim.until)
+    return "session ends" if moment is None else span((moment - now).total_seconds())
+
+
+def _age(time: str | None, now: datetime) -> str:
+    moment = _moment(time)
+    return "" if moment is None else span((now - moment).total_seconds())
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _plain(text: str) -> str:
+    """For rich: nothing in it is markup."""
+    from rich.markup import escape  # noqa: PLC0415
+
+    return escape(printable(text))

@@ -1,0 +1,70 @@
+"""`csc-git team`: what the team has agreed on, and which settings hold here."""
+
+from typing import Any
+
+import click
+
+from csc_git.cli.options import common, flags, opened, user
+from csc_git.cli.output import progress, show, sync_line
+from csc_git.config.settings import load
+from csc_git.config.sources import given
+from csc_git.config.team import TEAM_NAMES
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.results import EffectiveSetting, TeamAgreed
+from csc_git.coordinator.team import change, read_team
+
+
+@click.group("team", invoke_without_command=True)
+@common
+@click.pass_context
+def team_command(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401
+    """What the team has agreed on, for all its clones; and which settings hold here.
+
+    The settings stand on the branch, with their author and history. What is set here (by flag,
+    CSC_… or git config csc.…) wins. A running server goes by them from its next start on.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    with opened(options) as coordinator:
+        _show(coordinator, options)
+
+
+@team_command.command("set")
+@common
+@click.argument("name", type=click.Choice(TEAM_NAMES))
+@click.argument("value")
+def set_command(name: str, value: str, **options: Any) -> None:  # noqa: ANN401
+    """Agree on VALUE for the setting NAME, such as: lease 3600, limit 256KiB, guard block."""
+    _change(name, value, options)
+
+
+@team_command.command("unset")
+@common
+@click.argument("name", type=click.Choice(TEAM_NAMES))
+def unset_command(name: str, **options: Any) -> None:  # noqa: ANN401
+    """Agree on nothing for the setting NAME."""
+    _change(name, None, options)
+
+
+def _change(name: str, value: str | None, options: dict[str, Any]) -> None:
+    with opened(options) as coordinator, progress() as coordinator.progress:
+        author = coordinator.person(user())
+        change(coordinator.delivery, author, name, value)
+        coordinator.sync()
+        _show(coordinator, options, sync_line(coordinator.overview.sync()))
+
+
+def _show(coordinator: Coordinator, options: dict[str, Any], said: str = "") -> None:
+    team = read_team(coordinator.store.snapshot())
+    settings = load(coordinator.project, flags(options), team)
+    here = given(coordinator.project, type(settings).model_fields, flags(options))
+    rows = []
+    for name, value in settings.model_dump().items():
+        source = here[name].source if name in here else "team" if name in team else "default"
+        rows.append(EffectiveSetting(name=name, value=value, source=source))
+    lines = [f"{one.name:<10}{_shown(one.value):<24}{one.source}" for one in rows]
+    show(TeamAgreed(settings=rows), "\n".join([*lines, *([said] if said else [])]))
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401  a setting's
+    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,84 @@
+"""`export`, `import`: values as JSON Lines, out of the store and into it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from csc_git.cli.options import common, opened, user
+from csc_git.cli.output import progress, show
+from csc_git.coordinator.results import Imported
+from csc_git.coordinator.transfer import compare, export, read_directory, read_lines
+from csc_git.core.key import Key
+from csc_git.core.pattern import compile_pattern
+from csc_git.core.value import Json
+from csc_git.git.words import count, printable
+
+_MOST = 20
+
+
+@click.command("export")
+@common
+@click.option("--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit.")
+@click.argument("scope", required=False)
+def export_command(scope: str | None, at: str | None, **options: Any) -> None:  # noqa: ANN401
+    """Print values as JSON Lines: scope, key, value, session, time.
+
+    All of them, or those of the scopes that SCOPE, a glob such as issue:*, matches. Sessions,
+    claims and conflicts stay behind.
+    """
+    with opened(options) as coordinator:
+        snapshot = coordinator.past.at(at) if at else coordinator.store.snapshot()
+        matches = compile_pattern(scope).match if scope is not None else lambda _: True
+        for one in export(snapshot, matches):
+            click.echo(json.dumps(one.model_dump(mode="json")))
+
+
+@click.command("import")
+@common
+@click.option("--dry-run", is_flag=True, help="Only say what would be changed.")
+@click.option("--allow-secret", metavar="WHY", help="Store what looks like credentials.")
+@click.argument("source", type=click.Path(exists=True, allow_dash=True, path_type=Path))
+def import_command(
+    source: Path,
+    dry_run: bool,
+    allow_secret: str | None,
+    **options: Any,  # noqa: ANN401
+) -> None:
+    """Store values from SOURCE, all as one edit.
+
+    SOURCE is a file of JSON Lines as csc-git export prints them, - for standard input, or the
+    directory in which claude_session_coordinator keeps its state (.claude/session-state). Keys
+    that are not in it stay as they are.
+    """
+    with opened(options) as coordinator, progress() as coordinator.progress:
+        values = _read(source, coordinator.clone.machine)
+        new, other = compare(coordinator.store.snapshot(), values)
+        unchanged = len(values) - len(new) - len(other)
+        done = Imported(added=[*map(str, new)], changed=[*map(str, other)], unchanged=unchanged)
+        if not dry_run and (new or other):
+            changes = {key: values[key] for key in (*new, *other)}
+            author = coordinator.person(user())
+            made = coordinator.edits.load(author, changes, confirm=True, allow_secret=allow_secret)
+            done = done.model_copy(update={"op": made.op, "status": made.status})
+    show(done, "\n".join(_lines(done, dry_run=dry_run)))
+
+
+def _read(source: Path, machine: str) -> dict[Key, Json]:
+    if str(source) == "-":
+        return read_lines(iter(sys.stdin), machine)
+    if source.is_dir():
+        return read_directory(source)
+    with source.open(encoding="utf-8") as file:
+        return read_lines(file, machine)
+
+
+def _lines(done: Imported, *, dry_run: bool) -> list[str]:
+    changes = [f"+ {name}" for name in done.added] + [f"~ {name}" for name in done.changed]
+    lines = [printable(line) for line in changes[:_MOST]]
+    lines += [f"and {len(changes) - _MOST} more"] if len(changes) > _MOST else []
+    said = f"{count(len(done.added), 'key')} new, {len(done.changed)} changed"
+    how = ": not stored, only looked at" if dry_run else f": {done.status}" if done.op else ""
+    return [*lines, f"{said}, {done.unchanged} as they were{how}."]

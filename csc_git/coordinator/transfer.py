@@ -1,0 +1,111 @@
+"""Transfer: values in JSON Lines, out of a store and into one.
+
+Also out of the files that claude_session_coordinator (a server of another project, with the same
+eight tools) keeps on one machine: a directory with a JSON file a scope, named after machine,
+project and scope, with `__` for what separates them, and the values under `data`.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from csc_git.coordinator.results import Exported
+from csc_git.core.clock import format_time
+from csc_git.core.key import RESERVED, Key, format_scope, parse_key
+from csc_git.core.session import machine_from_host, resolve_scope
+from csc_git.core.value import Json, is_same, parse
+from csc_git.errors import CscError, InvalidValue
+from csc_git.store.snapshot import Snapshot
+
+_PARTS: Final = 4
+_REGISTRY: Final = "instances"
+"""The scope of who is signed on: of no use elsewhere."""
+
+
+def export(snapshot: Snapshot, matches: Callable[[str], object]) -> Iterator[Exported]:
+    """The values of the scopes that match, in the order of their names; none that are reserved."""
+    for scope in sorted(snapshot.scopes()):
+        name = format_scope(scope)
+        if scope[0] in RESERVED or not matches(name):
+            continue
+        for key in sorted(snapshot.keys(scope)):
+            if (stored := snapshot.get(key)) is not None:
+                entry = stored.entry
+                yield Exported(
+                    scope=name,
+                    key=key.name,
+                    value=entry.value,
+                    session=entry.session,
+                    time=format_time(entry.time),
+                )
+
+
+def read_lines(lines: Iterator[str], machine: str) -> dict[Key, Json]:
+    """The values of JSON Lines as `export` writes them; the last of a key wins.
+
+    Raises:
+        InvalidValue: a line is none; says which.
+    """
+    found: dict[Key, Json] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            says = parse(line)
+            found[parse_key(resolve_scope(says["scope"], machine), says["key"])] = says["value"]
+        except CscError as error:
+            raise _invalid(f"line {number}: {error.what}") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise _invalid(f"line {number} has no scope, key and value ({error!r})") from None
+    return found
+
+
+def read_directory(directory: Path) -> dict[Key, Json]:
+    """The values of a directory of claude_session_coordinator.
+
+    Raises:
+        InvalidValue: a file in it can't be read as one of its scopes.
+    """
+    found: dict[Key, Json] = {}
+    for file in sorted(directory.glob("*.json")):
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))["data"]
+            for name, value in data.items():
+                if (scope := _scope_of(file.stem)) != _REGISTRY:
+                    found[parse_key(scope, name)] = parse(json.dumps(value))
+        except CscError as error:
+            raise _invalid(f"{file.name}: {error.what}") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _invalid(f"{file.name} holds no scope of it ({error!r})") from None
+    return found
+
+
+def compare(snapshot: Snapshot, values: Mapping[Key, Json]) -> tuple[list[Key], list[Key]]:
+    """Which of some values would be new, and which would change something."""
+    new, other = list[Key](), list[Key]()
+    for key, value in values.items():
+        stored = snapshot.get(key)
+        if stored is None:
+            new.append(key)
+        elif not is_same(stored.entry.value, value):
+            other.append(key)
+    return new, other
+
+
+def _scope_of(stem: str) -> str:
+    """`laptop__owner__project__session__claude_1` as `session:claude_1@laptop`.
+
+    Which of its parts were separated by a slash is not told; a project has one.
+    """
+    parts = stem.split("__")
+    machine, rest = (parts[0], parts[3:]) if len(parts) >= _PARTS else ("", parts)
+    scope = ":".join(rest)
+    return resolve_scope(scope, machine_from_host(machine)) if machine else scope
+
+
+def _invalid(what: str) -> InvalidValue:
+    return InvalidValue(
+        f"It can't be imported: {what}",
+        then="Give JSON Lines as csc-git export writes them, or a directory of session-state files",
+    )
