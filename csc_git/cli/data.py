@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from csc_git.cli.completion import complete_key, complete_scope
 from csc_git.cli.options import common, opened, user
 from csc_git.cli.output import note, progress, show
 from csc_git.coordinator.coordinator import Coordinator
@@ -25,8 +26,8 @@ if_revision = click.option(
 @common
 @click.option("--fresh", is_flag=True, help="Ask the remote first.")
 @click.option("--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit.")
-@click.argument("scope")
-@click.argument("key")
+@click.argument("scope", shell_complete=complete_scope)
+@click.argument("key", shell_complete=complete_key)
 def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: Any) -> None:  # noqa: ANN401
     """Print the value of KEY in SCOPE as JSON. Exit code 1 if there is none."""
     with opened(options) as coordinator, progress() as coordinator.progress:
@@ -45,8 +46,8 @@ def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: An
 @if_revision
 @click.option("--string", "as_string", is_flag=True, help="VALUE is text, not JSON.")
 @click.option("--allow-secret", metavar="WHY", help="Store what looks like a credential.")
-@click.argument("scope")
-@click.argument("key")
+@click.argument("scope", shell_complete=complete_scope)
+@click.argument("key", shell_complete=complete_key)
 @click.argument("value")
 def set_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     scope: str,
@@ -78,7 +79,7 @@ def set_command(  # noqa: PLR0913, PLR0917  click passes each option by name
 
 @click.command("ls")
 @common
-@click.argument("scope", required=False)
+@click.argument("scope", required=False, shell_complete=complete_scope)
 def ls_command(scope: str | None, **options: Any) -> None:  # noqa: ANN401
     """List the scopes, those that a glob matches (issue:*), or the keys of a SCOPE."""
     with opened(options) as coordinator:
@@ -95,8 +96,8 @@ def ls_command(scope: str | None, **options: Any) -> None:  # noqa: ANN401
 @local
 @if_revision
 @click.option("--all", "everything", is_flag=True, help="Remove all keys of the scope.")
-@click.argument("scope")
-@click.argument("key", required=False)
+@click.argument("scope", shell_complete=complete_scope)
+@click.argument("key", required=False, shell_complete=complete_key)
 def rm_command(
     scope: str,
     key: str | None,

@@ -11,6 +11,7 @@ from csc_git.errors import CscError, as_told
 _COMMANDS: Final = {
     "blame": ("csc_git.cli.past", "Who last changed each key of a scope."),
     "claims": ("csc_git.cli.people", "What is claimed, and by whom."),
+    "completion": ("csc_git.cli.completion", "Make your shell complete what you type."),
     "conflicts": ("csc_git.cli.conflicts", "List the open conflicts."),
     "demo": ("csc_git.cli.demo", "Watch two machines coordinate; touches nothing of yours."),
     "diff": ("csc_git.cli.past", "What changed between two moments."),

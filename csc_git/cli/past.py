@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from csc_git.cli.completion import complete_scope
 from csc_git.cli.options import common, opened
 from csc_git.cli.output import show
 from csc_git.coordinator.results import Blame, Difference, Differences, PastChange, Version
@@ -15,7 +16,7 @@ _WIDTH = 34
 
 @click.command("blame")
 @common
-@click.argument("scope")
+@click.argument("scope", shell_complete=complete_scope)
 def blame_command(scope: str, **options: Any) -> None:  # noqa: ANN401
     """Who last changed each key of SCOPE, when, and by which edit."""
     with opened(options) as coordinator:

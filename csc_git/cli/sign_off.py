@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from csc_git.cli.completion import complete_session
 from csc_git.cli.options import common, opened, user
 from csc_git.cli.output import progress, show, sync_line
 from csc_git.coordinator import clock
@@ -13,7 +14,9 @@ from csc_git.git.words import printable
 
 @click.command("sign-off")
 @common
-@click.argument("sessions", nargs=-1, required=True, metavar="SESSION...")
+@click.argument(
+    "sessions", nargs=-1, required=True, metavar="SESSION...", shell_complete=complete_session
+)
 def sign_off_command(sessions: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401
     """Sign sessions off that can't do so themselves: a laptop that broke, a client that is gone.
 

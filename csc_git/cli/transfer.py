@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from csc_git.cli.completion import complete_scope
 from csc_git.cli.options import common, opened, user
 from csc_git.cli.output import progress, show
 from csc_git.coordinator.results import Imported
@@ -22,7 +23,7 @@ _MOST = 20
 @click.command("export")
 @common
 @click.option("--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit.")
-@click.argument("scope", required=False)
+@click.argument("scope", required=False, shell_complete=complete_scope)
 def export_command(scope: str | None, at: str | None, **options: Any) -> None:  # noqa: ANN401
     """Print values as JSON Lines: scope, key, value, session, time.
 
@@ -55,6 +56,7 @@ def import_command(
     """
     with opened(options) as coordinator, progress() as coordinator.progress:
         values = _read(source, coordinator.clone.machine)
+        coordinator.sync()  # several keys are stored all or none, so it had better know of others
         new, other = compare(coordinator.store.snapshot(), values)
         unchanged = len(values) - len(new) - len(other)
         done = Imported(added=[*map(str, new)], changed=[*map(str, other)], unchanged=unchanged)

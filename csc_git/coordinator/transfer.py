@@ -53,7 +53,8 @@ def read_lines(lines: Iterator[str], machine: str) -> dict[Key, Json]:
             continue
         try:
             says = parse(line)
-            found[parse_key(resolve_scope(says["scope"], machine), says["key"])] = says["value"]
+            scope = resolve_scope(_text(says["scope"]), machine)
+            found[parse_key(scope, _text(says["key"]))] = says["value"]
         except CscError as error:
             raise _invalid(f"line {number}: {error.what}") from None
         except (ValueError, KeyError, TypeError) as error:
@@ -102,6 +103,12 @@ def _scope_of(stem: str) -> str:
     machine, rest = (parts[0], parts[3:]) if len(parts) >= _PARTS else ("", parts)
     scope = ":".join(rest)
     return resolve_scope(scope, machine_from_host(machine)) if machine else scope
+
+
+def _text(value: Json) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
 
 
 def _invalid(what: str) -> InvalidValue:

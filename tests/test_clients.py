@@ -1,0 +1,228 @@
+"""Clients' settings: added to, never rewritten; shown beforehand; undone to the very byte."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import json5
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from csc_git.clients.client import CLIENTS
+from csc_git.clients.document import Document
+from csc_git.errors import InvalidSetting
+from tests.test_cli import csc
+from tests.world import World, git
+
+COMMENTED = """{
+  // what our team uses
+  "servers": { // keep sorted
+    // the tracker
+    "tracker": {"command": "npx", "args": ["-y", "tracker"],}, /* pinned */
+  },
+  "inputs": [],
+}
+"""
+
+
+@pytest.fixture
+def clone(world: World) -> Path:
+    path = world.clone("one")
+    git("config", "csc.machine", "one", cwd=path)
+    git("config", "csc.sync", "false", cwd=path)
+    return path
+
+
+def content(file: Path) -> Any:
+    return json5.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("client", [key for key, one in CLIENTS.items() if one.file])
+def test_each_client_gets_its_own_form(clone: Path, client: str) -> None:
+    known = CLIENTS[client]
+    env = {"SSH_AUTH_SOCK": "/tmp/agent", "https_proxy": "http://proxy:3128"}
+    shown = csc("init", "--client", client, cwd=clone, env=env).stdout
+    entry = content(clone / str(known.file))[known.member]["csc-git"]
+    assert f"ok  {known.title}" in shown
+    assert entry["args"][-1] == "serve"
+    variable = "${SSH_AUTH_SOCK:-}" if client == "claude" else "${env:SSH_AUTH_SOCK}"
+    assert entry["env"]["SSH_AUTH_SOCK"] == variable
+    assert set(entry["env"]) == set(env)
+    assert ("type" in entry) == (client == "vscode")
+    csc("init", "--undo", cwd=clone)
+    assert not (clone / str(known.file)).exists()
+    assert git("status", "--porcelain", "--ignored", cwd=clone) == ""
+
+
+def test_comments_order_and_other_servers_stay(clone: Path) -> None:
+    file = clone / ".vscode" / "mcp.json"
+    file.parent.mkdir()
+    file.write_text(COMMENTED, encoding="utf-8")
+    csc("init", "--client", "vscode", cwd=clone)
+    text = file.read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if line in COMMENTED.splitlines()] == [
+        *COMMENTED.splitlines()
+    ]
+    assert list(content(file)["servers"]) == ["csc-git", "tracker"]
+    csc("init", "--undo", cwd=clone)
+    assert file.read_text(encoding="utf-8") == COMMENTED
+
+
+def test_undo_where_the_entry_was_edited_since(clone: Path) -> None:
+    file = clone / ".vscode" / "mcp.json"
+    file.parent.mkdir()
+    file.write_text(COMMENTED, encoding="utf-8")
+    csc("init", "--client", "vscode", cwd=clone)
+    text = file.read_text(encoding="utf-8").replace('"serve"', '"serve", "--poll", "5"')
+    file.write_text(text + "// more\n", encoding="utf-8")
+    csc("init", "--undo", cwd=clone)
+    assert "csc-git" not in file.read_text(encoding="utf-8")
+    assert content(file) == json5.loads(COMMENTED)
+    assert "// the tracker" in file.read_text(encoding="utf-8")
+
+
+def test_a_dry_run_shows_a_diff_and_changes_nothing(clone: Path) -> None:
+    (clone / ".mcp.json").write_text('{\n  "mcpServers": {}\n}\n', encoding="utf-8")
+    before = git("status", "--porcelain", "--ignored", cwd=clone)
+    shown = csc("init", "--dry-run", "--hooks", "--client", "claude", cwd=clone).stdout
+    assert '+    "csc-git": {' in shown
+    assert '-  "mcpServers": {}' in shown
+    assert "+++ " in shown
+    assert "session-start" in shown
+    assert git("status", "--porcelain", "--ignored", cwd=clone) == before
+    assert not (clone / ".git/csc").exists()
+    csc("init", "--client", "claude", cwd=clone)
+    assert csc("init", "--dry-run", cwd=clone).stdout == "Nothing would be changed.\n"
+    changes = json.loads(csc("init", "--dry-run", "--json", cwd=clone).stdout)["changes"]
+    assert changes == {"Claude Code": ""}
+
+
+def test_hooks_come_beside_those_that_are_there(clone: Path) -> None:
+    file = clone / ".claude" / "settings.local.json"
+    file.parent.mkdir()
+    theirs = {"matcher": "Edit", "hooks": [{"type": "command", "command": "fmt"}]}
+    before = json.dumps({"hooks": {"PreToolUse": [theirs]}, "model": "opus"}, indent=4)
+    file.write_text(before, encoding="utf-8")
+    csc("init", "--hooks", "--no-register", cwd=clone)
+    assert file.read_text(encoding="utf-8") == before  # leaves all settings alone
+    csc("init", "--hooks", cwd=clone)
+    hooks = content(file)["hooks"]
+    assert set(hooks) == {"PreToolUse", "SessionStart", "SessionEnd"}
+    assert hooks["PreToolUse"][1] == theirs
+    assert hooks["PreToolUse"][0]["hooks"][0]["command"].endswith("before-edit")
+    assert "was registered already" in csc("init", "--hooks", cwd=clone).stdout
+    csc("init", "--undo", cwd=clone)
+    assert file.read_text(encoding="utf-8") == before
+
+
+def test_what_a_hook_runs_is_there(clone: Path) -> None:
+    csc("init", "--hooks", cwd=clone)
+    hooks = content(clone / ".claude" / "settings.local.json")["hooks"]
+    for items in hooks.values():
+        command = items[0]["hooks"][0]["command"]
+        done = subprocess.run(
+            ["sh", "-c", command],
+            input="{}",
+            cwd=clone,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_for_any_other_client_the_entry_is_printed(clone: Path) -> None:
+    shown = csc("init", "--client", "other", cwd=clone).stdout.splitlines()
+    entry = json.loads(shown[shown.index("Add to your client's settings:") + 1])
+    assert entry["mcpServers"]["csc-git"]["args"][-1] == "serve"
+    assert git("status", "--porcelain", "--ignored", cwd=clone) == ""
+
+
+@pytest.mark.skipif(not shutil.which("claude"), reason="needs Claude Code")
+def test_all_projects_of_a_person_by_claudes_own_command(clone: Path) -> None:
+    assert (
+        "claude mcp add-json"
+        in csc("init", "--dry-run", "--client", "claude-user", cwd=clone).stdout
+    )
+    csc("init", "--client", "claude-user", cwd=clone)
+    entry = json.loads(Path("~/.claude.json").expanduser().read_text())["mcpServers"]["csc-git"]
+    assert entry["args"][-1] == "serve"
+    csc("init", "--undo", "--client", "claude-user", cwd=clone)
+    servers = json.loads(Path("~/.claude.json").expanduser().read_text()).get("mcpServers", {})
+    assert "csc-git" not in servers
+
+
+def test_without_claude_on_path_its_settings_are_left_alone(clone: Path) -> None:
+    git_only = os.path.dirname(str(shutil.which("git")))  # noqa: PTH120
+    if shutil.which("claude", path=git_only):
+        pytest.skip("claude stands beside git")
+    env = {"PATH": git_only}
+    shown = csc("init", "--client", "claude-user", cwd=clone, code=1, env=env).stdout
+    assert "no claude on PATH" in shown
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": }', "null", "\x00", '{"servers": []}'])
+def test_what_is_no_settings_is_left_alone(clone: Path, text: str) -> None:
+    file = clone / ".vscode" / "mcp.json"
+    file.parent.mkdir()
+    file.write_text(text, encoding="utf-8")
+    assert "can't be read" in csc("init", "--client", "vscode", cwd=clone, code=1).stderr
+    assert file.read_text(encoding="utf-8") == text
+
+
+# The document itself
+
+scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+objects = st.dictionaries(st.text(max_size=4), values, max_size=4)
+
+
+@settings(deadline=None)
+@given(before=objects, indent=st.sampled_from([None, 2, "\t"]), value=values)
+def test_whatever_is_inserted_comes_out_again(before: Any, indent: Any, value: Any) -> None:
+    text = json.dumps(before, indent=indent)
+    document = Document(text)
+    document.put(("our servers", "csc-git"), {"command": value})
+    assert json.loads(document.text) == {**before, "our servers": {"csc-git": {"command": value}}}
+    (inserted,) = document.inserted
+    assert Document(document.text).take_out(inserted)
+    edited = Document(document.text)
+    edited.remove("our servers", "csc-git")
+    assert json.loads(edited.text) == {**before, "our servers": {}}
+
+
+@settings(deadline=None)
+@given(before=objects)
+def test_elements_too(before: Any) -> None:
+    text = json.dumps({**before, "hooks": {"A": [1, 2]}})
+    document = Document(text)
+    document.prepend(("hooks", "A"), "ours")
+    document.prepend(("hooks", "B"), "ours")
+    assert json.loads(document.text)["hooks"] == {"B": ["ours"], "A": ["ours", 1, 2]}
+    document.remove_items(("hooks", "A"), lambda item: item == "ours")
+    document.remove_items(("hooks", "B"), lambda item: item == "ours")
+    assert json.loads(document.text) == {**before, "hooks": {"A": [1, 2]}}
+
+
+def test_backslashes() -> None:
+    text = '{"a": {"cwd": "C:\\\\x64\\\\", "b": "\\\\\\""}, /* \\ */ "servers": {},}'
+    document = Document(text)
+    document.put(("servers", "csc-git"), {})
+    assert document.text.startswith('{"a": {"cwd": "C:\\\\x64\\\\"')
+    assert document.get("servers", "csc-git") == {}
+
+
+def test_a_place_that_is_something_else() -> None:
+    for text in ('{"a": 1}', '{"a": []}', '{"a": null}'):
+        with pytest.raises(InvalidSetting):
+            Document(text).put(("a", "b"), 1)

@@ -1,0 +1,246 @@
+"""What people look at: watch, sessions, claims; what a shell completes; sign-off from outside."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.core.lease import lease_key
+from tests.test_cli import csc
+from tests.world import World, put, state_of
+
+_ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")
+
+
+@pytest.fixture
+def clone(world: World) -> Path:
+    return world.clone("one")
+
+
+@pytest.fixture
+def busy(world: World, clone: Path) -> Coordinator:
+    one = world.open(clone)
+    session = one.sign_on("builder").session
+    put(one, f"session:{session}", "current_issue", "issue 15 \x1b[31m [bold]is[/bold] red")
+    put(one, f"session:{session}", "todos", [1, {"status": "done"}, 3])
+    one.claims.claim(None, ["src/api"], note="the parser")
+    return one
+
+
+# One look
+
+
+def test_sessions_and_claims_in_a_pipe_are_lines_of_cells(busy: Coordinator, clone: Path) -> None:
+    cells = csc("sessions", cwd=clone).stdout.rstrip("\n").split("\t")
+    assert cells[:2] == ["builder@one", "here"]
+    assert cells[3:5] == ["issue 15 \\x1b[31m [bold]is[/bold] red", "2 todos"]
+    cells = csc("claims", cwd=clone).stdout.rstrip("\n").split("\t")
+    assert cells[:2] + cells[3:] == ["src/api", "builder@one", "session ends", "the parser"]
+    found = json.loads(csc("sessions", "--json", cwd=clone).stdout)["sessions"]
+    assert found[0]["session"] == "builder@one"
+    assert (
+        json.loads(csc("claims", "--json", cwd=clone).stdout)["claims"][0]["note"] == "the parser"
+    )
+    busy.sign_off()
+    assert csc("sessions", cwd=clone).stdout == ""
+    assert csc("claims", cwd=clone).stdout == ""
+    assert "gone" in csc("sessions", "--all", cwd=clone).stdout
+
+
+def test_sign_off_from_outside(busy: Coordinator, clone: Path) -> None:
+    done = csc("sign-off", "builder@one", "nobody", cwd=clone).stdout
+    assert "builder@one: signed off\nnobody: was not signed on\n" in done
+    stored = busy.store.snapshot().get(lease_key("builder@one"))
+    assert stored is not None
+    assert stored.entry.value["state"] == "signed_off"
+    assert csc("claims", cwd=clone).stdout == ""
+    assert "no session name" in csc("sign-off", "a b", cwd=clone, code=1).stderr
+
+
+# A terminal
+
+
+@dataclass
+class Screen:
+    """A command in a terminal of its own."""
+
+    process: "subprocess.Popen[bytes]"
+    terminal: int
+    shown: bytes = b""
+
+    def until(self, ready: Callable[[str], bool]) -> str:
+        """Read what is shown until it is as the test waits for; fails after 30 seconds."""
+        deadline = time.monotonic() + 30
+        while not ready(text := self.text()):
+            assert time.monotonic() < deadline, text
+            if select.select([self.terminal], [], [], 1)[0]:
+                try:
+                    self.shown += os.read(self.terminal, 65536)
+                except OSError:  # it has ended
+                    break
+        return self.text()
+
+    def text(self) -> str:
+        return _ESCAPES.sub(b"", self.shown).decode(errors="replace")
+
+    def frame(self) -> str:
+        """The last whole picture of those drawn one over the other."""
+        frames = self.shown.split(b"\x1b[H")
+        return _ESCAPES.sub(b"", frames[-2] if len(frames) > 1 else b"").decode(errors="replace")
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)
+        self.shown = b""
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.terminal, keys)
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.replace("\r", "\n").splitlines()), default=0)
+
+
+@contextmanager
+def screen(clone: Path, *arguments: str, columns: int = 80, rows: int = 24) -> Iterator[Screen]:
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "csc_git", *arguments],
+        cwd=clone, stdin=follower, stdout=follower, stderr=follower,
+        env={name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+        | {"TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.close(follower)
+    try:
+        yield Screen(process, leader)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
+
+
+def test_watch_shows_all_of_it_as_it_changes_and_q_quits(
+    world: World, busy: Coordinator, clone: Path
+) -> None:
+    two = world.open("two")
+    with screen(clone, "watch", "--poll", "0.2") as shown:
+        before = termios.tcgetattr(shown.terminal)
+        text = shown.until(lambda text: "builder@one" in text and "src/api" in text)
+        assert "issue 15 \\x1b[31m [bold]" in text
+        assert "2 todos" in text
+        assert b"\x1b[31m [bold]" not in shown.shown
+        assert _width(text) <= 80
+        assert state_of(busy) == "ok"
+        put(two, "plan", "from afar", 1)
+        assert state_of(two) == "ok"
+        shown.until(lambda text: "store plan/from afar" in text)  # it syncs by itself
+        shown.resize(50, 12)
+        shown.until(lambda _: "plan/from" in shown.frame() and _width(shown.frame()) <= 50)
+        assert "builder@one" in shown.frame()
+        shown.type(b"q")
+        shown.until(lambda _: shown.process.poll() is not None)
+        assert shown.process.wait(30) == 0
+        assert b"\x1b[?1049l" in shown.shown  # the screen is as it was before
+        assert termios.tcgetattr(shown.terminal)[3] == before[3] | termios.ECHO | termios.ICANON
+
+
+def test_watch_in_a_pipe_is_a_line_an_edit(world: World, clone: Path) -> None:
+    two = world.open("two")
+    put(two, "a", "before", 1)
+    assert state_of(two) == "ok"
+    csc("sync", cwd=clone)
+    with subprocess.Popen(
+        [sys.executable, "-m", "csc_git", "watch", "--poll", "0.2"],
+        cwd=clone, stdout=subprocess.PIPE, text=True,
+    ) as watching:  # fmt: skip
+        assert watching.stdout is not None
+        for number in range(40):  # it may not have begun to watch yet
+            put(two, "a", "after", number)
+            assert state_of(two) == "ok"
+            if select.select([watching.stdout], [], [], 0.5)[0]:
+                break
+        line = watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 0
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\t\S+@two\tstore a/after\n", line)
+
+
+def test_doctor_in_a_terminal_hangs_under_its_own_beginning(clone: Path) -> None:
+    with screen(clone, "doctor", "--remote", "nosuch", columns=60) as shown:
+        text = shown.until(lambda _: shown.process.poll() is not None)
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    long = [line for line in lines if len(line) > 60 and len(line.split()) > 3]
+    assert long == []  # a path that is longer than a line is not broken: it can be copied
+    first = next(n for n, line in enumerate(lines) if line.startswith("!!  remote      "))
+    assert lines[first + 1].startswith(" " * 16)
+
+
+# Completion
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("csc-git wat", ["watch"]),
+        ("csc-git get iss", ["issue:15"]),
+        ("csc-git get issue:1", ["15"]),
+        ("csc-git get issue:15 s", ["status"]),
+        ("csc-git sign-off bui", ["builder@one"]),
+        ("csc-git rm --al", ["--all"]),
+    ],
+)
+@pytest.mark.usefixtures("busy")
+def test_bash_completes(clone: Path, typed: str, offered: list[str]) -> None:
+    """Asked as readline does, with its ways to break words."""
+    csc("set", "issue:15", "status", "1", "--local", cwd=clone)
+    command = clone.parent / "csc-git"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m csc_git "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    script = f"""
+        {csc("completion", "bash", cwd=clone).stdout}
+        COMP_WORDBREAKS=$' \\t\\n"\\'@><=;|&(:'
+        COMP_LINE={typed!r} COMP_POINT={len(typed)}
+        _csc_git_completion {command} && printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=clone, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split("\n")[:-1] == offered, done.stderr
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_the_others_complete_as_click_does(clone: Path, shell: str) -> None:
+    script = csc("completion", shell, cwd=clone).stdout
+    assert f"_CSC_GIT_COMPLETE={shell}_complete" in script
+    if shutil.which(shell):
+        done = subprocess.run(
+            [shell, "-n"], input=script, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_completing_where_there_is_no_repository(tmp_path: Path) -> None:
+    env = {"_CSC_GIT_COMPLETE": "bash_complete", "COMP_WORDS": "csc-git get i", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-m", "csc_git"],
+        cwd=tmp_path, env=os.environ | env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout.strip(), done.stderr) == ("", "")

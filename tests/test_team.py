@@ -1,0 +1,81 @@
+"""What a team agrees on: for all clones, checked by whoever reads it, beaten by one's own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from csc_git.coordinator import clock
+from csc_git.core.key import TEAM_KEY
+from csc_git.store.transaction import Draft
+from tests.test_cli import csc
+from tests.world import World, git, put, state_of
+
+
+@pytest.fixture
+def clone(world: World) -> Path:
+    path = world.clone("one")
+    git("config", "csc.machine", "one", cwd=path)
+    return path
+
+
+def holds(clone: Path, *flags: str) -> dict[str, tuple[object, str]]:
+    found = json.loads(csc("team", "--json", *flags, cwd=clone).stdout)["settings"]
+    return {one["name"]: (one["value"], one["source"]) for one in found}
+
+
+def test_agreed_here_it_holds_there(world: World, clone: Path) -> None:
+    two = world.clone("two")
+    csc("team", "set", "lease", "3600", cwd=clone)
+    csc("team", "set", "limit", "2KiB", cwd=clone)
+    assert "agree on lease" in csc("log", cwd=clone).stdout
+    csc("sync", cwd=two)
+    assert holds(two)["lease"] == (3600, "team")
+    assert holds(two)["poll"] == (30.0, "default")
+    assert "the limit is 2,048" in csc("set", "a", "k", f'"{"x" * 3000}"', cwd=two, code=1).stderr
+    assert world.open(two).sessions.sign_on(None, clock.now()).lease.seconds == 3600
+    csc("team", "unset", "limit", cwd=clone)
+    assert holds(clone)["limit"] == (1048576, "default")
+
+
+def test_what_a_person_sets_wins(clone: Path) -> None:
+    csc("team", "set", "poll", "60", cwd=clone)
+    git("config", "csc.poll", "5", cwd=clone)
+    assert holds(clone)["poll"] == (5.0, "git config csc.poll")
+    assert holds(clone, "--poll", "7")["poll"] == (7.0, "--poll")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lease", "5"), ("lease", "x"), ("limit", "1"), ("poll", "0.1"), ("guard", "shoot")],
+)
+def test_out_of_bounds(clone: Path, name: str, value: str) -> None:
+    said = csc("team", "set", name, value, cwd=clone, code=1).stderr
+    assert f"The team's {name} can't be used" in said
+    assert csc("ls", cwd=clone).stdout == ""
+
+
+@pytest.mark.parametrize(
+    "value", [{"version": 1, "lease": -1}, {"version": 2, "lease": 60}, [], "x", {"poll": 1e-9}]
+)
+def test_what_somebody_put_there_by_hand_harms_nobody(
+    world: World, clone: Path, value: object
+) -> None:
+    one = world.open(clone)
+    one.store.transact(lambda _: Draft("by hand", "mallory@x", {TEAM_KEY: value}), clock.now())
+    assert state_of(one) == "ok"
+    assert "can't be used" in csc("team", cwd=clone, code=1).stderr
+    two = world.open(clone)
+    put(two, "a", "k", 1)
+    assert two.sessions.sign_on(None, clock.now()).lease.seconds == 5400
+
+
+def test_agreeing_at_the_same_time(world: World, clone: Path) -> None:
+    """Neither is lost silently: the later one is refused on replay, and kept as a conflict."""
+    two = world.clone("two")
+    csc("sync", cwd=two)
+    csc("team", "set", "lease", "600", cwd=clone)
+    csc("team", "set", "poll", "60", "--no-sync", cwd=two)
+    csc("sync", cwd=two)
+    assert holds(two)["lease"] == (600, "team")
+    assert "settings/team" in csc("conflicts", cwd=two).stdout
