@@ -1,5 +1,6 @@
 """The documentation is true of the code: every name it must have, and no broken link."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,17 +8,20 @@ import sys
 from pathlib import Path
 
 import anyio
+import click
 import pytest
 from pydantic import BaseModel
 
+from csc_git.cli.main import main
 from csc_git.config.settings import Settings
-from csc_git.git.failure import RemoteState
+from csc_git.git.failure import RemoteState, describe
 from csc_git.server.app import Server
 from csc_git.server.host import Host
-from tests.world import ROOT
+from tests.world import ROOT, World
 
-REFERENCE = (ROOT / "docs" / "reference.md").read_text()
-PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "examples" / "README.md"]
+REFERENCE = "\n".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
+GUIDES = [*(ROOT / "docs" / "guides").glob("*.md"), ROOT / "docs" / "reference" / "settings.md"]
+PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "README.md"]
 
 
 def test_the_reference_has_every_tool_argument_and_result() -> None:
@@ -31,12 +35,56 @@ def test_the_reference_has_every_tool_argument_and_result() -> None:
             assert f"`{name}`" in line, (tool.name, name)
 
 
+def test_the_reference_has_every_command() -> None:
+    cli = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    for name in main.list_commands(click.Context(main)):
+        assert re.search(rf"^\| `{name}\b", cli, re.MULTILINE) or f"csc-git {name}" in cli, name
+
+
 def test_the_reference_has_every_setting_and_state() -> None:
     for name in Settings.model_fields:
         assert f"| `{name}` |" in REFERENCE, name
     for state in RemoteState:
         assert f"| `{state}` |" in REFERENCE, state
     assert issubclass(Settings, BaseModel)
+
+
+def test_troubleshooting_has_every_state_in_its_own_words() -> None:
+    page = (ROOT / "docs" / "guides" / "troubleshooting.md").read_text()
+    for state in set(RemoteState) - {RemoteState.OK}:
+        what, then = describe(state)
+        assert f"**{what}.** (`{state}`) {then}." in page, state
+
+
+def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", "docs", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    home = (tmp_path / "index.html").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = page.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
+        assert (tmp_path / name).exists()
+        assert name == "index.html" or f'href="{name}"' in home, name
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_what_a_guide_says_can_be_typed(world: World, page: Path) -> None:
+    """Every sh block, one after the other, in a clone of a project."""
+    clone = world.clone("project")
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", "\n".join(blocks)], cwd=clone, capture_output=True, text=True, check=False,
+        env=os.environ | {"PATH": path}, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_json_is_json(page: Path) -> None:
+    for block in re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL):
+        json.loads(block)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -108,7 +108,7 @@ def init_command(
     project = discover(options["directory"])
     wanted = () if no_register else clients or (*(CLIENTS if undo else ("claude",)),)
     targets = _targets(project, wanted, options)
-    if (hooks or undo) and project.has_work_tree and not no_register:
+    if (hooks or (undo and not clients)) and project.has_work_tree and not no_register:
         targets.append(Target("hooks", HookRegistration(project.top, _memory(project))))
     if dry_run:
         _show_preview(targets)

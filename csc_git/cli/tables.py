@@ -76,8 +76,12 @@ def claims(found: Sequence[ClaimSummary], now: datetime) -> Rows:
 
 def edits(found: Sequence[PastChange], now: datetime) -> Rows:
     """Edits, the newest first."""
-    rows = [(_age(one.time, now), one.session, one.subject) for one in found]
+    rows = [(_age(one.time, now), one.session, f"{one.subject}{_fate(one)}") for one in found]
     return Rows(("ago", "by", "changed"), rows, 2)
+
+
+def _fate(edit: PastChange) -> str:
+    return f" ({edit.outcome})" if edit.outcome not in {None, "applied"} else ""
 
 
 def _until(claim: ClaimSummary, now: datetime) -> str:
