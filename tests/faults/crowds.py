@@ -24,8 +24,8 @@ OUTSIDERS = (
     ("user", ["git", "commit", "-q", "--allow-empty", "-m", "work"]),
     ("user", ["git", "rebase", "-q", "--force-rebase", "HEAD~1"]),
     ("user", ["git", "fetch", "-q", "--prune", "origin"]),
-    ("ours", ["git", "gc", "-q"]),
-    ("ours", ["git", "repack", "-Adq"]),
+    ("ours", ["git", "gc", "-q", "--prune=now"]),
+    ("ours", ["git", "repack", "-adq"]),
     ("ours", ["git", "commit-graph", "write", "--reachable"]),
 )
 """What goes on beside, again and again: in the user's repository, and in ours."""
