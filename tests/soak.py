@@ -176,7 +176,7 @@ SOAKS: dict[str, Callable[[Path, int | None, Progress], Result]] = {
 }  # fmt: skip
 
 
-@click.command(help=__doc__)
+@click.command(help=(__doc__ or "").replace("\n\n", "\n\n\b\n"))
 @click.argument("names", nargs=-1, type=click.Choice(list(SOAKS)))
 @click.option("--count", type=int, help="How often, instead of the number above.")
 def main(names: tuple[str, ...], count: int | None) -> None:
