@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from csc_git.store.attempt import Permit
 from tests.git_servers import git_daemon, http_server, ssh_server
 from tests.world import World, git, put, state_of
 
@@ -164,3 +165,25 @@ def test_a_remote_that_is_not_there_is_said(world: World) -> None:
     status = coordinator.sync()
     assert status.state == "no-remote"
     assert "nobody" in status.describe()[0]
+
+
+def test_moving_to_another_remote_keeps_everything(world: World) -> None:
+    one, two = world.clone("one"), world.clone("two")
+    for number, clone in enumerate((one, two)):
+        put(world.open(clone), "a", f"k{number}", number)
+        assert state_of(world.open(clone)) == "ok"
+    new = world.directory / "new.git"
+    git("init", "-q", "--bare", str(new), cwd=world.directory)
+    assert state_of(world.open(one)) == "ok"  # it has what all have
+    put(world.open(two), "a", "queued", 2)
+    for clone in (one, two):
+        git("config", "csc.remote", str(new), cwd=clone)
+        git("config", "csc.dedicated", "true", cwd=clone)
+    first, second = world.open(one), world.open(two)
+    assert state_of(first) == "branch-deleted"
+    assert first.sync(permit=Permit(recreate=True)).state == "ok"
+    assert state_of(second) == "ok"
+    assert state_of(first) == "ok"
+    assert {key: first.retrieve("a", key).value for key in ("k0", "k1", "queued")} == {
+        "k0": 0, "k1": 1, "queued": 2
+    }  # fmt: skip
