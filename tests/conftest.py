@@ -29,13 +29,8 @@ def fresh_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
-    """A bare remote with a first commit, and whatever clones the test asks for.
-
-    Afterwards no pack is kept from those who repack, unless the test killed who kept it.
-    """
+def world(tmp_path: Path) -> Iterator[World]:
+    """A bare remote with a first commit, and whatever clones the test asks for."""
     world = World(tmp_path)
     yield world
     world.close()
-    left = list(tmp_path.glob("*/.git/csc/state.git/objects/pack/*.keep"))
-    assert not left or request.node.get_closest_marker("kills")

@@ -55,6 +55,7 @@ def test_each_client_gets_its_own_form(clone: Path, client: str) -> None:
     assert ("type" in entry) == (client == "vscode")
     csc("init", "--undo", cwd=clone)
     assert not (clone / str(known.file)).exists()
+    assert sorted(path.name for path in clone.iterdir()) == [".git", "file.txt"]
     assert git("status", "--porcelain", "--ignored", cwd=clone) == ""
 
 
@@ -96,6 +97,9 @@ def test_a_dry_run_shows_a_diff_and_changes_nothing(clone: Path) -> None:
     assert git("status", "--porcelain", "--ignored", cwd=clone) == before
     assert not (clone / ".git/csc").exists()
     csc("init", "--client", "claude", cwd=clone)
+    undone = csc("init", "--dry-run", "--undo", cwd=clone).stdout
+    assert '-    "csc-git": {' in undone
+    assert '+  "mcpServers": {}' in undone
     assert csc("init", "--dry-run", cwd=clone).stdout == "Nothing would be changed.\n"
     changes = json.loads(csc("init", "--dry-run", "--json", cwd=clone).stdout)["changes"]
     assert changes == {"Claude Code": ""}
@@ -107,8 +111,11 @@ def test_hooks_come_beside_those_that_are_there(clone: Path) -> None:
     theirs = {"matcher": "Edit", "hooks": [{"type": "command", "command": "fmt"}]}
     before = json.dumps({"hooks": {"PreToolUse": [theirs]}, "model": "opus"}, indent=4)
     file.write_text(before, encoding="utf-8")
-    csc("init", "--hooks", "--no-register", cwd=clone)
-    assert file.read_text(encoding="utf-8") == before  # leaves all settings alone
+    assert (
+        "leaves all settings alone"
+        in csc("init", "--hooks", "--no-register", cwd=clone, code=1).stderr
+    )
+    assert file.read_text(encoding="utf-8") == before
     csc("init", "--hooks", cwd=clone)
     hooks = content(file)["hooks"]
     assert set(hooks) == {"PreToolUse", "SessionStart", "SessionEnd"}
@@ -226,3 +233,5 @@ def test_a_place_that_is_something_else() -> None:
     for text in ('{"a": 1}', '{"a": []}', '{"a": null}'):
         with pytest.raises(InvalidSetting):
             Document(text).put(("a", "b"), 1)
+    with pytest.raises(InvalidSetting):  # the second one counts
+        Document('{"a": {"c": 1}, "a": {}}').put(("a", "b"), 1)

@@ -47,7 +47,6 @@ def declining(world: World, word: str = "BAD") -> Path:
 # A crash between the two refs that a sync moves
 
 
-@pytest.mark.kills
 @pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 @pytest.mark.parametrize("fault", ["signal=KILL", "error=ENOSPC:when=1"])
 @pytest.mark.parametrize("queued", [0, 2])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from csc_git.coordinator import clock
 from csc_git.git import maintenance
 from tests.world import Crowd, World, git, put, state_of
 
@@ -48,6 +49,30 @@ def test_what_no_pack_names_yet_is_kept(world: World, monkeypatch: pytest.Monkey
     assert git("cat-file", "blob", blob, cwd=path) == "not named yet"
     batch.release()
     assert kept(path) == []
+
+
+def test_nothing_is_kept_once_it_has_a_name(world: World) -> None:
+    """Edits, replays, conflicts, a declined edit set aside and given up, a rotation."""
+    one, two = world.open("one"), world.open("two")
+    for number in range(40):
+        put(one, "a", "k", f"one {number}")
+        put(two, "a", "k", f"two {number}")
+    assert state_of(one) == "ok"
+    assert state_of(two) == "ok"
+    hook = world.remote / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    refuse = "while read o n r; do git show $n:data/a/secret.json >/dev/null 2>&1 && exit 1; done"
+    hook.write_text(f"#!/bin/sh\n{refuse}; exit 0\n", encoding="utf-8")
+    hook.chmod(0o755)
+    secret = put(two, "a", "secret", 1)
+    put(two, "a", "after", 1)
+    state_of(two)
+    assert secret in two.store.branch.held()
+    assert two.store.drop(secret, clock.now())
+    assert state_of(two) == "ok"
+    two.rotate()
+    assert state_of(one) == "ok"
+    assert [*kept(one.store.repository.path), *kept(two.store.repository.path)] == []
 
 
 @pytest.mark.parametrize(("age", "left"), [(23 * 3600, 1), (25 * 3600, 0)])

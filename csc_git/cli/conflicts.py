@@ -29,12 +29,12 @@ def conflicts_command(**options: Any) -> None:  # noqa: ANN401
 
 
 @click.command("resolve")
-@common
 @local
 @click.option("--standing", is_flag=True, help="Keep what stands.")
 @click.option("--lost", is_flag=True, help="Take what lost instead.")
 @click.option("--value", metavar="JSON", help="Store a new value.")
 @click.argument("conflict")
+@common
 def resolve_command(
     conflict: str,
     standing: bool,

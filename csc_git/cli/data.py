@@ -9,11 +9,12 @@ import click
 
 from csc_git.cli.completion import complete_key, complete_scope
 from csc_git.cli.options import common, opened, user
-from csc_git.cli.output import note, progress, show
+from csc_git.cli.output import ago, note, progress, show
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.results import Delivered
+from csc_git.coordinator.results import Delivered, SyncSummary
 from csc_git.core.value import Json, parse
 from csc_git.errors import InputError, InvalidValue
+from csc_git.git.failure import RemoteState
 from csc_git.git.words import printable
 
 local = click.option("--local", is_flag=True, help="Don't wait for the remote.")
@@ -23,15 +24,18 @@ if_revision = click.option(
 
 
 @click.command("get")
-@common
 @click.option("--fresh", is_flag=True, help="Ask the remote first.")
 @click.option("--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit.")
 @click.argument("scope", shell_complete=complete_scope)
 @click.argument("key", shell_complete=complete_key)
+@common
 def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: Any) -> None:  # noqa: ANN401
     """Print the value of KEY in SCOPE as JSON. Exit code 1 if there is none."""
     with opened(options) as coordinator, progress() as coordinator.progress:
         found = coordinator.retrieve(scope, key, fresh=fresh, at=at)
+        sync = coordinator.overview.sync()
+    if fresh and sync.state not in {RemoteState.OK, RemoteState.OFF}:
+        click.echo(f"csc-git: not fresh: {sync.message} (last contact: {_contact(sync)})", err=True)
     if not found.found:
         show(found, "")
         click.echo(f"csc-git: {printable(f'{scope}/{key}')} has no value.", err=True)
@@ -41,7 +45,6 @@ def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: An
 
 
 @click.command("set", context_settings={"ignore_unknown_options": True})
-@common
 @local
 @if_revision
 @click.option("--string", "as_string", is_flag=True, help="VALUE is text, not JSON.")
@@ -49,6 +52,7 @@ def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: An
 @click.argument("scope", shell_complete=complete_scope)
 @click.argument("key", shell_complete=complete_key)
 @click.argument("value")
+@common
 def set_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     scope: str,
     key: str,
@@ -78,8 +82,8 @@ def set_command(  # noqa: PLR0913, PLR0917  click passes each option by name
 
 
 @click.command("ls")
-@common
 @click.argument("scope", required=False, shell_complete=complete_scope)
+@common
 def ls_command(scope: str | None, **options: Any) -> None:  # noqa: ANN401
     """List the scopes, those that a glob matches (issue:*), or the keys of a SCOPE."""
     with opened(options) as coordinator:
@@ -89,15 +93,17 @@ def ls_command(scope: str | None, **options: Any) -> None:  # noqa: ANN401
         else:
             keys = coordinator.list_keys(scope)
             show(keys, "\n".join(map(printable, keys.keys)))
+            if not keys.keys:
+                note(f"There are no keys in {printable(keys.scope)}.")
 
 
 @click.command("rm")
-@common
 @local
 @if_revision
 @click.option("--all", "everything", is_flag=True, help="Remove all keys of the scope.")
 @click.argument("scope", shell_complete=complete_scope)
 @click.argument("key", required=False, shell_complete=complete_key)
+@common
 def rm_command(
     scope: str,
     key: str | None,
@@ -116,6 +122,10 @@ def rm_command(
             _remove_all(coordinator, scope, wait=not local)
         else:
             _remove(coordinator, scope, key, if_revision, wait=not local)
+
+
+def _contact(sync: SyncSummary) -> str:
+    return ago(sync.contact_age)
 
 
 def _shown(value: Json) -> str:

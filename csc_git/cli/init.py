@@ -18,12 +18,16 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import directory_of
 from csc_git.coordinator.results import Result
 from csc_git.coordinator.roundtrip import round_trip
-from csc_git.errors import CscError, as_told
+from csc_git.errors import CscError, InputError, as_told
 from csc_git.git.failure import RemoteState
 from csc_git.git.project import Project, discover
 
 _KEY = "init"
 _OTHER: Final = "other"
+_IN_PROJECTS: Final = tuple(client.key for client in CLIENTS.values() if client.file is not None)
+"""What is undone unless a client is named: not what holds for other projects too."""
+
+_NOTHING: Final = ("is not there", "was not registered")
 
 
 class Registers(Protocol):
@@ -37,8 +41,8 @@ class Registers(Protocol):
     def remove(self) -> str:
         """Take it out."""
 
-    def preview(self) -> str:
-        """What `add` would do."""
+    def preview(self, *, undo: bool = False) -> str:
+        """What `add` (or `remove`) would do."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,6 @@ class Preview(Result):
 
 
 @click.command("init")
-@common
 @click.option(
     "--client",
     "clients",
@@ -87,6 +90,7 @@ class Preview(Result):
 @click.option("--dry-run", is_flag=True, help="Only show what would be changed.")
 @click.option("--undo", is_flag=True, help="Take back what init did here.")
 @click.option("--no-register", is_flag=True, help="Leave the clients' settings alone.")
+@common
 def init_command(
     *,
     clients: tuple[str, ...],
@@ -106,12 +110,16 @@ def init_command(
     by hand.
     """
     project = discover(options["directory"])
-    wanted = () if no_register else clients or (*(CLIENTS if undo else ("claude",)),)
+    if no_register and (hooks or clients):
+        raise InputError(
+            "--no-register leaves all settings alone; --client and --hooks add to them"
+        )
+    wanted = () if no_register else clients or (_IN_PROJECTS if undo else ("claude",))
     targets = _targets(project, wanted, options)
     if (hooks or (undo and not clients)) and project.has_work_tree and not no_register:
         targets.append(Target("hooks", HookRegistration(project.top, _memory(project))))
     if dry_run:
-        _show_preview(targets)
+        _show_preview(targets, undo=undo)
         return
     with opened(options) as coordinator, progress() as coordinator.progress:
         done = _undo(coordinator, targets) if undo else _set_up(coordinator, targets)
@@ -140,8 +148,8 @@ def _memory(project: Project) -> Path:
     return directory_of(project) / "registration.json"
 
 
-def _show_preview(targets: list[Target]) -> None:
-    changes = {target.title: target.registration.preview() for target in targets}
+def _show_preview(targets: list[Target], *, undo: bool) -> None:
+    changes = {target.title: target.registration.preview(undo=undo) for target in targets}
     text = "".join(change for change in changes.values() if change)
     show(Preview(changes=changes), text.rstrip("\n") or "Nothing would be changed.")
 
@@ -160,8 +168,7 @@ def _set_up(coordinator: Coordinator, targets: list[Target]) -> Setup:
 def _step(target: Target, change: Callable[[], str]) -> Step:
     name = "Claude Code" if target.title.startswith("Claude Code") else target.title
     try:
-        where = target.registration.file.name
-        return Step(name=name, ok=True, text=f"{where}: {NAME} {change()}")
+        return Step(name=name, ok=True, text=f"{_where(target)}: {NAME} {change()}")
     except (CscError, OSError) as error:
         return Step(name=name, ok=False, text=str(as_told(error)))
 
@@ -182,7 +189,7 @@ def _tried(coordinator: Coordinator) -> Step:
 
 def _undo(coordinator: Coordinator, targets: list[Target]) -> Setup:
     steps = [_step(target, target.registration.remove) for target in targets]
-    steps = [step for step in steps if step.text.endswith(("removed", "claude mcp remove"))]
+    steps = [step for step in steps if not (step.ok and step.text.endswith(_NOTHING))]
     author = coordinator.person(user())
     coordinator.edits.delete(author, f"clones:{coordinator.clone.machine}", _KEY)
     status = coordinator.sync()
@@ -198,9 +205,15 @@ def _next(clients: Sequence[str], targets: list[Target], options: dict[str, Any]
     if _OTHER in clients:
         entry = CLIENTS["claude"].entry(flags(options))
         lines += ["Add to your client's settings:", json.dumps({"mcpServers": {NAME: entry}})]
-    committed = [str(target.registration.file.name) for target in targets if _is_shared(target)]
+    committed = [_where(target) for target in targets if _is_shared(target)]
     share = f" Commit {' and '.join(committed)} for others." if committed else ""
     return [*lines, f"Next: start your client here; ask it to sign on.{share}"]
+
+
+def _where(target: Target) -> str:
+    """A file of settings, as it is called from the project's top."""
+    *_, directory, name = target.registration.file.parts
+    return f"{directory}/{name}" if directory.startswith(".") else name
 
 
 def _is_shared(target: Target) -> bool:

@@ -53,10 +53,10 @@ class _GitOptions(click.Command):
 
 
 @click.command("log", cls=_GitOptions, add_help_option=True)
-@common
 @click.option("--scope", help="Only edits of this scope, and of those below it.")
 @click.option("--key", help="Only edits of this key of --scope.")
 @click.option("--session", help="Only edits by this session.")
+@common
 def log_command(
     scope: str | None,
     key: str | None,

@@ -15,8 +15,8 @@ _WIDTH = 34
 
 
 @click.command("blame")
-@common
 @click.argument("scope", shell_complete=complete_scope)
+@common
 def blame_command(scope: str, **options: Any) -> None:  # noqa: ANN401
     """Who last changed each key of SCOPE, when, and by which edit."""
     with opened(options) as coordinator:
@@ -25,9 +25,9 @@ def blame_command(scope: str, **options: Any) -> None:  # noqa: ANN401
 
 
 @click.command("diff")
-@common
 @click.argument("one")
 @click.argument("other", required=False)
+@common
 def diff_command(one: str, other: str | None, **options: Any) -> None:  # noqa: ANN401
     """In which keys ONE and OTHER differ, with both values.
 

@@ -12,8 +12,8 @@ from csc_git.coordinator.results import Claims, Sessions
 
 
 @click.command("sessions")
-@common
 @click.option("--all", "everybody", is_flag=True, help="Those that are gone too.")
+@common
 def sessions_command(everybody: bool, **options: Any) -> None:  # noqa: ANN401
     """Who is signed on, since when, and what they say they work on.
 

@@ -12,8 +12,8 @@ from csc_git.store.rotation import archive_of
 
 
 @click.command("rotate")
-@common
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@common
 def rotate_command(yes: bool, **options: Any) -> None:  # noqa: ANN401
     """Begin the branch anew with the data as they are, and keep its history under another name.
 

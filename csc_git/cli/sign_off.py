@@ -13,10 +13,10 @@ from csc_git.git.words import printable
 
 
 @click.command("sign-off")
-@common
 @click.argument(
     "sessions", nargs=-1, required=True, metavar="SESSION...", shell_complete=complete_session
 )
+@common
 def sign_off_command(sessions: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401
     """Sign sessions off that can't do so themselves: a laptop that broke, a client that is gone.
 

@@ -14,11 +14,11 @@ from csc_git.store.attempt import Permit
 
 
 @click.command("sync")
-@common
 @click.option("--accept-rewrite", is_flag=True, help="Go on from a rewritten remote branch.")
 @click.option("--recreate", is_flag=True, help="Put back a branch the remote has lost.")
 @click.option("--retry", metavar="OP", help="Push a held edit again.")
 @click.option("--drop", metavar="OP", help="Give a held edit up.")
+@common
 def sync_command(
     accept_rewrite: bool,
     recreate: bool,

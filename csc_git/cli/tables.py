@@ -56,7 +56,7 @@ def sessions(found: Sequence[SessionSummary], now: datetime) -> Rows:
             one.session,
             "here" if one.here else "elsewhere",
             _age(one.since, now) if one.active else "gone",
-            readable(str(one.current_issue), _LONG) if one.current_issue is not None else "",
+            _work(one),
             count(one.open_todos, "todo") if one.open_todos else "",
             _age(one.stored_at, now),
         )
@@ -78,6 +78,12 @@ def edits(found: Sequence[PastChange], now: datetime) -> Rows:
     """Edits, the newest first."""
     rows = [(_age(one.time, now), one.session, f"{one.subject}{_fate(one)}") for one in found]
     return Rows(("ago", "by", "changed"), rows, 2)
+
+
+def _work(one: SessionSummary) -> str:
+    """What a session says it works on, or else how it says it stands."""
+    said = one.status if one.current_issue is None else one.current_issue
+    return "" if said is None else readable(str(said), _LONG)
 
 
 def _fate(edit: PastChange) -> str:

@@ -15,8 +15,8 @@ from csc_git.coordinator.team import change, read_team
 
 
 @click.group("team", invoke_without_command=True)
-@common
 @click.pass_context
+@common
 def team_command(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401
     """What the team has agreed on, for all its clones; and which settings hold here.
 
@@ -30,27 +30,27 @@ def team_command(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401
 
 
 @team_command.command("set")
-@common
 @click.argument("name", type=click.Choice(TEAM_NAMES))
 @click.argument("value")
+@common
 def set_command(name: str, value: str, **options: Any) -> None:  # noqa: ANN401
     """Agree on VALUE for the setting NAME, such as: lease 3600, limit 256KiB, guard block."""
     _change(name, value, options)
 
 
 @team_command.command("unset")
-@common
 @click.argument("name", type=click.Choice(TEAM_NAMES))
+@common
 def unset_command(name: str, **options: Any) -> None:  # noqa: ANN401
     """Agree on nothing for the setting NAME."""
     _change(name, None, options)
 
 
 def _change(name: str, value: str | None, options: dict[str, Any]) -> None:
-    with opened(options) as coordinator, progress() as coordinator.progress:
-        author = coordinator.person(user())
-        change(coordinator.delivery, author, name, value)
-        coordinator.sync()
+    with opened(options) as coordinator:
+        with progress() as coordinator.progress:
+            change(coordinator.delivery, coordinator.person(user()), name, value)
+            coordinator.sync()
         _show(coordinator, options, sync_line(coordinator.overview.sync()))
 
 

@@ -21,9 +21,9 @@ _MOST = 20
 
 
 @click.command("export")
-@common
 @click.option("--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit.")
 @click.argument("scope", required=False, shell_complete=complete_scope)
+@common
 def export_command(scope: str | None, at: str | None, **options: Any) -> None:  # noqa: ANN401
     """Print values as JSON Lines: scope, key, value, session, time.
 
@@ -38,10 +38,10 @@ def export_command(scope: str | None, at: str | None, **options: Any) -> None:  
 
 
 @click.command("import")
-@common
 @click.option("--dry-run", is_flag=True, help="Only say what would be changed.")
 @click.option("--allow-secret", metavar="WHY", help="Store what looks like credentials.")
 @click.argument("source", type=click.Path(exists=True, allow_dash=True, path_type=Path))
+@common
 def import_command(
     source: Path,
     dry_run: bool,

@@ -47,9 +47,12 @@ class Document:
             InvalidSetting: something else stands on the way.
         """
         depth = next(n for n in range(1, len(path) + 1) if not self._has(path[:n]))
+        inner = value
         for name in reversed(path[depth:]):
-            value = {name: value}
-        self._insert(self._container(path[: depth - 1], JSONObject), value, path[depth - 1])
+            inner = {name: inner}
+        self._insert(self._container(path[: depth - 1], JSONObject), inner, path[depth - 1])
+        if self.get(*path) != value:  # a member stands there twice, and another one counts
+            raise _unreadable(f"{path[0]} is there more than once")
 
     def prepend(self, path: Path_, value: Any) -> None:  # noqa: ANN401
         """Insert an element before those of an array, which is made if there is none."""

@@ -4,6 +4,7 @@ import difflib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,37 +60,40 @@ class Registration(ABC):
         document = self._read()
         if not self._is_in(document):
             return "was not registered"
-        noted = self._noted().get(self._noted_as, {})
-        for inserted in reversed(noted.get("inserted", [])):
-            document.take_out(inserted)
-        if self._is_in(document):
-            self._cut(document)
-        if noted.get("created") and not document.content:
+        if self._take_out(document) is None:
             self.file.unlink()
+            with suppress(OSError):  # there is more in it
+                self.file.parent.rmdir()
         else:
             replace_file(self.file, document.text.encode())
         write_json(self._memory, {k: v for k, v in self._noted().items() if k != self._noted_as})
         return "removed"
 
-    def preview(self) -> str:
-        """What `add` would change, as a diff; empty if nothing.
+    def preview(self, *, undo: bool = False) -> str:
+        """What `add` (or `remove`) would change, as a diff; empty if nothing.
 
         Raises:
             InvalidSetting: as `add`.
         """
         document = self._read()
-        if self._is_in(document):
+        if self._is_in(document) != undo:
             return ""
         before = document.text if self._exists() else ""
-        self._insert(document)
-        after = _ended(document.text, created=not self._exists())
-        lines = difflib.unified_diff(
-            before.splitlines(keepends=True),
-            after.splitlines(keepends=True),
-            str(self.file) if before else "/dev/null",
-            str(self.file),
-        )
-        return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+        if undo:
+            after = self._take_out(document)
+        else:
+            self._insert(document)
+            after = _ended(document.text, created=not self._exists())
+        return _diff(str(self.file), before or None, after)
+
+    def _take_out(self, document: Document) -> str | None:
+        """Take ours out of a document: what is left; None if the file was made for it."""
+        noted = self._noted().get(self._noted_as, {})
+        for inserted in reversed(noted.get("inserted", [])):
+            document.take_out(inserted)
+        if self._is_in(document):
+            self._cut(document)
+        return None if noted.get("created") and not document.content else document.text
 
     def found(self) -> Any:  # noqa: ANN401  any JSON
         """What is there of ours; None if nothing, or if the file can't be read."""
@@ -208,6 +212,17 @@ def _is_ours(item: Any) -> bool:  # noqa: ANN401
     """Whether an element of the hooks of an event runs ours."""
     said = json.dumps(item)
     return "csc-git-hook" in said or "csc_git.hooks" in said
+
+
+def _diff(name: str, before: str | None, after: str | None) -> str:
+    """Two texts of a file as a diff; None: there is no file."""
+    lines = difflib.unified_diff(
+        (before or "").splitlines(keepends=True),
+        (after or "").splitlines(keepends=True),
+        "/dev/null" if before is None else name,
+        "/dev/null" if after is None else name,
+    )
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 
 
 def _ended(text: str, *, created: bool) -> str:

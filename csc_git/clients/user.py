@@ -47,10 +47,12 @@ class UserRegistration:
         self._claude("mcp", "remove", NAME, *_SCOPE)
         return "removed, by claude mcp remove"
 
-    def preview(self) -> str:
-        """The command that `add` would run."""
-        if self.found() is not None:
+    def preview(self, *, undo: bool = False) -> str:
+        """The command that `add` (or `remove`) would run."""
+        if (self.found() is not None) != undo:
             return ""
+        if undo:
+            return f"claude mcp remove {NAME} {' '.join(_SCOPE)}\n"
         *words, entry = self._adding()
         return f"claude {' '.join(words)} '{entry}'\n"
 

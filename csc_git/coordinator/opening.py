@@ -47,7 +47,7 @@ def open_coordinator(start: Path, flags: Mapping[str, Any] | None = None) -> Coo
         tracked=partial(tracked_files, project),
         dedicated=settings.dedicated,
     )
-    settings = load(project, flags, agreed(store.snapshot()))
+    settings = load(project, flags, agreed(store))
     return Coordinator(store, project, clone, settings, _url(project, settings))
 
 

@@ -11,6 +11,7 @@ from csc_git.coordinator.delivery import Delivered, Delivery
 from csc_git.core.key import TEAM_KEY
 from csc_git.errors import CscError, InputError, InvalidSetting
 from csc_git.store.snapshot import Snapshot
+from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
 
 _log: Final = logging.getLogger(__name__)
@@ -30,13 +31,13 @@ def read_team(snapshot: Snapshot) -> dict[str, Any]:
     return TeamSettings.of(stored.entry.value).given()
 
 
-def agreed(snapshot: Snapshot) -> dict[str, Any]:
+def agreed(store: Store) -> dict[str, Any]:
     """As `read_team`; nothing, with a warning in the log, if it can't be read or used."""
     try:
-        return read_team(snapshot)
+        return read_team(store.snapshot())
     except InvalidSetting as error:
         _log.warning("%s", error)
-    except CscError:  # a damaged store tells so at its first use
+    except (CscError, OSError):  # a damaged store tells so at its first use
         _log.debug("the team's settings can't be read", exc_info=True)
     return {}
 
@@ -49,7 +50,7 @@ def change(delivery: Delivery, author: Author, name: str, value: str | None) -> 
         InvalidSetting: the value is out of bounds.
         ConditionFailed: somebody else changed them at the same time.
     """
-    from csc_git.config.team import TEAM_NAMES, TeamSettings  # noqa: PLC0415
+    from csc_git.config.team import TEAM_NAMES  # noqa: PLC0415
 
     if name not in TEAM_NAMES:
         raise InputError(
@@ -61,7 +62,7 @@ def change(delivery: Delivery, author: Author, name: str, value: str | None) -> 
         old = stored.entry.value if stored and isinstance(stored.entry.value, dict) else {}
         new = {k: v for k, v in old.items() if k != name}
         if value is not None:
-            new[name] = TeamSettings.of({name: value}).given()[name]
+            new[name] = _checked(name, value)
         return Draft(
             subject=f"agree on {name}" if value is not None else f"agree on no {name}",
             session=author.name,
@@ -70,3 +71,14 @@ def change(delivery: Delivery, author: Author, name: str, value: str | None) -> 
         )
 
     return delivery.make(decide)
+
+
+def _checked(name: str, value: str) -> Any:  # noqa: ANN401  a setting's
+    from csc_git.config.team import TeamSettings  # noqa: PLC0415
+
+    try:
+        return TeamSettings.of({name: value}).given()[name]
+    except InvalidSetting as error:
+        raise InvalidSetting(
+            error.what, safe="Nothing was agreed on", then="Give another"
+        ) from None

@@ -19,15 +19,18 @@ from csc_git.errors import CscError, InvalidValue
 from csc_git.store.snapshot import Snapshot
 
 _PARTS: Final = 4
+_BOOKS: Final = "clones"
+"""First segment of what `init` and `doctor` write to try a clone."""
+
 _REGISTRY: Final = "instances"
 """The scope of who is signed on: of no use elsewhere."""
 
 
 def export(snapshot: Snapshot, matches: Callable[[str], object]) -> Iterator[Exported]:
-    """The values of the scopes that match, in the order of their names; none that are reserved."""
+    """The values of the scopes that match, in the order of their names; none of csc-git's own."""
     for scope in sorted(snapshot.scopes()):
         name = format_scope(scope)
-        if scope[0] in RESERVED or not matches(name):
+        if scope[0] in {*RESERVED, _BOOKS} or not matches(name):
             continue
         for key in sorted(snapshot.keys(scope)):
             if (stored := snapshot.get(key)) is not None:
@@ -69,7 +72,10 @@ def read_directory(directory: Path) -> dict[Key, Json]:
         InvalidValue: a file in it can't be read as one of its scopes.
     """
     found: dict[Key, Json] = {}
-    for file in sorted(directory.glob("*.json")):
+    files = sorted(directory.glob("*.json"))
+    if not files:
+        raise _invalid(f"there are no *.json in {directory}")
+    for file in files:
         try:
             data = json.loads(file.read_text(encoding="utf-8"))["data"]
             for name, value in data.items():

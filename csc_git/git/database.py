@@ -10,8 +10,9 @@ takes its objects out, as loose ones that nothing names, the other removes those
 """
 
 import os
+import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -25,7 +26,9 @@ from csc_git.git.packing import NewObject, pack_up
 from csc_git.git.size import PackedSizes, loose_size
 from csc_git.git.small import SmallPacks
 
-_TRIES: Final = 10
+_LOOKS: Final = 40
+_PAUSE: Final = 0.005
+_SETTLED_NS: Final = 50_000_000
 _MOST_OPEN: Final = 64
 _HEADER: Final = 64
 _KEEP: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
@@ -72,25 +75,26 @@ class ObjectDatabase:
         if len(name) != self.object_format.oid_length:
             raise KeyError(object_id)
         self._expect(object_id, name)
-        for _ in range(_TRIES):
+        for _ in self._looks():
             small = self._small.read(name)
             if small is not None:
                 return small.kind, small.raw
             large = self._read_large(RawObjectID(name), limit)
             if large is not None:
                 return large
-            if not self._discover():
-                break
         return self._read_loose(object_id, limit)
 
     def has(self, object_id: str) -> bool:
         """Whether an object is there."""
         name = RawObjectID(bytes.fromhex(object_id))
-        if self._small.read(name) is not None:
-            return True
-        self._discover()
-        in_packs = self._small.has(name) or any(_holds(pack, name) for pack in self._packs())
-        return in_packs or self._path(object_id).exists()
+        for number, _ in enumerate(self._looks()):
+            if number == 0:
+                found = self._small.read(name) is not None  # not only listed: its pack may be gone
+            else:
+                found = self._small.has(name) or any(_holds(pack, name) for pack in self._packs())
+            if found:
+                return True
+        return self._path(object_id).exists()
 
     def write(self, objects: Sequence[NewObject], name: str) -> str:
         """Put objects on disk, durably, as one pack that is kept until it is let go.
@@ -133,6 +137,26 @@ class ObjectDatabase:
         if not self._small.has(name) and self._is_there(base):
             with suppress(OSError):
                 self._small.add(base)
+
+    def _looks(self) -> Iterator[None]:
+        """One look at the packs that are known, then one whenever others may be there.
+
+        A listing is no snapshot: while a pack takes the place of others, it can miss both. So one
+        that shows nothing new counts only if the directory has been left alone for a moment.
+        """
+        for _ in range(_LOOKS):
+            yield
+            before = self._touched()
+            changed = self._discover()
+            if changed:
+                continue
+            if before == self._touched() and abs(time.time_ns() - before) > _SETTLED_NS:
+                return
+            time.sleep(_PAUSE)
+
+    def _touched(self) -> int:
+        """When a name was last added to or removed from the directory of packs."""
+        return os.stat(self._pack_directory).st_mtime_ns  # noqa: PTH116
 
     def _read_large(self, name: RawObjectID, limit: int) -> tuple[int, bytes] | None:
         for pack in self._packs():

@@ -26,6 +26,9 @@ _EVENTS: Final = {
 
 def main() -> None:
     """Answer the event named on the command line."""
+    if not set(sys.argv[1:]) & _EVENTS.keys():
+        sys.stdout.write(f"usage: csc-git-hook {'|'.join(_EVENTS)} < EVENT.json\n")
+        return
     signal.signal(signal.SIGALRM, _give_up)
     signal.setitimer(signal.ITIMER_REAL, float(os.environ.get("CSC_HOOK_SECONDS") or _SECONDS))
     try:
