@@ -221,6 +221,25 @@ def test_elements_too(before: Any) -> None:
     assert json.loads(document.text) == {**before, "hooks": {"A": [1, 2]}}
 
 
+def test_what_stands_there_twice_is_left_alone() -> None:
+    text = '{"hooks": {"A": ["theirs"]}, "hooks": {"A": ["ours"]}}'
+    with pytest.raises(InvalidSetting):
+        Document(text).remove_items(("hooks", "A"), lambda item: item == "ours")
+    with pytest.raises(InvalidSetting):
+        Document('{"a": {"b": 1}, "a": {"b": 2}}').remove("a", "b")
+
+
+def test_what_needs_a_comma_since_is_taken_out_by_its_place() -> None:
+    document = Document('{"mcpServers": {\n  }\n}')
+    document.put(("mcpServers", "csc-git"), {"command": "c"})
+    (inserted,) = document.inserted
+    edited = Document(document.text.replace('"c"\n  }', '"c"\n  },\n  "other": {}'))
+    assert not edited.take_out(inserted) or edited.get("mcpServers", "other") == {}
+    if edited.get("mcpServers", "csc-git"):
+        edited.remove("mcpServers", "csc-git")
+    assert json.loads(edited.text) == {"mcpServers": {"other": {}}}
+
+
 def test_backslashes() -> None:
     text = '{"a": {"cwd": "C:\\\\x64\\\\", "b": "\\\\\\""}, /* \\ */ "servers": {},}'
     document = Document(text)

@@ -11,8 +11,10 @@ from typing import Any
 import anyio
 import pytest
 
+from csc_git.coordinator import clock
 from csc_git.core.lease import lease_key
 from tests.agents import agent, run
+from tests.test_cli import csc
 from tests.world import World, git, put, state_of
 
 
@@ -189,3 +191,32 @@ def test_a_damaged_store_stays_silent(world: World) -> None:
     (one.store.repository.path / "refs/heads/csc/state").write_text("junk\n", encoding="utf-8")
     assert hook("session-start", clone) is None
     assert edit(clone, "src/x.py") is None
+
+
+def test_a_late_sign_off_ends_nobody_elses_session(world: World) -> None:
+    """What the hook starts may come late: by then another client may have the name."""
+    one = world.open("one")
+    clone = world.directory / "one"
+    first = one.sessions.sign_on("builder", clock.now()).lease.holder
+    one.sign_off()
+    one.sign_on("builder")
+    late = ["sign-off", "--holder", first, "--", "builder@one"]
+    assert "was not signed on" in csc(*late, cwd=clone).stdout
+    put(one, "a", "k", 1)
+    assert one.sessions.here == ["builder@one"]
+    assert "signed off" in csc("sign-off", "builder@one", cwd=clone).stdout
+
+
+def test_a_hook_looks_at_the_branch_that_the_server_serves(world: World) -> None:
+    one = world.open("one", branch="team/x")
+    clone = world.directory / "one"
+    one.sign_on()
+    one.claims.claim(None, ["src"])
+    csc("init", "--hooks", "--branch", "team/x", cwd=clone)
+    hooks = json.loads((clone / ".claude/settings.local.json").read_text(encoding="utf-8"))["hooks"]
+    command = hooks["PreToolUse"][0]["hooks"][0]["command"]
+    told = json.dumps({"cwd": str(clone), "tool_input": {"file_path": str(clone / "src/x")}})
+    done = subprocess.run(
+        ["sh", "-c", command], input=told, capture_output=True, text=True, check=True
+    )
+    assert "src/x is claimed" in done.stdout

@@ -206,12 +206,14 @@ def test_doctor_in_a_terminal_hangs_under_its_own_beginning(clone: Path) -> None
         ("csc-git get issue:15 s", ["status"]),
         ("csc-git sign-off bui", ["builder@one"]),
         ("csc-git rm --al", ["--all"]),
+        ("csc-git get issue:15 $", [""]),  # nothing that a shell would run
     ],
 )
 @pytest.mark.usefixtures("busy")
 def test_bash_completes(clone: Path, typed: str, offered: list[str]) -> None:
     """Asked as readline does, with its ways to break words."""
     csc("set", "issue:15", "status", "1", "--local", cwd=clone)
+    csc("set", "issue:15", "$(touch pwned)", "1", "--local", cwd=clone)
     command = clone.parent / "csc-git"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m csc_git "$@"\n', encoding="utf-8")
     command.chmod(0o755)

@@ -1,5 +1,6 @@
 """`csc-git completion`: the shell's completion; and what completes scopes, keys and sessions."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ _HOW = {
     "fish": "csc-git completion fish | source    in ~/.config/fish/config.fish",
 }
 _VARIABLE = "_CSC_GIT_COMPLETE"
+_WORD = re.compile(r"[\w:@.,/+=%-]+")
 
 
 class _Bash(BashComplete):
@@ -34,8 +36,9 @@ class _Bash(BashComplete):
     COMPREPLY=()
     while IFS=',' read -r kind value; do
         if [[ $kind == plain ]]; then
-            COMPREPLY+=("${value#"$kept"}")
-        else
+            printf -v value %%q "${value#"$kept"}"
+            COMPREPLY+=("$value")
+        elif [[ -n $kind ]]; then
             compopt -o default
         fi
     done < <(env COMP_WORDS="$line" COMP_CWORD=$((${#words[@]} - 1)) \\
@@ -102,4 +105,6 @@ def _looking(ctx: click.Context) -> "Iterator[Coordinator | None]":
 
 
 def _items(names: list[str], typed: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in names if name.startswith(typed)]
+    """Names that begin as typed; none that a shell could take for more than a word."""
+    offered = (name for name in names if name.startswith(typed) and _WORD.fullmatch(name))
+    return [CompletionItem(name) for name in offered]

@@ -117,7 +117,9 @@ def init_command(
     wanted = () if no_register else clients or (_IN_PROJECTS if undo else ("claude",))
     targets = _targets(project, wanted, options)
     if (hooks or (undo and not clients)) and project.has_work_tree and not no_register:
-        targets.append(Target("hooks", HookRegistration(project.top, _memory(project))))
+        targets.append(
+            Target("hooks", HookRegistration(project.top, _memory(project), options["branch"]))
+        )
     if dry_run:
         _show_preview(targets, undo=undo)
         return

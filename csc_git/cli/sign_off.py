@@ -16,8 +16,13 @@ from csc_git.git.words import printable
 @click.argument(
     "sessions", nargs=-1, required=True, metavar="SESSION...", shell_complete=complete_session
 )
+@click.option("--holder", multiple=True, hidden=True, help="Only these sign-ons of theirs.")
 @common
-def sign_off_command(sessions: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401
+def sign_off_command(
+    sessions: tuple[str, ...],
+    holder: tuple[str, ...],
+    **options: Any,  # noqa: ANN401
+) -> None:
     """Sign sessions off that can't do so themselves: a laptop that broke, a client that is gone.
 
     Their claims end with it, their state stays. If one lives after all, its next write is refused,
@@ -25,7 +30,7 @@ def sign_off_command(sessions: tuple[str, ...], **options: Any) -> None:  # noqa
     """
     with opened(options) as coordinator, progress() as coordinator.progress:
         by = f"{user()}@{coordinator.clone.machine}"
-        ended = [one for one in sessions if coordinator.sessions.end(one, by, clock.now())]
+        ended = [one for one in sessions if coordinator.sessions.end(one, by, clock.now(), holder)]
         coordinator.sync()
         sync = coordinator.overview.sync()
     gone = [one for one in sessions if one not in ended]

@@ -1,5 +1,6 @@
 """`csc-git watch`: sessions, claims, changes and the state of sync, live."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
@@ -63,6 +64,9 @@ def _live(coordinator: Coordinator) -> None:
     from csc_git.cli.keys import keys  # noqa: PLC0415
 
     console = Console()
+    signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # stopped, it would leave the terminal as it is
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda *_: sys.exit(0))
     with (
         keys() as key,
         Live(console=console, screen=True, auto_refresh=False) as live,

@@ -1,11 +1,11 @@
 """Clients: which there are, where their settings stand, and how each starts our server."""
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 NAME: Final = "csc-git"
@@ -87,11 +87,13 @@ def is_shareable() -> bool:
     return launch()[0] == "csc-git"
 
 
-def hook_command(event: str) -> str:
-    """The shell command of a hook."""
-    if shutil.which("csc-git-hook") is not None:
-        return f"csc-git-hook {event}"
-    return f"{Path(sys.executable).as_posix()} -P -m csc_git.hooks.main {event}"
+def hook_command(event: str, branch: str | None = None) -> str:
+    """The shell command of a hook; it looks at the branch that the server serves."""
+    start = ["csc-git-hook"]
+    if shutil.which("csc-git-hook") is None:
+        start = [sys.executable, "-P", "-m", "csc_git.hooks.main"]
+    where = f"CSC_BRANCH={shlex.quote(branch)} " if branch else ""
+    return where + shlex.join([*start, event])
 
 
 def _flag(name: str, value: Any) -> list[str]:  # noqa: ANN401  a setting's

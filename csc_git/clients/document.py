@@ -63,15 +63,20 @@ class Document:
 
     def take_out(self, inserted: str) -> bool:
         """Take out what was inserted once, as it was; whether it was found, once."""
-        if self.text.count(inserted) != 1:
+        before = self.text
+        if before.count(inserted) != 1:
             return False
-        self._read(self.text.replace(inserted, ""))
+        try:
+            self._read(before.replace(inserted, ""))
+        except InvalidSetting:  # something stands beside it now that needs a comma
+            self._read(before)
+            return False
         return True
 
     def remove(self, *path: str) -> None:
         """Remove a member, whatever became of it since, with its comma."""
         container = self._container(path[:-1], JSONObject)
-        place = _names(container).index(path[-1])
+        place = _place(container, path[-1])
         self._cut(container.keys[place], container.values[place])
 
     def remove_items(self, path: Path_, ours: Any) -> None:  # noqa: ANN401  a predicate
@@ -102,7 +107,7 @@ class Document:
     def _container(self, path: Path_, kind: type) -> Any:  # noqa: ANN401  json5's model is untyped
         node = self._root
         for name in path:
-            node = node.values[_names(node).index(name)]
+            node = node.values[_place(node, name)]
             if not isinstance(node, JSONObject | JSONArray):
                 break
         if not isinstance(node, kind):
@@ -156,6 +161,14 @@ def _strict(text: str) -> Any:  # noqa: ANN401
         return json.loads(text)
     except ValueError:
         return None
+
+
+def _place(container: Any, name: str) -> int:  # noqa: ANN401
+    """Where a member stands among an object's."""
+    names = _names(container)
+    if names.count(name) > 1:
+        raise _unreadable(f"{name} is there more than once")
+    return names.index(name)
 
 
 def _names(container: Any) -> list[str]:  # noqa: ANN401

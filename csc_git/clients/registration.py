@@ -33,7 +33,7 @@ class Registration(ABC):
     def __init__(self, file: Path, memory: Path) -> None:
         self.file = file
         self._memory = memory
-        self._noted_as = "/".join(file.parts[-2:])
+        self._noted_as = str(file)  # worktrees share one memory
 
     def add(self) -> str:
         """Put it in; what was done, in a few words.
@@ -184,14 +184,20 @@ class HookRegistration(Registration):
     Args:
         top: The project's top.
         memory: As above.
+        branch: The branch that the server is told to serve, if it is.
     """
 
-    def __init__(self, top: Path, memory: Path) -> None:
+    def __init__(self, top: Path, memory: Path, branch: str | None = None) -> None:
         super().__init__(top / ".claude" / "settings.local.json", memory)
+        self._branch = branch
 
     def _insert(self, document: Document) -> None:
         for name, (event, matcher) in _HOOKS.items():
-            command = {"type": "command", "command": hook_command(event), "timeout": _HOOK_SECONDS}
+            command = {
+                "type": "command",
+                "command": hook_command(event, self._branch),
+                "timeout": _HOOK_SECONDS,
+            }
             chosen = {"matcher": matcher} if matcher else {}
             document.prepend(("hooks", name), {**chosen, "hooks": [command]})
 
@@ -200,9 +206,9 @@ class HookRegistration(Registration):
             document.remove_items(("hooks", name), _is_ours)
 
     def _ours(self, document: Document) -> Any:  # noqa: ANN401
-        hooks = document.get("hooks") or {}
-        items = [item for name in _HOOKS for item in hooks.get(name) or []]
-        return [item for item in items if _is_ours(item)]
+        found = (document.get("hooks", name) for name in _HOOKS)
+        items = [item for one in found if isinstance(one, list) for item in one]
+        return [item for item in items if isinstance(item, dict) and _is_ours(item)]
 
     def _is_same(self, document: Document) -> bool:
         return len(self._ours(document)) == len(_HOOKS)

@@ -73,14 +73,17 @@ class UserRegistration:
                 "There is no claude on PATH, and only it may write its settings for all projects",
                 then="Install Claude Code, or register in this project: csc-git init",
             )
-        done = subprocess.run(  # noqa: S603  an argument list
-            [claude, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603  an argument list
+                [claude, *arguments],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise InvalidSetting(f"claude {arguments[1]} did not end in time") from None
         if done.returncode:
             raise InvalidSetting(
                 f"claude {arguments[1]} failed: {readable(done.stderr or done.stdout)}"

@@ -4,6 +4,7 @@ A client such as Claude Code starts its server, and its hooks, as children of it
 a hook, which MCP knows nothing of, tells the sessions of its own client from those of others.
 """
 
+import os
 from typing import Final
 
 _LAUNCHERS: Final = frozenset({
@@ -13,17 +14,26 @@ _LAUNCHERS: Final = frozenset({
 """Programs that only start others; a client is none of them."""
 
 
-def client_process() -> int:
-    """Process id of the nearest ancestor that is no shell or launcher.
+def client_identity() -> str | None:
+    """Which client started us: the nearest ancestor that is no shell or launcher.
 
-    0 if there is none, or it can't be told.
+    Not its process id alone, which is used again, and which two containers may both have.
+    None if there is none, or it can't be told.
     """
     import psutil  # noqa: PLC0415  only who signs on, and hooks
 
     try:
         for ancestor in psutil.Process().parents():
             if ancestor.name().lstrip("-") not in _LAUNCHERS:
-                return ancestor.pid
+                return f"{ancestor.pid} {ancestor.create_time()} {_namespace()}"
     except psutil.Error:
+        return None
+    return None
+
+
+def _namespace() -> int:
+    """What tells the process ids of one container from those of another; 0 where none do."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
+    except OSError:
         return 0
-    return 0

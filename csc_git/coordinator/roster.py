@@ -7,7 +7,7 @@ hooks use it.
 
 from pathlib import Path
 
-from csc_git.coordinator.client import client_process
+from csc_git.coordinator.client import client_identity
 from csc_git.coordinator.sightings import Sightings
 from csc_git.core.key import encode
 from csc_git.core.lease import SESSIONS, Lease, lease_key
@@ -53,19 +53,27 @@ class Roster:
         lease = read_lease(stored)
         return lease is not None and lease.clone == self._clone.id
 
-    def of_client(self, process: int) -> list[str]:
+    def of_client(self, client: str | None) -> dict[str, str]:
         """The sessions that signed on in this clone, in whatever process, for one client.
 
         Args:
-            process: See `client_process`.
+            client: See `client_identity`; None has none.
+
+        Returns:
+            The holder of each session's lease, by its name.
         """
+        if client is None:
+            return {}
         snapshot = self._store.snapshot()
-        records = {name: snapshot.get(lease_key(name)) for name in session_names(snapshot)}
-        return [
-            name
-            for name, stored in records.items()
-            if stored and self.is_here(stored) and _is_on(stored) and self._client(name) == process
-        ]
+        leases = {
+            name: read_lease(snapshot.get(lease_key(name))) for name in session_names(snapshot)
+        }
+        return {
+            name: lease.holder
+            for name, lease in leases.items()
+            if lease and lease.clone == self._clone.id and lease.state == "active"
+            if self._client(name) == client
+        }
 
     def lock(self, name: str) -> FileLock:
         """What a session holds while its process lives."""
@@ -73,12 +81,12 @@ class Roster:
 
     def note_client(self, name: str) -> None:
         """Note in a session's lock file whose it is; whoever holds the lock does."""
-        self._lock_file(name).write_text(f"{client_process()}\n", encoding="ascii")
+        self._lock_file(name).write_text(client_identity() or "", encoding="ascii")
 
-    def _client(self, name: str) -> int | None:
+    def _client(self, name: str) -> str | None:
         """The client noted in a session's lock file; None if there is none."""
         try:
-            return int(self._lock_file(name).read_text(encoding="ascii"))
+            return self._lock_file(name).read_text(encoding="ascii") or None
         except (OSError, ValueError):
             return None
 
@@ -100,8 +108,3 @@ def read_lease(stored: Stored | None) -> Lease | None:
 def session_names(snapshot: Snapshot) -> list[str]:
     """All sessions that ever signed on; records under other names are nobody's."""
     return [key.name for key in snapshot.keys(SESSIONS) if is_session_name(key.name)]
-
-
-def _is_on(stored: Stored) -> bool:
-    lease = read_lease(stored)
-    return lease is not None and lease.state == "active"

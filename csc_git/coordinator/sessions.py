@@ -7,6 +7,7 @@ when the process dies. Seen from another clone it is alive until its lease lapse
 
 import threading
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -96,7 +97,9 @@ class Sessions:
             self._forget(held)
             return held.name
 
-    def end(self, handle: str, by: str, now: datetime) -> bool:
+    def end(
+        self, handle: str, by: str, now: datetime, holders: Collection[str] | None = None
+    ) -> bool:
         """Sign a session off from outside, wherever it is; whether it was signed on.
 
         Its server, if there is one, learns of it with its next write, and may sign on again.
@@ -105,6 +108,7 @@ class Sessions:
             handle: Its name.
             by: Who decided so.
             now: The wall clock.
+            holders: Only if its sign-on is one of these: somebody else may have the name by now.
 
         Raises:
             InvalidName: no session's name.
@@ -116,6 +120,8 @@ class Sessions:
             stored = snapshot.get(key)
             lease = read_lease(stored)
             if stored is None or lease is None or lease.state != "active":
+                return Draft("nothing", by)
+            if holders and lease.holder not in holders:
                 return Draft("nothing", by)
             ended = replace(lease, state="signed_off").to_json()
             return Draft(f"sign off {name}", by, {key: ended}, requires={key: stored.revision})

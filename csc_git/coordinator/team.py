@@ -50,7 +50,7 @@ def change(delivery: Delivery, author: Author, name: str, value: str | None) -> 
         InvalidSetting: the value is out of bounds.
         ConditionFailed: somebody else changed them at the same time.
     """
-    from csc_git.config.team import TEAM_NAMES  # noqa: PLC0415
+    from csc_git.config.team import TEAM_NAMES, TeamSettings  # noqa: PLC0415
 
     if name not in TEAM_NAMES:
         raise InputError(
@@ -60,7 +60,9 @@ def change(delivery: Delivery, author: Author, name: str, value: str | None) -> 
     def decide(snapshot: Snapshot) -> Draft:
         stored = snapshot.get(TEAM_KEY)
         old = stored.entry.value if stored and isinstance(stored.entry.value, dict) else {}
-        new = {k: v for k, v in old.items() if k != name}
+        new = {k: v for k, v in old.items() if k not in {name, "version"}}
+        if isinstance(later := old.get("version"), int) and later > 1:
+            TeamSettings.of(old)  # raises: a later csc-git wrote it
         if value is not None:
             new[name] = _checked(name, value)
         return Draft(

@@ -51,7 +51,7 @@ def read_lines(lines: Iterator[str], machine: str) -> dict[Key, Json]:
         InvalidValue: a line is none; says which.
     """
     found: dict[Key, Json] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_decoded(lines), 1):
         if not line.strip():
             continue
         try:
@@ -83,7 +83,7 @@ def read_directory(directory: Path) -> dict[Key, Json]:
                     found[parse_key(scope, name)] = parse(json.dumps(value))
         except CscError as error:
             raise _invalid(f"{file.name}: {error.what}") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise _invalid(f"{file.name} holds no scope of it ({error!r})") from None
     return found
 
@@ -109,6 +109,13 @@ def _scope_of(stem: str) -> str:
     machine, rest = (parts[0], parts[3:]) if len(parts) >= _PARTS else ("", parts)
     scope = ":".join(rest)
     return resolve_scope(scope, machine_from_host(machine)) if machine else scope
+
+
+def _decoded(lines: Iterator[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise _invalid(f"it is no text in UTF-8 ({error.reason})") from None
 
 
 def _text(value: Json) -> str:

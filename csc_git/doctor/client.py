@@ -1,5 +1,6 @@
 """The clients: is the server registered, does it start, are the hooks there?"""
 
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -49,7 +50,8 @@ def check_hooks(project: Project, memory: Path) -> Iterator[Finding]:
         return
     for item in HookRegistration(project.top, memory).found() or []:
         for hook in item.get("hooks", []):
-            command = str(hook.get("command", "")).split()
+            words = shlex.split(str(hook.get("command", "")))
+            command = [word for word in words if not word.startswith("CSC_BRANCH=")]
             if not command or shutil.which(command[0]) is None:
                 says = f"Claude Code's hook runs {command[:1]}, which is not there"
                 yield wrong("hooks", says, f"{_AGAIN} --hooks")
@@ -62,7 +64,8 @@ def _check_entry(
     title: str, entry: Mapping[str, Any], branch: str, project: Project
 ) -> Iterator[Finding]:
     command = str(entry.get("command", ""))
-    arguments = [str(argument) for argument in entry.get("args") or []]
+    given = entry.get("args")
+    arguments = [str(argument) for argument in given] if isinstance(given, list) else []
     served = arguments[arguments.index("--branch") + 1] if "--branch" in arguments[:-1] else None
     environment = client_environment(entry)
     if shutil.which(command, path=environment.get("PATH")) is None:

@@ -14,8 +14,11 @@ _VARIABLE: Final = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
 def client_environment(entry: Mapping[str, Any] | None) -> dict[str, str]:
     """What a server gets that is started by an entry of a client's settings; None: by none."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    given = (entry or {}).get("env") or {}
-    return inherited | {str(name): _expanded(str(value)) for name, value in given.items()}
+    given = (entry or {}).get("env")
+    if not isinstance(given, dict):
+        return inherited
+    expanded = {str(name): _expanded(str(value)) for name, value in given.items()}
+    return inherited | {name: value for name, value in expanded.items() if "\0" not in name + value}
 
 
 @contextmanager

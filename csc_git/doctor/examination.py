@@ -16,6 +16,7 @@ from csc_git.doctor.remote import check_clock, check_remote
 from csc_git.doctor.store import check_lock, check_size, check_watch, check_whole
 from csc_git.errors import CscError, as_told
 from csc_git.git.project import discover
+from csc_git.git.words import readable
 
 
 def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Finding]:
@@ -51,14 +52,23 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
         yield wrong("store", as_told(error).what, as_told(error).then)
     finally:
         coordinator.close()
-    yield from check_clients(project, known, branch)
-    yield from check_hooks(project, memory)
+    yield from _guarded("client", check_clients(project, known, branch))
+    yield from _guarded("hooks", check_hooks(project, memory))
+
+
+def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """A check's findings; what it did not expect is one too."""
+    try:
+        yield from findings
+    except Exception as error:  # noqa: BLE001  a doctor that faints helps nobody
+        says = readable(f"It can't be told: {type(error).__name__}: {error}")
+        yield wrong(check, says, "Look at the settings by hand; and report this, please")
 
 
 def _opened(coordinator: Coordinator, user: str, given: Mapping[str, str]) -> Iterator[Finding]:
-    yield from check_whole(coordinator)
-    yield from check_size(coordinator)
-    yield from check_watch(coordinator)
-    yield from check_remote(coordinator, user, given)
-    yield from check_clock(coordinator)
-    yield from check_branch(coordinator)
+    yield from _guarded("store", check_whole(coordinator))
+    yield from _guarded("size", check_size(coordinator))
+    yield from _guarded("watcher", check_watch(coordinator))
+    yield from _guarded("remote", check_remote(coordinator, user, given))
+    yield from _guarded("clock", check_clock(coordinator))
+    yield from _guarded("branch", check_branch(coordinator))

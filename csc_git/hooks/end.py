@@ -22,8 +22,10 @@ def answer(start: Path, told: dict[str, Any]) -> None:
     glance = Glance.at(start)
     if glance is None or not glance.mine:
         return
+    holders = [f"--holder={holder}" for holder in glance.mine.values()]
+    command = [sys.executable, "-P", "-m", "csc_git", "sign-off", "-C", str(start), *holders]
     subprocess.Popen(  # noqa: S603  our own command, an argument list
-        [sys.executable, "-P", "-m", "csc_git", "sign-off", "-C", str(start), *sorted(glance.mine)],
+        [*command, "--", *glance.mine],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,11 +1,11 @@
 """A glance: what a hook must know of a clone, read without a coordinator."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from csc_git.config.sources import given
-from csc_git.coordinator.client import client_process
+from csc_git.coordinator.client import client_identity
 from csc_git.coordinator.roster import Roster, session_names
 from csc_git.coordinator.standing import Standing
 from csc_git.core.claim import Claim
@@ -39,7 +39,8 @@ class Glance:
         clone: Who this clone is.
         store: Its store; reading only.
         snapshot: What its branch says.
-        mine: The sessions that are signed on for the client which runs the hook.
+        mine: The sessions that signed on for the client which runs the hook, with the holders of
+            their leases.
     """
 
     project: Project
@@ -48,7 +49,7 @@ class Glance:
     store: Store
     snapshot: Snapshot
     roster: Roster
-    mine: frozenset[str]
+    mine: Mapping[str, str]
 
     @classmethod
     def at(cls, start: Path) -> "Glance | None":
@@ -67,7 +68,7 @@ class Glance:
         identity = Identity(clone.machine, clone.id, "")
         store = Store(directory, branch, identity, lambda: project.object_format, None)
         roster = Roster(store, clone, directory)
-        mine = frozenset(roster.of_client(client_process()))
+        mine = roster.of_client(client_identity())
         snapshot = store.snapshot()
         guard = str(says.get("guard") or _agreed(snapshot, "guard") or "warn")
         return cls(project, guard, clone, store, snapshot, roster, mine)

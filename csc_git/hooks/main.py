@@ -29,9 +29,9 @@ def main() -> None:
     if not set(sys.argv[1:]) & _EVENTS.keys():
         sys.stdout.write(f"usage: csc-git-hook {'|'.join(_EVENTS)} < EVENT.json\n")
         return
-    signal.signal(signal.SIGALRM, _give_up)
-    signal.setitimer(signal.ITIMER_REAL, float(os.environ.get("CSC_HOOK_SECONDS") or _SECONDS))
     try:
+        signal.signal(signal.SIGALRM, _give_up)
+        signal.setitimer(signal.ITIMER_REAL, float(os.environ.get("CSC_HOOK_SECONDS") or _SECONDS))
         said = _answer(sys.argv[1], json.load(sys.stdin))
     except Exception as error:  # noqa: BLE001  a hook never fails the user's session
         _debug(f"{type(error).__name__}: {error}")

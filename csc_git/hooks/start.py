@@ -40,8 +40,9 @@ def _lines(glance: Glance) -> list[str]:
 
 
 def _who(glance: Glance) -> str:
-    if glance.mine:
-        return f"You are signed on as {_listed(sorted(glance.mine))}."
+    alive = [name for name in glance.mine if glance.roster.is_alive(name, glance.snapshot)]
+    if alive:
+        return f"You are signed on as {_listed(alive)}."
     return f'Before you write anything, call its tool sign_on with session_id "{_free(glance)}".'
 
 
