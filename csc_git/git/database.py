@@ -87,12 +87,11 @@ class ObjectDatabase:
     def has(self, object_id: str) -> bool:
         """Whether an object is there."""
         name = RawObjectID(bytes.fromhex(object_id))
-        for number, _ in enumerate(self._looks()):
-            if number == 0:
-                found = self._small.read(name) is not None  # not only listed: its pack may be gone
-            else:
-                found = self._small.has(name) or any(_holds(pack, name) for pack in self._packs())
-            if found:
+        if self._small.read(name) is not None:  # not only listed: its pack may be gone
+            return True
+        self._discover()  # lets go of packs that are gone
+        for _ in self._looks():
+            if self._small.has(name) or any(_holds(pack, name) for pack in self._packs()):
                 return True
         return self._path(object_id).exists()
 
