@@ -220,3 +220,11 @@ def test_a_hook_looks_at_the_branch_that_the_server_serves(world: World) -> None
         ["sh", "-c", command], input=told, capture_output=True, text=True, check=True
     )
     assert "src/x is claimed" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["unheard-of"]])
+def test_without_an_event_it_says_which_there_are(arguments: list[str]) -> None:
+    command = [sys.executable, "-P", "-m", "csc_git.hooks.main", *arguments]
+    done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: csc-git-hook session-start|before-edit|session-end")

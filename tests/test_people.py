@@ -247,3 +247,16 @@ def test_completing_where_there_is_no_repository(tmp_path: Path) -> None:
         cwd=tmp_path, env=os.environ | env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.usefixtures("busy")
+def test_watch_that_is_ended_leaves_the_terminal_as_it_was(clone: Path, ending: int) -> None:
+    with screen(clone, "watch", "--no-sync") as shown:
+        shown.until(lambda text: "builder@one" in text)
+        assert not termios.tcgetattr(shown.terminal)[3] & termios.ECHO
+        shown.process.send_signal(ending)
+        shown.until(lambda _: shown.process.poll() is not None)
+        assert shown.process.wait(30) == 0
+        assert termios.tcgetattr(shown.terminal)[3] & termios.ECHO
+        assert b"\x1b[?1049l" in shown.shown
