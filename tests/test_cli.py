@@ -71,8 +71,6 @@ def test_set_get_ls_rm(world: World, clone: Path) -> None:
         (["set", "a", "k", "1", "--limit", "0"], "--limit"),
         (["set", "a", "k", '"12345"', "--limit", "3"], "the limit is 3"),
         (["ls", "["], "nothing closes a ["),
-        (["rm", "a"], "Name a key"),
-        (["rm", "a", "b", "--all"], "Name a key"),
         (["status", "--branch", "-x"], "git takes no such branch"),
         (["status", "--branch", "a..b"], "git takes no such branch"),
         (["status", "--branch", "a b"], "git takes no such branch"),
@@ -80,7 +78,6 @@ def test_set_get_ls_rm(world: World, clone: Path) -> None:
         (["status", "--machine", "a b"], "--machine"),
         (["status", "--poll", "never"], "--poll"),
         (["status", "--lease", "-1"], "--lease"),
-        (["log", "--key", "k"], "--key needs --scope"),
         (["sync", "--retry", "nothing"], "No edit nothing is held"),
         (["sync", "--drop", "nothing"], "No edit nothing is held"),
     ],
@@ -92,6 +89,30 @@ def test_bad_input_is_refused_in_words(clone: Path, arguments: list[str], words:
     as_json = json.loads(csc(*arguments, "--json", cwd=clone, code=1).stdout)
     assert as_json["what"]
     assert csc("ls", cwd=clone).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rm", "a"], "Name a key"),
+        (["rm", "a", "b", "--all"], "Name a key"),
+        (["rm", "a", "--all", "--if-revision", "1"], "is for one key"),
+        (["log", "--key", "k"], "--key needs --scope"),
+        (["resolve", "abcd"], "--standing, --lost, --value"),
+        (["init", "--no-register", "--hooks"], "leaves all settings alone"),
+        (["status", "--nosuch"], "No such option"),
+        (["get", "a"], "Missing argument 'KEY'"),
+        (["nosuch"], "No such command"),
+    ],
+)
+def test_wrong_usage_ends_with_2(clone: Path, arguments: list[str], words: str) -> None:
+    done = csc(*arguments, cwd=clone, code=2)
+    assert words in done.stderr
+    assert "--help" in done.stderr
+    told = json.loads(csc(*arguments, "--json", cwd=clone, code=2).stdout)
+    assert words in told["what"]
+    assert "--help" in told["next"]
+    assert not (clone / ".git/csc").exists()
 
 
 def test_outside_a_repository(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from csc_git.clients.client import CLIENTS
 from csc_git.clients.document import Document
 from csc_git.errors import InvalidSetting
 from tests.test_cli import csc
-from tests.world import World, git
+from tests.world import World, git, installed
 
 COMMENTED = """{
   // what our team uses
@@ -100,9 +101,10 @@ def test_a_dry_run_shows_a_diff_and_changes_nothing(clone: Path) -> None:
     undone = csc("init", "--dry-run", "--undo", cwd=clone).stdout
     assert '-    "csc-git": {' in undone
     assert '+  "mcpServers": {}' in undone
-    assert csc("init", "--dry-run", cwd=clone).stdout == "Nothing would be changed.\n"
-    changes = json.loads(csc("init", "--dry-run", "--json", cwd=clone).stdout)["changes"]
-    assert changes == {"Claude Code": ""}
+    assert csc("init", "--dry-run", cwd=clone).stdout.endswith("No settings would be changed.\n")
+    told = json.loads(csc("init", "--dry-run", "--json", cwd=clone).stdout)
+    assert told["changes"] == {"Claude Code": ""}
+    assert "csc/state would be made" in told["branch"]
 
 
 def test_hooks_come_beside_those_that_are_there(clone: Path) -> None:
@@ -113,7 +115,7 @@ def test_hooks_come_beside_those_that_are_there(clone: Path) -> None:
     file.write_text(before, encoding="utf-8")
     assert (
         "leaves all settings alone"
-        in csc("init", "--hooks", "--no-register", cwd=clone, code=1).stderr
+        in csc("init", "--hooks", "--no-register", cwd=clone, code=2).stderr
     )
     assert file.read_text(encoding="utf-8") == before
     csc("init", "--hooks", cwd=clone)
@@ -149,6 +151,29 @@ def test_for_any_other_client_the_entry_is_printed(clone: Path) -> None:
     assert git("status", "--porcelain", "--ignored", cwd=clone) == ""
 
 
+def test_the_name_is_used_only_where_every_program_finds_it(clone: Path) -> None:
+    command = installed(clone.parent / "tool" / "bin")
+    env = {"PATH": f"{command.parent}:{os.environ['PATH']}"}
+    shown = csc("init", cwd=clone, env=env).stdout
+    assert content(clone / ".mcp.json")["mcpServers"]["csc-git"]["command"] == "csc-git"
+    assert "Commit .mcp.json for others" in shown
+    csc("init", "--undo", cwd=clone)
+
+    (command.parents[1] / "pyvenv.cfg").touch()
+    shown = csc("init", "--hooks", cwd=clone, env=env).stdout
+    assert content(clone / ".mcp.json")["mcpServers"]["csc-git"]["command"] == sys.executable
+    assert "For settings to share, install it by pipx" in shown
+    assert "Commit .mcp.json" not in shown
+    hooks = content(clone / ".claude" / "settings.local.json")["hooks"]
+    assert sys.executable in hooks["SessionEnd"][0]["hooks"][0]["command"]
+
+
+def test_undoing_where_nothing_was_done_leaves_no_store(clone: Path) -> None:
+    assert "nothing to take back" in csc("init", "--undo", "--dry-run", cwd=clone).stdout
+    assert "there is none here" in csc("init", "--undo", cwd=clone).stdout
+    assert not (clone / ".git/csc").exists()
+
+
 @pytest.mark.skipif(not shutil.which("claude"), reason="needs Claude Code")
 def test_all_projects_of_a_person_by_claudes_own_command(clone: Path) -> None:
     assert (
@@ -179,6 +204,7 @@ def test_what_is_no_settings_is_left_alone(clone: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
     assert "can't be read" in csc("init", "--client", "vscode", cwd=clone, code=1).stderr
     assert file.read_text(encoding="utf-8") == text
+    assert not (clone / ".git/csc").exists()
 
 
 # The document itself

@@ -326,6 +326,41 @@ def test_resolving(
         pair[1].conflicts.resolve(person(pair[1]), conflict, "lost")
 
 
+def test_a_conflict_is_named_by_the_beginning_of_its_id(
+    pair: list[Coordinator], world: World
+) -> None:
+    conflict = conflicting(pair, world)
+    author, resolve = person(pair[0]), pair[0].conflicts.resolve
+    for typed in ("", conflict[:3], f"{conflict}0", "*"):
+        with pytest.raises(NoSuchConflict):
+            resolve(author, typed, "standing")
+    done = resolve(author, conflict[:4], "lost", confirm=True)
+    assert (done.status, done.scope, done.key) == ("synced", "s", "n")
+    assert world.log()[-1].subject == "resolve s/n by lost"
+
+
+def test_a_beginning_that_several_share_names_none(pair: list[Coordinator], world: World) -> None:
+    offline(pair[1])
+    changes = [Change("s", key, "put", "lost") for key in ("a", "b")]
+    op = pair[1].edits.edit(person(pair[1]), changes).op
+    put(pair[0], "s", "a", "stands", confirm=True)
+    online(pair[1], world)
+    pair[1].sync()
+    ids = [one.conflict for one in pair[1].conflicts.open()]
+    assert sorted(ids) == [f"{op}.0", f"{op}.1"]
+    with pytest.raises(InputError, match=r"2 conflicts begin with .* Give more of the id"):
+        pair[1].conflicts.resolve(person(pair[1]), str(op), "standing")
+
+
+def test_confirmed_it_is_refused_if_another_clone_was_first(
+    pair: list[Coordinator], world: World
+) -> None:
+    conflict = conflicting(pair, world)
+    pair[0].conflicts.resolve(person(pair[0]), conflict, "lost", confirm=True)
+    with pytest.raises(ConditionFailed, match="Another clone"):
+        pair[1].conflicts.resolve(person(pair[1]), conflict, "standing", confirm=True)
+
+
 def test_two_resolve_at_once_and_nothing_is_lost(pair: list[Coordinator], world: World) -> None:
     conflict = conflicting(pair, world)
     offline(pair[1])

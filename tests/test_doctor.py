@@ -17,7 +17,7 @@ import pytest
 from csc_git.git.lock import FileLock
 from tests.git_servers import HttpServer, http_server, ssh_server
 from tests.test_cli import csc
-from tests.world import World, git, put, state_of
+from tests.world import World, git, installed, put, state_of
 
 Findings = dict[str, tuple[str, str]]
 
@@ -230,6 +230,14 @@ def other_branch(patient: Patient) -> None:
     (patient.clone / ".mcp.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
+def activated_only(patient: Patient) -> None:
+    command = installed(patient.world.directory / "environment" / "bin")
+    (command.parents[1] / "pyvenv.cfg").touch()
+    entry = {"mcpServers": {"csc-git": {"command": "csc-git", "args": ["serve"]}}}
+    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+    patient.env["PATH"] = f"{command.parent}:{os.environ['PATH']}"
+
+
 def no_hook_command(patient: Patient) -> None:
     settings = patient.clone / ".claude/settings.local.json"
     text = settings.read_text(encoding="utf-8").replace(sys.executable, "/gone/csc-git-hook")
@@ -263,6 +271,7 @@ def no_hook_command(patient: Patient) -> None:
         (unregistered, "client", "warning", "No client", "csc-git init"),
         (no_command, "client", "error", "/gone/csc-git, which is not there", "Install csc-git"),
         (does_not_start, "client", "error", "does not start", "Run it yourself"),
+        (activated_only, "client", "warning", "virtual environment is active", "pipx install"),
         (other_branch, "client", "error", "other/branch", "git config csc.branch csc/state"),
         (no_hook_command, "hooks", "error", "which is not there", "--hooks"),
     ],

@@ -14,8 +14,9 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ import pytest
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.lease import lease_key
 from tests.test_cli import csc
-from tests.world import World, put, state_of
+from tests.world import World, installed, put, state_of
 
 _ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")
 
@@ -117,12 +118,19 @@ def _width(text: str) -> int:
     return max(map(len, text.replace("\r", "\n").splitlines()), default=0)
 
 
+def screen(
+    clone: Path, *arguments: str, columns: int = 80, rows: int = 24
+) -> AbstractContextManager[Screen]:
+    command = (sys.executable, "-m", "csc_git", *arguments)
+    return terminal(clone, *command, columns=columns, rows=rows)
+
+
 @contextmanager
-def screen(clone: Path, *arguments: str, columns: int = 80, rows: int = 24) -> Iterator[Screen]:
+def terminal(clone: Path, *command: str, columns: int = 80, rows: int = 24) -> Iterator[Screen]:
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "csc_git", *arguments],
+        command,
         cwd=clone, stdin=follower, stdout=follower, stderr=follower,
         env={name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
         | {"TERM": "xterm-256color"},
@@ -159,6 +167,42 @@ def test_watch_shows_all_of_it_as_it_changes_and_q_quits(
         assert shown.process.wait(30) == 0
         assert b"\x1b[?1049l" in shown.shown  # the screen is as it was before
         assert termios.tcgetattr(shown.terminal)[3] == before[3] | termios.ECHO | termios.ICANON
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(60, 15), (40, 20)])
+def test_watch_in_a_small_terminal_offline_shows_what_matters(
+    world: World, busy: Coordinator, clone: Path, columns: int, rows: int
+) -> None:
+    assert state_of(busy) == "ok"
+    world.remote.rename(world.directory / "away.git")
+    put(busy, "a", "k", 1)
+    with screen(clone, "watch", "--poll", "0.2", columns=columns, rows=rows) as shown:
+        shown.until(lambda _: "no repository" in shown.frame() and "store a/k" in shown.frame())
+        text = shown.frame()
+    assert "issue 15" in text
+    assert "the parser" in text
+    assert "1 queued. There is no repo" in text
+    assert _width(text) <= columns
+
+
+@pytest.mark.parametrize(
+    "arguments", [("status",), ("set", "a", "k", "1"), ("sync",), ("init", "--no-register")]
+)
+def test_long_messages_break_between_words(
+    world: World, clone: Path, arguments: tuple[str, ...]
+) -> None:
+    world.remote.rename(world.directory / "away.git")
+    csc("sync", cwd=clone, code=1)
+    with screen(clone, *arguments, columns=50) as shown:
+        text = shown.until(lambda _: shown.process.poll() is not None)
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    assert [line for line in lines if len(line) > 50 and len(line.split()) > 3] == []
+    assert len([line for line in lines if line.strip()]) > 3
+
+
+def test_a_scope_without_keys_is_told_to_be_so(clone: Path) -> None:
+    with screen(clone, "blame", "nosuch") as shown:
+        assert "no keys in nosuch" in shown.until(lambda _: shown.process.poll() is not None)
 
 
 def test_watch_in_a_pipe_is_a_line_an_edit(world: World, clone: Path) -> None:
@@ -214,9 +258,7 @@ def test_bash_completes(clone: Path, typed: str, offered: list[str]) -> None:
     """Asked as readline does, with its ways to break words."""
     csc("set", "issue:15", "status", "1", "--local", cwd=clone)
     csc("set", "issue:15", "$(touch pwned)", "1", "--local", cwd=clone)
-    command = clone.parent / "csc-git"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m csc_git "$@"\n', encoding="utf-8")
-    command.chmod(0o755)
+    command = installed(clone.parent / "bin")
     script = f"""
         {csc("completion", "bash", cwd=clone).stdout}
         COMP_WORDBREAKS=$' \\t\\n"\\'@><=;|&(:'
@@ -229,15 +271,66 @@ def test_bash_completes(clone: Path, typed: str, offered: list[str]) -> None:
     assert done.stdout.split("\n")[:-1] == offered, done.stderr
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_others_complete_as_click_does(clone: Path, shell: str) -> None:
-    script = csc("completion", shell, cwd=clone).stdout
-    assert f"_CSC_GIT_COMPLETE={shell}_complete" in script
-    if shutil.which(shell):
-        done = subprocess.run(
-            [shell, "-n"], input=script, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+_SETTINGS = {
+    "zsh": (".zshrc", "autoload -Uz compinit; compinit -u\n"
+            "eval \"$(csc-git completion zsh)\"\nPS1='ready> '\n"),
+    "fish": (".config/fish/config.fish", "csc-git completion fish | source\n"
+             "function fish_prompt; echo 'ready> '; end\n"),
+}  # fmt: skip
+
+
+_NOTING = """#!/bin/sh
+[ -n "$_CSC_GIT_COMPLETE" ] || [ "$1" = completion ] || exec printf '%s\\n' "$*" >> {noted}
+exec {python} -m csc_git "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    "shell",
+    [pytest.param(s, marks=pytest.mark.skipif(not shutil.which(s), reason=f"needs {s}"))
+     for s in _SETTINGS],
+)  # fmt: skip
+@pytest.mark.usefixtures("busy")
+def test_zsh_and_fish_complete(
+    clone: Path, fresh_user: Path, shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typed into the shell itself, set up as `completion --help` says; what it then runs."""
+    csc("set", "issue:15", "status", "1", "--local", cwd=clone)
+    csc("set", "issue:15", "$(touch pwned)", "1", "--local", cwd=clone)
+    command = installed(clone.parent / "bin")
+    noted = clone.parent / "noted"
+    command.write_text(_NOTING.format(noted=noted, python=sys.executable), encoding="utf-8")
+    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+    name, settings = _SETTINGS[shell]
+    (fresh_user / name).parent.mkdir(parents=True, exist_ok=True)
+    (fresh_user / name).write_text(settings, encoding="utf-8")
+    typed = {
+        "csc-git wat": "watch",
+        "csc-git get iss": "get issue:15",
+        "csc-git get issue:1": "get issue:15",
+        "csc-git get issue:15 ": "get issue:15 status",  # never what a shell would run
+        "csc-git sign-off bui": "sign-off builder@one",
+        "csc-git rm --al": "rm --all",
+    }
+    with terminal(clone, "setsid", "-c", "-w", shell) as shown:  # job control wants its own
+        for number, line in enumerate(typed, 1):
+            shown.until(partial(_is_ready, number))
+            shown.type(line.encode() + b"\t\r")
+            shown.until(partial(_has_run, noted, number))
+    assert _lines(noted) == list(typed.values())
+    assert not (clone / "pwned").exists()
+
+
+def _is_ready(times: int, text: str) -> bool:
+    return text.count("ready>") >= times
+
+
+def _has_run(noted: Path, commands: int, _: str) -> bool:
+    return len(_lines(noted)) >= commands
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
 
 
 def test_completing_where_there_is_no_repository(tmp_path: Path) -> None:

@@ -36,6 +36,10 @@ def test_agreed_here_it_holds_there(world: World, clone: Path) -> None:
     assert world.open(two).sessions.sign_on(None, clock.now()).lease.seconds == 3600
     csc("team", "unset", "limit", cwd=clone)
     assert holds(clone)["limit"] == (1048576, "default")
+    edits = len(world.log())
+    csc("team", "unset", "limit", cwd=clone)  # nothing is agreed on: no edit
+    csc("team", "set", "lease", "3600", cwd=clone)
+    assert len(world.log()) == edits
 
 
 def test_what_a_person_sets_wins(clone: Path) -> None:

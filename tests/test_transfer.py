@@ -62,7 +62,7 @@ def test_the_past_can_be_exported(world: World, clone: Path) -> None:
     ("text", "words"),
     [
         ('{"scope": "a", "key": "k", "value": 1}\n{"scope": "a"', "line 2"),
-        ('{"scope": "a", "key": "k"}', "line 1 has no scope, key and value"),
+        ('{"scope": "a", "key": "k"}', "line 1: value: Field required"),
         ("[1]", "line 1"),
         ('{"scope": "", "key": "k", "value": 1}', "line 1"),
         ('{"scope": "a", "key": "k", "value": NaN}', "line 1"),

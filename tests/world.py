@@ -102,6 +102,16 @@ def state_of(coordinator: Coordinator) -> str:
     return str(coordinator.sync().state)
 
 
+def installed(directory: Path) -> Path:
+    """`csc-git` as a command in a directory, as an installer puts it there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, module in (("csc-git", "csc_git"), ("csc-git-hook", "csc_git.hooks.main")):
+        script = f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n'
+        (directory / name).write_text(script, encoding="utf-8")
+        (directory / name).chmod(0o755)
+    return directory / "csc-git"
+
+
 class Crowd:
     """Processes that start together: each waits at the same gate until all are there."""
 

@@ -5,13 +5,12 @@ from typing import Any
 
 import click
 
-from csc_git.cli.data import local, parse_value
+from csc_git.cli.data import local, parse_value, say_why
 from csc_git.cli.options import common, opened, user
 from csc_git.cli.output import progress, show
 from csc_git.coordinator.conflicts import Choice
 from csc_git.coordinator.results import OpenConflict, OpenConflicts, Version
 from csc_git.core.value import Json
-from csc_git.errors import InputError
 from csc_git.git.words import printable, readable
 
 _WIDTH = 30
@@ -43,20 +42,19 @@ def resolve_command(
     local: bool,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Resolve CONFLICT, by its id, in one of three ways."""
+    """Resolve CONFLICT, by its id or how that begins, in one of three ways."""
     choice, content = _choice(standing, lost, value)
     with opened(options) as coordinator, progress() as coordinator.progress:
-        author = coordinator.person(user())
-        done = coordinator.conflicts.resolve(author, conflict, choice, content)
-        if not local:
-            coordinator.sync()
-    show(done, f"{printable(f'{done.scope}/{done.key}')}: resolved")
+        author, resolve = coordinator.person(user()), coordinator.conflicts.resolve
+        done = resolve(author, conflict, choice, content, confirm=not local)
+    show(done, f"{printable(f'{done.scope}/{done.key}')}: resolved, {done.status}")
+    say_why(done)
 
 
 def _choice(standing: bool, lost: bool, value: str | None) -> tuple[Choice, Json]:
     given = [standing, lost, value is not None]
     if sum(given) != 1:
-        raise InputError("Say one of --standing, --lost, --value")
+        raise click.UsageError("Say one of --standing, --lost, --value")
     if value is not None:
         return "value", parse_value(value)
     return ("standing" if standing else "lost"), None

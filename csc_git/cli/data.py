@@ -9,11 +9,11 @@ import click
 
 from csc_git.cli.completion import complete_key, complete_scope
 from csc_git.cli.options import common, opened, user
-from csc_git.cli.output import ago, note, progress, show
+from csc_git.cli.output import ago, note, progress, show, warn
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.results import Delivered, SyncSummary
+from csc_git.coordinator.results import Delivered
 from csc_git.core.value import Json, parse
-from csc_git.errors import InputError, InvalidValue
+from csc_git.errors import InvalidValue
 from csc_git.git.failure import RemoteState
 from csc_git.git.words import printable
 
@@ -35,10 +35,10 @@ def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: An
         found = coordinator.retrieve(scope, key, fresh=fresh, at=at)
         sync = coordinator.overview.sync()
     if fresh and sync.state not in {RemoteState.OK, RemoteState.OFF}:
-        click.echo(f"csc-git: not fresh: {sync.message} (last contact: {_contact(sync)})", err=True)
+        warn(f"not fresh: {sync.message} (last contact: {ago(sync.contact_age)})")
     if not found.found:
         show(found, "")
-        click.echo(f"csc-git: {printable(f'{scope}/{key}')} has no value.", err=True)
+        warn(f"{scope}/{key} has no value.")
         sys.exit(1)
     show(found, _shown(found.value))
     note(f"by {found.session}, {found.time}")
@@ -78,7 +78,7 @@ def set_command(  # noqa: PLR0913, PLR0917  click passes each option by name
             allow_secret=allow_secret,
         )
     show(stored, f"{printable(f'{stored.scope}/{key}')}: {stored.status}")
-    _say_why(stored)
+    say_why(stored)
 
 
 @click.command("ls")
@@ -114,18 +114,14 @@ def rm_command(
 ) -> None:
     """Remove KEY from SCOPE, or all its keys with --all. The history keeps them."""
     if (key is None) != everything:
-        raise InputError("Name a key, or say --all, but not both")
+        raise click.UsageError("Name a key, or say --all, but not both")
     if everything and if_revision is not None:
-        raise InputError("--if-revision is for one key")
+        raise click.UsageError("--if-revision is for one key")
     with opened(options) as coordinator, progress() as coordinator.progress:
         if key is None:
             _remove_all(coordinator, scope, wait=not local)
         else:
             _remove(coordinator, scope, key, if_revision, wait=not local)
-
-
-def _contact(sync: SyncSummary) -> str:
-    return ago(sync.contact_age)
 
 
 def _shown(value: Json) -> str:
@@ -143,19 +139,19 @@ def _remove(
     one = coordinator.edits.delete(author, scope, key, if_revision=if_revision, confirm=wait)
     place = printable(f"{one.scope}/{key}")
     show(one, f"{place}: {f'removed, {one.status}' if one.deleted else 'was not there'}")
-    _say_why(one)
+    say_why(one)
 
 
 def _remove_all(coordinator: Coordinator, scope: str, *, wait: bool) -> None:
     gone = coordinator.edits.delete_scope(coordinator.person(user()), scope, confirm=wait)
     show(gone, f"{printable(gone.scope)}: {gone.count} removed, {gone.status}")
-    _say_why(gone)
+    say_why(gone)
 
 
-def _say_why(done: Delivered) -> None:
+def say_why(done: Delivered) -> None:
     """Why the remote doesn't have an edit, if that was asked for."""
     if done.reason:
-        click.echo(f"csc-git: {done.reason}", err=True)
+        warn(done.reason)
 
 
 def parse_value(text: str) -> Json:

@@ -10,15 +10,16 @@ from typing import Any, Final, Protocol
 import click
 
 from csc_git.cli.options import common, flags, opened, user
-from csc_git.cli.output import progress, show
+from csc_git.cli.output import hanging, progress, show
 from csc_git.clients.client import CLIENTS, NAME, is_shareable
 from csc_git.clients.registration import HookRegistration, ServerRegistration
 from csc_git.clients.user import UserRegistration
+from csc_git.config.settings import Settings, load
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import directory_of
 from csc_git.coordinator.results import Result
 from csc_git.coordinator.roundtrip import round_trip
-from csc_git.errors import CscError, InputError, as_told
+from csc_git.errors import CscError, as_told
 from csc_git.git.failure import RemoteState
 from csc_git.git.project import Project, discover
 
@@ -27,6 +28,10 @@ _OTHER: Final = "other"
 _IN_PROJECTS: Final = tuple(client.key for client in CLIENTS.values() if client.file is not None)
 """What is undone unless a client is named: not what holds for other projects too."""
 
+_PRIVATE: Final = (
+    "What was added names a Python of this machine, since csc-git is in a virtual environment. "
+    "For settings to share, install it by pipx or uv tool, then: csc-git init --undo, and init."
+)
 _NOTHING: Final = ("is not there", "was not registered")
 
 
@@ -73,8 +78,9 @@ class Setup(Result):
 
 
 class Preview(Result):
-    """What `init` would change."""
+    """What `init` would change: of the branch, and in which settings of clients."""
 
+    branch: str
     changes: dict[str, str]
 
 
@@ -111,7 +117,7 @@ def init_command(
     """
     project = discover(options["directory"])
     if no_register and (hooks or clients):
-        raise InputError(
+        raise click.UsageError(
             "--no-register leaves all settings alone; --client and --hooks add to them"
         )
     wanted = () if no_register else clients or (_IN_PROJECTS if undo else ("claude",))
@@ -121,11 +127,10 @@ def init_command(
             Target("hooks", HookRegistration(project.top, _memory(project), options["branch"]))
         )
     if dry_run:
-        _show_preview(targets, undo=undo)
+        _show_preview(project, targets, options, undo=undo)
         return
-    with opened(options) as coordinator, progress() as coordinator.progress:
-        done = _undo(coordinator, targets) if undo else _set_up(coordinator, targets)
-    lines = [f"{'ok' if step.ok else '!!'}  {step.name:<12}{step.text}" for step in done.steps]
+    done = _undo(project, targets, options) if undo else _set_up(targets, options)
+    lines = [hanging(f"{'ok' if s.ok else '!!'}  {s.name:<12}", s.text) for s in done.steps]
     if done.ok and not undo:
         lines += ["", *_next(clients or ("claude",), targets, options)]
     show(done, "\n".join(lines))
@@ -150,20 +155,38 @@ def _memory(project: Project) -> Path:
     return directory_of(project) / "registration.json"
 
 
-def _show_preview(targets: list[Target], *, undo: bool) -> None:
+def _show_preview(
+    project: Project, targets: list[Target], options: dict[str, Any], *, undo: bool
+) -> None:
     changes = {target.title: target.registration.preview(undo=undo) for target in targets}
-    text = "".join(change for change in changes.values() if change)
-    show(Preview(changes=changes), text.rstrip("\n") or "Nothing would be changed.")
+    branch = _kept(project) if undo else _made(project, load(project, flags(options)))
+    settings = "".join(changes.values()).rstrip("\n") or "# No settings would be changed."
+    show(Preview(branch=branch, changes=changes), hanging("# ", branch) + "\n" + settings)
 
 
-def _set_up(coordinator: Coordinator, targets: list[Target]) -> Setup:
+def _made(project: Project, settings: Settings) -> str:
+    """What would become of the branch."""
+    if not settings.sync or not (settings.remote or project.remotes):
+        return f"The branch {settings.branch} would be made if it isn't there, in this clone only"
+    where = settings.remote or "the remote"
+    return f"The branch {settings.branch} would be made if it isn't there, and pushed to {where}"
+
+
+def _kept(project: Project) -> str:
+    if directory_of(project).exists():
+        return "The branch would stay: the data belong to all who share it"
+    return "This clone has no store; there is nothing to take back from the branch"
+
+
+def _set_up(targets: list[Target], options: dict[str, Any]) -> Setup:
     for target in targets:
         target.registration.preview()  # raises before anything is written
-    steps = [
-        Step(name="repository", ok=True, text=str(coordinator.project.top)),
-        Step(name="store", ok=True, text=str(coordinator.store.repository.path)),
-        _tried(coordinator),
-    ]
+    with opened(options) as coordinator, progress() as coordinator.progress:
+        steps = [
+            Step(name="repository", ok=True, text=str(coordinator.project.top)),
+            Step(name="store", ok=True, text=str(coordinator.store.repository.path)),
+            _tried(coordinator),
+        ]
     return Setup(steps=[*steps, *(_step(target, target.registration.add) for target in targets)])
 
 
@@ -189,16 +212,23 @@ def _tried(coordinator: Coordinator) -> Step:
     return Step(name="remote", ok=False, text=f"{what}. Local work goes on. {then}.")
 
 
-def _undo(coordinator: Coordinator, targets: list[Target]) -> Setup:
+def _undo(project: Project, targets: list[Target], options: dict[str, Any]) -> Setup:
     steps = [_step(target, target.registration.remove) for target in targets]
     steps = [step for step in steps if not (step.ok and step.text.endswith(_NOTHING))]
-    author = coordinator.person(user())
-    coordinator.edits.delete(author, f"clones:{coordinator.clone.machine}", _KEY)
-    status = coordinator.sync()
-    left = "left as it is: the data belong to all who share it"
-    if coordinator.store.branch.queue():
-        left += f". {status.describe()[0]}; the next sync tells the remote"
-    return Setup(steps=[*steps, Step(name="store", ok=True, text=left)])
+    text = _withdrawn(options) if directory_of(project).exists() else "there is none here"
+    return Setup(steps=[*steps, Step(name="store", ok=True, text=text)])
+
+
+def _withdrawn(options: dict[str, Any]) -> str:
+    """Take back what `init` wrote on the branch; what stays there."""
+    with opened(options) as coordinator, progress() as coordinator.progress:
+        author = coordinator.person(user())
+        coordinator.edits.delete(author, f"clones:{coordinator.clone.machine}", _KEY)
+        status = coordinator.sync()
+        left = "left as it is: the data belong to all who share it"
+        if coordinator.store.branch.queue():
+            left += f". {status.describe()[0]}; the next sync tells the remote"
+    return left
 
 
 def _next(clients: Sequence[str], targets: list[Target], options: dict[str, Any]) -> list[str]:
@@ -209,7 +239,10 @@ def _next(clients: Sequence[str], targets: list[Target], options: dict[str, Any]
         lines += ["Add to your client's settings:", json.dumps({"mcpServers": {NAME: entry}})]
     committed = [_where(target) for target in targets if _is_shared(target)]
     share = f" Commit {' and '.join(committed)} for others." if committed else ""
-    return [*lines, f"Next: start your client here; ask it to sign on.{share}"]
+    lines.append(hanging("", f"Next: start your client here; ask it to sign on.{share}"))
+    if targets and not is_shareable():
+        lines.append(hanging("", _PRIVATE))
+    return lines
 
 
 def _where(target: Target) -> str:

@@ -14,7 +14,7 @@ from csc_git.cli.options import common, opened
 from csc_git.cli.output import wants_json
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Record
-from csc_git.errors import InputError, StoreError
+from csc_git.errors import StoreError
 from csc_git.git.log import log_lines
 from csc_git.git.objects import Objects
 from csc_git.git.words import printable_lines
@@ -69,7 +69,7 @@ def log_command(
     With --json: one object an edit, newest first.
     """
     if key is not None and scope is None:
-        raise InputError("--key needs --scope")
+        raise click.UsageError("--key needs --scope")
     with opened(options) as coordinator:
         branch, repository = coordinator.store.branch, coordinator.store.repository
         if branch.tip is None:

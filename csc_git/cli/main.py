@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from csc_git.cli.output import fail
+from csc_git.cli.output import fail, misused
 from csc_git.errors import CscError, as_told
 
 _COMMANDS: Final = {
@@ -58,6 +58,8 @@ class _Lazy(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # click's own to handle: whoever read us has gone
+        except click.UsageError as error:
+            misused(error)
         except (CscError, OSError) as error:
             fail(as_told(error))
 

@@ -6,7 +6,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 import click
 
@@ -37,19 +37,35 @@ def fail(error: CscError) -> NoReturn:
         says = {"error": type(error).__name__, "what": error.what, "safe": error.safe}
         click.echo(json.dumps(says | {"next": error.then}, indent=2))
     else:
-        click.echo(f"csc-git: {printable(str(error))}", err=True)
+        warn(str(error))
     sys.exit(1)
 
 
-def hanging(head: str, text: str, indent: int = 0) -> str:
+def misused(error: click.UsageError) -> NoReturn:
+    """Say what is wrong with the command line, as JSON if asked for; exit code 2."""
+    if not wants_json():
+        raise error
+    says = {"error": "UsageError", "what": error.format_message(), "safe": CscError.safe}
+    then = f"See {error.ctx.command_path} --help" if error.ctx else ""
+    click.echo(json.dumps(says | {"next": then}, indent=2))
+    sys.exit(error.exit_code)
+
+
+def warn(text: str) -> None:
+    """Tell of trouble, apart from the answer."""
+    click.echo(hanging("csc-git: ", printable(text), stream=sys.stderr), err=True)
+
+
+def hanging(head: str, text: str, indent: int = 0, stream: TextIO | None = None) -> str:
     """`head` and a text, broken for the terminal so that it hangs under its own beginning.
 
     Args:
         head: What stands before it.
         text: The text.
         indent: Columns that are taken before the head.
+        stream: Where it is printed; None: standard output.
     """
-    if not sys.stdout.isatty():
+    if not (stream or sys.stdout).isatty():
         return head + text
     width = max(shutil.get_terminal_size().columns - indent - len(head), _NARROWEST)
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)

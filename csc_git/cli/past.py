@@ -7,7 +7,7 @@ import click
 
 from csc_git.cli.completion import complete_scope
 from csc_git.cli.options import common, opened
-from csc_git.cli.output import show
+from csc_git.cli.output import note, show
 from csc_git.coordinator.results import Blame, Difference, Differences, PastChange, Version
 from csc_git.git.words import printable, readable
 
@@ -22,6 +22,8 @@ def blame_command(scope: str, **options: Any) -> None:  # noqa: ANN401
     with opened(options) as coordinator:
         found = coordinator.past.blame(scope)
     show(found, _blame(found))
+    if not found.keys:
+        note(f"There are no keys in {printable(scope)}.")
 
 
 @click.command("diff")

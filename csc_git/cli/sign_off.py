@@ -6,7 +6,7 @@ import click
 
 from csc_git.cli.completion import complete_session
 from csc_git.cli.options import common, opened, user
-from csc_git.cli.output import progress, show, sync_line
+from csc_git.cli.output import hanging, progress, show, sync_line
 from csc_git.coordinator import clock
 from csc_git.coordinator.results import SignedOffAll
 from csc_git.git.words import printable
@@ -37,4 +37,4 @@ def sign_off_command(
     lines = [f"{printable(one)}: signed off" for one in ended]
     lines += [f"{printable(one)}: was not signed on" for one in gone]
     result = SignedOffAll(signed_off=ended, were_not_on=gone, sync=sync)
-    show(result, "\n".join([*lines, sync_line(sync)]))
+    show(result, "\n".join([*lines, hanging("", sync_line(sync))]))

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from csc_git.cli.options import common, opened
-from csc_git.cli.output import ago, show, sync_line
+from csc_git.cli.output import ago, hanging, show, sync_line
 from csc_git.coordinator.results import ClaimSummary, SessionSummary, Status
 from csc_git.git.words import count, readable
 
@@ -26,8 +26,8 @@ def _text(status: Status) -> str:
     keys = count(status.keys, "key")
     lines = [
         f"{status.project} on {status.machine}: {keys} on {status.branch}",
-        f"remote    {status.remote or 'none'} (last contact: {contact})",
-        f"sync      {sync_line(status.sync)}",
+        hanging("remote    ", f"{status.remote or 'none'} (last contact: {contact})"),
+        hanging("sync      ", sync_line(status.sync)),
         *_looks(status),
         *_section("active", [_session(one) for one in status.active] or ["nobody"]),
         *_section("held", [f"{e.op}  {e.subject}: {e.reason}" for e in status.held]),
@@ -41,7 +41,8 @@ def _text(status: Status) -> str:
     if status.conflicts:
         lines.append("To see and resolve conflicts: csc-git conflicts")
     if status.held:
-        lines.append("To push a held edit again: csc-git sync --retry OP; to drop it: --drop OP")
+        again = "To push a held edit again: csc-git sync --retry OP; to drop it: --drop OP"
+        lines.append(hanging("", again))
     return "\n".join(lines)
 
 
@@ -49,14 +50,14 @@ def _looks(status: Status) -> list[str]:
     """What a running server costs the remote."""
     rest, most = status.requests_per_hour
     cost = f"{rest:,} requests an hour by a server at rest, at most {most:,} while others write"
-    return [f"looks     {cost}"] if rest else []
+    return [hanging("looks     ", cost)] if rest else []
 
 
 def _section(title: str, entries: list[str]) -> list[str]:
     shown = entries[:_MOST]
     if len(entries) > _MOST:
         shown.append(f"and {len(entries) - _MOST} more (all with --json)")
-    return [f"{title if n == 0 else '':<10}{entry}" for n, entry in enumerate(shown)]
+    return [hanging(f"{title if n == 0 else '':<10}", entry) for n, entry in enumerate(shown)]
 
 
 def _skipped(status: Status) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from csc_git.cli.options import common, opened
-from csc_git.cli.output import progress, show, sync_line
+from csc_git.cli.output import hanging, progress, show, sync_line
 from csc_git.coordinator import clock
 from csc_git.errors import InputError
 from csc_git.git.failure import RemoteState
@@ -39,6 +39,6 @@ def sync_command(
             permit = Permit(rewrite=accept_rewrite, recreate=recreate)
             status = coordinator.sync(permit=permit)
         summary = coordinator.overview.sync()
-    show(summary, sync_line(summary))
+    show(summary, hanging("", sync_line(summary)))
     if status.state not in {RemoteState.OK, RemoteState.OFF}:
         sys.exit(1)

@@ -15,35 +15,56 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _LONG = 200
+_ROOM = 16
 
 
 class Rows(NamedTuple):
-    """A table: its head, its rows, and which column may be cut short, from 0."""
+    """A table.
+
+    Attributes:
+        head: The names of its columns.
+        rows: Their cells.
+        elastic: Which column may be cut short, from 0.
+        spare: Which are left out where that column would have no room, the least needed first.
+    """
 
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     elastic: int
+    spare: tuple[int, ...] = ()
 
-    def drawn(self, *, most: int | None = None) -> "Table":
-        """For rich to draw; no more than so many rows."""
+    def drawn(self, width: int, *, most: int | None = None) -> "Table":
+        """For rich to draw in so many columns; no more than so many rows."""
         from rich.table import Table  # noqa: PLC0415  only for a terminal
 
+        columns = self._fitting(width)
         table = Table(box=None, pad_edge=False, expand=True, header_style="dim")
-        for number, name in enumerate(self.head):
+        for number in columns:
             ratio = 1 if number == self.elastic else None
-            table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=ratio)
+            table.add_column(self.head[number], no_wrap=True, overflow="ellipsis", ratio=ratio)
         for row in self.rows[:most]:
-            table.add_row(*map(_plain, row))
+            table.add_row(*(_plain(row[number]) for number in columns))
         if most is not None and len(self.rows) > most:
-            table.add_row(f"and {len(self.rows) - most} more", *[""] * (len(self.head) - 1))
+            table.add_row(f"and {len(self.rows) - most} more", *[""] * (len(columns) - 1))
         return table
+
+    def _fitting(self, width: int) -> list[int]:
+        """The columns that are shown."""
+        widths = [max(map(len, cells)) + 1 for cells in zip(self.head, *self.rows, strict=True)]
+        widths[self.elastic] = min(_ROOM, widths[self.elastic])
+        shown = list(range(len(widths)))
+        for column in self.spare:
+            if sum(widths[number] for number in shown) > width:
+                shown.remove(column)
+        return shown
 
     def show(self) -> None:
         """Print it: drawn in a terminal, else a line a row, its cells separated by tabs."""
         if sys.stdout.isatty():
             from rich.console import Console  # noqa: PLC0415
 
-            Console().print(self.drawn())
+            console = Console()
+            console.print(self.drawn(console.width))
         else:
             for row in self.rows:
                 click.echo("\t".join(row))
@@ -62,7 +83,7 @@ def sessions(found: Sequence[SessionSummary], now: datetime) -> Rows:
         )
         for one in found
     ]
-    return Rows(("session", "where", "for", "works on", "to do", "said so"), rows, 3)
+    return Rows(("session", "where", "for", "works on", "to do", "said so"), rows, 3, (5, 4, 1, 2))
 
 
 def claims(found: Sequence[ClaimSummary], now: datetime) -> Rows:
@@ -71,7 +92,7 @@ def claims(found: Sequence[ClaimSummary], now: datetime) -> Rows:
         (one.resource, one.session, _age(one.since, now), _until(one, now), one.note)
         for one in found
     ]
-    return Rows(("claimed", "by", "for", "until", "what for"), rows, 4)
+    return Rows(("claimed", "by", "for", "until", "what for"), rows, 4, (2, 3))
 
 
 def edits(found: Sequence[PastChange], now: datetime) -> Rows:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from csc_git.cli.options import common, flags, opened, user
-from csc_git.cli.output import progress, show, sync_line
+from csc_git.cli.output import hanging, progress, show, sync_line
 from csc_git.config.settings import load
 from csc_git.config.sources import given
 from csc_git.config.team import TEAM_NAMES
@@ -51,7 +51,7 @@ def _change(name: str, value: str | None, options: dict[str, Any]) -> None:
         with progress() as coordinator.progress:
             change(coordinator.delivery, coordinator.person(user()), name, value)
             coordinator.sync()
-        _show(coordinator, options, sync_line(coordinator.overview.sync()))
+        _show(coordinator, options, hanging("", sync_line(coordinator.overview.sync())))
 
 
 def _show(coordinator: Coordinator, options: dict[str, Any], said: str = "") -> None:

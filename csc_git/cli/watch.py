@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -15,12 +16,16 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.git.words import count, printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from datetime import datetime
+
+    from rich.console import Console, RenderableType
 
 _LOOK: Final = 0.2
 _REDRAW: Final = 1.0
 _SHARE: Final = 4
 _FIXED: Final = 12
+_LINES: Final = 8
+"""Of the screen, for each one that the state of sync may take."""
 _EDITS: Final = 50
 _QUIT: Final = frozenset({"q", "Q", "\x03", "\x1b"})
 
@@ -76,32 +81,46 @@ def _live(coordinator: Coordinator) -> None:
             left -= _LOOK
             if tip.moved() or left <= 0 or console.size != size:
                 left, size = _REDRAW, console.size
-                live.update(_screen(coordinator, size.height), refresh=True)
+                live.update(_screen(coordinator, console), refresh=True)
 
 
-def _screen(coordinator: Coordinator, height: int) -> "RenderableType":
+def _screen(coordinator: Coordinator, console: "Console") -> "RenderableType":
     """All of it, in as many lines as there are."""
     from rich.console import Group  # noqa: PLC0415
+
+    now, (width, height) = clock.now(), console.size
+    parts = _standing(coordinator, now, width, height)
+    used = sum(len(console.render_lines(part)) for part in parts)
+    rest = max(1, height - used - 1)
+    found = coordinator.past.history(limit=rest).edits
+    return Group(*parts, tables.edits(found, now).drawn(width, most=rest))
+
+
+def _standing(
+    coordinator: Coordinator, now: "datetime", width: int, height: int
+) -> "list[RenderableType]":
+    """How things stand; below it there is room for what changes."""
     from rich.text import Text  # noqa: PLC0415
 
-    now, context = clock.now(), coordinator.overview.context()
+    context = coordinator.overview.context()
     most = max(2, (height - _FIXED) // _SHARE)
     title = f"{context.project} on {context.machine}, {coordinator.store.branch.name}"
+    queued = f"{queue:,} queued. " if (queue := context.sync.queued) else ""
+    sync = f"{queued}{printable(sync_line(context.sync))} ({ago(context.sync.contact_age)})"
+    title += f"   {now.astimezone():%H:%M:%S}   q quits"
     parts: list[RenderableType] = [
-        Text(printable(f"{title}   {now.astimezone():%H:%M:%S}   q quits"), "bold", no_wrap=True),
-        Text(f"{printable(sync_line(context.sync))} ({ago(context.sync.contact_age)})"),
+        Text(printable(title), "bold", no_wrap=True),
+        *map(Text, wrap(sync, width, max_lines=max(1, height // _LINES), placeholder=" …")),
         Text(),
-        tables.sessions(context.active, now).drawn(most=most),
+        tables.sessions(context.active, now).drawn(width, most=most),
         Text(),
     ]
     if context.claims:
-        parts += [tables.claims(context.claims, now).drawn(most=most), Text()]
+        parts += [tables.claims(context.claims, now).drawn(width, most=most), Text()]
     if conflicts := len(context.conflicts):
         words = f"{count(conflicts, 'open conflict')}: {', '.join(context.conflicts[:3])}"
         parts += [Text(printable(words), "red", no_wrap=True, overflow="ellipsis"), Text()]
-    rest = max(2, height - _FIXED - min(len(context.active), most) - min(len(context.claims), most))
-    found = coordinator.past.history(limit=rest).edits
-    return Group(*parts, tables.edits(found, now).drawn(most=rest))
+    return parts
 
 
 def _plain(coordinator: Coordinator) -> None:

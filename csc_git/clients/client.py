@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 NAME: Final = "csc-git"
@@ -24,6 +25,9 @@ PASSED_ON: Final = (
 
 INHERITED: Final = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
 """What they do: the MCP SDKs' default environment of a stdio server."""
+
+_MARKS: Final = ("pyvenv.cfg", "conda-meta")
+"""Of an environment: what venv (PEP 405) and conda leave in it."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,21 @@ CLIENTS: Final = {
 def launch() -> tuple[str, list[str]]:
     """Command and first arguments that start csc-git.
 
-    By its name where that is on PATH, so that the entry works on other machines too; else by this
-    interpreter, told not to look for modules in the project (`-P`).
+    By its name where that is on PATH for good, so that the entry works on other machines too; else
+    by this interpreter, told not to look for modules in the project (`-P`).
     """
-    if shutil.which("csc-git") is not None:
+    if is_on_path("csc-git"):
         return "csc-git", []
     return sys.executable, ["-P", "-m", "csc_git"]
+
+
+def is_on_path(command: str) -> bool:
+    """Whether a command is on PATH, and not only because an environment is activated in this shell.
+
+    An editor has the PATH of a login shell, in which no environment is.
+    """
+    found = shutil.which(command)
+    return found is not None and not any((Path(found).parents[1] / m).exists() for m in _MARKS)
 
 
 def is_shareable() -> bool:
@@ -90,7 +103,7 @@ def is_shareable() -> bool:
 def hook_command(event: str, branch: str | None = None) -> str:
     """The shell command of a hook; it looks at the branch that the server serves."""
     start = ["csc-git-hook"]
-    if shutil.which("csc-git-hook") is None:
+    if not is_on_path("csc-git-hook"):
         start = [sys.executable, "-P", "-m", "csc_git.hooks.main"]
     where = f"CSC_BRANCH={shlex.quote(branch)} " if branch else ""
     return where + shlex.join([*start, event])

@@ -4,6 +4,7 @@ Resolving is an ordinary edit: it removes the record and settles the key, on con
 still stand as whoever decides saw them.
 """
 
+import uuid
 from typing import Final, Literal
 
 from csc_git.coordinator.author import Author
@@ -12,10 +13,11 @@ from csc_git.coordinator.edits import delivered_fields
 from csc_git.coordinator.results import OpenConflict, Resolved, Version
 from csc_git.core.clock import format_time
 from csc_git.core.conflict import CONFLICTS, Conflict
+from csc_git.core.edit import Outcome
 from csc_git.core.key import Key, format_scope
 from csc_git.core.secret import screen
 from csc_git.core.value import Json, check_value
-from csc_git.errors import NoSuchConflict
+from csc_git.errors import ConditionFailed, InputError, NoSuchConflict
 from csc_git.git.words import printable
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
@@ -23,6 +25,8 @@ from csc_git.store.transaction import Draft
 
 Choice = Literal["standing", "lost", "value"]
 MOST_LISTED: Final = 50
+_SHORTEST: Final = 4
+"""Of the beginning of an id, as git has it for its own."""
 
 
 class Conflicts:
@@ -47,27 +51,36 @@ class Conflicts:
         return [_open(snapshot, key, conflict) for key, _, conflict in found]
 
     def resolve(
-        self, author: Author, conflict: str, choice: Choice, value: Json = None
+        self,
+        author: Author,
+        conflict: str,
+        choice: Choice,
+        value: Json = None,
+        *,
+        confirm: bool = False,
     ) -> Resolved:
         """Resolve one: by what stands, by what lost, or by a new value.
 
         Args:
             author: Who decides.
-            conflict: Its id.
+            conflict: Its id, or as much of the beginning as no other shares.
             choice: Which version holds from now on.
             value: The new value, for the choice `value`.
+            confirm: Whether to wait until the remote has it.
 
         Raises:
             NoSuchConflict: none of that id is open; somebody may have resolved it.
-            ConditionFailed: the key was changed meanwhile.
+            InputError: several begin like that.
+            ConditionFailed: the key was changed meanwhile; here, or with `confirm` elsewhere.
         """
         if choice == "value":
             check_value(value, self._limit)
             screen({Key(CONFLICTS, conflict): value}, None)
-        key, places = Key(CONFLICTS, conflict), list[Key]()
+        op, places = uuid.uuid4().hex, list[Key]()
 
         def decide(snapshot: Snapshot) -> Draft:
             author.check(snapshot)
+            key = _named(snapshot, conflict)
             found = _read(snapshot, key)
             if found is None:
                 raise NoSuchConflict(f"No conflict {conflict[:80]!a} is open")
@@ -81,9 +94,12 @@ class Conflicts:
                 deletes=(key, *deletes),
                 requires={key: record.revision, what.key: snapshot.revision(what.key)},
                 fence=author.fence,
+                op=op,
             )
 
-        done = self._delivery.make(decide)
+        done = self._delivery.make(decide, op, confirm=confirm)
+        if confirm and done.outcome is Outcome.REFUSED:
+            raise ConditionFailed("Another clone has resolved it, or changed the key, first")
         place = places[-1]
         return Resolved(
             scope=format_scope(place.scope),
@@ -91,6 +107,20 @@ class Conflicts:
             revision=self._store.snapshot().revision(place),
             **delivered_fields(done),
         )
+
+
+def _named(snapshot: Snapshot, typed: str) -> Key:
+    """The conflict that is meant by an id, or by its beginning."""
+    short = len(typed) < _SHORTEST
+    names = () if short else snapshot.keys(CONFLICTS)
+    fitting = [key for key in names if key.name.startswith(typed)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting and typed not in {key.name for key in fitting}:
+        raise InputError(
+            f"{len(fitting)} conflicts begin with {typed[:80]!a}", then="Give more of the id"
+        )
+    return Key(CONFLICTS, typed)
 
 
 def _settled(

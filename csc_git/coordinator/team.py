@@ -9,6 +9,7 @@ from typing import Any, Final
 from csc_git.coordinator.author import Author
 from csc_git.coordinator.delivery import Delivered, Delivery
 from csc_git.core.key import TEAM_KEY
+from csc_git.core.value import is_same
 from csc_git.errors import CscError, InputError, InvalidSetting
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
@@ -65,11 +66,12 @@ def change(delivery: Delivery, author: Author, name: str, value: str | None) -> 
             TeamSettings.of(old)  # raises: a later csc-git wrote it
         if value is not None:
             new[name] = _checked(name, value)
+        unchanged = is_same({"version": 1, **new}, {"version": 1, **old})
         return Draft(
             subject=f"agree on {name}" if value is not None else f"agree on no {name}",
             session=author.name,
-            puts={TEAM_KEY: {"version": 1, **new}},
-            requires={TEAM_KEY: stored.revision if stored else None},
+            puts={} if unchanged else {TEAM_KEY: {"version": 1, **new}},
+            requires={} if unchanged else {TEAM_KEY: stored.revision if stored else None},
         )
 
     return delivery.make(decide)

@@ -8,7 +8,9 @@ project and scope, with `__` for what separates them, and the values under `data
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from csc_git.coordinator.results import Exported
 from csc_git.core.clock import format_time
@@ -24,6 +26,24 @@ _BOOKS: Final = "clones"
 
 _REGISTRY: Final = "instances"
 """The scope of who is signed on: of no use elsewhere."""
+
+
+class _Line(BaseModel):
+    """A line of an export, as far as it is read."""
+
+    model_config = ConfigDict(strict=True)
+
+    scope: str
+    key: str
+    value: Any
+
+
+class _File(BaseModel):
+    """A file of claude_session_coordinator, as far as it is read."""
+
+    model_config = ConfigDict(strict=True)
+
+    data: dict[str, Any]
 
 
 def export(snapshot: Snapshot, matches: Callable[[str], object]) -> Iterator[Exported]:
@@ -55,13 +75,10 @@ def read_lines(lines: Iterator[str], machine: str) -> dict[Key, Json]:
         if not line.strip():
             continue
         try:
-            says = parse(line)
-            scope = resolve_scope(_text(says["scope"]), machine)
-            found[parse_key(scope, _text(says["key"]))] = says["value"]
-        except CscError as error:
-            raise _invalid(f"line {number}: {error.what}") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise _invalid(f"line {number} has no scope, key and value ({error!r})") from None
+            says = _Line.model_validate(parse(line))
+            found[parse_key(resolve_scope(says.scope, machine), says.key)] = says.value
+        except (CscError, ValueError) as error:
+            raise _invalid(f"line {number}: {_why(error)}") from None
     return found
 
 
@@ -77,14 +94,12 @@ def read_directory(directory: Path) -> dict[Key, Json]:
         raise _invalid(f"there are no *.json in {directory}")
     for file in files:
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))["data"]
-            for name, value in data.items():
+            content = json.loads(file.read_text(encoding="utf-8"))
+            for name, value in _File.model_validate(content).data.items():
                 if (scope := _scope_of(file.stem)) != _REGISTRY:
                     found[parse_key(scope, name)] = parse(json.dumps(value))
-        except CscError as error:
-            raise _invalid(f"{file.name}: {error.what}") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise _invalid(f"{file.name} holds no scope of it ({error!r})") from None
+        except (CscError, OSError, ValueError, RecursionError) as error:
+            raise _invalid(f"{file.name}: {_why(error)}") from None
     return found
 
 
@@ -118,10 +133,14 @@ def _decoded(lines: Iterator[str]) -> Iterator[str]:
         raise _invalid(f"it is no text in UTF-8 ({error.reason})") from None
 
 
-def _text(value: Json) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
+def _why(error: Exception) -> str:
+    """What is wrong with a line or a file, in a few words."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+    if isinstance(error, CscError):
+        return error.what
+    return f"it is no JSON ({error})" if isinstance(error, ValueError) else str(error)
 
 
 def _invalid(what: str) -> InvalidValue:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from csc_git.clients.client import CLIENTS
+from csc_git.clients.client import CLIENTS, is_on_path
 from csc_git.clients.registration import HookRegistration, ServerRegistration
 from csc_git.clients.user import UserRegistration
 from csc_git.doctor.environment import client_environment
@@ -72,6 +72,10 @@ def _check_entry(
         says = f"{title} starts {command}, which is not there"
         yield wrong("client", says, f"Install csc-git where {title} finds it, or: {_AGAIN}")
         return
+    if not Path(command).is_absolute() and not is_on_path(command):
+        says = f"{title} starts {command} by its name, which only a shell finds in which its \
+virtual environment is active"
+        yield doubtful("client", says, f"pipx install csc-git, or: {_AGAIN}")
     if served is not None and served != branch:
         says = f"{title} serves the branch {served}, but the one set here is {branch}"
         yield wrong("client", says, f"git config csc.branch {served}, or: {_AGAIN}")

@@ -170,8 +170,22 @@ class RemoteFailure(Exception):
     """
 
     def __init__(self, state: RemoteState, detail: str = "") -> None:
-        self.state, self.detail = state, readable(detail)
+        self.state, self.detail = state, readable(_telling(detail))
         super().__init__(describe(state, self.detail)[0])
+
+
+_UNTELLING: Final = re.compile(
+    r"fatal: Could not read from remote repository\.|and the repository exists\.|\s*"
+    r"|Please make sure you have the correct access rights"
+)
+"""Lines that git ends with whatever happened."""
+
+
+def _telling(stderr: str) -> str:
+    """What git says, without what it says of every failure."""
+    lines = [line.strip() for line in stderr.splitlines()]
+    told = [line for line in lines if not _UNTELLING.fullmatch(line)]
+    return "; ".join(told or filter(None, lines))
 
 
 def _any(*patterns: str) -> re.Pattern[str]:
