@@ -161,6 +161,7 @@ def only_in_the_shell(patient: Patient) -> None:
     git("config", "core.sshCommand", f"ssh -F {ssh.config}", cwd=patient.clone)
     git("remote", "set-url", "origin", ssh.url(patient.world.remote), cwd=patient.clone)
     patient.env["SSH_AUTH_SOCK"] = ssh.agent
+    csc("init", "--client", "cursor", cwd=patient.clone, code=1)
 
 
 def protected(patient: Patient) -> None:

@@ -21,10 +21,10 @@ PASSED_ON: Final = (
     "all_proxy",
     "no_proxy",
 )
-"""What git needs to reach remotes, and MCP clients do not hand to their servers by themselves."""
+"""What git needs to reach remotes, and not every MCP client hands to its servers by itself."""
 
 INHERITED: Final = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
-"""What they do: the MCP SDKs' default environment of a stdio server."""
+"""What each does: the MCP SDKs' default environment of a stdio server."""
 
 _MARKS: Final = ("pyvenv.cfg", "conda-meta")
 """Of an environment: what venv (PEP 405) and conda leave in it."""
@@ -40,16 +40,18 @@ class Client:
         file: Its settings for a project, from the project's top; None: only its own command
             may write them.
         member: The member of those that holds the servers.
-        variable: How its settings name an environment variable.
+        variable: How its settings name an environment variable; None: naming one may hide it.
         extra: Further members of an entry.
+        hands_on_all: Whether its servers get its whole environment, as was seen.
     """
 
     key: str
     title: str
     file: str | None
     member: str = "mcpServers"
-    variable: str = "${{env:{}}}"
+    variable: str | None = "${{env:{}}}"
     extra: Mapping[str, Any] | None = None
+    hands_on_all: bool = False
 
     def entry(self, flags: Mapping[str, Any]) -> dict[str, Any]:
         """How it starts the server.
@@ -60,16 +62,30 @@ class Client:
         given = [part for name, value in flags.items() for part in _flag(name, value)]
         command, start = launch()
         entry: dict[str, Any] = {"command": command, "args": [*start, "serve", *given]}
-        passed = {name: self.variable.format(name) for name in PASSED_ON if os.environ.get(name)}
+        passed = self._passed()
         return {**(self.extra or {}), **entry, **({"env": passed} if passed else {})}
 
+    def _passed(self) -> dict[str, str]:
+        if self.variable is None:
+            return {}
+        return {name: self.variable.format(name) for name in PASSED_ON if os.environ.get(name)}
+
+
+_OR_NOTHING: Final = "${{{}:-}}"
+_STDIO: Final = {"type": "stdio"}
 
 CLIENTS: Final = {
     client.key: client
     for client in (
-        Client("claude", "Claude Code", ".mcp.json", variable="${{{}:-}}"),
-        Client("claude-user", "Claude Code, all projects", None, variable="${{{}:-}}"),
-        Client("vscode", "VS Code", ".vscode/mcp.json", "servers", extra={"type": "stdio"}),
+        Client("claude", "Claude Code", ".mcp.json", variable=_OR_NOTHING, hands_on_all=True),
+        Client(
+            "claude-user",
+            "Claude Code, all projects",
+            None,
+            variable=_OR_NOTHING,
+            hands_on_all=True,
+        ),
+        Client("vscode", "VS Code", ".vscode/mcp.json", "servers", None, _STDIO, hands_on_all=True),
         Client("cursor", "Cursor", ".cursor/mcp.json"),
     )
 }

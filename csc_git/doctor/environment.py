@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from csc_git.clients.client import INHERITED
+from csc_git.clients.client import INHERITED, Client
 
 _VARIABLE: Final = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
 
 
-def client_environment(entry: Mapping[str, Any] | None) -> dict[str, str]:
-    """What a server gets that is started by an entry of a client's settings; None: by none."""
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    given = (entry or {}).get("env")
+def client_environment(client: Client | None, entry: Mapping[str, Any]) -> dict[str, str]:
+    """What a server gets that a client starts by an entry of its settings; None: any client."""
+    whole = client is not None and client.hands_on_all
+    inherited = {k: v for k, v in os.environ.items() if whole or k in INHERITED}
+    given = entry.get("env")
     if not isinstance(given, dict):
         return inherited
     expanded = {str(name): _expanded(str(value)) for name, value in given.items()}

@@ -8,7 +8,7 @@ from csc_git.config.settings import load
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import directory_of, open_coordinator
 from csc_git.doctor.branch import check_branch
-from csc_git.doctor.client import check_clients, check_hooks, entries
+from csc_git.doctor.client import check_clients, check_hooks, starts
 from csc_git.doctor.environment import client_environment
 from csc_git.doctor.finding import Finding, told, wrong
 from csc_git.doctor.project import check_git, check_project
@@ -41,8 +41,9 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
         yield told("settings", as_told(error))
         return
     memory = directory_of(project) / "registration.json"
-    known = entries(project, memory)
-    given = client_environment(next(iter(known.values()), None))
+    known = starts(project, memory)
+    environments = [start.environment for start in known] or [client_environment(None, {})]
+    given = min(environments, key=len)  # if it does for this one, it does for all
     try:
         lock = list(check_lock(coordinator))
         yield from lock
