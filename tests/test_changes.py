@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from csc_git.coordinator import clock, feed
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.edit import Record
 from csc_git.errors import CursorExpired, InputError, InvalidMoment, InvalidPattern, NoSuchCommit
-from tests.agents import agent, run
+from tests.agents import Agent, agent, run
 from tests.world import Crowd, World, git, person, put
 
 
@@ -239,6 +240,28 @@ def test_a_subscription_of_today(world: World) -> None:
                         if seen == set(uris):
                             break
             assert (await reader.read("session://data/plan/a"))["value"] == 1
+
+    run(scenario)
+
+
+def test_a_subscriber_hears_that_the_remote_went_away_and_came_back(world: World) -> None:
+    one, away = world.clone("one"), world.directory / "away.git"
+
+    async def scenario() -> None:
+        async with agent(one, "--poll", "0.2") as reader:
+            await reader.call("sign_on")
+            await reader.call("store_data", scope="plan", key="a", value=1, confirm=True)
+            async with reader.client.listen(resource_subscriptions=["session://context"]) as events:
+                world.remote.rename(away)
+                await heard(reader, events, "not-found")
+                away.rename(world.remote)
+                await heard(reader, events, "ok")
+
+    async def heard(reader: Agent, events: AsyncIterator[object], state: str) -> None:
+        with anyio.fail_after(30):
+            async for _ in events:
+                if (await reader.read("session://context"))["sync"]["state"] == state:
+                    return
 
     run(scenario)
 

@@ -57,6 +57,8 @@ def test_8_clones_write_10_times_each_through_one_remote(
 
 
 def _eight_clones(world: World, url: str, every: int = 1) -> None:
+    for rule in ("receive.denyDeletes", "receive.denyNonFastForwards"):  # as the guide advises
+        git("config", rule, "true", cwd=world.remote)
     clones = [world.clone(f"c{n}", url) for n in range(8)]
     commands = [["sync", str(clone), clone.name, "10", str(every)] for clone in clones]
     with untouched(world, *clones):

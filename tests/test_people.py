@@ -353,3 +353,11 @@ def test_watch_that_is_ended_leaves_the_terminal_as_it_was(clone: Path, ending: 
         assert shown.process.wait(30) == 0
         assert termios.tcgetattr(shown.terminal)[3] & termios.ECHO
         assert b"\x1b[?1049l" in shown.shown
+
+
+def test_watch_is_not_stopped_while_it_has_the_screen(busy: Coordinator, clone: Path) -> None:
+    with screen(clone, "watch", "--no-sync") as shown:
+        shown.until(lambda text: "builder@one" in text)
+        shown.process.send_signal(signal.SIGTSTP)
+        put(busy, "a", "later", 1)
+        shown.until(lambda text: "store a/later" in text)

@@ -5,6 +5,7 @@ still stand as whoever decides saw them.
 """
 
 import uuid
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from csc_git.coordinator.author import Author
@@ -76,36 +77,47 @@ class Conflicts:
         if choice == "value":
             check_value(value, self._limit)
             screen({Key(CONFLICTS, conflict): value}, None)
-        op, places = uuid.uuid4().hex, list[Key]()
-
-        def decide(snapshot: Snapshot) -> Draft:
-            author.check(snapshot)
-            key = _named(snapshot, conflict)
-            found = _read(snapshot, key)
-            if found is None:
-                raise NoSuchConflict(f"No conflict {conflict[:80]!a} is open")
-            record, what = found
-            places.append(what.key)
-            puts, deletes = _settled(what, choice, value)
-            return Draft(
-                subject=f"resolve {what.key} by {choice}",
-                session=author.name,
-                puts=puts,
-                deletes=(key, *deletes),
-                requires={key: record.revision, what.key: snapshot.revision(what.key)},
-                fence=author.fence,
-                op=op,
-            )
-
-        done = self._delivery.make(decide, op, confirm=confirm)
+        decided = _Decided(author, conflict, choice, value)
+        done = self._delivery.make(decided.draft, decided.op, confirm=confirm)
         if confirm and done.outcome is Outcome.REFUSED:
             raise ConditionFailed("Another clone has resolved it, or changed the key, first")
-        place = places[-1]
+        assert decided.place is not None  # noqa: S101  an edit was made, so it was drafted
         return Resolved(
-            scope=format_scope(place.scope),
-            key=place.name,
-            revision=self._store.snapshot().revision(place),
+            scope=format_scope(decided.place.scope),
+            key=decided.place.name,
+            revision=self._store.snapshot().revision(decided.place),
             **delivered_fields(done),
+        )
+
+
+@dataclass
+class _Decided:
+    """What somebody decided of a conflict; `place` is the key that it was about, once known."""
+
+    author: Author
+    conflict: str
+    choice: Choice
+    value: Json
+    op: str = field(default_factory=lambda: uuid.uuid4().hex)
+    place: Key | None = None
+
+    def draft(self, snapshot: Snapshot) -> Draft:
+        self.author.check(snapshot)
+        key = _named(snapshot, self.conflict)
+        found = _read(snapshot, key)
+        if found is None:
+            raise NoSuchConflict(f"No conflict {self.conflict[:80]!a} is open")
+        record, what = found
+        self.place = what.key
+        puts, deletes = _settled(what, self.choice, self.value)
+        return Draft(
+            subject=f"resolve {what.key} by {self.choice}",
+            session=self.author.name,
+            puts=puts,
+            deletes=(key, *deletes),
+            requires={key: record.revision, what.key: snapshot.revision(what.key)},
+            fence=self.author.fence,
+            op=self.op,
         )
 
 

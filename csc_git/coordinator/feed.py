@@ -110,6 +110,7 @@ class Feed:
         *,
         others_only: bool = False,
         tells_losses: bool = True,
+        sync_state: str | None = None,
     ) -> Changes:
         """Wait until something changed since a cursor, or time runs out.
 
@@ -119,6 +120,7 @@ class Feed:
             timeout: Seconds; 0 only looks.
             others_only: Leave out what this server's own sessions wrote.
             tells_losses: Whether the answer reaches the sessions, who are told of a loss once.
+            sync_state: How things stand with the remote, if a change of that is to be told too.
 
         Raises:
             InputError: no cursor, no glob, or a timeout out of range.
@@ -134,7 +136,8 @@ class Feed:
             while True:
                 found = self._look(cursor, wanted, others_only=others_only)
                 news = [line for name in self._own() for line in lost(name)]
-                if news or found.changes or found.more or found.settled:
+                turned = sync_state not in {None, found.sync_state}
+                if news or turned or found.changes or found.more or found.settled:
                     return found.model_copy(update={"lost_claims": news})
                 if not may_have_changed(deadline - clock.instant().seconds):
                     return found

@@ -56,6 +56,7 @@ class Subscriptions:
         self._listen = ListenHandler(self.bus)
         self._sessions: dict[str, set[ServerSession]] = {}
         self._cursor: str | None = None
+        self._sync_state: str | None = None
         self._wanted = anyio.Event()
 
     def serve(self, wire: Wire[Any]) -> None:
@@ -77,7 +78,7 @@ class Subscriptions:
                 changes = await anyio.to_thread.run_sync(
                     self._wait, coordinator, abandon_on_cancel=True
                 )
-                self._cursor = changes.cursor
+                self._cursor, self._sync_state = changes.cursor, changes.sync_state
                 await self._tell(changes, coordinator.clone.machine)
             except CursorExpired:
                 self._cursor = None
@@ -86,13 +87,16 @@ class Subscriptions:
                 await anyio.sleep(_AFTER_FAILURE)
 
     def _wait(self, coordinator: Coordinator) -> Changes:
-        return coordinator.feed.wait(self._cursor, _EVERYTHING, _WAIT, tells_losses=False)
+        return coordinator.feed.wait(
+            self._cursor, _EVERYTHING, _WAIT, tells_losses=False, sync_state=self._sync_state
+        )
 
     async def _begin(self) -> None:
         """Whatever changes from here on is told."""
         if not self._wanted.is_set():
             coordinator = await anyio.to_thread.run_sync(self._host.get)
             if not self._wanted.is_set():
+                self._sync_state = str(coordinator.store.status.state)
                 self._cursor = str(coordinator.feed.now())
                 self._wanted.set()
 
