@@ -433,8 +433,8 @@ def test_conflicts_on_the_command_line(world: World, monkeypatch: pytest.MonkeyP
     assert lines[0].endswith("s/n  lost")
     assert lines[1].startswith('  stands  "stands"  (tester@one, ')
     assert lines[2].startswith('  lost    "lost"  (tester@two, ')
-    assert "one of --standing, --lost, --value" in said("resolve", name, code=1)
-    assert said("resolve", name, "--lost").startswith("s/n: resolved")
+    assert "one of --standing, --lost, --value" in said("resolve", name, code=2)
+    assert said("resolve", name[:6], "--lost").startswith("s/n: resolved, synced")
     assert said("conflicts") == ""
     assert "No conflict" in said("resolve", name, "--lost", code=1)
     assert json.loads(said("get", "s", "n", "--json"))["value"] == "lost"
