@@ -23,6 +23,7 @@ import pytest
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.lease import lease_key
+from tests.git_servers import ssh_server
 from tests.test_cli import csc
 from tests.world import World, installed, put, state_of
 
@@ -361,3 +362,19 @@ def test_watch_is_not_stopped_while_it_has_the_screen(busy: Coordinator, clone: 
         shown.process.send_signal(signal.SIGTSTP)
         put(busy, "a", "later", 1)
         shown.until(lambda text: "store a/later" in text)
+
+
+@pytest.mark.skipif(not Path("/usr/sbin/sshd").exists(), reason="needs sshd")
+@pytest.mark.usefixtures("busy")
+def test_watch_over_ssh(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ssh_server(tmp_path / "ssh") as sshd:
+        monkeypatch.setenv("SSH_AUTH_SOCK", sshd.agent)
+        watch = f"cd {clone} && {sys.executable} -m csc_git watch --no-sync"
+        command = ("ssh", "-F", str(sshd.config), "-tt", "forge", watch)
+        with terminal(clone, *command) as shown:
+            shown.until(lambda text: "builder@one" in text and "src/api" in text)
+            shown.resize(50, 12)
+            shown.until(lambda _: "builder@one" in shown.frame() and _width(shown.frame()) <= 50)
+            shown.type(b"q")
+            shown.until(lambda _: shown.process.poll() is not None)
+            assert shown.process.wait(30) == 0
