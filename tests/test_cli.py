@@ -219,6 +219,18 @@ def test_init_and_undo(world: World, clone: Path) -> None:
     assert git("status", "--porcelain", cwd=clone) == ""
 
 
+def test_init_in_two_clones_on_one_machine(world: World) -> None:
+    one, two = world.clone("one"), world.clone("two")
+    for clone in (one, two, one):
+        csc("init", cwd=clone)
+        csc("doctor", cwd=clone)
+    assert csc("conflicts", cwd=one).stdout == ""
+    assert len(csc("ls", "clones:*", cwd=one).stdout.splitlines()) == 2
+    csc("init", "--undo", cwd=one)
+    csc("init", "--undo", cwd=two)
+    assert csc("ls", cwd=two).stdout == ""
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -18,7 +18,7 @@ from csc_git.config.settings import Settings, load
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import directory_of
 from csc_git.coordinator.results import Result
-from csc_git.coordinator.roundtrip import round_trip
+from csc_git.coordinator.roundtrip import round_trip, scope_of
 from csc_git.errors import CscError, as_told
 from csc_git.git.failure import RemoteState
 from csc_git.git.project import Project, discover
@@ -223,7 +223,7 @@ def _withdrawn(options: dict[str, Any]) -> str:
     """Take back what `init` wrote on the branch; what stays there."""
     with opened(options) as coordinator, progress() as coordinator.progress:
         author = coordinator.person(user())
-        coordinator.edits.delete(author, f"clones:{coordinator.clone.machine}", _KEY)
+        coordinator.edits.delete_scope(author, scope_of(coordinator.clone))
         status = coordinator.sync()
         left = "left as it is: the data belong to all who share it"
         if coordinator.store.branch.queue():

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.git.failure import RemoteState
+from csc_git.store.clone import Clone
 from csc_git.store.status import SyncStatus
 
 
@@ -22,18 +23,22 @@ class RoundTrip(NamedTuple):
     seconds: float
 
 
+def scope_of(clone: Clone) -> str:
+    """Where a clone is tried: a scope of its own, since two on one machine may bear one name."""
+    return f"clones:{clone.machine}:{clone.id[:8]}"
+
+
 def round_trip(coordinator: Coordinator, key: str, user: str) -> RoundTrip:
     """Try it.
 
     Args:
         coordinator: Of the clone.
-        key: What is written, in the scope `clones:<machine>`.
+        key: What is written, in the clone's own scope.
         user: The person on whose behalf.
     """
     began = time.monotonic()
     says = {"clone": coordinator.clone.id, "by": user}
-    author, scope = coordinator.person(user), f"clones:{coordinator.clone.machine}"
-    coordinator.edits.put(author, scope, key, says)
+    coordinator.edits.put(coordinator.person(user), scope_of(coordinator.clone), key, says)
     status = coordinator.sync()
     if status.state is RemoteState.OK:
         status = coordinator.sync()

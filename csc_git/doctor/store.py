@@ -13,6 +13,7 @@ from csc_git.doctor.finding import Finding, doubtful, fine, wrong
 from csc_git.git.durable import UNFINISHED
 from csc_git.git.lock import FileLock
 from csc_git.git.maintenance import LOOSE_LIMIT, PACK_LIMIT
+from csc_git.git.words import count
 from csc_git.store.watch import Watch
 
 _PATIENCE: Final = 5.0
@@ -65,7 +66,7 @@ def check_size(coordinator: Coordinator) -> Iterator[Finding]:
         says = f"{left} files of edits that were never finished, more than a day old"
         yield doubtful("objects", says, "Nothing: they go with the weekly maintenance")
     else:
-        yield fine("objects", f"{packs:,} packs, {loose:,} loose")
+        yield fine("objects", f"{count(packs, 'pack')}, {loose:,} loose")
     if size > _LARGE:
         says = f"{size >> 20:,} MB: a new clone takes long to fetch that"
         yield doubtful("size", says, "csc-git rotate  (begins a new history; the old one is kept)")
