@@ -201,7 +201,18 @@ class SessionTaken(SessionError):
 
 
 class SessionFenced(SessionError):
-    """The session's name is held by somebody else now."""
+    """The session's name is held by somebody else now.
+
+    Args:
+        what: As of every error; so are `safe` and `then`.
+        session: The name.
+    """
+
+    then = "Call sign_on to go on"
+
+    def __init__(self, what: str, session: str, *, safe: str = "", then: str = "") -> None:
+        super().__init__(what, safe=safe, then=then)
+        self.session = session
 
 
 class ClaimLost(SessionError):

@@ -221,8 +221,9 @@ def test_init_and_undo(world: World, clone: Path) -> None:
 
 def test_init_in_two_clones_on_one_machine(world: World) -> None:
     one, two = world.clone("one"), world.clone("two")
-    for clone in (one, two, one):
-        csc("init", cwd=clone)
+    for clone, others in ((one, 0), (two, 1), (one, 1)):
+        said = csc("init", cwd=clone).stdout
+        assert ("as 1 other clone" in said) == bool(others)
         csc("doctor", cwd=clone)
     assert csc("conflicts", cwd=one).stdout == ""
     assert len(csc("ls", "clones:*", cwd=one).stdout.splitlines()) == 2

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+import anyio
 import pytest
 
 from csc_git.coordinator import clock
@@ -15,7 +16,7 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.lease import Instant, Lease, lease_key
 from csc_git.errors import NotSignedOn, SessionFenced, SessionTaken
 from tests.agents import agent, run
-from tests.world import ROOT, World, put, state_of
+from tests.world import ROOT, World, git, put, state_of
 
 
 @pytest.fixture
@@ -164,6 +165,60 @@ def test_a_holder_that_lost_its_name_is_told_with_its_next_write(
     with pytest.raises(NotSignedOn):
         one.author(None)
     assert one.sign_on().session == "claude_2@host"
+
+
+@pytest.mark.parametrize("what", ["store", "claim", "resolve", "sign off"])
+def test_a_write_right_after_the_name_was_lost_is_told_the_new_one(world: World, what: str) -> None:
+    """Another process of the clone had synced; this one has not looked since."""
+    one, two = (world.open(name, machine="host") for name in ("one", "two"))
+    for coordinator in (one, two):
+        assert coordinator.sign_on().session == "claude_1@host"
+    author = two.author(None)
+    assert state_of(one) == "ok"
+    two.store.sync(clock.now(), clock.instant())
+    calls: dict[str, Callable[[], object]] = {
+        "store": lambda: two.edits.put(author, "a", "k", 1),
+        "claim": lambda: two.claims.claim(None, ["src"]),
+        "resolve": lambda: two.conflicts.resolve(author, "abcd", "lost"),
+        "sign off": two.sign_off,
+    }
+    with pytest.raises(SessionFenced, match=r"you are claude_2@host now\. Nothing was changed"):
+        calls[what]()
+    assert two.author(None).name == "claude_2@host"  # it was told, so it is not told again
+    assert not two.retrieve("a", "k").found
+    assert two.claims.standing(two.store.snapshot()) == []
+
+
+def test_sign_on_hears_of_others_first(world: World) -> None:
+    """The servers look at the remote once an hour, and not between the two calls."""
+    one, two = world.clone("one"), world.clone("two")
+    flags = ("--machine", "host", "--poll", "3600")
+
+    async def scenario() -> None:
+        async with agent(one, *flags) as first, agent(two, *flags) as second:
+            await second.call("retrieve_data", scope="a", key="k", fresh=True)
+            assert (await first.call("sign_on"))["session"] == "claude_1@host"
+            await first.call("store_data", scope="a", key="k", value=1, confirm=True)
+            signed = await second.call("sign_on")
+            assert signed["session"] == "claude_2@host"
+            assert [other["session"] for other in signed["others"]] == ["claude_1@host"]
+
+    run(scenario)
+
+
+def test_sign_on_does_not_wait_for_a_remote_that_hangs(world: World) -> None:
+    clone = world.clone("one", "ssh://forge/x.git")
+    hanging = world.directory / "hanging"
+    hanging.write_text("#!/bin/sh\nexec sleep 600\n", encoding="utf-8")
+    hanging.chmod(0o755)
+    git("config", "core.sshCommand", str(hanging), cwd=clone)
+
+    async def scenario() -> None:
+        async with agent(clone) as claude:
+            with anyio.fail_after(30):
+                assert (await claude.call("sign_on"))["others"] == []
+
+    run(scenario)
 
 
 def test_of_two_that_took_one_name_offline_the_later_takes_the_next(world: World) -> None:

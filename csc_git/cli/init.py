@@ -18,10 +18,11 @@ from csc_git.config.settings import Settings, load
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import directory_of
 from csc_git.coordinator.results import Result
-from csc_git.coordinator.roundtrip import round_trip, scope_of
+from csc_git.coordinator.roundtrip import namesakes, round_trip, scope_of
 from csc_git.errors import CscError, as_told
 from csc_git.git.failure import RemoteState
 from csc_git.git.project import Project, discover
+from csc_git.git.words import count
 
 _KEY = "init"
 _OTHER: Final = "other"
@@ -186,6 +187,7 @@ def _set_up(targets: list[Target], options: dict[str, Any]) -> Setup:
             Step(name="repository", ok=True, text=str(coordinator.project.top)),
             Step(name="store", ok=True, text=str(coordinator.store.repository.path)),
             _tried(coordinator),
+            Step(name="machine", ok=True, text=_machine(coordinator)),
         ]
     return Setup(steps=[*steps, *(_step(target, target.registration.add) for target in targets)])
 
@@ -196,6 +198,15 @@ def _step(target: Target, change: Callable[[], str]) -> Step:
         return Step(name=name, ok=True, text=f"{_where(target)}: {NAME} {change()}")
     except (CscError, OSError) as error:
         return Step(name=name, ok=False, text=str(as_told(error)))
+
+
+def _machine(coordinator: Coordinator) -> str:
+    """The name behind the @ of a session."""
+    name = coordinator.clone.machine
+    if not (others := namesakes(coordinator)):
+        return name
+    how = "To tell their sessions apart: git config csc.machine NAME"
+    return f"{name}, as {count(others, 'other clone')} of this project. {how}"
 
 
 def _tried(coordinator: Coordinator) -> Step:

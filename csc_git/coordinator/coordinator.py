@@ -63,7 +63,9 @@ class Coordinator:
         self.clone = clone
         self._settings = settings
         self._upkeep = Upkeep(store.repository.maintenance)
-        self.delivery = Delivery(store, settings.confirm, self._upkeep, self.sync)
+        self.delivery = Delivery(
+            store, settings.confirm, self._upkeep, self.sync, self.sessions.explained
+        )
         self.edits = Edits(store, self.delivery, clone.machine, settings.limit)
         self.claims = Claims(
             store,
@@ -86,7 +88,12 @@ class Coordinator:
     # Sessions
 
     def sign_on(self, session_id: str | None = None) -> results.SignedOn:
-        """Claim a session's name; see `Sessions.sign_on`."""
+        """Claim a session's name; see `Sessions.sign_on`.
+
+        A server asks the remote first: who else is here is worth a moment, and so is not to take a
+        name that somebody took just now.
+        """
+        self.delivery.hear()
         held = self.sessions.sign_on(session_id, clock.now())
         self.delivery.wrote()
         return self.overview.signed_on(held.name, str(self.feed.now()))

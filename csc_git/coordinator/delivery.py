@@ -6,6 +6,7 @@ has it, has refused it at replay, or declined it for what it contains.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from csc_git.coordinator import clock
@@ -13,6 +14,7 @@ from csc_git.coordinator.background import Background
 from csc_git.coordinator.results import Where
 from csc_git.coordinator.upkeep import Upkeep
 from csc_git.core.edit import Outcome
+from csc_git.errors import SessionFenced
 from csc_git.git.failure import RemoteState
 from csc_git.store.branch import Fate
 from csc_git.store.snapshot import Snapshot
@@ -21,6 +23,9 @@ from csc_git.store.transaction import Draft, Receipt
 
 _LAST_PUSH: Final = 1.5
 """Seconds for a last push at the end of the process; clients kill a server that lingers."""
+
+_AT_ONCE: Final = 2.0
+"""Seconds that `hear` waits at most."""
 
 _LOST: Final = (
     "A later value of the same key stands; yours is kept in full as an open conflict, see "
@@ -53,15 +58,22 @@ class Delivery:
         patience: Seconds to wait for the remote at most.
         upkeep: Told of each edit that a server makes.
         sync: Syncs once, for a process without a background thread.
+        explained: Says what became of a session that may not write any more.
     """
 
     def __init__(
-        self, store: Store, patience: float, upkeep: Upkeep, sync: Callable[[], object]
+        self,
+        store: Store,
+        patience: float,
+        upkeep: Upkeep,
+        sync: Callable[[], object],
+        explained: Callable[[SessionFenced, datetime], SessionFenced],
     ) -> None:
         self._store = store
         self._upkeep = upkeep
         self._patience = patience
         self._sync = sync
+        self._explained = explained
         self.background: Background | None = None
 
     def make(
@@ -89,8 +101,18 @@ class Delivery:
             self._wait_until(lambda: _is_decided(self._store.fate(op)))
             return self._answered(receipt, answer())
 
-    def refresh(self) -> None:
-        """Ask the remote once, as far as it answers in time."""
+    def hear(self) -> None:
+        """What others did until now, if the remote answers at once; for a server only."""
+        hopeful = self._store.status.state in {RemoteState.OK, RemoteState.NEVER}
+        if self.background is not None and self._store.syncs and hopeful:
+            self.refresh(_AT_ONCE)
+
+    def refresh(self, patience: float | None = None) -> None:
+        """Ask the remote once, as far as it answers in time.
+
+        Args:
+            patience: Seconds; None for as long as for an edit.
+        """
         began = clock.instant()
 
         def asked() -> bool:
@@ -101,7 +123,7 @@ class Delivery:
                 and contact.seconds >= began.seconds
             )
 
-        self._wait_until(asked)
+        self._wait_until(asked, patience)
 
     def wrote(self) -> None:
         """Say that something was written here."""
@@ -117,15 +139,19 @@ class Delivery:
         self.background.stop()
 
     def _transact(self, decide: Callable[[Snapshot], Draft]) -> Receipt:
-        receipt = self._store.transact(decide, clock.now())
+        now = clock.now()
+        try:
+            receipt = self._store.transact(decide, now)
+        except SessionFenced as fenced:
+            raise self._explained(fenced, now) from None
         self.wrote()
         if self.background is not None:
             self._upkeep.wrote()
         return receipt
 
-    def _wait_until(self, enough: Callable[[], bool]) -> None:
+    def _wait_until(self, enough: Callable[[], bool], patience: float | None = None) -> None:
         if self.background is not None:
-            self.background.wait_until(enough, self._patience)
+            self.background.wait_until(enough, self._patience if patience is None else patience)
         elif not enough():
             self._sync()
 

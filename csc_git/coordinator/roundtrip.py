@@ -28,6 +28,13 @@ def scope_of(clone: Clone) -> str:
     return f"clones:{clone.machine}:{clone.id[:8]}"
 
 
+def namesakes(coordinator: Coordinator) -> int:
+    """How many other clones that were set up call their machine as this one does."""
+    mine = scope_of(coordinator.clone)
+    alike = coordinator.list_scopes(f"{mine.rpartition(':')[0]}:*").scopes
+    return len([scope for scope in alike if scope != mine])
+
+
 def round_trip(coordinator: Coordinator, key: str, user: str) -> RoundTrip:
     """Try it.
 

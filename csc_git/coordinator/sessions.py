@@ -55,7 +55,7 @@ class Sessions:
         self._seconds = lease_seconds
         self._mutex = threading.RLock()
         self._held: dict[str, Held] = {}
-        self._news: dict[str, str] = {}
+        self._news: dict[str, SessionFenced] = {}
         self._untold: list[str] = []
 
     @property
@@ -93,7 +93,10 @@ class Sessions:
                 self.check(held, snapshot)
                 return self._draft(held, replace(held.lease, state="signed_off"), snapshot, "off")
 
-            self._store.transact(decide, now)
+            try:
+                self._store.transact(decide, now)
+            except SessionFenced as fenced:
+                raise self.explained(fenced, now) from None
             self._forget(held)
             return held.name
 
@@ -138,7 +141,7 @@ class Sessions:
         with self._mutex:
             if handle is None:
                 if self._untold:  # once; without a handle the session goes on by its new name
-                    raise SessionFenced(self._news[self._untold.pop(0)])
+                    raise self._told(self._untold[0])
                 if not self._held:
                     raise NotSignedOn("No session is signed on in this server")
                 return next(iter(self._held.values()))
@@ -146,7 +149,7 @@ class Sessions:
             if name in self._held:
                 return self._held[name]
             if name in self._news:
-                raise SessionFenced(self._news[name])
+                raise self._told(name)
             raise NotSignedOn(f"{name} is not signed on in this server")
 
     def check(self, held: Held, snapshot: Snapshot) -> None:
@@ -159,7 +162,7 @@ class Sessions:
             SessionFenced: so it is.
         """
         if not held.is_mine(snapshot):
-            raise SessionFenced(_lost(held, snapshot), then="Call sign_on to go on")
+            raise _lost(held, snapshot)
 
     def first_available(self, snapshot: Snapshot) -> str:
         """The name that `sign_on` without a name would give somebody else now."""
@@ -190,6 +193,12 @@ class Sessions:
                 ended = winner is None or winner.holder == held.lease.holder
                 if winner is not None and not ended and winner.fence <= held.lease.fence:
                     self._news[str(held.name)] = self._renamed(held, now)
+
+    def explained(self, fenced: SessionFenced, now: datetime) -> SessionFenced:
+        """A refusal by `check`, as it stands after `settle`: the session may have a new name."""
+        with self._mutex:
+            self.settle(now)
+            return self._told(fenced.session) if fenced.session in self._news else fenced
 
     def renew(self, now: datetime, instant: Instant) -> None:
         """Renew the leases that are due, unless an earlier renewal still waits to be synced."""
@@ -286,12 +295,19 @@ class Sessions:
             fence=lease.fence,
         )
 
-    def _renamed(self, held: Held, now: datetime) -> str:
+    def _renamed(self, held: Held, now: datetime) -> SessionFenced:
         new = self._claim(None, now)
-        return (
-            f"Another clone had signed on as {held.name} first; you are {new.name} now. Repeat the "
-            f"call with session={new.name}, or without session"
+        return SessionFenced(
+            f"Another clone had signed on as {held.name} first; you are {new.name} now",
+            str(held.name),
+            then=f"Repeat the call with session={new.name}, or without session",
         )
+
+    def _told(self, name: str) -> SessionFenced:
+        """What became of a session that lost its name; without a handle it hears that once."""
+        if name in self._untold:
+            self._untold.remove(name)
+        return self._news[name]
 
     def _forget(self, held: Held) -> None:
         held.lock.release()
@@ -306,10 +322,12 @@ def _instances(machine: str) -> list[SessionName]:
     return [SessionName(f"{DEFAULT_STEM}_{n}", machine) for n in range(1, MOST_INSTANCES)]
 
 
-def _lost(held: Held, snapshot: Snapshot) -> str:
+def _lost(held: Held, snapshot: Snapshot) -> SessionFenced:
     """Why a session's name is not its own any more."""
     stored = snapshot.get(lease_key(str(held.name)))
     lease = read_lease(stored)
     if stored and lease and lease.holder == held.lease.holder:
-        return f"{held.name} was signed off by {printable(stored.entry.session)}"
-    return f"The name {held.name} is held by somebody else now: its lease had lapsed"
+        what = f"{held.name} was signed off by {printable(stored.entry.session)}"
+    else:
+        what = f"The name {held.name} is held by somebody else now: its lease had lapsed"
+    return SessionFenced(what, str(held.name))
