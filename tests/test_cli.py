@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -284,6 +286,23 @@ def test_help_fits_a_terminal(clone: Path) -> None:
 
 
 def test_git_csc_works_as_a_git_command(clone: Path) -> None:
+    assert "keys on csc/state" in git("csc", "status", cwd=clone, env=_as_installed())
+
+
+@pytest.mark.skipif(not shutil.which("man"), reason="needs man")
+def test_the_manual_page_is_found_and_lists_the_commands(clone: Path) -> None:
+    shown = subprocess.run(
+        ["git", "csc", "--help"], cwd=clone, env=_as_installed() | {"MANOPT": "--warnings"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert shown.stderr == ""
+    listed = re.compile(r"^ +([a-z][a-z-]+)  +(\w.*\.)$", re.MULTILINE)
+    told = listed.findall(csc("--help", cwd=clone).stdout.partition("\nCommands:")[2])
+    assert len(told) > 20
+    assert listed.findall(shown.stdout.partition("\nCOMMANDS")[2]) == told
+
+
+def _as_installed() -> dict[str, str]:
+    """The environment in which a shell finds our commands."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = os.environ | {"PATH": path}
-    assert "keys on csc/state" in git("csc", "status", cwd=clone, env=env)
+    return os.environ | {"PATH": path, "MANWIDTH": "100"}
