@@ -9,7 +9,7 @@ stands as it came.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -58,33 +58,83 @@ def isolate(
         RemoteFailure: it took nothing.
         LostRace: somebody else pushed meanwhile.
     """
-    onto, expected = fetched or queue[0].parent, fetched
+    onto = fetched or queue[0].parent
     assert onto is not None  # noqa: S101  a queue stands on something
-    chain, suspects, taken = [commit.id for commit in queue], dict[str, CommitInfo](), False
-    said: dict[str, str] = {}
-    while chain:
-        if not taken and len(suspects) == MAX_SUSPECTS:
-            aside = [*suspects.values(), *queue[:-1]]  # the others only for this try
-            newest = _without(replica, onto, aside, queue[-1:], now)[-1]
-            taken = _declines(remote, newest, expected) is None
-            onto = newest if taken else onto
-            break
-        count, words = _push_prefix(remote, chain, expected)
-        if count:
-            onto = expected = chain[count - 1]
-            taken = True
-        if count == len(chain):
-            break
-        culprit, queue = queue[count], queue[count + 1 :]
-        op = _op(culprit)
-        suspects[op], said[op] = culprit, words or failure.detail
-        chain = _without(replica, onto, list(suspects.values()), queue, now)
-    if not taken:
+    sieve = _Sieve(replica, remote, now, onto, fetched, queue, [commit.id for commit in queue])
+    while sieve.chain:
+        sieve.push(failure)
+        if sieve.chain and sieve.seems_closed():
+            sieve.push_newest_alone()
+    if not sieve.taken:
         raise failure
     with replica.repository.writing():
-        for op, commit in suspects.items():
+        for op, commit in sieve.suspects.items():
             replica.branch.hold(op, commit.id)
-    return Isolation({op: said[op] for op in suspects}, onto)
+    return Isolation(sieve.said, sieve.onto)
+
+
+@dataclass
+class _Sieve:
+    """What the remote lets through, and what stays behind.
+
+    Attributes:
+        onto: The commit that what is left is replayed on.
+        expected: What the remote's branch is at.
+        rest: The edits that are left.
+        chain: The same as commits on `onto`, each on the one before.
+        suspects: The edits set aside, by op.
+        said: The remote's words about each.
+        taken: Whether the remote took anything.
+    """
+
+    replica: Replica
+    remote: Remote
+    now: datetime
+    onto: str
+    expected: str | None
+    rest: list[CommitInfo]
+    chain: list[str]
+    suspects: dict[str, CommitInfo] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
+    taken: bool = False
+
+    def push(self, failure: RemoteFailure) -> None:
+        """Push what goes through, and set the edit behind it aside."""
+        count, words = _push_prefix(self.remote, self.chain, self.expected)
+        if count:
+            self.onto = self.expected = self.chain[count - 1]
+            self.taken = True
+        if count == len(self.chain):
+            self.chain = []
+        else:
+            self._set_aside(count, words or failure.detail)
+
+    def seems_closed(self) -> bool:
+        """Whether so many were declined, and none taken, that it isn't for what they contain."""
+        return not self.taken and len(self.suspects) == MAX_SUSPECTS
+
+    def push_newest_alone(self) -> None:
+        """The last try; the others are left out of this one only, and stay in the queue."""
+        aside, newest = [*self.suspects.values(), *self.rest[:-1]], self.rest[-1:]
+        commit = self._without(aside, newest)[-1]
+        if _declines(self.remote, commit, self.expected) is None:
+            self.onto, self.taken = commit, True
+        self.chain = []
+
+    def _set_aside(self, index: int, words: str) -> None:
+        culprit, self.rest = self.rest[index], self.rest[index + 1 :]
+        op = _op(culprit)
+        self.suspects[op], self.said[op] = culprit, words
+        self.chain = self._without([*self.suspects.values()], self.rest)
+
+    def _without(self, suspects: list[CommitInfo], rest: list[CommitInfo]) -> list[str]:
+        """Some edits, replayed as if the suspects had not been made."""
+        batch = self.replica.repository.batch()
+        replay = self.replica.replay_on(batch, self.onto, None, self.now)
+        self.replica.replay(replay, [*suspects, *rest], aside=frozenset(map(_op, suspects)))
+        with self.replica.repository.writing():
+            self.replica.branch.name_for_now(replay.tip, batch)
+        return replay.placed
 
 
 def _push_prefix(remote: Remote, chain: Sequence[str], expected: str | None) -> tuple[int, str]:
@@ -112,23 +162,6 @@ def _declines(remote: Remote, commit: str, expected: str | None) -> str | None:
             raise
         return failure.detail
     return None
-
-
-def _without(
-    replica: Replica,
-    onto: str,
-    suspects: Sequence[CommitInfo],
-    rest: list[CommitInfo],
-    now: datetime,
-) -> list[str]:
-    """The rest of a queue, replayed as if the suspects had not been made."""
-    batch = replica.repository.batch()
-    replay = replica.replay_on(batch, onto, None, now)
-    aside = frozenset(map(_op, suspects))
-    replica.replay(replay, [*suspects, *rest], aside=aside)
-    with replica.repository.writing():
-        replica.branch.name_for_now(replay.tip, batch)
-    return replay.placed
 
 
 def _op(commit: CommitInfo) -> str:
