@@ -184,6 +184,27 @@ def test_it_never_fails(world: World, told: str, event: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+_SLOW_TO_END = """
+import time
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.2)
+slow = Slow()
+"""
+
+
+def test_time_that_runs_out_in_the_end_of_the_interpreter_is_no_failure(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_SLOW_TO_END, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "csc_git.hooks.main", "before-edit"],
+        input="not JSON", cwd=world.clone("one"), capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "CSC_HOOK_SECONDS": "0.15"},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_a_damaged_store_stays_silent(world: World) -> None:
     one = world.open("one")
     one.sign_on()

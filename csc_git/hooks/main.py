@@ -36,7 +36,8 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  a hook never fails the user's session
         _debug(f"{type(error).__name__}: {error}")
         return
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:  # while the interpreter ends, an alarm kills
+        signal.setitimer(signal.ITIMER_REAL, 0)
     if said:
         sys.stdout.write(json.dumps(said))
 
