@@ -160,6 +160,7 @@ def test_the_name_is_used_only_where_every_program_finds_it(clone: Path) -> None
     shown = csc("init", cwd=clone, env=env).stdout
     assert content(clone / ".mcp.json")["mcpServers"]["csc-git"]["command"] == "csc-git"
     assert "Commit .mcp.json for others" in shown
+    assert "ommit" not in csc("init", cwd=clone, env=env).stdout  # a teammate has done so
     csc("init", "--undo", cwd=clone)
 
     (command.parents[1] / "pyvenv.cfg").touch()
@@ -167,6 +168,7 @@ def test_the_name_is_used_only_where_every_program_finds_it(clone: Path) -> None
     assert content(clone / ".mcp.json")["mcpServers"]["csc-git"]["command"] == sys.executable
     assert "For settings to share, install it by pipx" in shown
     assert "Commit .mcp.json" not in shown
+    assert "Don't commit .claude/settings.local.json" in shown
     hooks = content(clone / ".claude" / "settings.local.json")["hooks"]
     assert sys.executable in hooks["SessionEnd"][0]["hooks"][0]["command"]
 

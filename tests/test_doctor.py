@@ -14,10 +14,14 @@ from typing import Any
 
 import pytest
 
+from csc_git.coordinator.edits import Edits
+from csc_git.coordinator.results import Stored
+from csc_git.coordinator.roundtrip import round_trip
+from csc_git.git.failure import RemoteState
 from csc_git.git.lock import FileLock
 from tests.git_servers import HttpServer, http_server, ssh_server
 from tests.test_cli import csc
-from tests.world import World, git, installed, put, state_of
+from tests.world import World, git, installed, person, put, state_of
 
 Findings = dict[str, tuple[str, str]]
 
@@ -294,6 +298,39 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
     assert fix in by_check[check]["fix"]
 
 
+def test_what_the_remote_took_yesterday_it_may_decline_today(patient: Patient) -> None:
+    patient.examine(0)
+    patient.examine(0)
+    patient.hook("update", "echo 'GH006: Protected branch update failed' >&2; exit 1")
+    for _ in range(2):
+        (wrong,) = [found for found in patient.examine(1) if found["level"] != "ok"]
+        assert "protects the branch" in wrong["says"]
+    assert len(patient.world.open(patient.clone).store.branch.queue()) == 1
+    patient.hook("update", "exit 0")
+    patient.examine(0)
+
+
+def test_a_trial_that_is_set_aside_is_no_success(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = patient.world.open(patient.world.clone("new", patient.server.url("remote.git")))
+    mine = f"git ls-tree -r $3 | grep -q {one.clone.id[:8]}/tried.json"
+    patient.hook("update", f"if {mine}; then echo no trials here >&2; exit 1; fi")
+    put_alone = Edits.put
+
+    def put_by_two(edits: Edits, *args: Any) -> Stored:
+        stored = put_alone(edits, *args)
+        put_alone(edits, person(one), "a", "k", 1)  # as a server of the clone may, just then
+        return stored
+
+    monkeypatch.setattr(Edits, "put", put_by_two)
+    tried = round_trip(one, "ada")
+    assert not tried.works
+    assert tried.status.state is RemoteState.DECLINED
+    assert "no trials here" in tried.status.detail
+    assert len(one.store.branch.held()) == 1
+
+
 def _examined(patient: Patient, code: int) -> list[dict[str, Any]]:
     python = patient.env.pop("DOCTOR_PYTHON", None)
     if python is None:
@@ -310,9 +347,8 @@ def test_it_leaves_everything_else_as_it_is(patient: Patient) -> None:
     before = git("status", "--porcelain", "--ignored", cwd=patient.clone)
     edits = len(patient.world.log())
     patient.examine(0)
-    patient.examine(0)
     assert git("status", "--porcelain", "--ignored", cwd=patient.clone) == before
-    assert len(patient.world.log()) == edits + 1  # the round trip; the second finds it there
+    assert len(patient.world.log()) == edits + 1  # the round trip
     lock = FileLock(patient.clone / ".git/csc/write.lock")
     assert lock.try_acquire()
     lock.release()

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -24,7 +24,6 @@ from csc_git.git.failure import RemoteState
 from csc_git.git.project import Project, discover
 from csc_git.git.words import count
 
-_KEY = "init"
 _OTHER: Final = "other"
 _IN_PROJECTS: Final = tuple(client.key for client in CLIENTS.values() if client.file is not None)
 """What is undone unless a client is named: not what holds for other projects too."""
@@ -133,7 +132,7 @@ def init_command(
     done = _undo(project, targets, options) if undo else _set_up(targets, options)
     lines = [hanging(f"{'ok' if s.ok else '!!'}  {s.name:<12}", s.text) for s in done.steps]
     if done.ok and not undo:
-        lines += ["", *_next(clients or ("claude",), targets, options)]
+        lines += ["", *_next(clients or ("claude",), targets, options, done)]
     show(done, "\n".join(lines))
     sys.exit(0 if done.ok else 1)
 
@@ -206,11 +205,11 @@ def _machine(coordinator: Coordinator) -> str:
     if not (others := namesakes(coordinator)):
         return name
     how = "To tell their sessions apart: git config csc.machine NAME"
-    return f"{name}, as {count(others, 'other clone')} of this project. {how}"
+    return f"{name}, like {count(others, 'other clone')} of this project. {how}"
 
 
 def _tried(coordinator: Coordinator) -> Step:
-    tried = round_trip(coordinator, _KEY, user())
+    tried = round_trip(coordinator, user())
     what, then = tried.status.describe()
     if tried.works:
         where = coordinator.overview.status().remote
@@ -242,18 +241,29 @@ def _withdrawn(options: dict[str, Any]) -> str:
     return left
 
 
-def _next(clients: Sequence[str], targets: list[Target], options: dict[str, Any]) -> list[str]:
+def _next(
+    clients: Sequence[str], targets: list[Target], options: dict[str, Any], done: Setup
+) -> list[str]:
     """What a person does next."""
     lines = []
     if _OTHER in clients:
         entry = CLIENTS["claude"].entry(flags(options))
         lines += ["Add to your client's settings:", json.dumps({"mcpServers": {NAME: entry}})]
-    committed = [_where(target) for target in targets if _is_shared(target)]
-    share = f" Commit {' and '.join(committed)} for others." if committed else ""
-    lines.append(hanging("", f"Next: start your client here; ask it to sign on.{share}"))
+    start = "Next: start your client here; ask it to sign on."
+    lines.append(hanging("", " ".join([start, *_commit(targets, done)])))
     if targets and not is_shareable():
         lines.append(hanging("", _PRIVATE))
     return lines
+
+
+def _commit(targets: list[Target], done: Setup) -> Iterator[str]:
+    """Which of the settings that were added to are for others too."""
+    said = " ".join(step.text for step in done.steps)
+    added = [target for target in targets if f"{_where(target)}: {NAME} added" in said]
+    if shared := [_where(target) for target in added if _is_shared(target)]:
+        yield f"Commit {' and '.join(shared)} for others."
+    if own := [t for t in added if isinstance(t.registration, HookRegistration)]:
+        yield f"Don't commit {_where(own[0])}: it is yours alone."
 
 
 def _where(target: Target) -> str:

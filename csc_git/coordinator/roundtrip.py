@@ -1,12 +1,18 @@
 """A round trip: an edit is written here, pushed, and read back. Only that shows that all works."""
 
 import time
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Final, NamedTuple
 
+from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.core.clock import format_time
 from csc_git.git.failure import RemoteState
 from csc_git.store.clone import Clone
 from csc_git.store.status import SyncStatus
+
+_SCOPES: Final = "clones:"
+_KEY: Final = "tried"
 
 
 class RoundTrip(NamedTuple):
@@ -25,29 +31,39 @@ class RoundTrip(NamedTuple):
 
 def scope_of(clone: Clone) -> str:
     """Where a clone is tried: a scope of its own, since two on one machine may bear one name."""
-    return f"clones:{clone.machine}:{clone.id[:8]}"
+    return f"{_SCOPES}{clone.id[:8]}"
 
 
 def namesakes(coordinator: Coordinator) -> int:
-    """How many other clones that were set up call their machine as this one does."""
-    mine = scope_of(coordinator.clone)
-    alike = coordinator.list_scopes(f"{mine.rpartition(':')[0]}:*").scopes
-    return len([scope for scope in alike if scope != mine])
+    """How many other clones that were tried call their machine as this one does."""
+    mine, machine = scope_of(coordinator.clone), coordinator.clone.machine
+    others = [scope for scope in coordinator.list_scopes(f"{_SCOPES}*").scopes if scope != mine]
+    said = [coordinator.retrieve(scope, _KEY).value for scope in others]
+    return len([one for one in said if isinstance(one, dict) and one.get("machine") == machine])
 
 
-def round_trip(coordinator: Coordinator, key: str, user: str) -> RoundTrip:
+def round_trip(coordinator: Coordinator, user: str) -> RoundTrip:
     """Try it.
+
+    Each time is an edit of its own: a remote that took one yesterday may decline one today. Where
+    edits wait to be pushed they are the trial, so that trying again and again adds none.
 
     Args:
         coordinator: Of the clone.
-        key: What is written, in the clone's own scope.
         user: The person on whose behalf.
     """
     began = time.monotonic()
-    says = {"clone": coordinator.clone.id, "by": user}
-    coordinator.edits.put(coordinator.person(user), scope_of(coordinator.clone), key, says)
+    op = None if coordinator.store.branch.queue() else _written(coordinator, user)
     status = coordinator.sync()
     if status.state is RemoteState.OK:
         status = coordinator.sync()
+    if op and op in coordinator.store.branch.held():
+        status = replace(status, state=RemoteState.DECLINED, detail=status.reasons.get(op, ""))
     works = status.state is RemoteState.OK and not coordinator.store.branch.queue()
     return RoundTrip(works, status, time.monotonic() - began)
+
+
+def _written(coordinator: Coordinator, user: str) -> str | None:
+    says = {"machine": coordinator.clone.machine, "by": user, "at": format_time(clock.now())}
+    author = coordinator.person(user)
+    return coordinator.edits.put(author, scope_of(coordinator.clone), _KEY, says).op

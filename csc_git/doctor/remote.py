@@ -15,7 +15,6 @@ from csc_git.git.failure import RemoteState
 
 _SLOW: Final = 5.0
 _SKEW: Final = 120.0
-_KEY: Final = "doctor"
 _TELLING: Final = ("SSH_", "GIT_", "http", "HTTP", "all_proxy", "ALL_PROXY", "NO_PROXY", "no_proxy")
 
 
@@ -31,7 +30,7 @@ def check_remote(
     """
     try:
         with environment(given):
-            tried = round_trip(coordinator, _KEY, user)
+            tried = round_trip(coordinator, user)
     except CscError as error:
         yield wrong("remote", error.what, error.then)
         return
@@ -83,7 +82,7 @@ def _worked(coordinator: Coordinator, tried: RoundTrip) -> Iterator[Finding]:
 def _mends_in_the_shell(coordinator: Coordinator, user: str, given: Mapping[str, str]) -> bool:
     if all(given.get(name) == value for name, value in os.environ.items()):
         return False
-    return round_trip(coordinator, _KEY, user).works
+    return round_trip(coordinator, user).works
 
 
 def _telling() -> list[str]:
