@@ -49,7 +49,9 @@ def claude(clone: Path, one: Model, said: str = "go on") -> Iterator["subprocess
         "ANTHROPIC_BASE_URL": one.url,
         "ANTHROPIC_API_KEY": "sk-stand-in",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "MCP_CONNECTION_NONBLOCKING": "0",  # or the model is asked before our tools are there
+        # Or the model is asked before our tools are there: at once, or after 5 s.
+        "MCP_CONNECTION_NONBLOCKING": "0",
+        "MCP_CONNECT_TIMEOUT_MS": f"{_SECONDS}000",
         "CSC_HOOK_SECONDS": "20",
     }
     with subprocess.Popen(
