@@ -300,7 +300,6 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
 
 def test_what_the_remote_took_yesterday_it_may_decline_today(patient: Patient) -> None:
     patient.examine(0)
-    patient.examine(0)
     patient.hook("update", "echo 'GH006: Protected branch update failed' >&2; exit 1")
     for _ in range(2):
         (wrong,) = [found for found in patient.examine(1) if found["level"] != "ok"]

@@ -11,8 +11,8 @@ from tests.faults.victim import ACTIONS
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=str(MISSING))
 
 
-STRIDE = 6
-"""Each sixth call in each operation; `python -m tests.soak` takes every one."""
+STRIDE = 8
+"""Each eighth call in each operation; `python -m tests.soak` takes every one."""
 
 
 @pytest.mark.parametrize("action", [*ACTIONS, "git"])
