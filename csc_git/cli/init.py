@@ -129,10 +129,12 @@ def init_command(
     if dry_run:
         _show_preview(project, targets, options, undo=undo)
         return
+    # Refused before anything is written.
+    added = [] if undo else [target for target in targets if target.registration.preview()]
     done = _undo(project, targets, options) if undo else _set_up(targets, options)
     lines = [hanging(f"{'ok' if s.ok else '!!'}  {s.name:<12}", s.text) for s in done.steps]
     if done.ok and not undo:
-        lines += ["", *_next(clients or ("claude",), targets, options, done)]
+        lines += ["", *_next(clients or ("claude",), added, options)]
     show(done, "\n".join(lines))
     sys.exit(0 if done.ok else 1)
 
@@ -179,8 +181,6 @@ def _kept(project: Project) -> str:
 
 
 def _set_up(targets: list[Target], options: dict[str, Any]) -> Setup:
-    for target in targets:
-        target.registration.preview()  # raises before anything is written
     with opened(options) as coordinator, progress() as coordinator.progress:
         steps = [
             Step(name="repository", ok=True, text=str(coordinator.project.top)),
@@ -241,28 +241,24 @@ def _withdrawn(options: dict[str, Any]) -> str:
     return left
 
 
-def _next(
-    clients: Sequence[str], targets: list[Target], options: dict[str, Any], done: Setup
-) -> list[str]:
+def _next(clients: Sequence[str], added: list[Target], options: dict[str, Any]) -> list[str]:
     """What a person does next."""
     lines = []
     if _OTHER in clients:
         entry = CLIENTS["claude"].entry(flags(options))
         lines += ["Add to your client's settings:", json.dumps({"mcpServers": {NAME: entry}})]
     start = "Next: start your client here; ask it to sign on."
-    lines.append(hanging("", " ".join([start, *_commit(targets, done)])))
-    if targets and not is_shareable():
+    lines.append(hanging("", " ".join([start, *_commit(added)])))
+    if added and not is_shareable():
         lines.append(hanging("", _PRIVATE))
     return lines
 
 
-def _commit(targets: list[Target], done: Setup) -> Iterator[str]:
+def _commit(added: list[Target]) -> Iterator[str]:
     """Which of the settings that were added to are for others too."""
-    said = " ".join(step.text for step in done.steps)
-    added = [target for target in targets if f"{_where(target)}: {NAME} added" in said]
     if shared := [_where(target) for target in added if _is_shared(target)]:
         yield f"Commit {' and '.join(shared)} for others."
-    if own := [t for t in added if isinstance(t.registration, HookRegistration)]:
+    if own := [one for one in added if isinstance(one.registration, HookRegistration)]:
         yield f"Don't commit {_where(own[0])}: it is yours alone."
 
 
