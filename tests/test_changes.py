@@ -23,7 +23,7 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.edit import Record
 from csc_git.errors import CursorExpired, InputError, InvalidMoment, InvalidPattern, NoSuchCommit
 from tests.agents import Agent, agent, run
-from tests.world import Crowd, World, git, person, put
+from tests.world import REF, Crowd, World, git, person, put
 
 
 @pytest.fixture
@@ -94,6 +94,52 @@ def test_the_fate_of_an_edit_is_told(world: World) -> None:
     one.sync()
     settled = {edit.op: edit.outcome for edit in one.feed.wait(cursor, timeout=0).settled}
     assert settled[mine.op or ""] == "refused"
+
+
+def test_what_settles_is_to_be_seen_by_then(
+    pair: list[Coordinator], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync moves two refs; whoever looks in between is not told half of it."""
+    one, two = pair
+    author = one.author(one.sign_on().session)
+    made = one.edits.put(author, "plan", "mine", 1)
+    cursor, settled, seen = str(one.feed.now()), dict[str, set[str]](), set[str]()
+    git("push", "-q", str(world.remote), REF, cwd=one.store.repository.path)  # never answered, say
+    two.sync()
+    put(two, "plan", "theirs", 1)
+    two.sync()
+    set_ref = one.store.repository.set_ref
+
+    def look(*arguments: Any, **more: Any) -> None:
+        nonlocal cursor
+        set_ref(*arguments, **more)
+        found = one.feed.wait(cursor, timeout=0)
+        cursor = found.cursor
+        seen.update(change.key for change in found.changes)
+        settled.update({edit.op: set(seen) for edit in found.settled})
+
+    monkeypatch.setattr(one.store.repository, "set_ref", look)
+    one.sync()
+    assert settled == {made.op: {"theirs"}}  # "mine" is no news: it was there before
+
+
+def test_of_two_clones_with_one_name_each_hears_of_its_own_edits(world: World) -> None:
+    """Both took it before either could know; the later one goes on under another."""
+    one, two = (world.open(name, machine="host") for name in ("one", "two"))
+    made = []
+    for coordinator in (one, two):
+        author = coordinator.author(coordinator.sign_on().session)
+        assert author.name == "claude_1@host"
+        made.append(coordinator.edits.put(author, "plan", coordinator.project.top.name, 1).op)
+    assert two.feed.wait("-.-", timeout=0).settled == []
+    one.sync()
+    two.sync()
+    assert two.sessions.here == ["claude_2@host"]
+    one.sync()
+    for coordinator, op in zip((one, two), made, strict=True):
+        found = coordinator.feed.wait("-.-", timeout=0)
+        assert [edit.op for edit in found.settled] == [op]
+        assert {change.key for change in found.changes} == {"one", "two"}
 
 
 def test_scopes_narrow_it_and_leases_are_left_out(pair: list[Coordinator]) -> None:

@@ -10,7 +10,7 @@ from tests.world import ROOT
 
 EXPECTED = {
     "work_assignment": ["issue 15 is claude_1@", "taken: [15, 16]", "claims: issue:15, issue:16"],
-    "shared_state": ["'database': 'sqlite'", "'transport': 'stdio'", "@desktop, claude_1@laptop"],
+    "shared_state": ["decisions: database=sqlite, license=MIT, transport=stdio"],
     "resource_reservation": [
         "laptop: granted", "desktop: held by claude_1@laptop for load test",
         "laptop deploys: True", "desktop, later: granted", "fence rose: True",

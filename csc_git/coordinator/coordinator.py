@@ -78,7 +78,7 @@ class Coordinator:
         self.conflicts = Conflicts(store, self.delivery, settings.limit)
         self.past = Past(store, clone.machine)
         self.watch = Watch(store.repository.path / "refs")
-        self.feed = Feed(store, self.watch, lambda: self.sessions.here, self.claims.lost)
+        self.feed = Feed(store, self.watch, self.sessions, self.claims.lost)
         self.overview = Overview(
             store, self.sessions, self.claims, clone, project.name(remote_url), remote_url
         )

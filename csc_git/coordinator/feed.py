@@ -8,22 +8,23 @@ it got.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.results import Changed, Changes, SettledEdit
+from csc_git.coordinator.sessions import Sessions
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Record
 from csc_git.core.key import Key, format_scope
-from csc_git.core.lease import SESSIONS
+from csc_git.core.lease import SESSIONS, lease_key
 from csc_git.core.pattern import compile_pattern
 from csc_git.errors import CursorExpired, InputError
 from csc_git.git.commit import CommitInfo
 from csc_git.git.words import printable
-from csc_git.store.history import ancestry
+from csc_git.store.history import ancestry, descent
 from csc_git.store.past import changes_of
 from csc_git.store.snapshot import Snapshot, Stored, changed_keys, revision_of
 from csc_git.store.store import Store
@@ -80,7 +81,7 @@ class Feed:
     Args:
         store: The clone's store.
         watch: Wakes when it may have changed.
-        own: Handles of this server's sessions, whose edits are reported when they settle.
+        sessions: This server's, whose edits are reported when they settle.
         lost: What a session must be told of its claims, said once.
     """
 
@@ -88,12 +89,12 @@ class Feed:
         self,
         store: Store,
         watch: Watch,
-        own: Callable[[], Sequence[str]],
+        sessions: Sessions,
         lost: Callable[[str], list[str]],
     ) -> None:
         self._store = store
         self._watch = watch
-        self._own = own
+        self._sessions = sessions
         self._lost = lost
 
     def now(self) -> Cursor:
@@ -135,7 +136,7 @@ class Feed:
         with self._watch.listening() as may_have_changed:
             while True:
                 found = self._look(cursor, wanted, others_only=others_only)
-                news = [line for name in self._own() for line in lost(name)]
+                news = [line for name in self._sessions.here for line in lost(name)]
                 turned = sync_state not in {None, found.sync_state}
                 if news or turned or found.changes or found.more or found.settled:
                     return found.model_copy(update={"lost_claims": news})
@@ -143,7 +144,6 @@ class Feed:
                     return found
 
     def _look(self, cursor: Cursor, wanted: Callable[[Key], bool], *, others_only: bool) -> Changes:
-        own = self._own()
         start, now = self._span(cursor)
         told = self._differences(start, now.tip, wanted)
         page = list(islice(told, cursor.told, cursor.told + MOST_CHANGES + 1))
@@ -152,12 +152,12 @@ class Feed:
             now = replace(now, start=start, told=cursor.told + MOST_CHANGES)
         page = page[:MOST_CHANGES]
         if others_only:
-            page = [one for one in page if one.session not in own]
+            page = [one for one in page if one.session not in self._sessions.here]
         status = self._store.status
         age = status.age(clock.instant())
         return Changes(
             changes=page,
-            settled=list(self._settled(cursor.base, now.base, own)),
+            settled=list(self._settled(cursor.base, now.base)),
             lost_claims=[],
             cursor=str(now),
             more=more,
@@ -171,9 +171,23 @@ class Feed:
         for commit in (cursor.tip, cursor.base, cursor.start):
             if commit is not None and not objects.has(commit):
                 raise CursorExpired("The cursor names a snapshot that this clone has no more")
+        now = self._whole(self.now(), cursor.base)
         if cursor.told:  # go on with a difference that was told in part
-            return cursor.start, Cursor(cursor.tip, self.now().base)
-        return cursor.tip, self.now()
+            return cursor.start, Cursor(cursor.tip, now.base)
+        return cursor.tip, now
+
+    def _whole(self, now: Cursor, told: str | None) -> Cursor:
+        """A cursor whose tip has what its base has.
+
+        A sync moves the base before the tip. Seen in between, edits would be settled before what
+        they changed is to be seen; so until the tip follows, the base is the one told before.
+        """
+        if now.base is None or now.base == told:
+            return now
+        objects, follows = self._store.repository.objects, False
+        if now.tip is not None:
+            follows = descent(objects, now.base, now.tip, most=_MOST_SEARCHED) is not None
+        return now if follows else replace(now, base=told)
 
     def _differences(
         self, start: str | None, end: str | None, wanted: Callable[[Key], bool]
@@ -198,23 +212,37 @@ class Feed:
                     found[key] = record
         return found
 
-    def _is_lease(self, commit: CommitInfo) -> bool:
-        """Whether an edit is a sign-on, a renewal or a sign-off: nobody waits for its fate."""
-        keys = [key for key, _, _ in changes_of(self._store.repository, commit)]
-        return bool(keys) and all(key.scope == SESSIONS for key in keys)
-
-    def _settled(
-        self, old: str | None, new: str | None, own: Iterable[str]
-    ) -> Iterator[SettledEdit]:
+    def _settled(self, old: str | None, new: str | None) -> Iterator[SettledEdit]:
         """Edits of this server's sessions that the remote got since."""
-        if old == new or not own:
+        if old == new or not self._sessions.handles:
             return
         for commit in islice(ancestry(self._store.repository.objects, new), _MOST_SEARCHED):
             if commit.id == old:
                 return
             record = Record.parse(commit.message)
-            if record is not None and record.session in own and not self._is_lease(commit):
+            made = self._made_here(commit, record) if record else None
+            if record and made and not self._is_lease(made):
                 yield SettledEdit(op=record.op, outcome=str(record.outcome or "applied"))
+
+    def _made_here(self, commit: CommitInfo, record: Record) -> CommitInfo | None:
+        """An edit as a session of this server made it; None if it is somebody else's.
+
+        A name alone does not tell: two clones can take the same one before either knows. The
+        commit of a replayed edit that was acknowledged first is only where that was; another edit
+        stands on a record of its session, which says whose that is.
+        """
+        if record.session not in self._sessions.handles:
+            return None
+        objects = self._store.repository.objects
+        if record.origin is not None:
+            return objects.commit(record.origin) if objects.has(record.origin) else None
+        lease = Snapshot(objects, commit.id).get(lease_key(record.session))
+        return commit if lease and self._sessions.roster.is_here(lease) else None
+
+    def _is_lease(self, edit: CommitInfo) -> bool:
+        """Whether an edit is a sign-on, a renewal or a sign-off: nobody waits for its fate."""
+        keys = [key for key, _, _ in changes_of(self._store.repository, edit)]
+        return bool(keys) and all(key.scope == SESSIONS for key in keys)
 
 
 def _changed(

@@ -63,6 +63,11 @@ class Sessions:
         """Handles of this process's sessions, the first signed on first."""
         return list(self._held)
 
+    @property
+    def handles(self) -> list[str]:
+        """Those, and the ones that its sessions lost: edits under these may still be queued."""
+        return [*self._held, *self._news]
+
     def sign_on(self, requested: str | None, now: datetime) -> Held:
         """Claim a name: the one asked for, or the first that is free.
 
