@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from csc_git.cli.data import local, parse_value, say_why
-from csc_git.cli.options import common, opened, user
+from csc_git.cli.options import command, common, opened, user
 from csc_git.cli.output import progress, show
 from csc_git.coordinator.conflicts import Choice
 from csc_git.coordinator.results import OpenConflict, OpenConflicts, Version
@@ -16,7 +16,7 @@ from csc_git.git.words import printable, readable
 _WIDTH = 30
 
 
-@click.command("conflicts")
+@command("conflicts")
 @common
 def conflicts_command(**options: Any) -> None:  # noqa: ANN401
     """List the open conflicts, with both versions, their authors and times."""
@@ -27,7 +27,7 @@ def conflicts_command(**options: Any) -> None:  # noqa: ANN401
     show(OpenConflicts(conflicts=found), "\n".join(lines + (hint if found else [])))
 
 
-@click.command("resolve")
+@command("resolve")
 @local
 @click.option("--standing", is_flag=True, help="Keep what stands.")
 @click.option("--lost", is_flag=True, help="Take what lost instead.")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from csc_git.cli.completion import complete_key, complete_scope
-from csc_git.cli.options import common, opened, user
+from csc_git.cli.options import command, common, opened, user
 from csc_git.cli.output import ago, note, progress, show, warn
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Delivered
@@ -23,7 +23,7 @@ if_revision = click.option(
 )
 
 
-@click.command("get")
+@command("get")
 @click.option("--fresh", is_flag=True, help="Ask the remote first.")
 @click.option("--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit.")
 @click.argument("scope", shell_complete=complete_scope)
@@ -44,7 +44,7 @@ def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: An
     note(f"by {found.session}, {found.time}")
 
 
-@click.command("set", context_settings={"ignore_unknown_options": True})
+@command("set", context_settings={"ignore_unknown_options": True})
 @local
 @if_revision
 @click.option("--string", "as_string", is_flag=True, help="VALUE is text, not JSON.")
@@ -81,7 +81,7 @@ def set_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     say_why(stored)
 
 
-@click.command("ls")
+@command("ls")
 @click.argument("scope", required=False, shell_complete=complete_scope)
 @common
 def ls_command(scope: str | None, **options: Any) -> None:  # noqa: ANN401
@@ -97,7 +97,7 @@ def ls_command(scope: str | None, **options: Any) -> None:  # noqa: ANN401
                 note(f"There are no keys in {printable(keys.scope)}.")
 
 
-@click.command("rm")
+@command("rm")
 @local
 @if_revision
 @click.option("--all", "everything", is_flag=True, help="Remove all keys of the scope.")

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from csc_git.cli.options import common, flags, user
+from csc_git.cli.options import command, common, flags, user
 from csc_git.cli.output import hanging, show, wants_json
 from csc_git.coordinator.results import Result
 from csc_git.doctor.examination import examine
@@ -24,7 +24,7 @@ class Examined(Result):
     warnings: int
 
 
-@click.command("doctor")
+@command("doctor")
 @common
 def doctor_command(**options: Any) -> None:  # noqa: ANN401
     """Try the whole chain for real, and say what is wrong and how to mend it.

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 import click
 
-from csc_git.cli.options import common, flags, opened, user
+from csc_git.cli.options import command, common, flags, opened, user
 from csc_git.cli.output import hanging, progress, show
 from csc_git.clients.client import CLIENTS, NAME, is_shareable
 from csc_git.clients.registration import HookRegistration, ServerRegistration
@@ -84,7 +84,7 @@ class Preview(Result):
     changes: dict[str, str]
 
 
-@click.command("init")
+@command("init")
 @click.option(
     "--client",
     "clients",

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from csc_git.cli.options import common, opened
+from csc_git.cli.options import Command, common, opened
 from csc_git.cli.output import wants_json
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Record
@@ -23,7 +23,7 @@ from csc_git.store.snapshot import Snapshot, changed_keys
 _ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
-class _GitOptions(click.Command):
+class _GitOptions(Command):
     """Takes out our own options and leaves all others to git, whatever they look like.
 
     Click would look for our `-C` inside git's `-SCat`, and keep a `--` to itself.

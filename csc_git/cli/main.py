@@ -1,6 +1,8 @@
 """The command `csc-git`, also reached as `git csc`."""
 
+from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -18,6 +20,7 @@ _COMMANDS: Final = {
     "doctor": ("csc_git.cli.doctor", "Try the whole chain; what is wrong, and how to mend it."),
     "export": ("csc_git.cli.transfer", "Print values as JSON Lines."),
     "get": ("csc_git.cli.data", "Print a value."),
+    "help": ("csc_git.cli.help", "What a command does."),
     "import": ("csc_git.cli.transfer", "Store values from JSON Lines, as one edit."),
     "init": ("csc_git.cli.init", "Set a repository up, or undo that."),
     "log": ("csc_git.cli.log", "What the sessions did: git log of the branch."),
@@ -41,6 +44,16 @@ class _Lazy(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return sorted(_COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if near := get_close_matches(args[0], _COMMANDS, n=1):
+                error.message += f" Did you mean {near[0]}?"
+            raise
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
@@ -66,7 +79,14 @@ class _Lazy(click.Group):
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="csc-git")
-def main() -> None:
+@click.option(
+    "-C",
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A directory of the repository; default: this one.",
+)
+@click.pass_context
+def main(ctx: click.Context, /, directory: Path | None) -> None:
     """Shared state for coding agents, on one branch of your Git repository.
 
     Sessions that work on one project (windows, worktrees, laptops, teammates) see who is here,
@@ -75,3 +95,6 @@ def main() -> None:
 
     Begin with: csc-git demo
     """
+    if directory is not None:  # where all commands, and those of team, look for their own -C
+        here = {"directory": directory}
+        ctx.default_map = dict.fromkeys(_COMMANDS, {**here, "set": here, "unset": here})

@@ -3,6 +3,7 @@
 import getpass
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,23 @@ from csc_git.coordinator.opening import open_coordinator
 from csc_git.core.session import machine_from_host
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """A command whose help tells its own options from the settings that all of them take."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List both, each under its own title."""
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        own = [one for one in options if one.name not in _SETTINGS]
+        settings = [one for one in options if one.name in _SETTINGS]
+        for title, listed in ("Options", own), ("Settings", settings):
+            if records := [record for one in listed if (record := one.get_help_record(ctx))]:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+command = partial(click.command, cls=Command)
 
 
 def common(command: F) -> F:

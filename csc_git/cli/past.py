@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from csc_git.cli.completion import complete_scope
-from csc_git.cli.options import common, opened
+from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import note, show
 from csc_git.coordinator.results import Blame, Difference, Differences, PastChange, Version
 from csc_git.git.words import printable, readable
@@ -14,7 +14,7 @@ from csc_git.git.words import printable, readable
 _WIDTH = 34
 
 
-@click.command("blame")
+@command("blame")
 @click.argument("scope", shell_complete=complete_scope)
 @common
 def blame_command(scope: str, **options: Any) -> None:  # noqa: ANN401
@@ -26,7 +26,7 @@ def blame_command(scope: str, **options: Any) -> None:  # noqa: ANN401
         note(f"There are no keys in {printable(scope)}.")
 
 
-@click.command("diff")
+@command("diff")
 @click.argument("one")
 @click.argument("other", required=False)
 @common

@@ -5,13 +5,13 @@ from typing import Any
 import click
 
 from csc_git.cli import tables
-from csc_git.cli.options import common, opened
+from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import note, show, wants_json
 from csc_git.coordinator import clock
 from csc_git.coordinator.results import Claims, Sessions
 
 
-@click.command("sessions")
+@command("sessions")
 @click.option("--all", "everybody", is_flag=True, help="Those that are gone too.")
 @common
 def sessions_command(everybody: bool, **options: Any) -> None:  # noqa: ANN401
@@ -31,7 +31,7 @@ def sessions_command(everybody: bool, **options: Any) -> None:  # noqa: ANN401
         note("Nobody is signed on.")
 
 
-@click.command("claims")
+@command("claims")
 @common
 def claims_command(**options: Any) -> None:  # noqa: ANN401
     """What is claimed, by whom, until when, and what for.

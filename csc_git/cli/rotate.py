@@ -4,14 +4,14 @@ from typing import Any
 
 import click
 
-from csc_git.cli.options import common, opened
+from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import progress, show, wants_json
 from csc_git.git.log import count_commits
 from csc_git.git.words import count
 from csc_git.store.rotation import archive_of
 
 
-@click.command("rotate")
+@command("rotate")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @common
 def rotate_command(yes: bool, **options: Any) -> None:  # noqa: ANN401

@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from csc_git.cli.options import common, flags
+from csc_git.cli.options import command, common, flags
 
 
-@click.command("serve")
+@command("serve")
 @common
 def serve_command(**options: Any) -> None:  # noqa: ANN401  click passes every option by name
     """Run the MCP server on standard input and output, until the client hangs up.

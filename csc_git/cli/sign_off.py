@@ -5,14 +5,14 @@ from typing import Any
 import click
 
 from csc_git.cli.completion import complete_session
-from csc_git.cli.options import common, opened, user
+from csc_git.cli.options import command, common, opened, user
 from csc_git.cli.output import hanging, progress, show, sync_line
 from csc_git.coordinator import clock
 from csc_git.coordinator.results import SignedOffAll
 from csc_git.git.words import printable
 
 
-@click.command("sign-off")
+@command("sign-off")
 @click.argument(
     "sessions", nargs=-1, required=True, metavar="SESSION...", shell_complete=complete_session
 )

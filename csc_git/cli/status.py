@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from csc_git.cli.options import common, opened
+from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import ago, hanging, show, sync_line
 from csc_git.coordinator.results import ClaimSummary, SessionSummary, Status
 from csc_git.git.words import count, readable
@@ -12,7 +12,7 @@ from csc_git.git.words import count, readable
 _MOST = 20
 
 
-@click.command("status")
+@command("status")
 @common
 def status_command(**options: Any) -> None:  # noqa: ANN401
     """Who is here, what is in conflict, and how things stand with the remote."""

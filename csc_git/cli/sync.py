@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from csc_git.cli.options import common, opened
+from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import hanging, progress, show, sync_line
 from csc_git.coordinator import clock
 from csc_git.errors import InputError
@@ -13,7 +13,7 @@ from csc_git.git.failure import RemoteState
 from csc_git.store.attempt import Permit
 
 
-@click.command("sync")
+@command("sync")
 @click.option("--accept-rewrite", is_flag=True, help="Go on from a rewritten remote branch.")
 @click.option("--recreate", is_flag=True, help="Put back a branch the remote has lost.")
 @click.option("--retry", metavar="OP", help="Push a held edit again.")

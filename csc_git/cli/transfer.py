@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from csc_git.cli.completion import complete_scope
-from csc_git.cli.options import common, opened, user
+from csc_git.cli.options import command, common, opened, user
 from csc_git.cli.output import progress, show
 from csc_git.coordinator.results import Imported
 from csc_git.coordinator.transfer import compare, export, read_directory, read_lines
@@ -20,7 +20,7 @@ from csc_git.git.words import count, printable
 _MOST = 20
 
 
-@click.command("export")
+@command("export")
 @click.option("--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit.")
 @click.argument("scope", required=False, shell_complete=complete_scope)
 @common
@@ -37,7 +37,7 @@ def export_command(scope: str | None, at: str | None, **options: Any) -> None:  
             click.echo(json.dumps(one.model_dump(mode="json")))
 
 
-@click.command("import")
+@command("import")
 @click.option("--dry-run", is_flag=True, help="Only say what would be changed.")
 @click.option("--allow-secret", metavar="WHY", help="Store what looks like credentials.")
 @click.argument("source", type=click.Path(exists=True, allow_dash=True, path_type=Path))

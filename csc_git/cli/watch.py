@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from csc_git.cli import tables
-from csc_git.cli.options import common, opened
+from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import ago, sync_line
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
@@ -30,7 +30,7 @@ _EDITS: Final = 50
 _QUIT: Final = frozenset({"q", "Q", "\x03", "\x1b"})
 
 
-@click.command("watch")
+@command("watch")
 @common
 def watch_command(**options: Any) -> None:  # noqa: ANN401
     """Watch the sessions at work: who is here, what is claimed, what changes. q quits.
