@@ -118,6 +118,9 @@ class Clone:
         gone = [key for key in deletes if key in state]
         if not changed and not gone and not requires:
             return None
+        if kind == "edit":  # what an edit only says again is a condition of the whole
+            again = {*puts, *deletes} - {*changed, *gone}
+            requires = {key: state.get(key) for key in again} | requires
         seen = [self.here.clock or now]
         seen += [state[key].time for key in (*changed, *gone) if key in state]
         time = max(now, *(one + TICK for one in seen))

@@ -397,3 +397,19 @@ def test_a_lost_deletion_can_be_taken_after_all(pair: list[Coordinator], world: 
     assert conflict.lost_deletion
     pair[1].conflicts.resolve(person(pair[1]), conflict.conflict, "lost")
     assert not pair[1].retrieve("s", "n").found
+
+
+def test_an_edit_is_all_or_nothing_for_what_it_only_says_again(world: World) -> None:
+    """Its owner stood as it wanted it; another clone has changed that meanwhile."""
+    one, two = world.open("one"), world.open("two")
+    put(one, "issue:1", "owner", "ada")
+    put(one, "issue:1", "status", "open", confirm=True)
+    two.sync()
+    put(two, "issue:1", "owner", "bob", confirm=True)
+    changes = [
+        Change("issue:1", "owner", "put", "ada"),
+        Change("issue:1", "status", "put", "done by ada"),
+    ]
+    with pytest.raises(ConditionFailed, match="bob"):
+        one.edits.edit(person(one), changes, confirm=True)
+    assert one.retrieve("issue:1", "status").value == "open"

@@ -14,7 +14,7 @@ from csc_git.core.clock import TICK, TRUSTED_AHEAD, format_time, parse_time, tic
 from csc_git.core.conflict import Conflict
 from csc_git.core.edit import Kind, Outcome, Record
 from csc_git.core.key import MAX_NAME_BYTES, Key, check_name, decode, encode, parse_scope
-from csc_git.core.lease import Instant, Lease, Sighting
+from csc_git.core.lease import Instant, Lease, Sighting, has_lapsed
 from csc_git.core.merge import Version, merge
 from csc_git.core.pattern import compile_pattern
 from csc_git.core.session import parse_session, resolve_scope
@@ -265,13 +265,13 @@ def _bytes(entry: Entry | None) -> bytes | None:
 def test_a_lease_lapses_by_elapsed_time_and_a_contact_begun_after_it() -> None:
     lease = Lease("h", "c", 1, 60, "active", "")
     seen = Sighting("r1", Instant("boot", 100, 0))
-    assert not lease.has_lapsed("r1", None, Instant("boot", 999, 0))
-    assert not lease.has_lapsed("r1", seen, None)
-    assert not lease.has_lapsed("r1", seen, Instant("boot", 159.9, 99_999))
-    assert lease.has_lapsed("r1", seen, Instant("boot", 160, -5))
-    assert not lease.has_lapsed("r2", seen, Instant("boot", 999, 0))  # renewed
-    assert lease.has_lapsed("r1", seen, Instant("other boot", 1, 60))
-    assert not lease.has_lapsed("r1", seen, Instant("other boot", 999, -5))
+    assert not has_lapsed(lease.seconds, "r1", None, Instant("boot", 999, 0))
+    assert not has_lapsed(lease.seconds, "r1", seen, None)
+    assert not has_lapsed(lease.seconds, "r1", seen, Instant("boot", 159.9, 99_999))
+    assert has_lapsed(lease.seconds, "r1", seen, Instant("boot", 160, -5))
+    assert not has_lapsed(lease.seconds, "r2", seen, Instant("boot", 999, 0))  # renewed
+    assert has_lapsed(lease.seconds, "r1", seen, Instant("other boot", 1, 60))
+    assert not has_lapsed(lease.seconds, "r1", seen, Instant("other boot", 999, -5))
 
 
 @given(values)

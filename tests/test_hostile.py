@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 from mcp_types import TextContent
 
+from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.core.clock import format_time
+from csc_git.core.edit import Record
+from csc_git.errors import StorageFailed
 from tests.agents import agent, run
 from tests.world import REF, World, git, put, state_of
 
@@ -260,3 +264,55 @@ def test_agents_get_hostile_values_as_data(world: World, one: Coordinator) -> No
             assert order in data
 
     run(scenario)
+
+
+@pytest.mark.parametrize(("member", "digits"), [("seconds", "1" * 15), ("fence", "9" * 4300)])
+def test_no_number_in_a_claim_stops_anybody(world: World, member: str, digits: str) -> None:
+    one, two = world.open("one"), world.open("two")
+    one.sign_on()
+    one.claims.claim(None, ["issue:1"], ttl=600)
+    one.sync()
+    place = world.directory / "hand"
+    git("clone", "-q", "-b", "csc/state", str(world.remote), str(place), cwd=world.directory)
+    file = place / "data" / "claims" / "issue=3a1.json"
+    says = json.loads(file.read_text())
+    says["value"][member] = "large"
+    file.write_text(json.dumps(says).replace('"large"', digits))
+    git("commit", "-qam", "by hand", cwd=place)
+    git("push", "-q", cwd=place)
+    two.sync()
+    two.sign_on()
+    two.status()
+    two.overview.context()
+    assert two.claims.claim(None, ["issue:2"]).status == "granted"
+
+
+def test_an_op_is_no_path(world: World) -> None:
+    """Held edits are kept under refs that are named after their ops, whoever wrote those."""
+    for op in ("../../../../refs/heads/main", "a/b", "..", "x" * 65, "a\\b", "0f8d"):
+        trailers = f"Csc-Op: {op}\nCsc-Session: a@b\nCsc-Clock: 2026-11-22T18:05:11.123456Z\n"
+        assert bool(Record.parse(f"store s/k\n\n{trailers}")) == (op == "0f8d")
+    one = world.open("one")
+    put(one, "s", "k", 1)
+    tip = one.store.branch.tip
+    with pytest.raises(StorageFailed, match="no name of a ref"), one.store.repository.writing():
+        one.store.branch.hold("../../../../../refs/heads/main", str(tip))
+    assert git("rev-parse", "main", cwd=world.directory / "one") != tip
+
+
+def test_the_past_survives_a_commit_made_by_hand(world: World) -> None:
+    one = world.open("one")
+    put(one, "s", "k", "old")
+    between = format_time(clock.now())
+    put(one, "s", "k", "new", confirm=True)
+    place = world.directory / "hand"
+    git("clone", "-q", "-b", "csc/state", str(world.remote), str(place), cwd=world.directory)
+    (place / ".mailmap").write_text("Nobody <n@x> tester@one <test@example.com>\n")
+    git("add", ".mailmap", cwd=place)
+    git("commit", "-qm", "by hand", cwd=place)
+    git("push", "-q", cwd=place)
+    one.sync()
+    assert one.retrieve("s", "k", at=between).value == "old"
+    assert not one.retrieve("s", "k", at="1w").found
+    git("config", "--global", "log.showSignature", "true", cwd=place)
+    assert len(one.past.history(session="tester@one").edits) == 2

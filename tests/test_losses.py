@@ -12,6 +12,7 @@ import pytest
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.errors import StorageFailed
 from csc_git.store.attempt import Attempt
 from csc_git.store.branch import Branch
 from csc_git.store.replica import Replica
@@ -304,3 +305,118 @@ def test_a_refusal_that_is_no_race_is_not_called_one(world: World) -> None:
     assert "lock" in one.store.status.detail
     (world.remote / f"{REF}.lock").unlink()
     assert state_of(one) == "ok"
+
+
+DYING = """
+import os, sys
+from pathlib import Path
+from csc_git.coordinator.opening import open_coordinator
+from csc_git.git.remote import LostRace, Remote
+from tests.world import put
+one = open_coordinator(Path(sys.argv[1]), {"machine": "one", "timeout": 20})
+ready, set_ref, push = sys.argv[2] == "held", one.store.repository.set_ref, Remote.push
+losses = 0 if ready else 2
+
+def pushed(remote, commit, expected):
+    global losses, ready
+    if losses and remote._project.top.name == "one":
+        losses -= 1
+        if not losses:
+            other = open_coordinator(Path(sys.argv[1]).parent / "two", {"machine": "two"})
+            put(other, "t", "x", 2)
+            other.sync()
+        raise LostRace("overtaken")
+    push(remote, commit, expected)
+    ready = ready or remote._project.top.name == "one"
+
+def moved(name, *arguments):
+    set_ref(name, *arguments)
+    if name.startswith("refs/csc/base") and ready and (one.store.branch.held() or losses == 0):
+        os.kill(os.getpid(), 9)
+
+Remote.push, one.store.repository.set_ref = pushed, moved
+one.sync()
+"""
+
+
+def killed_between_base_and_tip(world: World, when: str) -> None:
+    arguments = [sys.executable, "-c", DYING, str(world.directory / "one"), when]
+    done = subprocess.run(
+        arguments, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == -9, done.stderr
+
+
+def test_a_crash_after_an_edit_was_set_aside_doubles_none(world: World) -> None:
+    """The remote has the others as they were replayed without it: under other ids than here."""
+    one = world.open("one")
+    put(one, "s", "zero", 0, confirm=True)
+    declining(world)
+    put(one, "s", "good", 1)
+    put(one, "s", "k", "BAD")
+    op = put(one, "s", "count", 3, if_revision="absent")
+    one.close()
+    killed_between_base_and_tip(world, "held")
+    again = world.open("one")
+    assert state_of(again) == "ok"
+    assert not twice(world)
+    assert str(again.store.fate(op).outcome) == "applied"
+    assert again.conflicts.open() == []
+
+
+def test_a_crash_after_the_oldest_edits_were_pushed_alone_doubles_none(world: World) -> None:
+    one, two = world.open("one"), world.open("two")
+    put(one, "s", "z", 0, confirm=True)
+    two.sync()
+    ops = [put(one, "s", "counter", n) for n in range(40)]
+    put(two, "t", "x", 1, confirm=True)
+    one.close()
+    killed_between_base_and_tip(world, "overtaken")
+    assert state_of(world.open("one")) == "ok"
+    assert not twice(world)
+    assert {record.op for record in world.log()} >= {*ops}
+
+
+def by_hand(world: World, file: str, text: str) -> None:
+    """Somebody commits to the branch without csc-git."""
+    place = world.directory / "hand"
+    if not place.exists():
+        git("clone", "-q", "-b", "csc/state", str(world.remote), str(place), cwd=world.directory)
+    git("pull", "-q", cwd=place)
+    (place / file).write_text(text, encoding="utf-8")
+    git("add", file, cwd=place)
+    git("commit", "-q", "-m", "by hand", cwd=place)
+    git("push", "-q", cwd=place)
+
+
+def test_a_commit_made_by_hand_hides_no_edit_that_arrived(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = world.open("one")
+    put(one, "s", "e", 1)
+    op = put(one, "s", "e", 2, if_revision=one.retrieve("s", "e").revision)
+    with monkeypatch.context() as patch:
+        patch.setattr(one.store.branch, "confirm", lambda _: 1 / 0)  # the answer is never seen
+        one.sync()
+    by_hand(world, "README.md", "x")
+    assert state_of(one) == "ok"
+    assert not twice(world)
+    assert one.store.fate(op).outcome is None
+    assert one.conflicts.open() == []
+
+
+def test_what_is_stored_is_not_called_not_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk refuses while the fate of an edit is looked up, which was stored before."""
+    one = world.open("one")
+    put(one, "s", "z", 0, confirm=True)
+
+    def refuse(_: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(one.store, "fate", refuse)
+    with pytest.raises(StorageFailed, match="The edit is stored here"):
+        put(one, "s", "k", 1, confirm=True)
+    assert one.retrieve("s", "k").value == 1

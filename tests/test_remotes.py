@@ -1,5 +1,6 @@
 """Remotes of every kind, reached as the user's own git reaches them."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,46 @@ def test_moving_to_another_remote_keeps_everything(world: World) -> None:
     assert {key: first.retrieve("a", key).value for key in ("k0", "k1", "queued")} == {
         "k0": 0, "k1": 1, "queued": 2
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["url", "pushurl"])
+def test_synced_means_the_repository_that_others_fetch(world: World, kind: str) -> None:
+    """git pushes to every URL of a remote and fetches from the first: a mirror is not enough."""
+    clone, mirror = world.clone("one"), world.directory / "mirror.git"
+    git("clone", "-q", "--bare", str(world.remote), str(mirror), cwd=world.directory)
+    if kind == "url":
+        git("remote", "set-url", "--add", "origin", str(mirror), cwd=clone)
+    else:
+        for url in (mirror, world.remote):
+            git("remote", "set-url", "--add", "--push", "origin", str(url), cwd=clone)
+    one, two = world.open("one"), world.open("two")
+    put(one, "s", "k", 1)
+    assert [state_of(one), state_of(one), state_of(two)] == ["ok", "ok", "ok"]
+    assert two.retrieve("s", "k").found
+
+
+def test_a_push_that_arrives_elsewhere_is_not_called_synced(world: World) -> None:
+    clone, fork = world.clone("one"), world.directory / "fork.git"
+    git("clone", "-q", "--bare", str(world.remote), str(fork), cwd=world.directory)
+    git("remote", "set-url", "--push", "origin", str(fork), cwd=clone)
+    one = world.open("one")
+    op = put(one, "s", "k", 1)
+    assert state_of(one) == "bad-url"
+    assert "fork.git does not show" in one.store.status.detail
+    assert one.store.fate(op).where == "local"
+    git("remote", "set-url", "--push", "origin", str(world.remote), cwd=clone)
+    assert state_of(one) == "ok"
+
+
+def test_what_a_transport_leaves_running_is_not_waited_for(world: World) -> None:
+    """A helper with a session of its own outlives the time limit, and holds git's output open."""
+    ssh = world.directory / "ssh"
+    ssh.write_text("#!/bin/sh\nsetsid sleep 60 &\nexit 255\n")
+    ssh.chmod(0o755)
+    clone = world.clone("one", url="ssh://host/x.git")
+    git("config", "core.sshCommand", str(ssh), cwd=clone)
+    one = world.open("one", timeout=1)
+    put(one, "s", "k", 1)
+    began = time.monotonic()
+    assert state_of(one) in {"timeout", "unreachable"}
+    assert time.monotonic() - began < 20

@@ -1,5 +1,6 @@
 """Secrets in data: refused before the commit, allowed with a reason that the history keeps."""
 
+import base64
 import json
 import time
 from pathlib import Path
@@ -130,3 +131,13 @@ def _holding(repository: Path, text: str) -> list[str]:
     listed = git("cat-file", "--batch-all-objects", "--batch-check", cwd=repository)
     ids = [line.split()[0] for line in listed.splitlines()]
     return [one for one in ids if text in json.dumps(git("cat-file", "-p", one, cwd=repository))]
+
+
+@pytest.mark.parametrize("length", [100, 600, 900, 3000])
+def test_web_tokens_of_any_length_at_any_place_of_a_line(length: int) -> None:
+    parts = [{"alg": "RS256", "typ": "JWT"}, {"sub": "x" * length}, "s" * 300]
+    token = ".".join(
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts
+    )
+    for before in range(0, 2000, 100):
+        assert find_secret(parse_key("a", "k"), "y " * (before // 2) + token)

@@ -2,6 +2,7 @@
 to do, local work goes on, and when it is mended everything arrives exactly once.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -402,3 +403,29 @@ def _hook(world: World, name: str, script: str) -> None:
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\n{script}\n")
     hook.chmod(0o755)
+
+
+def test_a_wrong_clock_before_a_reboot_silences_no_sync(world: World) -> None:
+    one, two = world.open("one"), world.open("two")
+    put(one, "s", "k", 1, confirm=True)
+    two.sync()
+    file = two.store.directory / "sync.json"
+    says = json.loads(file.read_text())
+    ahead = {"boot": "the one before", "seconds": 50.0, "wall": time.time() + 3600}
+    file.write_text(json.dumps({**says, "contact": ahead, "attempt": ahead}))
+    put(one, "s", "k", 2, confirm=True)
+    assert state_of(world.open("two")) == "ok"
+    assert two.retrieve("s", "k").value == 2
+
+
+@pytest.mark.parametrize("words", ["declined by policy", "GH006: Protected branch update failed"])
+def test_attempts_that_fail_leave_no_refs_behind(world: World, words: str) -> None:
+    one = world.open("one")
+    put(one, "s", "z", 0, confirm=True)
+    hook = world.remote / "hooks" / "pre-receive"
+    hook.write_text(f'#!/bin/sh\necho "{words}" >&2\nexit 1\n')
+    hook.chmod(0o755)
+    for number in range(3):
+        put(one, "s", f"k{number}", number)
+    assert state_of(one) in {"declined", "protected"}
+    assert one.store.repository.refs("refs/csc/fetch/") == {}

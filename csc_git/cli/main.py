@@ -51,9 +51,9 @@ class _Lazy(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            if near := get_close_matches(args[0], _COMMANDS, n=1):
-                error.message += f" Did you mean {near[0]}?"
-            raise
+            near = get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"{error.message}{hint}", ctx) from None
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
@@ -97,4 +97,4 @@ def main(ctx: click.Context, /, directory: Path | None) -> None:
     """
     if directory is not None:  # where all commands, and those of team, look for their own -C
         here = {"directory": directory}
-        ctx.default_map = dict.fromkeys(_COMMANDS, {**here, "set": here, "unset": here})
+        ctx.default_map = {name: {**here, "set": here, "unset": here} for name in _COMMANDS}

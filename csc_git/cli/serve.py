@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import click
-
 from csc_git.cli.options import command, common, flags
 
 

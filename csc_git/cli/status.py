@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import click
-
 from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import ago, hanging, show, sync_line
 from csc_git.coordinator.results import ClaimSummary, SessionSummary, Status

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from typing import Final
 
 from csc_git.coordinator import clock
@@ -274,13 +275,7 @@ class Claims:
         )
 
     def _rivals(self, snapshot: Snapshot, wish: _Wish) -> list[ClaimSummary]:
-        files: list[str] = []
-
-        def tracked() -> Sequence[str]:
-            if not files:
-                files.extend(self._tracked())
-            return files
-
+        tracked = cache(lambda: list(self._tracked()))  # asked once, and only if patterns meet
         return [
             self._summary(stored, other)
             for stored, other in self._standing.all(snapshot)

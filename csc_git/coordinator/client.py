@@ -5,6 +5,7 @@ a hook, which MCP knows nothing of, tells the sessions of its own client from th
 """
 
 import os
+from pathlib import Path
 from typing import Final
 
 _LAUNCHERS: Final = frozenset({
@@ -12,6 +13,10 @@ _LAUNCHERS: Final = frozenset({
     "uv", "uvx", "pipx", "csc-git", "git",
 })  # fmt: skip
 """Programs that only start others; a client is none of them."""
+
+
+_STARTED: Final = 19
+"""Of `/proc/<pid>/stat`, behind the name in brackets: field 22 of proc(5)."""
 
 
 def client_identity() -> str | None:
@@ -25,10 +30,23 @@ def client_identity() -> str | None:
     try:
         for ancestor in psutil.Process().parents():
             if ancestor.name().lstrip("-") not in _LAUNCHERS:
-                return f"{ancestor.pid} {ancestor.create_time()} {_namespace()}"
+                started = _started(ancestor.pid) or ancestor.create_time()
+                return f"{ancestor.pid} {started} {_namespace()}"
     except psutil.Error:
         return None
     return None
+
+
+def _started(pid: int) -> str:
+    """When a process started, in ticks since boot, where the system says so.
+
+    What psutil makes of that is a time of the wall clock, and moves when the clock is set.
+    """
+    try:
+        said = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return said.rpartition(")")[2].split()[_STARTED]
 
 
 def _namespace() -> int:

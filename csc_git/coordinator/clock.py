@@ -29,4 +29,18 @@ def _boot() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
-        return f"process-{time.time_ns()}"
+        return _boot_of_macos() or f"process-{time.time_ns()}"
+
+
+def _boot_of_macos() -> str:
+    """The same by sysctlbyname(3); empty where there is no such thing."""
+    import ctypes  # noqa: PLC0415  not where it isn't needed
+
+    text = ctypes.create_string_buffer(64)
+    size = ctypes.c_size_t(len(text))
+    try:
+        ask = ctypes.CDLL(None).sysctlbyname
+    except (OSError, AttributeError):
+        return ""
+    failed = ask(b"kern.bootsessionuuid", text, ctypes.byref(size), None, ctypes.c_size_t(0))
+    return "" if failed else text.value.decode(errors="replace")

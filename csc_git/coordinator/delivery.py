@@ -14,7 +14,7 @@ from csc_git.coordinator.background import Background
 from csc_git.coordinator.results import Where
 from csc_git.coordinator.upkeep import Upkeep
 from csc_git.core.edit import Outcome
-from csc_git.errors import SessionFenced
+from csc_git.errors import SessionFenced, StorageFailed, as_told
 from csc_git.git.failure import RemoteState
 from csc_git.store.branch import Fate
 from csc_git.store.snapshot import Snapshot
@@ -26,6 +26,8 @@ _LAST_PUSH: Final = 1.5
 
 _AT_ONCE: Final = 2.0
 """Seconds that `hear` waits at most."""
+
+_STORED: Final = "The edit is stored here; what the remote made of it can't be told now"
 
 _LOST: Final = (
     "A later value of the same key stands; yours is kept in full as an open conflict, see "
@@ -95,11 +97,10 @@ class Delivery:
             return self._standing(receipt) if receipt.op is None else Delivered(receipt, "local")
         with self._store.awaiting(op) as answer:
             receipt = self._transact(decide)
-            if receipt.op is None:
-                self._wait_until(lambda: self._store.is_confirmed(receipt.standing))
-                return self._standing(receipt, explained=True)
-            self._wait_until(lambda: _is_decided(self._store.fate(op)))
-            return self._answered(receipt, answer())
+            try:
+                return self._awaited(receipt, op, answer)
+            except (StorageFailed, OSError) as error:
+                raise StorageFailed(as_told(error).what, safe=_STORED) from error
 
     def hear(self) -> None:
         """What others did until now, if the remote answers at once; for a server only."""
@@ -117,11 +118,7 @@ class Delivery:
 
         def asked() -> bool:
             contact = self._store.status.contact
-            return (
-                contact is not None
-                and contact.boot == began.boot
-                and contact.seconds >= began.seconds
-            )
+            return contact is not None and contact.is_after(began)
 
         self._wait_until(asked, patience)
 
@@ -148,6 +145,13 @@ class Delivery:
         if self.background is not None:
             self._upkeep.wrote()
         return receipt
+
+    def _awaited(self, receipt: Receipt, op: str, answer: Callable[[], Fate]) -> Delivered:
+        if receipt.op is None:
+            self._wait_until(lambda: self._store.is_confirmed(receipt.standing))
+            return self._standing(receipt, explained=True)
+        self._wait_until(lambda: _is_decided(self._store.fate(op)))
+        return self._answered(receipt, answer())
 
     def _wait_until(self, enough: Callable[[], bool], patience: float | None = None) -> None:
         if self.background is not None:

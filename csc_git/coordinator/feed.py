@@ -24,7 +24,7 @@ from csc_git.core.pattern import compile_pattern
 from csc_git.errors import CursorExpired, InputError
 from csc_git.git.commit import CommitInfo
 from csc_git.git.words import printable
-from csc_git.store.history import ancestry, descent
+from csc_git.store.history import ancestry, descent, is_commit
 from csc_git.store.past import changes_of
 from csc_git.store.snapshot import Snapshot, Stored, changed_keys, revision_of
 from csc_git.store.store import Store
@@ -169,7 +169,7 @@ class Feed:
         """From which snapshot to which to tell; the latter as a cursor."""
         objects = self._store.repository.objects
         for commit in (cursor.tip, cursor.base, cursor.start):
-            if commit is not None and not objects.has(commit):
+            if commit is not None and not is_commit(objects, commit):
                 raise CursorExpired("The cursor names a snapshot that this clone has no more")
         now = self._whole(self.now(), cursor.base)
         if cursor.told:  # go on with a difference that was told in part

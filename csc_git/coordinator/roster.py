@@ -10,7 +10,7 @@ from pathlib import Path
 from csc_git.coordinator.client import client_identity
 from csc_git.coordinator.sightings import Sightings
 from csc_git.core.key import encode
-from csc_git.core.lease import SESSIONS, Lease, lease_key
+from csc_git.core.lease import SESSIONS, Lease, has_lapsed, lease_key
 from csc_git.core.session import is_session_name
 from csc_git.git.lock import FileLock
 from csc_git.store.clone import Clone
@@ -41,7 +41,8 @@ class Roster:
         if lease.clone == self._clone.id:
             return not self._lock_is_free(name)
         contact = self._store.status.contact
-        return not lease.has_lapsed(stored.revision, self.sightings.get(lease_key(name)), contact)
+        seen = self.sightings.get(lease_key(name))
+        return not has_lapsed(lease.seconds, stored.revision, seen, contact)
 
     def is_alive(self, name: str, snapshot: Snapshot) -> bool:
         """Whether a session of that name is alive."""
@@ -94,10 +95,7 @@ class Roster:
         return self._locks / f"{encode(name, directory=False).decode()}.lock"
 
     def _lock_is_free(self, name: str) -> bool:
-        lock = self.lock(name)
-        free = lock.try_acquire()
-        lock.release()
-        return free
+        return self.lock(name).is_free()
 
 
 def read_lease(stored: Stored | None) -> Lease | None:

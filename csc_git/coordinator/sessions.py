@@ -279,7 +279,11 @@ class Sessions:
         lock = self.roster.lock(str(name))
         if not lock.try_acquire():
             return None
-        self.roster.note_client(str(name))
+        try:
+            self.roster.note_client(str(name))
+        except BaseException:
+            lock.release()
+            raise
         lease = Lease(
             holder=uuid.uuid4().hex,
             clone=self._clone.id,

@@ -24,6 +24,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from csc_git.core.key import SEPARATOR, Key, Scope, check_name
+from csc_git.core.lease import MOST_FENCE, MOST_SECONDS, bounded
 from csc_git.core.value import Json
 from csc_git.errors import InvalidName
 
@@ -81,12 +82,12 @@ class Claim:
                 session=str(value["session"]),
                 holder=str(value["holder"]),
                 clone=str(value["clone"]),
-                fence=int(value["fence"]),
-                seconds=None if seconds is None else max(1, int(seconds)),
+                fence=bounded(value["fence"], MOST_FENCE),
+                seconds=None if seconds is None else max(1, bounded(seconds, MOST_SECONDS)),
                 state="held" if value["state"] == "held" else "released",
                 since=str(value["since"]),
                 note=str(value.get("note", "")),
-                renewed=int(value.get("renewed", 0)),
+                renewed=bounded(value.get("renewed", 0), MOST_FENCE),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, InvalidName):
             return None

@@ -34,6 +34,9 @@ ABSENT: Final = "absent"
 """The revision of a key that has no value, in conditions."""
 
 _TRAILER: Final = re.compile(r"(Csc-[A-Za-z]+): (.*)")
+_OP: Final = re.compile(r"[0-9A-Za-z]{1,64}")
+"""Refs and files are named after ops, and anybody may have written one."""
+
 _SUBJECT_LENGTH: Final = 120
 _SHORT: Final = 1000
 
@@ -132,10 +135,13 @@ class Record:
 
     @classmethod
     def _from_trailers(cls, subject: str, found: Mapping[str, list[str]]) -> "Record":
+        op = found["Csc-Op"][0]
+        if not _OP.fullmatch(op):
+            raise ValueError(op)
         outcome = Outcome(found["Csc-Outcome"][0]) if "Csc-Outcome" in found else None
         return cls(
             subject=subject.removesuffix(f" ({outcome})"),
-            op=found["Csc-Op"][0],
+            op=op,
             session=found["Csc-Session"][0],
             clock=parse_time(found["Csc-Clock"][0]),
             fence=int(found["Csc-Fence"][0]) if "Csc-Fence" in found else None,

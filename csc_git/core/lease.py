@@ -22,6 +22,10 @@ from csc_git.core.value import Json
 
 SESSIONS: Final[Scope] = ("sessions",)
 DEFAULT_SECONDS: Final = 90 * 60
+MOST_SECONDS: Final = 366 * 24 * 3600
+MOST_FENCE: Final = 1 << 53
+"""Beyond these nothing is a record of ours, whoever wrote it; the latter is JSON's safe integer."""
+
 State = Literal["active", "signed_off"]
 
 
@@ -41,6 +45,10 @@ class Instant:
         if self.boot == earlier.boot:
             return max(0.0, self.seconds - earlier.seconds)
         return max(0.0, self.wall - earlier.wall)
+
+    def is_after(self, earlier: "Instant") -> bool:
+        """Whether this is certainly later: across a reboot nothing is, since wall clocks err."""
+        return self.boot == earlier.boot and self.seconds > earlier.seconds
 
     def to_json(self) -> Json:
         """For the clone's own files."""
@@ -93,28 +101,33 @@ class Lease:
             return cls(
                 holder=str(value["holder"]),
                 clone=str(value["clone"]),
-                fence=int(value["fence"]),
-                seconds=max(1, int(value["seconds"])),
+                fence=bounded(value["fence"], MOST_FENCE),
+                seconds=max(1, bounded(value["seconds"], MOST_SECONDS)),
                 state="active" if value["state"] == "active" else "signed_off",
                 since=str(value["since"]),
-                renewed=int(value.get("renewed", 0)),
+                renewed=bounded(value.get("renewed", 0), MOST_FENCE),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return None
 
-    def has_lapsed(self, revision: str, seen: Sighting | None, contact: Instant | None) -> bool:
-        """Whether the lease is over, seen from another clone.
 
-        Args:
-            revision: The record's revision now.
-            seen: When this clone first saw a revision of it.
-            contact: When the last successful contact with the remote *began*.
-        """
-        return has_lapsed(self.seconds, revision, seen, contact)
+def bounded(value: Any, most: int) -> int:  # noqa: ANN401  any JSON
+    """A number that somebody wrote; raises ValueError where none of ours is so large."""
+    number = int(value)
+    if abs(number) > most:
+        raise ValueError(number)
+    return number
 
 
 def has_lapsed(seconds: int, revision: str, seen: Sighting | None, contact: Instant | None) -> bool:
-    """Whether a record that lasts `seconds` is over, by the observer's elapsed time."""
+    """Whether a record is over, seen from another clone, by elapsed time here.
+
+    Args:
+        seconds: How long it lasts from each change of it.
+        revision: Its revision now.
+        seen: When this clone first saw a revision of it.
+        contact: When the last successful contact with the remote *began*.
+    """
     if seen is None or contact is None or seen.revision != revision:
         return False
     return contact.since(seen.first) >= seconds

@@ -25,6 +25,9 @@ _LACKING: Final = {
     "Google API Key": re.compile(r"\bAIza[A-Za-z0-9_-]{35}"),
 }
 
+# https://www.rfc-editor.org/rfc/rfc7515#section-7.1; they are longer than any piece of a line
+_WEB_TOKEN: Final = re.compile(r"(?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{2,}\.[\w-]{20,}", re.ASCII)
+
 _RULES: Final = (
     "artifactory:ArtifactoryDetector", "aws:AWSKeyDetector",
     "azure_storage_key:AzureStorageKeyDetector", "basic_auth:BasicAuthDetector",
@@ -59,6 +62,8 @@ def find_secret(key: Key, value: Json) -> str | None:
     """
     text = f'"{key}": {canonical(value).decode()}'
     for line in text.replace("\\n", "\n").replace('\\"', '"').splitlines():
+        if _WEB_TOKEN.search(line):
+            return "JSON Web Token"
         for piece in _pieces(line):
             if found := _kind(piece):
                 return found

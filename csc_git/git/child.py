@@ -8,17 +8,26 @@ those would show in `ps`, and they may hold tokens.
 
 import os
 import re
+import selectors
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 WORDS_LIMIT: Final = 1 << 20
 """Most that is kept of what a child says went wrong, in bytes."""
+
+_GRACE: Final = 1.0
+"""Seconds that what a killed child has printed may take to arrive."""
+
+_PIECE: Final = 1 << 16
 
 _TIES: Final = frozenset({
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_COUNT",
@@ -148,21 +157,24 @@ def stream_git(args: Sequence[str], git_dir: Path) -> Iterator[str]:
     binary = shutil.which("git")
     if binary is None:
         raise GitMissing
-    with subprocess.Popen(  # noqa: S603  an argument list, no shell
-        [binary, *args],
-        env=_environment(git_dir, ()),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as child:
+    with (
+        tempfile.TemporaryFile() as said,  # a pipe that nobody reads meanwhile would fill
+        subprocess.Popen(  # noqa: S603  an argument list, no shell
+            [binary, *args],
+            cwd=git_dir,
+            env=_environment(git_dir, ()),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            start_new_session=True,
+        ) as child,
+    ):
         assert child.stdout is not None  # noqa: S101  it is a pipe
-        assert child.stderr is not None  # noqa: S101
         for line in child.stdout:
             yield line.decode(errors="replace")
-        said = child.stderr.read().decode(errors="replace")
-    if child.returncode:
-        raise ValueError(said.strip())
+        if child.wait():
+            said.seek(0)
+            raise ValueError(said.read(WORDS_LIMIT).decode(errors="replace").strip())
 
 
 def kill_children() -> None:
@@ -183,21 +195,41 @@ def _finish(child: "subprocess.Popen[bytes]", timeout: float) -> Completed:
     timer.daemon = True
     timer.start()
     try:
-        out, err = child.communicate()
+        out, err = _read(child, time.monotonic() + timeout + _GRACE)
+        child.wait()
     except BaseException:
         _kill_group(child.pid)
         raise
     finally:
         timer.cancel()
     code = None if late.is_set() else child.returncode
-    return Completed(code, out, err[:WORDS_LIMIT].decode(errors="replace"))
+    return Completed(code, out, err.decode(errors="replace"))
+
+
+def _read(child: "subprocess.Popen[bytes]", until: float) -> tuple[bytes, bytes]:
+    """What a child prints, on both its streams.
+
+    A program that it left behind in a session of its own may hold them open, and is not killed with
+    it; nobody waits for that one.
+    """
+    assert child.stdout is not None  # noqa: S101  both are pipes
+    assert child.stderr is not None  # noqa: S101
+    out, err = bytearray(), bytearray()
+    with selectors.DefaultSelector() as open_ones:
+        open_ones.register(child.stdout, selectors.EVENT_READ, out)
+        open_ones.register(child.stderr, selectors.EVENT_READ, err)
+        while open_ones.get_map() and (left := until - time.monotonic()) > 0:
+            for key, _ in open_ones.select(left):
+                if part := os.read(key.fd, _PIECE):
+                    key.data.extend(part if key.data is out else part[: WORDS_LIMIT - len(err)])
+                else:
+                    open_ones.unregister(key.fileobj)
+    return bytes(out), bytes(err)
 
 
 def _kill_group(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):  # the latter on macOS, of one that ended
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def _environment(git_dir: Path | None, config: Sequence[tuple[str, str]]) -> dict[str, str]:

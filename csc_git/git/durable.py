@@ -1,5 +1,6 @@
 """Writing files so that a power cut leaves the old one or the new one, whole."""
 
+import fcntl
 import json
 import os
 import tempfile
@@ -17,7 +18,7 @@ def sync_directory(path: Path | str | os.PathLike[str]) -> None:
     """Make the names in a directory durable (fsync of the directory itself)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        _flush(descriptor)
     finally:
         os.close(descriptor)
 
@@ -28,7 +29,7 @@ def sync_tree(root: Path) -> None:
         for name in names:
             descriptor = os.open(Path(directory, name), os.O_RDONLY)
             try:
-                os.fsync(descriptor)
+                _flush(descriptor)
             finally:
                 os.close(descriptor)
         sync_directory(directory)
@@ -83,7 +84,7 @@ def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
             file.flush()
             os.fchmod(file.fileno(), mode)
             if durable:
-                os.fsync(file.fileno())
+                _flush(file.fileno())
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -122,4 +123,16 @@ def sync_data(descriptor: int) -> None:
     _sync(descriptor)
 
 
-_sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+def _flush(descriptor: int) -> None:
+    """Wait until a file, or a directory's names, are on the disk.
+
+    macOS's own `fsync` leaves them in the drive's cache; see fsync(2) there.
+    """
+    if _FULL is None:
+        os.fsync(descriptor)
+    else:
+        fcntl.fcntl(descriptor, _FULL)
+
+
+_FULL: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
+_sync = getattr(os, "fdatasync", _flush)  # macOS has none

@@ -14,6 +14,7 @@ import portalocker
 
 _EXCLUSIVE: Final = portalocker.LockFlags.EXCLUSIVE
 _TRY: Final = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
+_LOOK: Final = portalocker.LockFlags.SHARED | portalocker.LockFlags.NON_BLOCKING
 
 
 class FileLock:
@@ -37,6 +38,15 @@ class FileLock:
             self._open(_TRY)
         except portalocker.AlreadyLocked:
             return False
+        return True
+
+    def is_free(self) -> bool:
+        """Whether nobody holds the lock; any number may ask at once without being in the way."""
+        try:
+            self._open(_LOOK)
+        except portalocker.AlreadyLocked:
+            return False
+        self.release()
         return True
 
     def release(self) -> None:
@@ -79,7 +89,7 @@ def _lock(descriptor: int, flags: portalocker.LockFlags) -> None:
     try:
         portalocker.lock(descriptor, flags)
     except portalocker.LockException as error:
-        if flags == _TRY and isinstance(error, portalocker.AlreadyLocked):
+        if flags != _EXCLUSIVE and isinstance(error, portalocker.AlreadyLocked):
             raise
         cause = error.args[0] if error.args else None  # what the system refused is hidden in it
         raise cause if isinstance(cause, OSError) else OSError(str(error)) from error

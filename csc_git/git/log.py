@@ -7,9 +7,15 @@ but not wrong.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from csc_git.errors import InputError, StoreError
 from csc_git.git.child import GitMissing, stream_git
+
+_OURS: Final = ("--no-mailmap", "--no-show-signature", "--no-follow")
+"""Whatever is configured, and whatever `.mailmap` stands on the branch: names are those of the
+commits, and no other program is run.
+"""
 
 
 def log_lines(git_dir: Path, arguments: Sequence[str]) -> Iterator[str]:
@@ -20,9 +26,9 @@ def log_lines(git_dir: Path, arguments: Sequence[str]) -> Iterator[str]:
         InputError: git refuses the arguments.
     """
     try:
-        yield from stream_git(["log", *arguments], git_dir)
+        yield from stream_git(["log", *_OURS, *arguments], git_dir)
     except GitMissing:
-        raise StoreError("There is no git on PATH", then="Install it; the data are safe") from None
+        raise _no_git() from None
     except ValueError as error:
         raise InputError(f"git log refused: {error}") from None
 
@@ -55,8 +61,15 @@ def commit_ids(
 
 
 def count_commits(git_dir: Path, tip: str) -> int:
-    """How many commits `tip` contains."""
-    return int(next(iter(stream_git(["rev-list", "--count", tip], git_dir))))
+    """How many commits `tip` contains.
+
+    Raises:
+        StoreError: there is no git on PATH.
+    """
+    try:
+        return int(next(iter(stream_git(["rev-list", "--count", tip], git_dir))))
+    except GitMissing:
+        raise _no_git() from None
 
 
 def resolve(git_dir: Path, name: str) -> str | None:
@@ -66,3 +79,7 @@ def resolve(git_dir: Path, name: str) -> str | None:
     except (GitMissing, ValueError):
         return None
     return lines[0].strip() if lines else None
+
+
+def _no_git() -> StoreError:
+    return StoreError("There is no git on PATH", then="Install it; the data are safe")

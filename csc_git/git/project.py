@@ -54,6 +54,10 @@ class Project:
         """A setting's value, the last one given."""
         return next((line.value for line in reversed(self.config) if line.name == name), None)
 
+    def values(self, name: str) -> list[str]:
+        """All values of a setting that may be given several times."""
+        return [line.value for line in self.config if line.name == name]
+
     def section(self, prefix: str) -> dict[str, str]:
         """All settings below a prefix, by the rest of their names."""
         lines = (line for line in self.config if line.name.startswith(prefix))

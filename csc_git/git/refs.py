@@ -71,6 +71,8 @@ class Refs:
         Raises:
             StorageFailed: it was somewhere else, or the disk refused.
         """
+        if ".." in name:  # git takes no such name, and it could lead out of here
+            raise StorageFailed(f"{name!a} is no name of a ref")
         path = f"{self._path}/{name}"
         made = _make_directories(os.path.dirname(path))  # noqa: PTH120
         descriptor = _lock(path)

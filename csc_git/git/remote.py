@@ -112,6 +112,17 @@ class Remote:
                 arrived all the same; only a fetch can tell.
         """
         self._push([f"{commit}:{self.ref}"], self._lease(expected))
+        self._check_arrival(expected)
+
+    def _check_arrival(self, expected: str | None) -> None:
+        """Where one URL is fetched from and another pushed to: are they one repository?"""
+        urls = dict.fromkeys(url for name, url in self._settings if name.endswith("url"))
+        if len(urls) == 1:
+            return
+        done = self._git("ls-remote", _NAME, self.ref)
+        if done.ok and done.out.partition(b"\t")[0].decode() == (expected or ""):
+            says = f"what is pushed to {list(urls)[1]} does not show at {next(iter(urls))}"
+            raise RemoteFailure(RemoteState.BAD_URL, readable(says))
 
     def replace(self, commit: str, expected: str, kept: str) -> None:
         """As `push`, with what was there kept as the branch `kept`: both or neither.
@@ -214,13 +225,24 @@ class Remote:
 def _settings_of(project: Project, remote: str | None) -> list[tuple[str, str]]:
     name = remote or _default(project)
     if name is not None and name in project.remotes:
-        theirs = project.section(f"remote.{name}.")
+        theirs = project.section(f"remote.{name}.") | _urls(project, name)
         return [
             (f"remote.{_NAME}.{option}", theirs[option]) for option in _OPTIONS if option in theirs
         ]
     if name is not None and re.search(r"[:/\\]", name):
         return [(f"remote.{_NAME}.url", name)]
     raise RemoteFailure(RemoteState.NO_REMOTE, f"no remote is called {name}" if name else "")
+
+
+def _urls(project: Project, name: str) -> dict[str, str]:
+    """Where a remote is fetched from and, if that is elsewhere, pushed to: one URL each.
+
+    git fetches from the first of several URLs and pushes to all of them, so mirrors are kept in
+    step. Ours must be one repository: what was pushed is in the history that others fetch.
+    """
+    url = project.values(f"remote.{name}.url")[0]
+    push = project.values(f"remote.{name}.pushurl")
+    return {"url": url, **({"pushurl": url if url in push else push[0]} if push else {})}
 
 
 def _default(project: Project) -> str | None:

@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -135,19 +135,30 @@ class Repository:
             raise StorageFailed(f"The disk refused: {error.strerror or error}") from error
 
     def is_ancestor(self, commit: str, tip: str) -> bool:
-        """Whether `tip` contains `commit` by any of its parents; False without git."""
-        with suppress(GitMissing):
-            asked = ["merge-base", "--is-ancestor", commit, tip]
-            return run_git(asked, cwd=self.path, git_dir=self.path, timeout=_WALK_SECONDS).ok
-        return False
+        """Whether `tip` contains `commit` by any of its parents; False without git.
+
+        Raises:
+            StorageFailed: git can't tell.
+        """
+        asked = ["merge-base", "--is-ancestor", commit, tip]
+        try:
+            done = run_git(asked, cwd=self.path, git_dir=self.path, timeout=_WALK_SECONDS)
+        except GitMissing:
+            return False
+        if done.code not in {0, 1}:
+            raise StorageFailed(f"git can't tell whether {tip} contains {commit}")
+        return done.ok
 
     def damage(self) -> str | None:
         """What git finds missing or broken of what refs name; None if it can't be told in time."""
-        with suppress(GitMissing):
-            asked = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
+        asked = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
+        try:
             done = run_git(asked, cwd=self.path, git_dir=self.path, timeout=_LOOK_SECONDS)
-            return None if done.code is None else "" if done.ok else readable(done.err or "fsck")
-        return None
+        except GitMissing:
+            return None
+        if done.code is None:
+            return None
+        return "" if done.ok else readable(done.err or "fsck")
 
     def settle_packs(self) -> None:
         """Make the names of packs durable that git has fetched; it syncs no directories."""

@@ -21,13 +21,13 @@ from typing import Final
 
 from csc_git.core.edit import Record
 from csc_git.core.pace import Pace
-from csc_git.errors import FormatTooNew
+from csc_git.errors import FormatTooNew, StorageFailed
 from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteFailure, RemoteState
 from csc_git.git.remote import LostRace, Remote
 from csc_git.git.words import count
-from csc_git.store.history import ancestry, descent, made_since
+from csc_git.store.history import ancestry, descent, made_since, since
 from csc_git.store.isolation import isolate
 from csc_git.store.replay import Replay
 from csc_git.store.replica import Replica
@@ -86,10 +86,16 @@ class Attempt:
         Raises:
             RemoteFailure: something stands in the way.
         """
+        try:
+            self._go_on(wait)
+        finally:
+            self._tidy()
+
+    def _go_on(self, wait: Callable[[float], bool]) -> None:
         for number in range(1, MAX_ROUNDS + 1):
             try:
                 if self._measured_round():
-                    return self._tidy()
+                    return
             except LostRace as lost:
                 if self._stands_still():
                     raise RemoteFailure(RemoteState.FAILED, str(lost)) from lost
@@ -279,7 +285,8 @@ class Attempt:
         if news is not None:
             writers = {commit.committer for commit in news}
             self.pace.saw(writers - {self.replica.identity.machine}, time.monotonic())
-            return news, base
+            # What the base has and the tip lacks was placed by an attempt that died between them.
+            return [*since(objects, self.replica.branch.tip, base), *news], base
         branch = self.replica.branch.name
         rotated = continued(self.replica.repository, self.remote, branch, base, fetched)
         if rotated is None and not self.permit.rewrite:
@@ -293,7 +300,8 @@ class Attempt:
             raise RemoteFailure(RemoteState.TOO_NEW, error.what) from error
 
     def _tidy(self) -> None:
-        with self.replica.repository.writing():
+        """Nothing depends on it, so a disk that refuses is no reason to call the attempt failed."""
+        with suppress(StorageFailed), self.replica.repository.writing():
             self.replica.branch.tidy()
 
 

@@ -113,7 +113,7 @@ class Branch:
 
     def _move(self, tip: str, base: str, *, rewritten: bool) -> None:
         old, known = self.tip, {commit.id for commit in self._edits(self.base, tip)}
-        if old not in {None, tip, base} and old not in known and self.queue():
+        if old not in {None, tip, base} and old not in known and (rewritten or self.queue()):
             self._keep(str(old))
         steps = [(self._base_ref, base), (self.ref, tip)]
         for ref, target in reversed(steps) if rewritten else steps:

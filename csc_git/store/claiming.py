@@ -6,6 +6,7 @@ and somebody claimed another resource that overlaps.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from csc_git.core.claim import CLAIMS, Claim, Tracked, overlaps
 from csc_git.core.key import Key
@@ -47,8 +48,9 @@ def is_contested(made: Iterable[Stored], known: Snapshot, here: Snapshot, tracke
         for key, stored, other in claims(here)
         if stored.revision != known.revision(key) and other.state == "held"
     ]
+    files = cache(lambda: list(tracked()))  # asked once, and only if patterns meet
     return any(
-        overlaps(claim.resource, other.resource, tracked)
+        overlaps(claim.resource, other.resource, files)
         for other in unknown
         for claim in wanted
         if other.holder != claim.holder and is_signed_on(other, here)

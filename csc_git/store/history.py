@@ -24,6 +24,13 @@ class Commits(Protocol):
         """What a commit says."""
 
 
+def is_commit(commits: Commits, name: str | None) -> bool:
+    """Whether an id is that of a commit that is here."""
+    with suppress(StoreDamaged):
+        return name is not None and bool(commits.commit(name))
+    return False
+
+
 def ancestry(commits: Commits, tip: str | None) -> Iterator[CommitInfo]:
     """A commit and its ancestors, newest first."""
     while tip is not None:
@@ -39,7 +46,7 @@ def lineage(objects: Reads, tip: str | None) -> Iterator[CommitInfo]:
         for last in ancestry(objects, tip):
             yield last
         says = Snapshot(objects, last.id).format() if last else None
-        tip = says.previous if says and _is_here(objects, says.previous) else None
+        tip = says.previous if says and is_commit(objects, says.previous) else None
 
 
 def since(commits: Commits, base: str | None, tip: str | None) -> list[CommitInfo]:
@@ -129,12 +136,7 @@ def deletion(
     return None
 
 
-def _is_here(objects: Reads, commit: str | None) -> bool:
-    with suppress(StoreDamaged):
-        return commit is not None and bool(objects.commit(commit))
-    return False
-
-
 def _is_older(commit: CommitInfo, time: datetime) -> bool:
+    """Whether a commit entered this history before a time; one made by hand does not say."""
     record = Record.parse(commit.message)
-    return record is None or record.clock < time
+    return record is not None and record.clock < time

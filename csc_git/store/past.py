@@ -21,6 +21,7 @@ from csc_git.errors import NoSuchCommit
 from csc_git.git.commit import CommitInfo
 from csc_git.git.log import commit_ids, resolve
 from csc_git.git.repository import Repository
+from csc_git.store.history import ancestry, is_commit
 from csc_git.store.layout import spellings
 from csc_git.store.snapshot import Snapshot, Stored, changed_keys
 
@@ -112,7 +113,7 @@ def commit_at(repository: Repository, tip: str | None, moment: Moment) -> str | 
     if moment.time is not None:
         return _newest(repository, tip, moment.time) if tip else None
     name = moment.commit or ""
-    found = name if repository.objects.has(name) else resolve(repository.path, name)
+    found = name if is_commit(repository.objects, name) else resolve(repository.path, name)
     if found is None:
         raise NoSuchCommit(f"No commit {name} is known here, or more than one")
     return found
@@ -140,5 +141,8 @@ def _first(repository: Repository, newest_first: Sequence[str], time: datetime) 
 
 
 def _clock(repository: Repository, commit_id: str) -> datetime:
-    record = Record.parse(repository.objects.commit(commit_id).message)
-    return record.clock if record else EPOCH
+    """When a commit entered this history; of one made by hand, when the edit before it did."""
+    for commit in ancestry(repository.objects, commit_id):
+        if record := Record.parse(commit.message):
+            return record.clock
+    return EPOCH

@@ -156,4 +156,4 @@ def _serves(status: SyncStatus, began: Instant) -> bool:
     """Whether another process's attempt, begun since, was as good as one of ours."""
     if status.state is not RemoteState.OK or status.contact is None:
         return False
-    return status.contact.since(began) > 0
+    return status.contact.is_after(began)

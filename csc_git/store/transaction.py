@@ -190,6 +190,18 @@ class _Edit:
     def is_empty(self) -> bool:
         return not self.puts and not self.deletes
 
+    @property
+    def _restated(self) -> dict[Key, str | None]:
+        """What an edit of several keys only says again.
+
+        It leaves no trace in the tree, and yet all of the edit shall stand or nothing, so it is a
+        condition when the edit is replayed.
+        """
+        if self.draft.kind is not Kind.EDIT:
+            return {}
+        gone = (key for key in self.draft.deletes if key not in self.deletes)
+        return {**dict.fromkeys(gone), **self.standing}
+
     def write(self, batch: Batch, parent: str, identity: Identity, now: datetime) -> Receipt:
         draft = self.draft
         time = self._time(batch, parent, now)
@@ -197,13 +209,14 @@ class _Edit:
         changes: dict[Key, str | None] = {**blobs, **dict.fromkeys(self.deletes)}
         replaced: list[TreeEntry] = []
         tree = with_changes(batch, self.snapshot, changes, replaced)
+        requires = {**self._restated, **draft.requires}
         record = Record(
             subject=draft.subject + _note(replaced),
             op=draft.op,
             session=draft.session,
             clock=time,
             fence=draft.fence,
-            requires={path_text(key): rev or ABSENT for key, rev in draft.requires.items()},
+            requires={path_text(key): rev or ABSENT for key, rev in requires.items()},
             kind=draft.kind,
             secret=draft.secret,
         )

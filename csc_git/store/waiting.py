@@ -11,7 +11,7 @@ repository's lock, so that neither can slip past the other.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from csc_git.git.lock import FileLock
@@ -31,7 +31,8 @@ class Waiting:
         lock.acquire()
 
         def done() -> None:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # who finds it finds it unlocked, and sweeps it away
+                path.unlink(missing_ok=True)
             lock.release()
 
         try:
