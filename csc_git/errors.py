@@ -167,7 +167,7 @@ def as_told(error: "CscError | OSError") -> CscError:
 class FormatTooNew(StoreError):
     """The branch was written by a csc-git that knows a later format."""
 
-    then = "Upgrade csc-git: pip install --upgrade csc-git"
+    then = "Upgrade csc-git here too"
 
 
 class StoreDamaged(StoreError):

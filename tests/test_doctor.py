@@ -66,7 +66,7 @@ def test_a_sound_one(patient: Patient) -> None:
     assert {one["level"] for one in found} == {"ok"}, found
     assert [one["check"] for one in found] == [
         "git", "repository", "identity", "lock", "store", "objects", "size", "watcher", "remote",
-        "clock", "branch", "client", "hooks",
+        "machine", "clock", "branch", "client", "hooks",
     ]  # fmt: skip
     assert "as a client would" in next(o["says"] for o in found if o["check"] == "remote")
     assert "lists 15 tools" in next(o["says"] for o in found if o["check"] == "client")
@@ -250,6 +250,20 @@ def no_hook_command(patient: Patient) -> None:
     settings.write_text(text, encoding="utf-8")
 
 
+def unreadable(patient: Patient) -> None:
+    (patient.clone / ".mcp.json").write_text('{"mcpServers": ', encoding="utf-8")
+
+
+def unreadable_hooks(patient: Patient) -> None:
+    (patient.clone / ".claude/settings.local.json").write_text("{,}", encoding="utf-8")
+
+
+def namesake(patient: Patient) -> None:
+    other = patient.world.clone("other")
+    git("config", "csc.machine", "one", cwd=other)
+    csc("init", "--no-register", cwd=other)
+
+
 @pytest.mark.parametrize(
     ("plant", "check", "level", "says", "fix"),
     [
@@ -278,6 +292,9 @@ def no_hook_command(patient: Patient) -> None:
         (does_not_start, "client", "error", "does not start", "Run it yourself"),
         (activated_only, "client", "warning", "virtual environment is active", "pipx install"),
         (other_branch, "client", "error", "other/branch", "git config csc.branch csc/state"),
+        (unreadable, "client", "error", "can't be read as settings", "Mend the file"),
+        (unreadable_hooks, "hooks", "error", "can't be read as settings", "Mend the file"),
+        (namesake, "machine", "warning", "like 1 other clone", "git config csc.machine NAME"),
         (no_hook_command, "hooks", "error", "which is not there", "--hooks"),
     ],
 )

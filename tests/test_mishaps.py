@@ -165,7 +165,9 @@ def test_rm_says_whether_the_remote_knows(clone: Path) -> None:
 
 @pytest.mark.usefixtures("clone")
 def test_get_of_nothing_says_so_in_a_pipe_too() -> None:
-    assert said("get", "a", "b", code=1).strip() == "csc-git: a/b has no value."
+    assert said("get", "a", "b", code=1).strip() == (
+        "csc-git: a/b has no value. What there is: csc-git ls a"
+    )
 
 
 @pytest.mark.usefixtures("clone")
@@ -233,7 +235,7 @@ def test_init_looks_at_the_settings_file_before_it_writes(clone: Path) -> None:
     for content in (b"{bad", b"\xff\xfe", b"[]"):
         (clone / ".mcp.json").write_bytes(content)
         text = said("init", code=1)
-        assert "can't be read as MCP settings" in text
+        assert "can't be read as settings" in text
         assert "Nothing was changed" in text
         assert said("ls") == ""
         assert (clone / ".mcp.json").read_bytes() == content
@@ -241,10 +243,10 @@ def test_init_looks_at_the_settings_file_before_it_writes(clone: Path) -> None:
 
 def test_init_where_the_settings_file_is_a_directory_or_a_dangling_link(clone: Path) -> None:
     (clone / ".mcp.json").mkdir()
-    assert "can't be read as MCP settings" in said("init", code=1)
+    assert "can't be read as settings" in said("init", code=1)
     (clone / ".mcp.json").rmdir()
     (clone / ".mcp.json").symlink_to(clone / "nowhere" / "x")
-    assert "can't be read as MCP settings" in said("init", code=1)
+    assert "can't be read as settings" in said("init", code=1)
 
 
 def test_undoing_init_gives_back_the_very_bytes(clone: Path) -> None:
@@ -262,12 +264,73 @@ def test_init_registers_the_settings_it_tried(clone: Path) -> None:
     said("init", "--branch", "other/b", "--poll", "3")
     entry = json.loads((clone / ".mcp.json").read_text())["mcpServers"]["csc-git"]
     assert entry["args"][-4:] == ["--branch", "other/b", "--poll", "3"]
-    assert "otherwise; left as it was" in said("init")
+    assert "was registered already" in said("init")
+    assert "csc-git changed" in said("init", "--poll", "4")
+    entry = json.loads((clone / ".mcp.json").read_text())["mcpServers"]["csc-git"]
+    assert entry["args"][-3:] == ["serve", "--poll", "4"]
+    assert "+++ " in said("init", "--poll", "5", "--dry-run")
+    said("init", "--undo")
+    assert not (clone / ".mcp.json").exists()
+
+
+def test_init_takes_the_place_of_nothing_that_others_wrote(clone: Path) -> None:
+    file = clone / ".mcp.json"
+    theirs = '{"mcpServers": {"csc-git": {"command": "csc-git", "args": ["serve"]}}}'
+    file.write_text(theirs)
+    assert "was registered already" in said("init")
+    assert "csc-git init --undo" in said("init", "--poll", "4", code=1)
+    assert file.read_text() == theirs
 
 
 def test_init_with_a_remote_that_is_not_there_is_no_success(clone: Path) -> None:
-    assert "!!  remote" in said("init", "--remote", "nosuch", code=1)
-    assert clone.exists()
+    shown = said("init", "--remote", "nosuch", code=1)
+    assert "!!  remote" in shown
+    assert ".mcp.json was left alone" in shown
+    assert "the same again" in shown
+    assert not (clone / ".mcp.json").exists()
+
+
+def test_what_a_team_has_committed_is_taken_out_with_a_word(clone: Path) -> None:
+    said("init")
+    git("add", ".mcp.json", cwd=clone)
+    git("commit", "-q", "-m", "shared", cwd=clone)
+    assert "commit its removal only if" in said("init", "--undo")
+    assert "none here name csc-git" in said("init", "--undo")
+
+
+@pytest.mark.usefixtures("clone")
+def test_hooks_alone_are_undone() -> None:
+    said("init", "--hooks")
+    shown = said("init", "--undo", "--hooks")
+    assert "settings.local.json: csc-git removed" in shown
+    assert ".mcp.json" not in shown
+    assert "was registered already" in said("init")
+
+
+def test_as_people_of_git_type_it(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    assert "local" in said("-C", str(clone), "set", "a", "k", "1", "--local")
+    assert "a" in said("-C", str(clone), "ls")
+    assert "guard" in said("-C", str(clone), "team", "set", "guard", "block")
+    assert "Did you mean status?" in said("statsu", code=2)
+    assert said("help", "get") == said("get", "--help")
+    assert said("help", "team", "set") == said("team", "set", "--help")
+    assert said("help") == said("--help")
+
+
+@pytest.mark.usefixtures("clone")
+def test_a_difference_leaves_out_what_is_csc_gits_own() -> None:
+    said("set", "a", "k", json.dumps("x" * 100))
+    said("team", "set", "guard", "warn")
+    assert "x" * 100 in said("diff", "1h")
+    assert "settings" not in said("diff", "1h")
+    assert "settings/team" in said("diff", "1h", "--all")
+
+
+def test_what_the_team_agreed_on_shows_where_something_else_holds(clone: Path) -> None:
+    git("config", "csc.guard", "off", cwd=clone)
+    assert "git config csc.guard (the team: block)" in said("team", "set", "guard", "block")
+    assert "(the team" not in said("team", "unset", "guard")
 
 
 # What models send

@@ -343,7 +343,7 @@ def test_a_later_format(world: World) -> None:
     (path / "format.json").write_text('{"format": 2, "store": "x", "previous": null}')
     git("commit", "-qam", "format 2", cwd=path)
     git("push", "-q", cwd=path)
-    broken(one, "format-too-new", "pip install --upgrade")
+    broken(one, "format-too-new", "Upgrade csc-git here")
 
 
 def test_another_object_format(world: World, tmp_path: Path) -> None:
@@ -429,3 +429,27 @@ def test_attempts_that_fail_leave_no_refs_behind(world: World, words: str) -> No
         put(one, "s", f"k{number}", number)
     assert state_of(one) in {"declined", "protected"}
     assert one.store.repository.refs("refs/csc/fetch/") == {}
+
+
+def test_another_remote_in_the_place_of_the_first_is_called_that(world: World) -> None:
+    one = world.open("one")
+    put(one, "s", "k", 1, confirm=True)
+    elsewhere = world.directory / "elsewhere.git"
+    git(
+        "clone",
+        "-q",
+        "--bare",
+        "-b",
+        "main",
+        str(world.remote),
+        str(elsewhere),
+        cwd=world.directory,
+    )
+    git("update-ref", "-d", REF, cwd=elsewhere)
+    git("remote", "set-url", "origin", str(elsewhere), cwd=world.directory / "one")
+    again = world.open("one")
+    assert state_of(again) == "branch-deleted"
+    assert f"it is another remote than {world.remote}" in again.status().sync.message
+    assert state_of(again) == "branch-deleted"
+    assert "another remote" in again.status().sync.message
+    assert str(again.sync(permit=Permit(recreate=True)).state) == "ok"

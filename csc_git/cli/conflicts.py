@@ -7,7 +7,7 @@ import click
 
 from csc_git.cli.data import local, parse_value, say_why
 from csc_git.cli.options import command, common, opened, user
-from csc_git.cli.output import progress, show
+from csc_git.cli.output import note, progress, show
 from csc_git.coordinator.conflicts import Choice
 from csc_git.coordinator.results import OpenConflict, OpenConflicts, Version
 from csc_git.core.value import Json
@@ -25,6 +25,8 @@ def conflicts_command(**options: Any) -> None:  # noqa: ANN401
     lines = [line for conflict in found for line in _shown(conflict)]
     hint = ["", "Resolve one: csc-git resolve ID --standing | --lost | --value JSON"]
     show(OpenConflicts(conflicts=found), "\n".join(lines + (hint if found else [])))
+    if not found:
+        note("No conflict is open.")
 
 
 @command("resolve")

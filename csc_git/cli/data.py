@@ -2,20 +2,24 @@
 
 import json
 import re
+import shlex
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import click
 
 from csc_git.cli.completion import complete_key, complete_scope
 from csc_git.cli.options import command, common, opened, user
-from csc_git.cli.output import ago, note, progress, show, warn
+from csc_git.cli.output import ago, note, progress, show, wants_json, warn
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Delivered
 from csc_git.core.value import Json, parse
 from csc_git.errors import InvalidValue
 from csc_git.git.failure import RemoteState
 from csc_git.git.words import printable
+
+_SHORT = 30
 
 local = click.option("--local", is_flag=True, help="Don't wait for the remote.")
 if_revision = click.option(
@@ -31,14 +35,18 @@ if_revision = click.option(
 @common
 def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: Any) -> None:  # noqa: ANN401
     """Print the value of KEY in SCOPE as JSON. Exit code 1 if there is none."""
-    with opened(options) as coordinator, progress() as coordinator.progress:
+    with (
+        opened(options) as coordinator,
+        progress() if fresh else nullcontext(coordinator.progress) as coordinator.progress,
+    ):
         found = coordinator.retrieve(scope, key, fresh=fresh, at=at)
         sync = coordinator.overview.sync()
     if fresh and sync.state not in {RemoteState.OK, RemoteState.OFF}:
         warn(f"not fresh: {sync.message} (last contact: {ago(sync.contact_age)})")
     if not found.found:
         show(found, "")
-        warn(f"{scope}/{key} has no value.")
+        if not wants_json():
+            warn(f"{scope}/{key} has no value. What there is: csc-git ls {shlex.quote(scope)}")
         sys.exit(1)
     show(found, _shown(found.value))
     note(f"by {found.session}, {found.time}")
@@ -154,11 +162,17 @@ def say_why(done: Delivered) -> None:
         warn(done.reason)
 
 
+def _quoted(text: str) -> str:
+    """A text as JSON, as a shell is given it; an example where it is long."""
+    return shlex.quote(json.dumps(text if len(text) <= _SHORT else "done"))
+
+
 def parse_value(text: str) -> Json:
     """A value as it is typed on the command line; raises InvalidValue."""
     try:
         return parse(text)
     except ValueError as error:
         raise InvalidValue(
-            f"The value is not JSON ({error})", then="Quote it as JSON, or pass --string"
+            "The value is not JSON",
+            then=f"For a text pass --string, or quote it: {_quoted(text)} ({error})",
         ) from None

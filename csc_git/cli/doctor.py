@@ -1,19 +1,16 @@
 """`csc-git doctor`: try the whole chain, and say what is wrong and how to mend it."""
 
 import sys
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from csc_git.cli.options import command, common, flags, user
-from csc_git.cli.output import hanging, show, wants_json
+from csc_git.cli.output import show, told, wants_json
 from csc_git.coordinator.results import Result
 from csc_git.doctor.examination import examine
 from csc_git.doctor.finding import Finding
-from csc_git.git.words import count, printable
-
-_MARKS: Final = {"ok": ("ok", "green"), "warning": ("??", "yellow"), "error": ("!!", "red")}
-_WIDTH: Final = 12
+from csc_git.git.words import count
 
 
 class Examined(Result):
@@ -38,19 +35,9 @@ def doctor_command(**options: Any) -> None:  # noqa: ANN401
     for finding in examine(options["directory"], flags(options), user()):
         found.append(finding)
         if not wants_json():
-            _tell(finding)
+            click.echo(told(finding))
     errors = sum(finding.level == "error" for finding in found)
     warnings = sum(finding.level == "warning" for finding in found)
-    told = f"{count(errors, 'error')}, {count(warnings, 'warning')}"
-    show(Examined(findings=found, errors=errors, warnings=warnings), f"\n{told}")
+    summary = f"{count(errors, 'error')}, {count(warnings, 'warning')}"
+    show(Examined(findings=found, errors=errors, warnings=warnings), f"\n{summary}")
     sys.exit(1 if errors else 0)
-
-
-def _tell(finding: Finding) -> None:
-    mark, colour = _MARKS[finding.level]
-    head = f"{finding.check:<{_WIDTH}}"
-    text = hanging(head, printable(finding.says), len(mark) + 2)
-    click.echo(f"{click.style(mark, fg=colour)}  {text}")
-    if finding.fix:
-        indent = " " * (len(mark) + 2 + _WIDTH)
-        click.echo(indent + hanging("fix: ", printable(finding.fix), len(indent)))

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 import click
 
 from csc_git.cli.options import command, common, flags, opened, user
-from csc_git.cli.output import hanging, progress, show
+from csc_git.cli.output import hanging, progress, show, told
 from csc_git.clients.client import CLIENTS, NAME, is_shareable
 from csc_git.clients.registration import HookRegistration, ServerRegistration
 from csc_git.clients.user import UserRegistration
@@ -18,11 +18,13 @@ from csc_git.config.settings import Settings, load
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import directory_of
 from csc_git.coordinator.results import Result
-from csc_git.coordinator.roundtrip import namesakes, round_trip, scope_of
+from csc_git.coordinator.roundtrip import RoundTrip, round_trip, scope_of
+from csc_git.doctor.finding import Finding, fine, refused, wrong
+from csc_git.doctor.project import check_machine
 from csc_git.errors import CscError, as_told
 from csc_git.git.failure import RemoteState
 from csc_git.git.project import Project, discover
-from csc_git.git.words import count
+from csc_git.git.tracked import tracked_files
 
 _OTHER: Final = "other"
 _IN_PROJECTS: Final = tuple(client.key for client in CLIENTS.values() if client.file is not None)
@@ -32,7 +34,9 @@ _PRIVATE: Final = (
     "What was added names a Python of this machine, since csc-git is in a virtual environment. "
     "For settings to share, install it by pipx or uv tool, then: csc-git init --undo, and init."
 )
-_NOTHING: Final = ("is not there", "was not registered")
+_AGAIN: Final = "Next: mend that, then the same again; what is done already stays as it is."
+_WRONG: Final = frozenset({RemoteState.NO_REMOTE, RemoteState.BAD_URL})
+"""States of a remote that was named wrong."""
 
 
 class Registers(Protocol):
@@ -41,10 +45,10 @@ class Registers(Protocol):
     file: Path
 
     def add(self) -> str:
-        """Put it in."""
+        """Put it in; what was done."""
 
     def remove(self) -> str:
-        """Take it out."""
+        """Take it out; what was done, empty if nothing."""
 
     def preview(self, *, undo: bool = False) -> str:
         """What `add` (or `remove`) would do."""
@@ -58,23 +62,15 @@ class Target:
     registration: Registers
 
 
-class Step(Result):
-    """One thing that `init` did or found."""
-
-    name: str
-    ok: bool
-    text: str
-
-
 class Setup(Result):
-    """What `init` did."""
+    """What `init` did or found, step by step."""
 
-    steps: list[Step]
+    steps: list[Finding]
 
     @property
     def ok(self) -> bool:
         """Whether everything went well."""
-        return all(step.ok for step in self.steps)
+        return all(step.level != "error" for step in self.steps)
 
 
 class Preview(Result):
@@ -120,7 +116,7 @@ def init_command(
         raise click.UsageError(
             "--no-register leaves all settings alone; --client and --hooks add to them"
         )
-    wanted = () if no_register else clients or (_IN_PROJECTS if undo else ("claude",))
+    wanted = () if no_register else clients or _default(undo=undo, hooks=hooks)
     targets = _targets(project, wanted, options)
     if (hooks or (undo and not clients)) and project.has_work_tree and not no_register:
         targets.append(
@@ -131,12 +127,22 @@ def init_command(
         return
     # Refused before anything is written.
     added = [] if undo else [target for target in targets if target.registration.preview()]
-    done = _undo(project, targets, options) if undo else _set_up(targets, options)
-    lines = [hanging(f"{'ok' if s.ok else '!!'}  {s.name:<12}", s.text) for s in done.steps]
-    if done.ok and not undo:
-        lines += ["", *_next(clients or ("claude",), added, options)]
+    done = _undo(project, targets, options, wholly=not hooks) if undo else _set_up(targets, options)
+    lines = [told(step) for step in done.steps]
+    if not undo:
+        lines += [
+            "",
+            *(_next(clients or ("claude",), added, options) if done.ok else [hanging("", _AGAIN)]),
+        ]
     show(done, "\n".join(lines))
     sys.exit(0 if done.ok else 1)
+
+
+def _default(*, undo: bool, hooks: bool) -> tuple[str, ...]:
+    """Whose settings are meant where none are named."""
+    if not undo:
+        return ("claude",)
+    return () if hooks else _IN_PROJECTS
 
 
 def _targets(project: Project, wanted: Sequence[str], options: dict[str, Any]) -> list[Target]:
@@ -168,10 +174,10 @@ def _show_preview(
 
 def _made(project: Project, settings: Settings) -> str:
     """What would become of the branch."""
+    made = f"The branch {settings.branch} would be made if it isn't there yet"
     if not settings.sync or not (settings.remote or project.remotes):
-        return f"The branch {settings.branch} would be made if it isn't there, in this clone only"
-    where = settings.remote or "the remote"
-    return f"The branch {settings.branch} would be made if it isn't there, and pushed to {where}"
+        return f"{made}, in this clone only"
+    return f"{made}, and tried at {settings.remote or 'the remote'}, which was not asked now"
 
 
 def _kept(project: Project) -> str:
@@ -182,63 +188,87 @@ def _kept(project: Project) -> str:
 
 def _set_up(targets: list[Target], options: dict[str, Any]) -> Setup:
     with opened(options) as coordinator, progress() as coordinator.progress:
+        tried = round_trip(coordinator, user())
         steps = [
-            Step(name="repository", ok=True, text=str(coordinator.project.top)),
-            Step(name="store", ok=True, text=str(coordinator.store.repository.path)),
-            _tried(coordinator),
-            Step(name="machine", ok=True, text=_machine(coordinator)),
+            fine("repository", str(coordinator.project.top)),
+            fine("store", str(coordinator.store.repository.path)),
+            _tried(coordinator, tried),
+            check_machine(coordinator),
         ]
-    return Setup(steps=[*steps, *(_step(target, target.registration.add) for target in targets)])
+    if options["remote"] is not None and tried.status.state in _WRONG:
+        for target in targets:
+            says = f"{_where(target)} was left alone, since it would name that remote"
+            steps.append(wrong(_name(target), says, ""))
+        return Setup(steps=steps)
+    return Setup(
+        steps=[*steps, *filter(None, (_step(one, one.registration.add) for one in targets))]
+    )
 
 
-def _step(target: Target, change: Callable[[], str]) -> Step:
-    name = "Claude Code" if target.title.startswith("Claude Code") else target.title
+def _step(target: Target, change: Callable[[], str], more: str = "") -> Finding | None:
+    """What became of an entry; None if there was nothing to do."""
     try:
-        return Step(name=name, ok=True, text=f"{_where(target)}: {NAME} {change()}")
+        done = change()
     except (CscError, OSError) as error:
-        return Step(name=name, ok=False, text=str(as_told(error)))
+        return refused(_name(target), as_told(error))
+    return fine(_name(target), f"{_where(target)}: {NAME} {done}{more}") if done else None
 
 
-def _machine(coordinator: Coordinator) -> str:
-    """The name behind the @ of a session."""
-    name = coordinator.clone.machine
-    if not (others := namesakes(coordinator)):
-        return name
-    how = "To tell their sessions apart: git config csc.machine NAME"
-    return f"{name}, like {count(others, 'other clone')} of this project. {how}"
+def _name(target: Target) -> str:
+    return "Claude Code" if target.title.startswith("Claude Code") else target.title
 
 
-def _tried(coordinator: Coordinator) -> Step:
-    tried = round_trip(coordinator, user())
+def _tried(coordinator: Coordinator, tried: RoundTrip) -> Finding:
     what, then = tried.status.describe()
     if tried.works:
         where = coordinator.overview.status().remote
-        took = f"{tried.seconds:.1f} s"
-        return Step(name="remote", ok=True, text=f"{where}: written, pushed, read back in {took}")
+        return fine("remote", f"{where}: written, pushed, read back in {tried.seconds:.1f} s")
     unnamed = not tried.status.detail and not coordinator.project.remotes
     alone = tried.status.state is RemoteState.NO_REMOTE and unnamed
     if alone or tried.status.state is RemoteState.OFF:
-        return Step(name="remote", ok=True, text=f"{what}: this clone only. {then}.")
-    return Step(name="remote", ok=False, text=f"{what}. Local work goes on. {then}.")
+        return fine("remote", f"{what}: this clone only. {then}.")
+    return wrong("remote", f"{what}. Local work goes on", then)
 
 
-def _undo(project: Project, targets: list[Target], options: dict[str, Any]) -> Setup:
-    steps = [_step(target, target.registration.remove) for target in targets]
-    steps = [step for step in steps if not (step.ok and step.text.endswith(_NOTHING))]
-    text = _withdrawn(options) if directory_of(project).exists() else "there is none here"
-    return Setup(steps=[*steps, Step(name="store", ok=True, text=text)])
+def _undo(
+    project: Project, targets: list[Target], options: dict[str, Any], *, wholly: bool
+) -> Setup:
+    shared = tracked_files(project) if project.has_work_tree else []
+    steps = [
+        _step(one, one.registration.remove, _COMMITTED if _file(project, one) in shared else "")
+        for one in targets
+    ]
+    found = [*filter(None, steps)] or [fine("settings", f"none here name {NAME}")]
+    if not wholly:
+        return Setup(steps=found)
+    kept = _withdrawn(options) if directory_of(project).exists() else "there is none here"
+    return Setup(steps=[*found, fine("store", kept)])
+
+
+_COMMITTED: Final = (
+    ". It was committed: commit its removal only if nobody is to use it any more, else put it back "
+    "with git restore"
+)
+
+
+def _file(project: Project, target: Target) -> str:
+    """A file of settings as git names it; empty if it is none of the project's."""
+    file = target.registration.file
+    return file.relative_to(project.top).as_posix() if file.is_relative_to(project.top) else ""
 
 
 def _withdrawn(options: dict[str, Any]) -> str:
     """Take back what `init` wrote on the branch; what stays there."""
     with opened(options) as coordinator, progress() as coordinator.progress:
         author = coordinator.person(user())
-        coordinator.edits.delete_scope(author, scope_of(coordinator.clone))
+        tried = coordinator.edits.delete_scope(author, scope_of(coordinator.clone))
         status = coordinator.sync()
-        left = "left as it is: the data belong to all who share it"
-        if coordinator.store.branch.queue():
-            left += f". {status.describe()[0]}; the next sync tells the remote"
-    return left
+        kept = "the data stay, since they belong to all who share them"
+        if tried.deleted:
+            kept += "; what tried the remote was deleted"
+        if coordinator.store.branch.queue() and status.state is not RemoteState.NO_REMOTE:
+            kept += f". {status.describe()[0]}; the next sync tells the remote"
+    return kept
 
 
 def _next(clients: Sequence[str], added: list[Target], options: dict[str, Any]) -> list[str]:

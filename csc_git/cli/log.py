@@ -86,6 +86,8 @@ def log_command(
                     click.echo(json.dumps(_edit(repository.objects, line.strip())))
         elif sys.stdout.isatty():
             lines = log_lines(repository.path, ["--color=always", *arguments])
+            if pager := os.environ.get("GIT_PAGER") or coordinator.project.get("core.pager"):
+                os.environ["PAGER"] = pager
             os.environ.setdefault("LESS", "FRX")  # as git does for its own pager
             click.echo_via_pager(map(printable_lines, lines), color=True)
         else:

@@ -11,10 +11,15 @@ from typing import Final, NoReturn, TextIO
 import click
 
 from csc_git.coordinator.results import Result, SyncSummary
+from csc_git.doctor.finding import Finding
 from csc_git.errors import CscError
 from csc_git.git.words import count, printable
 
 _NARROWEST: Final = 20
+_CHECK: Final = 12
+"""Columns for what was looked at."""
+
+_MARKS: Final = {"ok": ("ok", "green"), "warning": ("??", "yellow"), "error": ("!!", "red")}
 
 
 def wants_json() -> bool:
@@ -70,6 +75,17 @@ def hanging(head: str, text: str, indent: int = 0, stream: TextIO | None = None)
     width = max(shutil.get_terminal_size().columns - indent - len(head), _NARROWEST)
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
     return head + f"\n{' ' * (indent + len(head))}".join(lines)
+
+
+def told(finding: Finding) -> str:
+    """What was found, in a line or more that begin with a mark; and below it what to do."""
+    mark, colour = _MARKS[finding.level]
+    head = f"{finding.check:<{_CHECK}}"
+    lines = [f"{click.style(mark, fg=colour)}  {hanging(head, printable(finding.says), 4)}"]
+    if finding.fix:
+        indent = " " * (4 + _CHECK)
+        lines.append(indent + hanging("fix: ", printable(finding.fix), len(indent)))
+    return "\n".join(lines)
 
 
 def note(text: str) -> None:

@@ -1,6 +1,7 @@
 """`blame`, `diff`: who wrote what stands, and what changed between two moments."""
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ from csc_git.cli.completion import complete_scope
 from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import note, show
 from csc_git.coordinator.results import Blame, Difference, Differences, PastChange, Version
+from csc_git.core.key import RESERVED, parse_scope
 from csc_git.git.words import printable, readable
 
 _WIDTH = 34
@@ -29,17 +31,22 @@ def blame_command(scope: str, **options: Any) -> None:  # noqa: ANN401
 @command("diff")
 @click.argument("one")
 @click.argument("other", required=False)
+@click.option("--all", "everything", is_flag=True, help="Sessions, claims and conflicts too.")
 @common
-def diff_command(one: str, other: str | None, **options: Any) -> None:  # noqa: ANN401
-    """In which keys ONE and OTHER differ, with both values.
+def diff_command(one: str, other: str | None, everything: bool, **options: Any) -> None:  # noqa: ANN401
+    """In which keys ONE and OTHER differ, with both values; in a terminal long ones are cut.
 
     Each is a time (2026-11-22, 2026-11-22T18:05Z, 2h for two hours ago) or a commit. OTHER is now
     unless given.
     """
     with opened(options) as coordinator:
         found = coordinator.past.diff(one, other)
+    if not everything:
+        found = [change for change in found if parse_scope(change.scope)[0] not in RESERVED]
     lines = [line for change in found for line in _difference(change)]
     show(Differences(differences=found), "\n".join(lines))
+    if not found:
+        note("No key differs.")
 
 
 def _blame(found: Blame) -> str:
@@ -59,5 +66,6 @@ def _difference(change: Difference) -> list[str]:
 
 
 def _said(version: Version) -> str:
-    value = readable(json.dumps(version.value, ensure_ascii=False), _WIDTH)
+    text = json.dumps(version.value, ensure_ascii=False)
+    value = readable(text, _WIDTH if sys.stdout.isatty() else len(text))
     return f"{value}  ({version.session}, {version.time[:19]}Z)"

@@ -48,7 +48,7 @@ def _looks(status: Status) -> list[str]:
     """What a running server costs the remote."""
     rest, most = status.requests_per_hour
     cost = f"{rest:,} requests an hour by a server at rest, at most {most:,} while others write"
-    return [hanging("looks     ", cost)] if rest else []
+    return [hanging("looks     ", cost)] if rest and status.remote else []
 
 
 def _section(title: str, entries: list[str]) -> list[str]:

@@ -61,9 +61,16 @@ def _show(coordinator: Coordinator, options: dict[str, Any], said: str = "") -> 
     rows = []
     for name, value in settings.model_dump().items():
         source = here[name].source if name in here else "team" if name in team else "default"
-        rows.append(EffectiveSetting(name=name, value=value, source=source))
-    lines = [f"{one.name:<10}{_shown(one.value):<24}{one.source}" for one in rows]
+        rows.append(EffectiveSetting(name=name, value=value, source=source, agreed=team.get(name)))
+    lines = [_line(one) for one in rows]
     show(TeamAgreed(settings=rows), "\n".join([*lines, *([said] if said else [])]))
+
+
+def _line(one: EffectiveSetting) -> str:
+    """A setting; and what the team has agreed on, where something else holds here."""
+    passed_over = one.agreed is not None and one.source != "team"
+    team = f" (the team: {_shown(one.agreed)})" if passed_over else ""
+    return f"{one.name:<10}{_shown(one.value):<24}{one.source}{team}"
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401  a setting's

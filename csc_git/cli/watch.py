@@ -112,7 +112,9 @@ def _standing(
         Text(printable(title), "bold", no_wrap=True),
         *map(Text, wrap(sync, width, max_lines=max(1, height // _LINES), placeholder=" …")),
         Text(),
-        tables.sessions(context.active, now).drawn(width, most=most),
+        tables.sessions(context.active, now).drawn(width, most=most)
+        if context.active
+        else Text("nobody is signed on", "dim"),
         Text(),
     ]
     if context.claims:

@@ -28,10 +28,12 @@ class Registration(ABC):
     Args:
         file: The file.
         memory: Where to note what was inserted, to take out the very same.
+        insists: Whether what is there already is to be replaced.
     """
 
-    def __init__(self, file: Path, memory: Path) -> None:
+    def __init__(self, file: Path, memory: Path, *, insists: bool) -> None:
         self.file = file
+        self._insists = insists
         self._memory = memory
         self._noted_as = str(file)  # worktrees share one memory
 
@@ -42,24 +44,23 @@ class Registration(ABC):
             InvalidSetting: the file is not what its client could read either.
         """
         document = self._read()
-        if self._is_in(document):
-            same = self._is_same(document)
-            return "was registered already" + ("" if same else ", otherwise; left as it was")
-        created = not self._exists()
+        was_in = self._is_in(document)
+        if was_in and not self._makes_room(document):
+            return "was registered already"
+        new = not self._exists()
+        created = new or (was_in and self._was_created)
         self._insert(document)
         self.file.parent.mkdir(exist_ok=True)
-        replace_file(self.file, _ended(document.text, created=created).encode())
+        replace_file(self.file, _ended(document.text, created=new).encode())
         noted = {"created": created, "inserted": document.inserted}
         write_json(self._memory, self._noted() | {self._noted_as: noted})
-        return "added" + (" (new file)" if created else "")
+        return "changed" if was_in else "added" + (" (new file)" if new else "")
 
     def remove(self) -> str:
-        """Take it out; what was done, in a few words."""
-        if not self._exists():
-            return "is not there"
+        """Take it out; what was done, in a few words; empty if it wasn't there."""
         document = self._read()
         if not self._is_in(document):
-            return "was not registered"
+            return ""
         if self._take_out(document) is None:
             self.file.unlink()
             with suppress(OSError):  # there is more in it
@@ -75,32 +76,46 @@ class Registration(ABC):
         Raises:
             InvalidSetting: as `add`.
         """
-        document = self._read()
-        if self._is_in(document) != undo:
-            return ""
-        before = document.text if self._exists() else ""
+        document, new = self._read(), not self._exists()
+        before, was_in = document.text, self._is_in(document)
         if undo:
-            after = self._take_out(document)
-        else:
-            self._insert(document)
-            after = _ended(document.text, created=not self._exists())
-        return _diff(str(self.file), before or None, after)
+            return _diff(str(self.file), before, self._take_out(document)) if was_in else ""
+        if was_in and not self._makes_room(document):
+            return ""
+        self._insert(document)
+        return _diff(str(self.file), None if new else before, _ended(document.text, created=new))
+
+    def _makes_room(self, document: Document) -> bool:
+        """Whether what is there is to be replaced, and was taken out for that.
+
+        Raises:
+            InvalidSetting: it is to be, but somebody else has put it there or changed it.
+        """
+        if not self._insists or self._is_same(document):
+            return False
+        taken = [document.take_out(one) for one in reversed(self._noted_here.get("inserted", []))]
+        if not taken or not all(taken) or self._is_in(document):
+            raise InvalidSetting(
+                f"{NAME} is registered in {self.file} with other settings, and not by this clone",
+                then="To put these in their place: csc-git init --undo, then this again",
+            )
+        return True
 
     def _take_out(self, document: Document) -> str | None:
         """Take ours out of a document: what is left; None if the file was made for it."""
-        noted = self._noted().get(self._noted_as, {})
-        for inserted in reversed(noted.get("inserted", [])):
+        for inserted in reversed(self._noted_here.get("inserted", [])):
             document.take_out(inserted)
         if self._is_in(document):
             self._cut(document)
-        return None if noted.get("created") and not document.content else document.text
+        return None if self._was_created and not document.content else document.text
 
     def found(self) -> Any:  # noqa: ANN401  any JSON
-        """What is there of ours; None if nothing, or if the file can't be read."""
-        try:
-            return self._ours(self._read())
-        except InvalidSetting:
-            return None
+        """What is there of ours; None if nothing.
+
+        Raises:
+            InvalidSetting: the file can't be read.
+        """
+        return self._ours(self._read())
 
     @abstractmethod
     def _insert(self, document: Document) -> None:
@@ -128,6 +143,16 @@ class Registration(ABC):
         noted = read_json(self._memory)
         return noted if isinstance(noted, dict) else {}
 
+    @property
+    def _noted_here(self) -> dict[str, Any]:
+        noted = self._noted().get(self._noted_as)
+        return noted if isinstance(noted, dict) else {}
+
+    @property
+    def _was_created(self) -> bool:
+        """Whether there was no such file before."""
+        return bool(self._noted_here.get("created"))
+
     def _read(self) -> Document:
         if not self._exists():
             return Document("{}")
@@ -140,7 +165,7 @@ class Registration(ABC):
 
     def _unusable(self, why: str) -> InvalidSetting:
         return InvalidSetting(
-            f"{self.file} can't be read as MCP settings: {why}", then="Mend the file first"
+            f"{self.file} can't be read as settings: {why}", then="Mend the file first"
         )
 
 
@@ -155,7 +180,8 @@ class ServerRegistration(Registration):
     """
 
     def __init__(self, client: Client, top: Path, memory: Path, flags: Mapping[str, Any]) -> None:
-        super().__init__(top / str(client.file), memory)
+        insists = any(value is not None for value in flags.values())
+        super().__init__(top / str(client.file), memory, insists=insists)
         self._member = client.member
         self._entry = client.entry(flags)
 
@@ -188,18 +214,28 @@ class HookRegistration(Registration):
     """
 
     def __init__(self, top: Path, memory: Path, branch: str | None = None) -> None:
-        super().__init__(top / ".claude" / "settings.local.json", memory)
+        file = top / ".claude" / "settings.local.json"
+        super().__init__(file, memory, insists=branch is not None)
         self._branch = branch
 
     def _insert(self, document: Document) -> None:
-        for name, (event, matcher) in _HOOKS.items():
-            command = {
-                "type": "command",
-                "command": hook_command(event, self._branch),
-                "timeout": _HOOK_SECONDS,
+        for name, item in self._items().items():
+            document.prepend(("hooks", name), item)
+
+    def _items(self) -> dict[str, Any]:
+        return {
+            name: {
+                **({"matcher": matcher} if matcher else {}),
+                "hooks": [
+                    {
+                        "type": "command",
+                        "command": hook_command(event, self._branch),
+                        "timeout": _HOOK_SECONDS,
+                    }
+                ],
             }
-            chosen = {"matcher": matcher} if matcher else {}
-            document.prepend(("hooks", name), {**chosen, "hooks": [command]})
+            for name, (event, matcher) in _HOOKS.items()
+        }
 
     def _cut(self, document: Document) -> None:
         for name in _HOOKS:
@@ -211,7 +247,7 @@ class HookRegistration(Registration):
         return [item for item in items if isinstance(item, dict) and _is_ours(item)]
 
     def _is_same(self, document: Document) -> bool:
-        return len(self._ours(document)) == len(_HOOKS)
+        return bool(self._ours(document) == [*self._items().values()])
 
 
 def _is_ours(item: Any) -> bool:  # noqa: ANN401

@@ -28,6 +28,7 @@ class UserRegistration:
     def __init__(self, flags: Mapping[str, Any]) -> None:
         self.file = Path.home() / ".claude.json"
         self._entry = CLIENTS["claude-user"].entry(flags)
+        self._insists = any(value is not None for value in flags.values())
 
     def add(self) -> str:
         """Put it in; what was done, in a few words.
@@ -35,15 +36,20 @@ class UserRegistration:
         Raises:
             InvalidSetting: there is no `claude`, or it refuses.
         """
-        if self.found() is not None:
+        if (found := self.found()) is not None:
+            if self._insists and found != self._entry:
+                raise InvalidSetting(
+                    f"{NAME} is registered in {self.file} with other settings",
+                    then="Take it out first: csc-git init --undo --client claude-user",
+                )
             return "was registered already"
         self._claude(*self._adding())
         return "added, by claude mcp add-json"
 
     def remove(self) -> str:
-        """Take it out; what was done, in a few words."""
+        """Take it out; what was done, in a few words; empty if it wasn't there."""
         if self.found() is None:
-            return "was not registered"
+            return ""
         self._claude("mcp", "remove", NAME, *_SCOPE)
         return "removed, by claude mcp remove"
 

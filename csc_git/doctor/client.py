@@ -12,8 +12,8 @@ from csc_git.clients.client import CLIENTS, Client, is_on_path
 from csc_git.clients.registration import HookRegistration, ServerRegistration
 from csc_git.clients.user import UserRegistration
 from csc_git.doctor.environment import client_environment
-from csc_git.doctor.finding import Finding, doubtful, fine, wrong
-from csc_git.errors import CscError
+from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
+from csc_git.errors import CscError, InvalidSetting
 from csc_git.git.project import Project
 from csc_git.git.words import readable
 
@@ -48,22 +48,29 @@ class Start:
         return self.arguments[self.arguments.index("--branch") + 1] if is_told else None
 
 
-def starts(project: Project, memory: Path) -> list[Start]:
-    """How those clients start it that are set up to."""
-    found = []
+def starts(project: Project, memory: Path) -> tuple[list[Start], list[Finding]]:
+    """How those clients start it that are set up to; and whose settings can't be read."""
+    found, unreadable = [], []
     for client in CLIENTS.values():
         place: ServerRegistration | UserRegistration = UserRegistration({})
         if client.file is not None:
             place = ServerRegistration(client, project.top, memory, {})
-        entry = place.found()
+        try:
+            entry = place.found()
+        except InvalidSetting as error:
+            unreadable.append(refused("client", error))
+            continue
         if isinstance(entry, dict):
             found.append(Start.of(client, entry))
-    return found
+    return found, unreadable
 
 
-def check_clients(project: Project, known: list[Start], branch: str) -> Iterator[Finding]:
-    """Does each of the servers registered start, and serve this branch?"""
-    if not known:
+def check_clients(
+    project: Project, known: list[Start], unreadable: list[Finding], branch: str
+) -> Iterator[Finding]:
+    """Can settings be read, does each server registered start, and does it serve this branch?"""
+    yield from unreadable
+    if not known and not unreadable:
         says = "No client that csc-git knows of is set up to start it here"
         yield doubtful("client", says, "csc-git init  (or csc-git init --client other)")
     for start in known:
@@ -80,7 +87,12 @@ def check_hooks(project: Project, memory: Path) -> Iterator[Finding]:
     """Are the commands of the hooks there?"""
     if not project.has_work_tree:
         return
-    for item in HookRegistration(project.top, memory).found() or []:
+    try:
+        found = HookRegistration(project.top, memory).found() or []
+    except InvalidSetting as error:
+        yield refused("hooks", error)
+        return
+    for item in found:
         for hook in item.get("hooks", []):
             words = shlex.split(str(hook.get("command", "")))
             command = [word for word in words if not word.startswith("CSC_BRANCH=")]

@@ -10,8 +10,8 @@ from csc_git.coordinator.opening import directory_of, open_coordinator
 from csc_git.doctor.branch import check_branch
 from csc_git.doctor.client import check_clients, check_hooks, starts
 from csc_git.doctor.environment import client_environment
-from csc_git.doctor.finding import Finding, told, wrong
-from csc_git.doctor.project import check_git, check_project
+from csc_git.doctor.finding import Finding, refused, wrong
+from csc_git.doctor.project import check_git, check_machine, check_project
 from csc_git.doctor.remote import check_clock, check_remote
 from csc_git.doctor.store import check_lock, check_size, check_watch, check_whole
 from csc_git.errors import CscError, as_told
@@ -31,17 +31,17 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
     try:
         project = discover(start)
     except CscError as error:
-        yield told("repository", error)
+        yield refused("repository", error)
         return
     yield from check_project(project)
     try:
         branch = load(project, flags).branch
         coordinator = open_coordinator(start, flags)
     except (CscError, OSError) as error:
-        yield told("settings", as_told(error))
+        yield refused("settings", as_told(error))
         return
     memory = directory_of(project) / "registration.json"
-    known = starts(project, memory)
+    known, unreadable = starts(project, memory)
     environments = [start.environment for start in known] or [client_environment(None, {})]
     given = min(environments, key=len)  # if it does for this one, it does for all
     try:
@@ -53,7 +53,7 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
         yield wrong("store", as_told(error).what, as_told(error).then)
     finally:
         coordinator.close()
-    yield from _guarded("client", check_clients(project, known, branch))
+    yield from _guarded("client", check_clients(project, known, unreadable, branch))
     yield from _guarded("hooks", check_hooks(project, memory))
 
 
@@ -71,5 +71,6 @@ def _opened(coordinator: Coordinator, user: str, given: Mapping[str, str]) -> It
     yield from _guarded("size", check_size(coordinator))
     yield from _guarded("watcher", check_watch(coordinator))
     yield from _guarded("remote", check_remote(coordinator, user, given))
+    yield from _guarded("machine", iter([check_machine(coordinator)]))
     yield from _guarded("clock", check_clock(coordinator))
     yield from _guarded("branch", check_branch(coordinator))

@@ -43,6 +43,6 @@ def wrong(check: str, says: str, fix: str) -> Finding:
     return Finding(check=check, level="error", says=says, fix=fix)
 
 
-def told(check: str, error: CscError) -> Finding:
+def refused(check: str, error: CscError) -> Finding:
     """What an error of ours says."""
     return wrong(check, error.what, error.then)

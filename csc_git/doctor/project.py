@@ -4,9 +4,12 @@ import shutil
 from collections.abc import Iterator
 from typing import Final
 
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.roundtrip import namesakes
 from csc_git.doctor.finding import Finding, doubtful, fine, wrong
 from csc_git.git.child import git_version
 from csc_git.git.project import Project
+from csc_git.git.words import count
 
 OLDEST_GIT: Final = (2, 31)
 """Before that, git takes no configuration from `GIT_CONFIG_COUNT`."""
@@ -40,6 +43,16 @@ def check_project(project: Project) -> Iterator[Finding]:
     if free < _ROOM:
         says = f"Only {free >> 20} MB are free on the disk of {project.common_dir}"
         yield doubtful("disk", says, "Free some space; what is stored is safe")
+
+
+def check_machine(coordinator: Coordinator) -> Finding:
+    """Does another clone of the project call its machine as this one does?"""
+    name = coordinator.clone.machine
+    if not (others := namesakes(coordinator)):
+        return fine("machine", name)
+    says = f"{name}, like {count(others, 'other clone')} of this project"
+    advice = "To tell their sessions apart, in one of them: git config csc.machine NAME"
+    return doubtful("machine", says, advice)
 
 
 def _kind(project: Project) -> str:

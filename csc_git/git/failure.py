@@ -1,7 +1,7 @@
 """What can be wrong with the remote, told apart by what a person has to do about it.
 
-None of these loses anything: the queue stays, and everything local goes on. `sync` retries the
-ones that can mend themselves and stops at the ones that need a decision.
+None of these loses anything: the queue stays, and everything local goes on. All are tried again;
+what a person must decide, or mend, is said in what to do next.
 """
 
 import re
@@ -40,16 +40,11 @@ class RemoteState(StrEnum):
     STORAGE = "local-storage"
     FAILED = "failed"
 
-    @property
-    def needs_person(self) -> bool:
-        """Whether sync stops here until somebody decides."""
-        return self in _STOPS
 
-
-_STOPS: Final = frozenset({
-    RemoteState.DELETED, RemoteState.REWRITTEN, RemoteState.OTHER_STORE,
-    RemoteState.NOT_A_STORE, RemoteState.TOO_NEW,
-})  # fmt: skip
+OF_ANOTHER_REMOTE: Final = frozenset(
+    {RemoteState.DELETED, RemoteState.REWRITTEN, RemoteState.OTHER_STORE}
+)
+"""What is seen of a remote that takes the place of the one synced with before."""
 
 _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     RemoteState.OK: ("In step with the remote", ""),
@@ -64,7 +59,7 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.NO_REMOTE: (
         "The repository has no remote to sync with",
-        "Add one (git remote add origin URL) or name one: git config csc.remote NAME-OR-URL",
+        "Add one (git remote add NAME URL) or name one: git config csc.remote NAME-OR-URL",
     ),
     RemoteState.BAD_URL: (
         "The remote's URL is not one csc-git will use",
@@ -137,7 +132,7 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.TOO_NEW: (
         "The remote's branch was written by a later csc-git",
-        "Upgrade: pip install --upgrade csc-git",
+        "Upgrade csc-git here, the way it was installed",
     ),
     RemoteState.OBJECT_FORMAT: (
         "The remote uses another object format (SHA-1 or SHA-256) than this clone's store",

@@ -6,7 +6,7 @@ from typing import Any
 
 from csc_git.core.lease import Instant
 from csc_git.git.durable import read_json, write_json
-from csc_git.git.failure import RemoteState, describe
+from csc_git.git.failure import OF_ANOTHER_REMOTE, RemoteState, describe
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class SyncStatus:
         attempt: When the last attempt began.
         failures: Failed attempts in a row.
         reasons: Why edits are held back, by op.
+        remote: The URL of the last successful contact, without credentials.
     """
 
     state: RemoteState = RemoteState.NEVER
@@ -28,6 +29,7 @@ class SyncStatus:
     attempt: Instant | None = None
     failures: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
+    remote: str = ""
 
     def describe(self) -> tuple[str, str]:
         """What happened, and what to do next."""
@@ -37,14 +39,17 @@ class SyncStatus:
         """Seconds since the last successful contact."""
         return None if self.contact is None else now.since(self.contact)
 
-    def succeeded(self, began: Instant) -> "SyncStatus":
+    def succeeded(self, began: Instant, remote: str) -> "SyncStatus":
         """After an attempt that went through."""
-        return replace(
-            self, state=RemoteState.OK, detail="", contact=began, attempt=began, failures=0
-        )
+        done = replace(self, contact=began, attempt=began, remote=remote)
+        return replace(done, state=RemoteState.OK, detail="", failures=0)
 
-    def failed(self, state: RemoteState, detail: str, began: Instant) -> "SyncStatus":
+    def failed(
+        self, state: RemoteState, detail: str, began: Instant, remote: str = ""
+    ) -> "SyncStatus":
         """After one that didn't."""
+        if state in OF_ANOTHER_REMOTE and remote and self.remote not in {"", remote}:
+            detail = f"it is another remote than {self.remote}, which was synced with before"
         return replace(self, state=state, detail=detail, attempt=began, failures=self.failures + 1)
 
     def save(self, path: Path) -> None:
@@ -64,6 +69,7 @@ class SyncStatus:
                 attempt=_instant(says["attempt"]),
                 failures=int(says["failures"]),
                 reasons={str(op): str(why) for op, why in says["reasons"].items()},
+                remote=str(says.get("remote", "")),
             )
         except OSError as error:
             return cls(state=RemoteState.STORAGE, detail=error.strerror or "")

@@ -19,6 +19,7 @@ from csc_git.errors import CscError, StorageFailed
 from csc_git.git.failure import RemoteFailure, RemoteState
 from csc_git.git.lock import FileLock
 from csc_git.git.remote import Remote
+from csc_git.git.words import readable
 from csc_git.store.attempt import Attempt, Permit, Progress
 from csc_git.store.replica import Replica
 from csc_git.store.rotation import Rotation, rotate
@@ -105,7 +106,7 @@ class Sync:
                 attempt.run(self._wait)
 
             done = rotate(self._replica, remote, now, settle)
-            self.status.succeeded(began).save(self._status_file)
+            self.status.succeeded(began, readable(remote.url())).save(self._status_file)
             return done
 
     def _attempt(
@@ -123,14 +124,15 @@ class Sync:
     def _try(
         self, status: SyncStatus, now: datetime, began: Instant, permit: Permit, progress: Progress
     ) -> SyncStatus:
-        reasons = dict(status.reasons)
+        reasons, url = dict(status.reasons), ""
         try:
             remote = self._connect(status.failures > 0)
+            url = readable(remote.url())
             attempt = Attempt(self._replica, remote, now, permit, progress, reasons, self.pace)
             attempt.run(self._wait)
-            status = status.succeeded(began)
+            status = status.succeeded(began, url)
         except RemoteFailure as failure:
-            status = status.failed(failure.state, failure.detail, began)
+            status = status.failed(failure.state, failure.detail, began, url)
         except (StorageFailed, OSError) as error:
             what = error.what if isinstance(error, CscError) else str(error)
             status = status.failed(RemoteState.STORAGE, what, began)

@@ -147,6 +147,7 @@ class EffectiveSetting(Result):
     name: str
     value: Any
     source: str = Field(description="where it is set; team: on the branch; default: nowhere")
+    agreed: Any = Field(default=None, description="what the team has agreed on, if anything")
 
 
 class TeamAgreed(Result):
