@@ -196,3 +196,20 @@ def test_foreign_entries_are_skipped_reported_and_kept(world: World) -> None:
     assert state_of(one) == "ok"
     assert "in place of 120000 link.json" in git("log", "-1", "--format=%s", REF, cwd=world.remote)
     assert one.retrieve("a", "link").value == 3
+
+
+def test_a_file_in_the_place_of_a_scope_is_named_by_what_replaces_it(world: World) -> None:
+    one = world.open("one")
+    put(one, "z", "k", 0, confirm=True)
+    place = world.directory / "hand"
+    git("clone", "-q", "-b", "csc/state", str(world.remote), str(place), cwd=world.directory)
+    (place / "data" / "issue").write_text("a note of a person")
+    (place / "data" / "z" / "status.json").mkdir()
+    (place / "data" / "z" / "status.json" / "deep").write_text("precious")
+    git("add", ".", cwd=place)
+    git("commit", "-qm", "by hand", cwd=place)
+    git("push", "-q", cwd=place)
+    assert state_of(one) == "ok"
+    for scope, name in (("issue:15", "100644 issue"), ("z", "040000 status.json")):
+        put(one, scope, "status", 1, confirm=True)
+        assert f"in place of {name}" in git("log", "-1", "--format=%s", REF, cwd=world.remote)

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -225,8 +226,21 @@ def test_watch_in_a_pipe_is_a_line_an_edit(world: World, clone: Path) -> None:
         else:
             watching.kill()
         line = watching.stdout.readline()
+        for number in range(80):
+            put(two, "a", f"burst{number}", number)
+        assert state_of(two) == "ok"
+        burst = list(iter(lambda: _burst(watching.stdout), "burst79"))
         watching.terminate()  # SIGINT is ignored by what a shell runs in the background
+    assert [one for one in burst if one] == [f"burst{number}" for number in range(79)]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\t\S+@two\tstore a/after\n", line)
+
+
+def _burst(lines: IO[str] | None) -> str:
+    """The key of the next line, if it is one of the burst; fails at the end."""
+    assert lines is not None
+    line = lines.readline()
+    assert line
+    return line.rpartition("/")[2].strip() if "burst" in line else ""
 
 
 def test_doctor_in_a_terminal_hangs_under_its_own_beginning(clone: Path) -> None:

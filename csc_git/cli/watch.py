@@ -13,6 +13,7 @@ from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import ago, sync_line
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.past import MOST_EDITS
 from csc_git.git.words import count, printable
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ class _Tip:
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._branch = coordinator.store.branch
-        self._seen: str | None = None
+        self.seen: str | None = None
 
     def moved(self) -> bool:
         """Whether the branch is elsewhere now."""
-        before, self._seen = self._seen, self._branch.tip
-        return self._seen != before
+        before, self.seen = self.seen, self._branch.tip
+        return self.seen != before
 
 
 def _live(coordinator: Coordinator) -> None:
@@ -128,17 +129,23 @@ def _standing(
 def _plain(coordinator: Coordinator) -> None:
     """A line for each edit that comes in from now on."""
     known, tip = set[str](), _Tip(coordinator)
+    tip.moved()
     known.update(one.op for one in coordinator.past.history(limit=_EDITS).edits)
     with coordinator.watch.listening() as wait:
         while True:
-            for line in _news(coordinator, known) if tip.moved() else ():
+            before = tip.seen
+            for line in _news(coordinator, known, before) if tip.moved() else ():
                 click.echo(line)
                 sys.stdout.flush()
             wait(_REDRAW)
 
 
-def _news(coordinator: Coordinator, known: set[str]) -> Iterator[str]:
-    for one in reversed(coordinator.past.history(limit=_EDITS).edits):
+def _news(coordinator: Coordinator, known: set[str], before: str | None) -> Iterator[str]:
+    """The edits that the tip from before did not contain."""
+    found = coordinator.past.history(since=before, limit=MOST_EDITS)
+    if found.more:
+        yield f"(more than {MOST_EDITS} at once; the others are in csc-git log)"
+    for one in reversed(found.edits):
         if one.op not in known:  # replayed edits are the same ones
             known.add(one.op)
             yield f"{one.time[:19]}Z\t{one.session}\t{one.subject}"

@@ -5,17 +5,21 @@ when the process dies. Seen from another clone it is alive until its lease lapse
 hooks use it.
 """
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
 from csc_git.coordinator.client import client_identity
 from csc_git.coordinator.sightings import Sightings
 from csc_git.core.key import encode
 from csc_git.core.lease import SESSIONS, Lease, has_lapsed, lease_key
-from csc_git.core.session import is_session_name
+from csc_git.core.session import DEFAULT_STEM, SessionName, is_session_name
 from csc_git.git.lock import FileLock
 from csc_git.store.clone import Clone
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
+
+MOST_INSTANCES: Final = 9999
 
 
 class Roster:
@@ -48,6 +52,14 @@ class Roster:
         """Whether a session of that name is alive."""
         stored = snapshot.get(lease_key(name))
         return stored is not None and self.is_active(name, stored)
+
+    def first_free(self, snapshot: Snapshot, besides: Collection[str] = ()) -> str:
+        """The first instance's name that nobody uses, and that is none of some others."""
+        for number in range(1, MOST_INSTANCES):
+            name = str(SessionName(f"{DEFAULT_STEM}_{number}", self._clone.machine))
+            if name not in besides and not self.is_alive(name, snapshot):
+                return name
+        return ""
 
     def is_here(self, stored: Stored) -> bool:
         """Whether a session's record was made in this clone."""

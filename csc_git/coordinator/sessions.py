@@ -11,10 +11,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.roster import Roster, read_lease
+from csc_git.coordinator.roster import MOST_INSTANCES, Roster, read_lease
 from csc_git.core.clock import format_time
 from csc_git.core.lease import Instant, Lease, lease_key
 from csc_git.core.session import DEFAULT_STEM, SessionName, parse_session
@@ -25,8 +24,6 @@ from csc_git.store.clone import Clone
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
-
-MOST_INSTANCES: Final = 9999
 
 
 @dataclass
@@ -171,14 +168,7 @@ class Sessions:
 
     def first_available(self, snapshot: Snapshot) -> str:
         """The name that `sign_on` without a name would give somebody else now."""
-        for number in range(1, MOST_INSTANCES):
-            name = SessionName(f"{DEFAULT_STEM}_{number}", self._clone.machine)
-            stored = snapshot.get(lease_key(str(name)))
-            if str(name) not in self._held and (
-                stored is None or not self.roster.is_active(str(name), stored)
-            ):
-                return str(name)
-        return ""
+        return self.roster.first_free(snapshot, self._held)
 
     def settle(self, now: datetime) -> None:
         """After a sync: notice names lost to others, and take the next ones.

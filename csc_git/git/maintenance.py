@@ -25,6 +25,7 @@ _DAY: Final = 24 * 3600.0
 _WEEK: Final = 7 * _DAY
 _SECONDS: Final = 3600.0
 _SETTINGS: Final = (
+    ("gc.cruftPacks", "true"),  # loose, what nothing names would be packed again, and look new
     ("gc.packRefs", "false"),
     ("gc.pruneExpire", "2.weeks.ago"),
     ("repack.writeBitmaps", "false"),

@@ -10,7 +10,6 @@ removed while holding `lock`: nobody else can be writing.
 """
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,7 +33,6 @@ from csc_git.git.words import readable
 
 _WALK_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 30.0
-_ID: Final = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
 
 _CONFIG: Final = {
     (b"core", b"logAllRefUpdates"): b"false",

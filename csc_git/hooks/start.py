@@ -6,9 +6,7 @@ Only the server signs on: a hook is gone before the session has begun.
 from pathlib import Path
 from typing import Any, Final
 
-from csc_git.coordinator.roster import session_names
 from csc_git.core.conflict import CONFLICTS
-from csc_git.core.session import DEFAULT_STEM, SessionName
 from csc_git.git.words import printable
 from csc_git.hooks.glance import Glance
 
@@ -43,18 +41,8 @@ def _who(glance: Glance) -> str:
     alive = [name for name in glance.mine if glance.roster.is_alive(name, glance.snapshot)]
     if alive:
         return f"You are signed on as {_listed(alive)}."
-    return f'Before you write anything, call its tool sign_on with session_id "{_free(glance)}".'
-
-
-def _free(glance: Glance) -> str:
-    """The first name that nobody uses."""
-    known = set(session_names(glance.snapshot))
-    number = 1
-    while (name := str(SessionName(f"{DEFAULT_STEM}_{number}", glance.clone.machine))) in known:
-        if not glance.roster.is_alive(name, glance.snapshot):
-            break
-        number += 1
-    return f"{DEFAULT_STEM}_{number}"
+    free = glance.roster.first_free(glance.snapshot).partition("@")[0]
+    return f'Before you write anything, call its tool sign_on with session_id "{free}".'
 
 
 def _on(issue: str) -> str:

@@ -36,7 +36,9 @@ from csc_git.store.snapshot import Format, Snapshot
 
 MAX_ROUNDS: Final = 12
 _STILL: Final = 4
-_HEAD: Final = 32
+_OLDEST: Final = 32
+"""Edits that are pushed alone after a lost race, of a longer queue."""
+
 _NEAR: Final = 5000
 _SILENT: Final = frozenset({RemoteState.TIMEOUT, RemoteState.UNREACHABLE, RemoteState.NO_GIT})
 Progress = Callable[[str], None]
@@ -130,7 +132,7 @@ class Attempt:
         if fetched is None:
             self._check_missing()
         else:
-            self._adopt(self._push_head(fetched) if self._lost_at else fetched)
+            self._adopt(self._push_oldest(fetched) if self._lost_at else fetched)
             fetched = self._fetched
         branch = self.replica.branch
         tip = branch.tip
@@ -235,20 +237,20 @@ class Attempt:
         )
         return batch, replay, silent
 
-    def _push_head(self, fetched: str) -> str:
+    def _push_oldest(self, fetched: str) -> str:
         """After a lost race, push the oldest edits of a long queue alone; what the remote has then.
 
         The time between fetch and push is the time to be overtaken in. A clone whose queue takes
         longer to replay than the others leave between their pushes would lose for ever.
         """
         queue = self.replica.branch.queue()
-        if len(queue) <= _HEAD:
+        if len(queue) <= _OLDEST:
             return fetched
         news, fork = self._check(fetched, self.replica.branch.base, queue)
-        batch, replay, _ = self._replayed(fetched, fork, queue[:_HEAD], _ops(news), heeding=False)
+        batch, replay, _ = self._replayed(fetched, fork, queue[:_OLDEST], _ops(news), heeding=False)
         with self.replica.repository.writing():
             self.replica.branch.name_for_now(replay.tip, batch)
-        self.progress(f"pushing the first {_HEAD} of {len(queue):,} edits")
+        self.progress(f"pushing the first {_OLDEST} of {len(queue):,} edits")
         with suppress(RemoteFailure):  # what is wrong shows again when all are pushed
             self.remote.push(replay.tip, fetched)
             self._fetched = replay.tip

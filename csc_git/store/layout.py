@@ -147,7 +147,7 @@ class _Rewriting(NamedTuple):
         for line in self.trees.tree(tree_id) if tree_id else ():
             if line.name not in changes:
                 kept.append(line)
-            elif not line.is_ours:
+            elif why_foreign(line):
                 self.replaced.append(line)
         return kept
 
