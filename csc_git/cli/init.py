@@ -129,11 +129,10 @@ def init_command(
     added = [] if undo else [target for target in targets if target.registration.preview()]
     done = _undo(project, targets, options, wholly=not hooks) if undo else _set_up(targets, options)
     lines = [told(step) for step in done.steps]
-    if not undo:
-        lines += [
-            "",
-            *(_next(clients or ("claude",), added, options) if done.ok else [hanging("", _AGAIN)]),
-        ]
+    if not done.ok:
+        lines += ["", hanging("", _AGAIN)]
+    elif not undo:
+        lines += ["", *_next(clients or ("claude",), added, options)]
     show(done, "\n".join(lines))
     sys.exit(0 if done.ok else 1)
 
