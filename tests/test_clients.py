@@ -131,6 +131,16 @@ def test_hooks_come_beside_those_that_are_there(clone: Path) -> None:
     assert file.read_text(encoding="utf-8") == before
 
 
+def test_a_hook_that_was_put_beside_ours_is_not_taken_out_with_it(clone: Path) -> None:
+    csc("init", "--hooks", cwd=clone)
+    file = clone / ".claude" / "settings.local.json"
+    told = content(file)
+    told["hooks"]["PreToolUse"][0]["hooks"].append({"type": "command", "command": "fmt"})
+    file.write_text(json.dumps(told), encoding="utf-8")
+    assert "by hand" in csc("init", "--undo", "--hooks", cwd=clone, code=1).stdout
+    assert content(file) == told
+
+
 def test_what_a_hook_runs_is_there(clone: Path) -> None:
     csc("init", "--hooks", cwd=clone)
     hooks = content(clone / ".claude" / "settings.local.json")["hooks"]
@@ -202,7 +212,10 @@ def test_without_claude_on_path_its_settings_are_left_alone(clone: Path) -> None
     assert "no claude on PATH" in shown
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": }', "null", "\x00", '{"servers": []}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"a": }', "null", "\x00", '{"servers": []}', '{"servers": {"csc-git": null}}'],
+)
 def test_what_is_no_settings_is_left_alone(clone: Path, text: str) -> None:
     file = clone / ".vscode" / "mcp.json"
     file.parent.mkdir()

@@ -46,7 +46,9 @@ class Document:
         Raises:
             InvalidSetting: something else stands on the way.
         """
-        depth = next(n for n in range(1, len(path) + 1) if not self._has(path[:n]))
+        depth = next((n for n in range(1, len(path) + 1) if not self._has(path[:n])), None)
+        if depth is None:
+            raise _unreadable(f"{'.'.join(path)} is there already, and says nothing")
         inner = value
         for name in reversed(path[depth:]):
             inner = {name: inner}

@@ -238,6 +238,11 @@ class HookRegistration(Registration):
         }
 
     def _cut(self, document: Document) -> None:
+        if any(not all(map(_is_ours, item.get("hooks", []))) for item in self._ours(document)):
+            raise InvalidSetting(
+                f"In {self.file} csc-git's hook stands together with others",
+                then="Take csc-git-hook out there by hand",
+            )
         for name in _HOOKS:
             document.remove_items(("hooks", name), _is_ours)
 
@@ -251,7 +256,7 @@ class HookRegistration(Registration):
 
 
 def _is_ours(item: Any) -> bool:  # noqa: ANN401
-    """Whether an element of the hooks of an event runs ours."""
+    """Whether a hook, or an element of the hooks of an event, runs ours."""
     said = json.dumps(item)
     return "csc-git-hook" in said or "csc_git.hooks" in said
 
