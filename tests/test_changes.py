@@ -256,6 +256,7 @@ def test_waiting_over_mcp(world: World, era: Any) -> None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(wait)
                 stored = await writer.call("store_data", scope="plan", key="a", value=1)
+            assert answers[0]["changes"], answers[0]
             [change] = answers[0]["changes"]
             assert (change["scope"], change["key"], change["new"]) == (
                 "plan", "a", stored["revision"],
