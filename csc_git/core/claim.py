@@ -148,6 +148,13 @@ def overlaps(one: str, other: str, tracked: Tracked) -> bool:
     return any(_is_within(file, path) and matches(file) for file in tracked())
 
 
+def covers(resource: str, file: str) -> bool:
+    """Whether a claim is on a file; its name may hold what would be a pattern in a claim."""
+    if SEPARATOR in resource:
+        return False
+    return _is_within(file, resource) or (is_pattern(resource) and matcher(resource)(file))
+
+
 @lru_cache(maxsize=256)
 def matcher(pattern: str) -> Callable[[str], bool]:
     """Whether a pattern matches a path, or a directory that the path is in."""

@@ -7,8 +7,7 @@ Claims are advisory, and this is the one place where they can stop anything: an 
 from pathlib import Path
 from typing import Any
 
-from csc_git.core.claim import Claim, overlaps
-from csc_git.git.tracked import tracked_files
+from csc_git.core.claim import Claim, covers
 from csc_git.git.words import printable, readable
 from csc_git.hooks.glance import Glance
 
@@ -25,12 +24,8 @@ def answer(start: Path, told: dict[str, Any]) -> dict[str, Any] | None:
     if not path.is_relative_to(glance.project.top.resolve()):
         return None
     place = path.relative_to(glance.project.top.resolve()).as_posix()
-    rivals = [claim for claim in glance.claims() if _covers(glance, claim, place)]
+    rivals = [claim for claim in glance.claims() if covers(claim.resource, place)]
     return _told(place, rivals, block=glance.guard == "block") if rivals else None
-
-
-def _covers(glance: Glance, claim: Claim, place: str) -> bool:
-    return overlaps(place, claim.resource, lambda: tracked_files(glance.project))
 
 
 def _told(place: str, rivals: list[Claim], *, block: bool) -> dict[str, Any]:
