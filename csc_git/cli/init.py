@@ -120,7 +120,7 @@ def init_command(
     targets = _targets(project, wanted, options)
     if (hooks or (undo and not clients)) and project.has_work_tree and not no_register:
         targets.append(
-            Target("hooks", HookRegistration(project.top, _memory(project), options["branch"]))
+            Target("hooks", HookRegistration(project.top, _memory(project), flags(options)))
         )
     if dry_run:
         _show_preview(project, targets, options, undo=undo)

@@ -116,13 +116,17 @@ def is_shareable() -> bool:
     return launch()[0] == "csc-git"
 
 
-def hook_command(event: str, branch: str | None = None) -> str:
-    """The shell command of a hook; it looks at the branch that the server serves."""
+_OF_HOOKS: Final = ("branch", "remote", "sync")
+
+
+def hook_command(event: str, flags: Mapping[str, Any]) -> str:
+    """The shell command of a hook; it looks, and signs off, where the server does."""
     start = ["csc-git-hook"]
     if not is_on_path("csc-git-hook"):
         start = [sys.executable, "-P", "-m", "csc_git.hooks.main"]
-    where = f"CSC_BRANCH={shlex.quote(branch)} " if branch else ""
-    return where + shlex.join([*start, event])
+    given = {name: flags[name] for name in _OF_HOOKS if flags.get(name) is not None}
+    where = (f"CSC_{name.upper()}={shlex.quote(str(value))} " for name, value in given.items())
+    return "".join(where) + shlex.join([*start, event])
 
 
 def _flag(name: str, value: Any) -> list[str]:  # noqa: ANN401  a setting's

@@ -210,13 +210,13 @@ class HookRegistration(Registration):
     Args:
         top: The project's top.
         memory: As above.
-        branch: The branch that the server is told to serve, if it is.
+        flags: Settings that the server gets.
     """
 
-    def __init__(self, top: Path, memory: Path, branch: str | None = None) -> None:
+    def __init__(self, top: Path, memory: Path, flags: Mapping[str, Any]) -> None:
         file = top / ".claude" / "settings.local.json"
-        super().__init__(file, memory, insists=branch is not None)
-        self._branch = branch
+        super().__init__(file, memory, insists=any(v is not None for v in flags.values()))
+        self._flags = flags
 
     def _insert(self, document: Document) -> None:
         for name, item in self._items().items():
@@ -229,7 +229,7 @@ class HookRegistration(Registration):
                 "hooks": [
                     {
                         "type": "command",
-                        "command": hook_command(event, self._branch),
+                        "command": hook_command(event, self._flags),
                         "timeout": _HOOK_SECONDS,
                     }
                 ],

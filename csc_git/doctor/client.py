@@ -88,14 +88,14 @@ def check_hooks(project: Project, memory: Path) -> Iterator[Finding]:
     if not project.has_work_tree:
         return
     try:
-        found = HookRegistration(project.top, memory).found() or []
+        found = HookRegistration(project.top, memory, {}).found() or []
     except InvalidSetting as error:
         yield refused("hooks", error)
         return
     for item in found:
         for hook in item.get("hooks", []):
             words = shlex.split(str(hook.get("command", "")))
-            command = [word for word in words if not word.startswith("CSC_BRANCH=")]
+            command = [word for word in words if not word.startswith("CSC_")]
             if not command or shutil.which(command[0]) is None:
                 says = f"Claude Code's hook runs {command[:1]}, which is not there"
                 yield wrong("hooks", says, f"{_AGAIN} --hooks")
