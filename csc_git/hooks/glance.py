@@ -90,6 +90,11 @@ class Glance:
         return readable(str(stored.entry.value), _LONGEST) if stored else ""
 
 
+def quoted(text: str) -> str:
+    """What others wrote, in quotes that nothing in it can close."""
+    return f'"{text.replace(chr(34), chr(39))}"'
+
+
 def _agreed(snapshot: Snapshot, name: str) -> object:
     """What the team has agreed on; see `config.team`, which takes too long to import."""
     stored = snapshot.get(TEAM_KEY)

@@ -9,7 +9,7 @@ from typing import Any
 
 from csc_git.core.claim import Claim, covers
 from csc_git.git.words import printable, readable
-from csc_git.hooks.glance import Glance
+from csc_git.hooks.glance import Glance, quoted
 
 _EVENT = "PreToolUse"
 
@@ -41,4 +41,4 @@ def _told(place: str, rivals: list[Claim], *, block: bool) -> dict[str, Any]:
 
 
 def _note(claim: Claim) -> str:
-    return f', who noted "{readable(claim.note, 80)}"' if claim.note else ""
+    return f", who noted {quoted(readable(claim.note, 80))}" if claim.note else ""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from csc_git.core.conflict import CONFLICTS
 from csc_git.git.words import printable
-from csc_git.hooks.glance import Glance
+from csc_git.hooks.glance import Glance, quoted
 
 _MOST: Final = 10
 
@@ -46,7 +46,7 @@ def _who(glance: Glance) -> str:
 
 
 def _on(issue: str) -> str:
-    return f' (on "{issue}")' if issue else ""
+    return f" (on {quoted(issue)})" if issue else ""
 
 
 def _listed(names: list[str]) -> str:
