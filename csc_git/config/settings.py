@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
@@ -15,6 +15,9 @@ from csc_git.git.objects import MAX_BLOB
 from csc_git.git.project import Project
 from csc_git.git.remote import DEFAULT_BRANCH, check_branch, is_usable_url
 from csc_git.git.words import readable
+
+SHARING: Final = frozenset({"branch", "remote", "sync"})
+"""Settings that say with whom a clone shares its state."""
 
 
 class Settings(BaseModel):

@@ -58,7 +58,7 @@ class Coordinator:
         remote_url: str | None,
     ) -> None:
         self.store = store
-        self.sessions = Sessions(store, clone, store.directory, settings.lease)
+        self.sessions = Sessions(store, clone, store.directory, settings)
         self.project = project
         self.clone = clone
         self._settings = settings

@@ -5,21 +5,35 @@ when the process dies. Seen from another clone it is alive until its lease lapse
 hooks use it.
 """
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from csc_git.coordinator.client import client_identity
 from csc_git.coordinator.sightings import Sightings
 from csc_git.core.key import encode
 from csc_git.core.lease import SESSIONS, Lease, has_lapsed, lease_key
 from csc_git.core.session import DEFAULT_STEM, SessionName, is_session_name
+from csc_git.git.durable import read_json
 from csc_git.git.lock import FileLock
 from csc_git.store.clone import Clone
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 
 MOST_INSTANCES: Final = 9999
+
+
+class SignedOn(NamedTuple):
+    """A sign-on in this clone.
+
+    Attributes:
+        holder: Of the session's lease.
+        settings: By which its server shares what it stores: branch, remote, whether to sync.
+    """
+
+    holder: str
+    settings: Mapping[str, Any]
 
 
 class Roster:
@@ -66,14 +80,11 @@ class Roster:
         lease = read_lease(stored)
         return lease is not None and lease.clone == self._clone.id
 
-    def of_client(self, client: str | None) -> dict[str, str]:
+    def of_client(self, client: str | None) -> dict[str, SignedOn]:
         """The sessions that signed on in this clone, in whatever process, for one client.
 
         Args:
             client: See `client_identity`; None has none.
-
-        Returns:
-            The holder of each session's lease, by its name.
         """
         if client is None:
             return {}
@@ -82,26 +93,28 @@ class Roster:
             name: read_lease(snapshot.get(lease_key(name))) for name in session_names(snapshot)
         }
         return {
-            name: lease.holder
+            name: SignedOn(lease.holder, says.get("settings") or {})
             for name, lease in leases.items()
             if lease and lease.clone == self._clone.id and lease.state == "active"
-            if self._client(name) == client
+            if (says := self._noted(name)).get("client") == client
         }
 
     def lock(self, name: str) -> FileLock:
         """What a session holds while its process lives."""
         return FileLock(self._lock_file(name))
 
-    def note_client(self, name: str) -> None:
-        """Note in a session's lock file whose it is; whoever holds the lock does."""
-        self._lock_file(name).write_text(client_identity() or "", encoding="ascii")
+    def note(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Note in a session's lock file whose it is, and by which settings it is served.
 
-    def _client(self, name: str) -> str | None:
-        """The client noted in a session's lock file; None if there is none."""
-        try:
-            return self._lock_file(name).read_text(encoding="ascii") or None
-        except (OSError, ValueError):
-            return None
+        Whoever holds the lock does, for the hooks: they act for the same client, and must share
+        nothing elsewhere.
+        """
+        says = {"client": client_identity(), "settings": dict(settings)}
+        self._lock_file(name).write_text(json.dumps(says), encoding="ascii")
+
+    def _noted(self, name: str) -> dict[str, Any]:
+        says = read_json(self._lock_file(name))
+        return says if isinstance(says, dict) else {}
 
     def _lock_file(self, name: str) -> Path:
         return self._locks / f"{encode(name, directory=False).decode()}.lock"

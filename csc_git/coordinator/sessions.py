@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from csc_git.config.settings import SHARING, Settings
 from csc_git.coordinator import clock
 from csc_git.coordinator.roster import MOST_INSTANCES, Roster, read_lease
 from csc_git.core.clock import format_time
@@ -45,11 +46,12 @@ class Held:
 class Sessions:
     """The sessions of one process, and what it knows of all others."""
 
-    def __init__(self, store: Store, clone: Clone, directory: Path, lease_seconds: int) -> None:
+    def __init__(self, store: Store, clone: Clone, directory: Path, settings: Settings) -> None:
         self._store = store
         self._clone = clone
         self.roster = Roster(store, clone, directory)
-        self._seconds = lease_seconds
+        self._seconds = settings.lease
+        self._sharing = settings.model_dump(include={*SHARING})
         self._mutex = threading.RLock()
         self._held: dict[str, Held] = {}
         self._news: dict[str, SessionFenced] = {}
@@ -270,7 +272,7 @@ class Sessions:
         if not lock.try_acquire():
             return None
         try:
-            self.roster.note_client(str(name))
+            self.roster.note(str(name), self._sharing)
         except BaseException:
             lock.release()
             raise

@@ -4,7 +4,7 @@ A claim holds while its record says so, the sign-on that made it holds its sessi
 session is alive, and its own length, if it has one, has not passed. Light to import: hooks use it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.roster import Roster
@@ -30,9 +30,16 @@ class Standing:
         self._roster = roster
         self._clone = clone
 
-    def all(self, snapshot: Snapshot) -> Iterator[tuple[Stored, Claim]]:
-        """Each claim that holds, with its record."""
-        for _, stored, claim in claims(snapshot):
+    def all(
+        self, snapshot: Snapshot, concerns: Callable[[str], bool] = bool
+    ) -> Iterator[tuple[Stored, Claim]]:
+        """Each claim that holds, with its record.
+
+        Args:
+            snapshot: Of the branch.
+            concerns: Whether a resource's claim is asked for; none is read that isn't.
+        """
+        for _, stored, claim in claims(snapshot, concerns):
             if self._holds(stored, claim, snapshot):
                 yield stored, claim
 

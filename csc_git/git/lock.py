@@ -8,13 +8,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
-
-import portalocker
-
-_EXCLUSIVE: Final = portalocker.LockFlags.EXCLUSIVE
-_TRY: Final = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
-_LOOK: Final = portalocker.LockFlags.SHARED | portalocker.LockFlags.NON_BLOCKING
 
 
 class FileLock:
@@ -30,24 +23,17 @@ class FileLock:
 
     def acquire(self) -> None:
         """Wait for the lock, however long it takes."""
-        self._open(_EXCLUSIVE)
+        self._open(wait=True)
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free; whether it was."""
-        try:
-            self._open(_TRY)
-        except portalocker.AlreadyLocked:
-            return False
-        return True
+        return self._open()
 
     def is_free(self) -> bool:
         """Whether nobody holds the lock; any number may ask at once without being in the way."""
-        try:
-            self._open(_LOOK)
-        except portalocker.AlreadyLocked:
-            return False
+        was_free = self._open(shared=True)
         self.release()
-        return True
+        return was_free
 
     def release(self) -> None:
         """Let go; releasing what isn't held does nothing."""
@@ -64,14 +50,18 @@ class FileLock:
         finally:
             self.release()
 
-    def _open(self, flags: portalocker.LockFlags) -> None:
+    def _open(self, *, shared: bool = False, wait: bool = False) -> bool:
+        """Lock it; whether that was possible."""
         descriptor = self._descriptor_of_file()
+        is_locked = False
         try:
-            _lock(descriptor, flags)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
+            is_locked = _lock(descriptor, shared=shared, wait=wait)
+        finally:
+            if not is_locked:
+                os.close(descriptor)
+        if is_locked:
+            self._descriptor = descriptor
+        return is_locked
 
     def _descriptor_of_file(self) -> int:
         try:
@@ -85,11 +75,16 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
-def _lock(descriptor: int, flags: portalocker.LockFlags) -> None:
+def _lock(descriptor: int, *, shared: bool, wait: bool) -> bool:
+    """Lock an open file; False if another holds it, and we are not to wait."""
+    import portalocker  # noqa: PLC0415  as long to import as a fifth of what a hook may take
+
+    flags = portalocker.LockFlags.SHARED if shared else portalocker.LockFlags.EXCLUSIVE
     try:
-        portalocker.lock(descriptor, flags)
+        portalocker.lock(descriptor, flags if wait else flags | portalocker.LockFlags.NON_BLOCKING)
     except portalocker.LockException as error:
-        if flags != _EXCLUSIVE and isinstance(error, portalocker.AlreadyLocked):
-            raise
+        if not wait and isinstance(error, portalocker.AlreadyLocked):
+            return False
         cause = error.args[0] if error.args else None  # what the system refused is hidden in it
         raise cause if isinstance(cause, OSError) else OSError(str(error)) from error
+    return True

@@ -9,7 +9,6 @@ import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -169,6 +168,8 @@ class Remote:
         """What time the remote has, by the answer of its web server; None where there is none."""
         done = self._git("ls-remote", "--heads", _NAME, env={"GIT_CURL_VERBOSE": "1"})
         dates = _DATE.findall(done.err)
+        from email.utils import parsedate_to_datetime  # noqa: PLC0415  seldom asked for
+
         try:
             return parsedate_to_datetime(dates[-1]) if dates else None
         except ValueError:

@@ -5,40 +5,45 @@ Claims are advisory, and this is the one place where they can stop anything: an 
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from csc_git.core.claim import Claim, covers
-from csc_git.git.words import printable, readable
-from csc_git.hooks.glance import Glance, quoted
+from csc_git.git.words import printable
+from csc_git.hooks.glance import QUOTES, Glance, quoted
 
-_EVENT = "PreToolUse"
+_EVENT: Final = "PreToolUse"
+_MOST: Final = 5
+_ADVICE: Final = (
+    "Work on something else, or agree with that session first (csc-git: wait_for_changes)."
+)
 
 
 def answer(start: Path, told: dict[str, Any]) -> dict[str, Any] | None:
     """A warning, or a refusal; None if nobody else has the file."""
     file = told["tool_input"].get("file_path") or told["tool_input"].get("notebook_path")
-    glance = Glance.at(start) if file else None
-    if glance is None or glance.guard == "off":
+    if not file:
         return None
     path = (start / file).resolve()
-    if not path.is_relative_to(glance.project.top.resolve()):
+    around = next(directory for directory in path.parents if directory.is_dir())
+    glance = Glance.at(around)  # a session may edit in other worktrees than its own
+    if glance is None or glance.guard == "off":
         return None
     place = path.relative_to(glance.project.top.resolve()).as_posix()
-    rivals = [claim for claim in glance.claims() if covers(claim.resource, place)]
+    rivals = [*glance.claims(lambda resource: covers(resource, place))]
     return _told(place, rivals, block=glance.guard == "block") if rivals else None
 
 
 def _told(place: str, rivals: list[Claim], *, block: bool) -> dict[str, Any]:
-    whose = ", ".join(f"{rival.session} ({rival.resource}{_note(rival)})" for rival in rivals)
-    says = printable(f"{place} is claimed by {whose}.")
-    advice = "Work on something else, or agree with that session first (csc-git: wait_for_changes)."
+    whose = [f"{one.session} ({quoted(one.resource)}{_note(one)})" for one in rivals[:_MOST]]
+    says = f"{printable(place)} is claimed by {', '.join(whose)}."
+    model = f"{says} {_ADVICE} {QUOTES}"
     if block:
-        words = {"permissionDecision": "deny", "permissionDecisionReason": f"{says} {advice}"}
+        words = {"permissionDecision": "deny", "permissionDecisionReason": model}
     else:
-        words = {"additionalContext": f"{says} {advice}"}
+        words = {"additionalContext": model}
     shown = {} if block else {"systemMessage": f"csc-git: {says}"}
     return {"hookSpecificOutput": {"hookEventName": _EVENT, **words}, **shown}
 
 
 def _note(claim: Claim) -> str:
-    return f", who noted {quoted(readable(claim.note, 80))}" if claim.note else ""
+    return f", who noted {quoted(claim.note)}" if claim.note else ""

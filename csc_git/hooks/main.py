@@ -5,6 +5,7 @@ https://code.claude.com/docs/en/hooks describes it. With `CSC_HOOK_DEBUG` set, w
 told on standard error.
 """
 
+import gc
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from types import FrameType
 from typing import Any, Final
 
 _SECONDS: Final = "0.26"
-"""Until a hook gives up; the interpreter's own start and end take the rest of 300 ms."""
+"""Until a hook gives up; the start of the interpreter takes the rest of 300 ms."""
 
 _EVENTS: Final = {
     "session-start": "csc_git.hooks.start",
@@ -29,17 +30,16 @@ def main() -> None:
     if not set(sys.argv[1:]) & _EVENTS.keys():
         sys.stdout.write(f"usage: csc-git-hook {'|'.join(_EVENTS)} < EVENT.json\n")
         return
+    gc.disable()  # nothing here lives long enough
     try:
         signal.signal(signal.SIGALRM, _give_up)
         signal.setitimer(signal.ITIMER_REAL, float(os.environ.get("CSC_HOOK_SECONDS") or _SECONDS))
-        said = _answer(sys.argv[1], json.load(sys.stdin))
+        if said := _answer(sys.argv[1], json.load(sys.stdin)):
+            sys.stdout.write(json.dumps(said))
+            sys.stdout.flush()
     except Exception as error:  # noqa: BLE001  a hook never fails the user's session
         _debug(f"{type(error).__name__}: {error}")
-        return
-    finally:  # while the interpreter ends, an alarm kills
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    if said:
-        sys.stdout.write(json.dumps(said))
+    os._exit(0)  # to take everything down in order would take a tenth of the time
 
 
 def _answer(event: str, told: dict[str, Any]) -> dict[str, Any] | None:

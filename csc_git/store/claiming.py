@@ -5,7 +5,7 @@ things can have changed that no revision of its own keys tells: its session's na
 and somebody claimed another resource that overlaps.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
 from csc_git.core.claim import CLAIMS, Claim, Tracked, overlaps
@@ -14,9 +14,16 @@ from csc_git.core.lease import Lease, lease_key
 from csc_git.store.snapshot import Snapshot, Stored
 
 
-def claims(snapshot: Snapshot) -> Iterator[tuple[Key, Stored, Claim]]:
-    """All records of claims, whoever's and whether they still hold or not."""
-    for key in snapshot.keys(CLAIMS):
+def claims(
+    snapshot: Snapshot, concerns: Callable[[str], bool] = bool
+) -> Iterator[tuple[Key, Stored, Claim]]:
+    """The records of claims, whoever's and whether they still hold or not.
+
+    Args:
+        snapshot: Of the branch.
+        concerns: Whether a resource's record is asked for; default all.
+    """
+    for key in filter(lambda key: concerns(key.name), snapshot.keys(CLAIMS)):
         stored = snapshot.get(key)
         claim = Claim.from_json(stored.entry.value) if stored else None
         if stored is not None and claim is not None and claim.resource == key.name:
