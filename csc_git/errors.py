@@ -180,6 +180,13 @@ class StoreDamaged(StoreError):
     )
 
 
+class WrongType(StoreDamaged):
+    """An object is of another type than whatever names it says: a tree where a value should be.
+
+    Whoever pushed it wrote it so; the disk is not to blame.
+    """
+
+
 class NotRotated(StoreError):
     """A branch that could not be replaced by a shorter one."""
 

@@ -131,13 +131,6 @@ def test_hooks_come_beside_those_that_are_there(clone: Path) -> None:
     assert file.read_text(encoding="utf-8") == before
 
 
-def test_hooks_sign_off_where_the_server_signs_on(clone: Path) -> None:
-    """Else what was to stay in the clone, or on a remote of its own, went to origin."""
-    csc("init", "--hooks", "--no-sync", cwd=clone)
-    hooks = content(clone / ".claude" / "settings.local.json")["hooks"]
-    assert hooks["SessionEnd"][0]["hooks"][0]["command"].startswith("CSC_SYNC=False ")
-
-
 def test_a_hook_that_was_put_beside_ours_is_not_taken_out_with_it(clone: Path) -> None:
     csc("init", "--hooks", cwd=clone)
     file = clone / ".claude" / "settings.local.json"

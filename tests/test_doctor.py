@@ -108,7 +108,24 @@ def bad_setting(patient: Patient) -> None:
 
 
 def locked(patient: Patient) -> None:
-    path = patient.clone / ".git/csc/write.lock"
+    _stopped_with(patient, "write.lock")
+
+
+def sync_locked(patient: Patient) -> None:
+    _stopped_with(patient, "sync.lock")
+
+
+def clone_locked(patient: Patient) -> None:
+    _stopped_with(patient, "clone.lock")
+
+
+def seen_locked(patient: Patient) -> None:
+    _stopped_with(patient, "seen.lock")
+
+
+def _stopped_with(patient: Patient, name: str) -> None:
+    """A process that has a lock, and is stopped."""
+    path = patient.clone / ".git/csc" / name
     code = f"""
 from pathlib import Path
 from csc_git.git.lock import FileLock
@@ -129,6 +146,33 @@ input()
 def damaged(patient: Patient) -> None:
     for file in (patient.state / "objects/pack").glob("*.pack"):
         file.unlink()
+
+
+def rotten(patient: Patient) -> None:
+    """A disk that gives back other bytes than were written: of a value, which nothing names."""
+    one = patient.world.open(patient.clone)
+    put(one, "a", "k", "x" * 50)
+    value = git("rev-parse", "csc/state:data/a/k.json", cwd=patient.state).strip()
+    for listing in (patient.state / "objects/pack").glob("*.idx"):
+        shown = subprocess.run(
+            ["git", "show-index"], input=listing.read_bytes(), capture_output=True, check=True,
+            cwd=patient.state,
+        ).stdout.decode()  # fmt: skip
+        for line in shown.splitlines():
+            offset, name, *_ = line.split()
+            if name == value:
+                pack = listing.with_suffix(".pack")
+                pack.chmod(0o644)
+                with pack.open("r+b") as file:
+                    file.seek(int(offset) + 6)
+                    file.write(b"\xff" * 4)
+                one.close()
+                return
+    pytest.fail("it is in no pack")
+
+
+def unreadable_store(patient: Patient) -> None:
+    (patient.state / "config").write_text("[core\n", encoding="utf-8")
 
 
 def unnoticed(patient: Patient) -> None:
@@ -166,6 +210,15 @@ def only_in_the_shell(patient: Patient) -> None:
     git("remote", "set-url", "origin", ssh.url(patient.world.remote), cwd=patient.clone)
     patient.env["SSH_AUTH_SOCK"] = ssh.agent
     csc("init", "--client", "cursor", cwd=patient.clone, code=1)
+
+
+def ssh_by_variable(patient: Patient) -> None:
+    """What `init` hands to no client."""
+    only_in_the_shell(patient)
+    ssh = git("config", "core.sshCommand", cwd=patient.clone).strip()
+    git("config", "--unset", "core.sshCommand", cwd=patient.clone)
+    patient.env["GIT_SSH_COMMAND"] = ssh
+    (patient.clone / ".mcp.json").unlink()
 
 
 def protected(patient: Patient) -> None:
@@ -235,6 +288,57 @@ def other_branch(patient: Patient) -> None:
     (patient.clone / ".mcp.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
+def _told(patient: Patient, *arguments: str, **env: str) -> None:
+    """Have the client's entry say more."""
+    file = patient.clone / ".mcp.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    entry = settings["mcpServers"]["csc-git"]
+    entry["args"] += arguments
+    entry.setdefault("env", {}).update(env)
+    file.write_text(json.dumps(settings), encoding="utf-8")
+
+
+def other_remote(patient: Patient) -> None:
+    git("init", "-q", "--bare", "../private.git", cwd=patient.clone)
+    _told(patient, "--remote=../private.git")
+
+
+def private(patient: Patient) -> None:
+    _told(patient, "--no-sync")
+
+
+def only_here_private(patient: Patient) -> None:
+    git("config", "csc.sync", "false", cwd=patient.clone)
+    _told(patient, CSC_SYNC="true")
+
+
+def branch_by_variable(patient: Patient) -> None:
+    _told(patient, CSC_BRANCH="other/branch")
+
+
+def other_repository(patient: Patient) -> None:
+    patient.world.clone("elsewhere")
+    _told(patient, "-C", "../elsewhere")
+
+
+def of_this_project_alone(patient: Patient) -> None:
+    """What `claude mcp add` writes without a scope; it comes before the project's."""
+    entry = {"csc-git": {"command": "/gone/csc-git", "args": ["serve"]}}
+    says = {"projects": {str(patient.clone): {"mcpServers": entry}}}
+    (Path.home() / ".claude.json").write_text(json.dumps(says), encoding="utf-8")
+
+
+def one_client_of_two(patient: Patient) -> None:
+    """Claude Code hands on all that the shell has; Cursor does not."""
+    only_in_the_shell(patient)
+    hooks = ["init", "--undo", "--client", "cursor"]
+    csc(*hooks, cwd=patient.clone, env=patient.env)
+    arguments = ["-m", "csc_git", "serve"]
+    entry = {"mcpServers": {"csc-git": {"command": sys.executable, "args": arguments}}}
+    (patient.clone / ".cursor").mkdir(exist_ok=True)
+    (patient.clone / ".cursor/mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+
+
 def activated_only(patient: Patient) -> None:
     command = installed(patient.world.directory / "environment" / "bin")
     (command.parents[1] / "pyvenv.cfg").touch()
@@ -248,6 +352,36 @@ def no_hook_command(patient: Patient) -> None:
     text = settings.read_text(encoding="utf-8").replace(sys.executable, "/gone/csc-git-hook")
     text = text.replace('"csc-git-hook ', '"/gone/csc-git-hook ')
     settings.write_text(text, encoding="utf-8")
+
+
+def _hooks(patient: Patient) -> tuple[Path, dict[str, Any]]:
+    file = patient.clone / ".claude/settings.local.json"
+    return file, json.loads(file.read_text(encoding="utf-8"))
+
+
+def hook_missing(patient: Patient) -> None:
+    file, says = _hooks(patient)
+    del says["hooks"]["SessionEnd"]
+    file.write_text(json.dumps(says), encoding="utf-8")
+
+
+def hook_dead(patient: Patient) -> None:
+    file, says = _hooks(patient)
+    command = "/usr/bin/env -i python3 -P -c 'import gone' csc-git-hook session-end"
+    says["hooks"]["SessionEnd"][0]["hooks"][0]["command"] = command
+    file.write_text(json.dumps(says), encoding="utf-8")
+
+
+def hooks_disabled(patient: Patient) -> None:
+    file, says = _hooks(patient)
+    file.write_text(json.dumps(says | {"disableAllHooks": True}), encoding="utf-8")
+
+
+def hooks_elsewhere(patient: Patient) -> None:
+    file, says = _hooks(patient)
+    hook = says["hooks"]["PreToolUse"][0]["hooks"][0]
+    hook["command"] = f"CSC_BRANCH=team/x {hook['command']}"
+    file.write_text(json.dumps(says), encoding="utf-8")
 
 
 def unreadable(patient: Patient) -> None:
@@ -273,13 +407,19 @@ def namesake(patient: Patient) -> None:
         (somebody_elses, "repository", "error", "another user", "safe.directory"),
         (no_repository, "repository", "error", "no repository", "git init"),
         (bad_setting, "settings", "error", "csc.lease", "Correct git config csc.lease"),
-        (locked, "lock", "error", "has held", "kill -CONT"),
+        (locked, "lock", "error", "which is stopped, holds", "kill -CONT"),
+        (sync_locked, "lock", "error", "sync.lock", "kill -CONT"),
+        (clone_locked, "lock", "error", "clone.lock", "kill -CONT"),
+        (seen_locked, "lock", "error", "seen.lock", "kill -CONT"),
+        (rotten, "store", "error", "is damaged", "move that directory aside"),
+        (unreadable_store, "store", "error", "can't be read", "state.git aside"),
         (damaged, "store", "error", "is damaged", "move that directory aside"),
         (unnoticed, "watcher", "warning", "after a second only", "max_user_watches"),
         (no_remote, "remote", "warning", "no remote", "git remote add"),
         (down, "remote", "error", "can't be reached", "retries"),
         (locked_out, "remote", "error", "credentials", "Run git fetch yourself"),
         (only_in_the_shell, "remote", "error", "works in this shell", "SSH_AUTH_SOCK"),
+        (ssh_by_variable, "remote", "error", "works in this shell", "GIT_SSH_COMMAND to env in"),
         (protected, "remote", "error", "protects the branch", "branch rules"),
         (branch_gone, "remote", "error", "no longer has the branch", "--recreate"),
         (other_store, "remote", "error", "another store", "git config --get-regexp csc"),
@@ -289,9 +429,20 @@ def namesake(patient: Patient) -> None:
         (conflict, "conflicts", "warning", "1 value lost", "csc-git conflicts"),
         (unregistered, "client", "warning", "No client", "csc-git init"),
         (no_command, "client", "error", "/gone/csc-git, which is not there", "Install csc-git"),
-        (does_not_start, "client", "error", "does not start", "Run it yourself"),
+        (does_not_start, "client", "error", "ZeroDivisionError", "Run it yourself"),
         (activated_only, "client", "warning", "virtual environment is active", "pipx install"),
         (other_branch, "client", "error", "other/branch", "git config csc.branch csc/state"),
+        (other_remote, "client", "error", "private.git, but", "git config csc.remote ../priv"),
+        (private, "client", "error", "shares with nobody", "git config csc.sync false"),
+        (only_here_private, "client", "error", "shares with a remote", "git config csc.sync true"),
+        (branch_by_variable, "client", "error", "other/branch", "git config csc.branch other/b"),
+        (other_repository, "client", "error", "another repository", "Mend its entry"),
+        (of_this_project_alone, "client", "error", "/gone/csc-git", "--scope local"),
+        (one_client_of_two, "remote", "error", "not as Cursor starts", "init --client cursor"),
+        (hook_missing, "hooks", "error", "no hook of ours at SessionEnd", "csc-git init --hooks"),
+        (hook_dead, "hooks", "error", "does not work: ModuleNotFound", "--undo --hooks"),
+        (hooks_disabled, "hooks", "warning", "disableAllHooks", "Take it out"),
+        (hooks_elsewhere, "hooks", "error", "look at the branch team/x", "--branch csc/state"),
         (unreadable, "client", "error", "can't be read as settings", "Mend the file"),
         (unreadable_hooks, "hooks", "error", "can't be read as settings", "Mend the file"),
         (namesake, "machine", "warning", "like 1 other clone", "git config csc.machine NAME"),
@@ -309,10 +460,32 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
     plant(patient)
     found = _examined(patient, 1 if level == "error" else 0)
     by_check = {one["check"]: one for one in reversed(found) if one["level"] != "ok"}
-    assert list(by_check) == [check] or plant in {damaged, no_git}, found
+    assert list(by_check) == [check] or plant in {damaged, rotten, no_git}, found
     assert by_check[check]["level"] == level
     assert says in by_check[check]["says"]
     assert fix in by_check[check]["fix"]
+
+
+@pytest.mark.parametrize("plant", [other_remote, private, only_here_private, other_repository])
+def test_where_a_client_shares_with_others_nothing_is_shown_to_either(
+    patient: Patient, plant: Callable[[Patient], None]
+) -> None:
+    """There is one store: what is queued for the one would be pushed to the other."""
+    plant(patient)
+    put(patient.world.open(patient.clone), "plan", "secret", 1)
+    before = git("for-each-ref", cwd=patient.world.remote)
+    patient.examine(1)
+    said = csc("init", cwd=patient.clone, code=1).stdout
+    assert "shares with" in said or "another repository" in said
+    assert git("for-each-ref", cwd=patient.world.remote) == before
+    elsewhere = patient.clone.parent / "private.git"
+    assert not elsewhere.exists() or not git("for-each-ref", cwd=elsewhere)
+    assert len(patient.world.open(patient.clone).store.branch.queue()) == 1
+
+
+def test_a_store_that_was_moved_aside_comes_back_without_a_conflict(patient: Patient) -> None:
+    (patient.clone / ".git/csc/state.git").rename(patient.world.directory / "aside.git")
+    assert {one["level"] for one in patient.examine(0)} == {"ok"}
 
 
 def test_what_the_remote_took_yesterday_it_may_decline_today(patient: Patient) -> None:

@@ -1,6 +1,7 @@
 """`csc-git init`: set a repository up, checking every step for real."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,16 +12,20 @@ import click
 
 from csc_git.cli.options import command, common, flags, opened, user
 from csc_git.cli.output import hanging, progress, show, told
-from csc_git.clients.client import CLIENTS, NAME, is_shareable
-from csc_git.clients.registration import HookRegistration, ServerRegistration
+from csc_git.clients.client import CLIENTS, NAME
+from csc_git.clients.hooks import HookRegistration
+from csc_git.clients.launch import is_shareable
+from csc_git.clients.registration import ServerRegistration
 from csc_git.clients.user import UserRegistration
-from csc_git.config.settings import Settings, load
+from csc_git.config.settings import SHARING, Settings, load
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import directory_of
 from csc_git.coordinator.results import Result
 from csc_git.coordinator.roundtrip import RoundTrip, round_trip, scope_of
-from csc_git.doctor.finding import Finding, fine, refused, wrong
+from csc_git.doctor.client import check_sharing
+from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
 from csc_git.doctor.project import check_machine
+from csc_git.doctor.start import Sharing, sharing_at, starts
 from csc_git.errors import CscError, as_told
 from csc_git.git.failure import RemoteState
 from csc_git.git.project import Project, discover
@@ -127,7 +132,10 @@ def init_command(
         return
     # Refused before anything is written.
     added = [] if undo else [target for target in targets if target.registration.preview()]
-    done = _undo(project, targets, options, wholly=not hooks) if undo else _set_up(targets, options)
+    if undo:
+        done = _undo(project, targets, options, wholly=not hooks)
+    else:
+        done = _set_up(project, targets, options)
     lines = [told(step) for step in done.steps]
     if not done.ok:
         lines += ["", hanging("", _AGAIN)]
@@ -185,23 +193,45 @@ def _kept(project: Project) -> str:
     return "This clone has no store; there is nothing to take back from the branch"
 
 
-def _set_up(targets: list[Target], options: dict[str, Any]) -> Setup:
+def _set_up(project: Project, targets: list[Target], options: dict[str, Any]) -> Setup:
+    here = sharing_at(options["directory"], flags(options))
+    known, _ = starts(project, _memory(project))
+    replaced = [one.registration.file for one in targets] if _names_place(options) else []
+    others = [one for one in known if one.file not in replaced]
+    if apart := [*check_sharing(others, project.top, here)]:
+        return Setup(steps=apart)
     with opened(options) as coordinator, progress() as coordinator.progress:
         tried = round_trip(coordinator, user())
         steps = [
             fine("repository", str(coordinator.project.top)),
             fine("store", str(coordinator.store.repository.path)),
             _tried(coordinator, tried),
-            check_machine(coordinator),
+            *check_machine(coordinator),
         ]
     if options["remote"] is not None and tried.status.state in _WRONG:
         for target in targets:
             says = f"{_where(target)} was left alone, since it would name that remote"
             steps.append(wrong(_name(target), says, ""))
         return Setup(steps=steps)
-    return Setup(
-        steps=[*steps, *filter(None, (_step(one, one.registration.add) for one in targets))]
-    )
+    steps += filter(None, (_step(one, one.registration.add) for one in targets))
+    return Setup(steps=[*steps, *_unlike_commands(options, here)])
+
+
+def _names_place(options: dict[str, Any]) -> bool:
+    return any(options[name] is not None for name in SHARING)
+
+
+def _unlike_commands(options: dict[str, Any], here: Sharing) -> Iterator[Finding]:
+    """What was asked for holds for what was registered; do commands that are run here agree?"""
+    if here[:-1] != sharing_at(options["directory"], {})[:-1]:
+        given = {name: options[name] for name in sorted(SHARING) if options[name] is not None}
+        settings = [f"git config csc.{name} {_shown(value)}" for name, value in given.items()]
+        says = "Commands and hooks here know nothing of that yet, and share as is set here"
+        yield doubtful("settings", says, " && ".join(settings))
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401  a setting's
+    return str(value).lower() if isinstance(value, bool) else shlex.quote(str(value))
 
 
 def _step(target: Target, change: Callable[[], str], more: str = "") -> Finding | None:

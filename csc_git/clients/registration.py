@@ -1,25 +1,19 @@
 """Registration: our entry in a client's settings for a project; added, shown beforehand, undone."""
 
 import difflib
-import json
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from csc_git.clients.client import NAME, Client, hook_command
+from csc_git.clients.client import NAME, Client
 from csc_git.clients.document import Document
 from csc_git.errors import InvalidSetting
 from csc_git.git.durable import read_json, replace_file, write_json
 
-_TOOLS: Final = "Edit|MultiEdit|Write|NotebookEdit"
-_HOOKS: Final = {
-    "SessionStart": ("session-start", None),
-    "PreToolUse": ("before-edit", _TOOLS),
-    "SessionEnd": ("session-end", None),
-}
-_HOOK_SECONDS: Final = 5
+_WRITABLE: Final = 0o222
 
 
 class Registration(ABC):
@@ -45,15 +39,18 @@ class Registration(ABC):
         """
         document = self._read()
         was_in = self._is_in(document)
-        if was_in and not self._makes_room(document):
+        if self._is_done(document):
             return "was registered already"
         new = not self._exists()
         created = new or (was_in and self._was_created)
+        kept = self._noted_here.get("inserted", []) if self._is_in(document) else []
         self._insert(document)
-        self.file.parent.mkdir(exist_ok=True)
-        replace_file(self.file, _ended(document.text, created=new).encode())
-        noted = {"created": created, "inserted": document.inserted}
+        noted = {"created": created, "inserted": [*kept, *document.inserted]}
+        if not self.file.parent.exists() or self._noted_here.get("directory"):
+            noted["directory"] = True
+        # Noted before it is done: then a kill between the two leaves nothing that can't be undone.
         write_json(self._memory, self._noted() | {self._noted_as: noted})
+        self._write(_ended(document.text, created=new))
         return "changed" if was_in else "added" + (" (new file)" if new else "")
 
     def remove(self) -> str:
@@ -63,10 +60,11 @@ class Registration(ABC):
             return ""
         if self._take_out(document) is None:
             self.file.unlink()
-            with suppress(OSError):  # there is more in it
-                self.file.parent.rmdir()
+            if self._noted_here.get("directory"):
+                with suppress(OSError):  # there is more in it
+                    self.file.parent.rmdir()
         else:
-            replace_file(self.file, document.text.encode())
+            self._write(document.text)
         write_json(self._memory, {k: v for k, v in self._noted().items() if k != self._noted_as})
         return "removed"
 
@@ -80,26 +78,28 @@ class Registration(ABC):
         before, was_in = document.text, self._is_in(document)
         if undo:
             return _diff(str(self.file), before, self._take_out(document)) if was_in else ""
-        if was_in and not self._makes_room(document):
+        if self._is_done(document):
             return ""
         self._insert(document)
         return _diff(str(self.file), None if new else before, _ended(document.text, created=new))
 
-    def _makes_room(self, document: Document) -> bool:
-        """Whether what is there is to be replaced, and was taken out for that.
+    def _is_done(self, document: Document) -> bool:
+        """Whether there is nothing to do; what is to be replaced is taken out of the document.
 
         Raises:
             InvalidSetting: it is to be, but somebody else has put it there or changed it.
         """
-        if not self._insists or self._is_same(document):
+        if not self._is_in(document):
             return False
+        if not self._insists or self._is_same(document):
+            return self._is_whole(document)
         taken = [document.take_out(one) for one in reversed(self._noted_here.get("inserted", []))]
         if not taken or not all(taken) or self._is_in(document):
             raise InvalidSetting(
                 f"{NAME} is registered in {self.file} with other settings, and not by this clone",
                 then="To put these in their place: csc-git init --undo, then this again",
             )
-        return True
+        return False
 
     def _take_out(self, document: Document) -> str | None:
         """Take ours out of a document: what is left; None if the file was made for it."""
@@ -107,7 +107,8 @@ class Registration(ABC):
             document.take_out(inserted)
         if self._is_in(document):
             self._cut(document)
-        return None if self._was_created and not document.content else document.text
+        is_empty = not any(document.content.values())  # but for the object that ours stood in
+        return None if self._was_created and is_empty else document.text
 
     def found(self) -> Any:  # noqa: ANN401  any JSON
         """What is there of ours; None if nothing.
@@ -136,6 +137,10 @@ class Registration(ABC):
     def _is_in(self, document: Document) -> bool:
         return bool(self._ours(document))
 
+    def _is_whole(self, document: Document) -> bool:
+        """Whether all is there that belongs to it."""
+        return self._is_in(document)
+
     def _exists(self) -> bool:
         return self.file.exists() or self.file.is_symlink()
 
@@ -156,12 +161,26 @@ class Registration(ABC):
     def _read(self) -> Document:
         if not self._exists():
             return Document("{}")
+        if self.file.exists() and not self.file.is_file():
+            raise self._unusable("it is no file")
         try:
             return Document(self.file.read_bytes().decode())  # with its own line ends
         except (OSError, ValueError) as error:
             raise self._unusable(str(error)) from None
         except InvalidSetting as error:
             raise self._unusable(error.what) from None
+
+    def _write(self, text: str) -> None:
+        try:
+            if self.file.exists() and not self.file.stat().st_mode & _WRITABLE:
+                raise PermissionError(errno.EACCES, "it is read-only")
+            self.file.parent.mkdir(exist_ok=True)
+            replace_file(self.file, text.encode())
+        except OSError as error:
+            raise InvalidSetting(
+                f"{self.file} can't be written: {error.strerror}",
+                then="Make it and its directory writable, or add the entry by hand",
+            ) from None
 
     def _unusable(self, why: str) -> InvalidSetting:
         return InvalidSetting(
@@ -202,63 +221,6 @@ class ServerRegistration(Registration):
 
     def _is_same(self, document: Document) -> bool:
         return bool(document.get(self._member, NAME) == self._entry)
-
-
-class HookRegistration(Registration):
-    """The hooks, in Claude Code's settings of one person for one project.
-
-    Args:
-        top: The project's top.
-        memory: As above.
-        flags: Settings that the server gets.
-    """
-
-    def __init__(self, top: Path, memory: Path, flags: Mapping[str, Any]) -> None:
-        file = top / ".claude" / "settings.local.json"
-        super().__init__(file, memory, insists=any(v is not None for v in flags.values()))
-        self._flags = flags
-
-    def _insert(self, document: Document) -> None:
-        for name, item in self._items().items():
-            document.prepend(("hooks", name), item)
-
-    def _items(self) -> dict[str, Any]:
-        return {
-            name: {
-                **({"matcher": matcher} if matcher else {}),
-                "hooks": [
-                    {
-                        "type": "command",
-                        "command": hook_command(event, self._flags),
-                        "timeout": _HOOK_SECONDS,
-                    }
-                ],
-            }
-            for name, (event, matcher) in _HOOKS.items()
-        }
-
-    def _cut(self, document: Document) -> None:
-        if any(not all(map(_is_ours, item.get("hooks", []))) for item in self._ours(document)):
-            raise InvalidSetting(
-                f"In {self.file} csc-git's hook stands together with others",
-                then="Take csc-git-hook out there by hand",
-            )
-        for name in _HOOKS:
-            document.remove_items(("hooks", name), _is_ours)
-
-    def _ours(self, document: Document) -> Any:  # noqa: ANN401
-        found = (document.get("hooks", name) for name in _HOOKS)
-        items = [item for one in found if isinstance(one, list) for item in one]
-        return [item for item in items if isinstance(item, dict) and _is_ours(item)]
-
-    def _is_same(self, document: Document) -> bool:
-        return bool(self._ours(document) == [*self._items().values()])
-
-
-def _is_ours(item: Any) -> bool:  # noqa: ANN401
-    """Whether a hook, or an element of the hooks of an event, runs ours."""
-    said = json.dumps(item)
-    return "csc-git-hook" in said or "csc_git.hooks" in said
 
 
 def _diff(name: str, before: str | None, after: str | None) -> str:

@@ -4,6 +4,7 @@ It keeps its whole state in that file and rewrites it while it runs.
 """
 
 import json
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -59,15 +60,36 @@ class UserRegistration:
             return ""
         if undo:
             return f"claude mcp remove {NAME} {' '.join(_SCOPE)}\n"
-        *words, entry = self._adding()
-        return f"claude {' '.join(words)} '{entry}'\n"
+        return f"{shlex.join(['claude', *self._adding()])}\n"
 
     def found(self) -> Any:  # noqa: ANN401  any JSON
-        """What is there of ours; None if nothing, or if the file can't be read."""
+        """What is there of ours; None if nothing.
+
+        Raises:
+            InvalidSetting: the file can't be read.
+        """
+        return self._said("mcpServers", NAME)
+
+    def found_for(self, top: Path) -> Any:  # noqa: ANN401  any JSON
+        """What is there for one project alone, as `claude mcp add` puts it; None if nothing.
+
+        Raises:
+            InvalidSetting: the file can't be read.
+        """
+        return self._said("projects", str(top), "mcpServers", NAME)
+
+    def _said(self, *path: str) -> Any:  # noqa: ANN401  any JSON
         try:
-            return json.loads(self.file.read_bytes())["mcpServers"][NAME]
-        except (OSError, ValueError, KeyError, TypeError):
+            said = json.loads(self.file.read_bytes())
+        except FileNotFoundError:
             return None
+        except (OSError, ValueError) as error:
+            raise InvalidSetting(
+                f"{self.file} can't be read as settings: {error}", then="Mend the file first"
+            ) from None
+        for name in path:
+            said = said.get(name) if isinstance(said, dict) else None
+        return said
 
     def _adding(self) -> list[str]:
         return ["mcp", "add-json", *_SCOPE, NAME, json.dumps(self._entry)]

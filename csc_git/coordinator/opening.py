@@ -48,7 +48,7 @@ def open_coordinator(start: Path, flags: Mapping[str, Any] | None = None) -> Coo
         dedicated=settings.dedicated,
     )
     settings = load(project, flags, agreed(store))
-    return Coordinator(store, project, clone, settings, _url(project, settings))
+    return Coordinator(store, project, clone, settings, remote_url(project, settings))
 
 
 class _Connecting:
@@ -91,7 +91,8 @@ def _object_format(project: Project, settings: Settings) -> str:
     return listed_format(project, settings.remote, settings.timeout) or project.object_format
 
 
-def _url(project: Project, settings: Settings) -> str | None:
+def remote_url(project: Project, settings: Settings) -> str | None:
+    """The URL of the remote that is set, as it is configured; None if there is none."""
     name = settings.remote or "origin"
     if settings.remote is None and name not in project.remotes and len(project.remotes) == 1:
         name = project.remotes[0]

@@ -53,6 +53,10 @@ def round_trip(coordinator: Coordinator, user: str) -> RoundTrip:
         user: The person on whose behalf.
     """
     began = time.monotonic()
+    if coordinator.store.branch.base is None:  # what a clone was tried with before may be there
+        status = coordinator.sync()
+        if status.state not in {RemoteState.OK, RemoteState.NEVER}:
+            return RoundTrip(works=False, status=status, seconds=time.monotonic() - began)
     op = None if coordinator.store.branch.queue() else _written(coordinator, user)
     status = coordinator.sync()
     if status.state is RemoteState.OK:

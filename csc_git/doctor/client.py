@@ -1,74 +1,40 @@
-"""The clients: is the server registered, does it start, are the hooks there?"""
+"""The clients: is the server registered, does it share with whom commands do, does it start?"""
 
 import shlex
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, TextIO
 
-from csc_git.clients.client import CLIENTS, Client, is_on_path
-from csc_git.clients.registration import HookRegistration, ServerRegistration
-from csc_git.clients.user import UserRegistration
-from csc_git.doctor.environment import client_environment
-from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
-from csc_git.errors import CscError, InvalidSetting
+from csc_git.clients.launch import is_on_path
+from csc_git.doctor.finding import Finding, doubtful, fine, wrong
+from csc_git.doctor.start import Sharing, Start
+from csc_git.errors import CscError
 from csc_git.git.project import Project
 from csc_git.git.words import readable
 
 _SECONDS: Final = 20.0
-_AGAIN: Final = "csc-git init --undo, then csc-git init"
 
 
-@dataclass(frozen=True)
-class Start:
-    """How a client starts our server, by an entry of its settings."""
+def check_sharing(known: list[Start], top: Path, here: Sharing) -> Iterator[Finding]:
+    """Do clients' servers share with whom a command does that is run here?
 
-    title: str
-    command: str
-    arguments: list[str]
-    environment: dict[str, str]
-
-    @classmethod
-    def of(cls, client: Client, entry: Mapping[str, Any]) -> Self:
-        """Read an entry, whatever became of it."""
-        given = entry.get("args")
-        return cls(
-            client.title,
-            str(entry.get("command", "")),
-            [str(argument) for argument in given] if isinstance(given, list) else [],
-            client_environment(client, entry),
-        )
-
-    @property
-    def branch(self) -> str | None:
-        """The branch it is told to serve; None: the one that is set in the project."""
-        is_told = "--branch" in self.arguments[:-1]
-        return self.arguments[self.arguments.index("--branch") + 1] if is_told else None
-
-
-def starts(project: Project, memory: Path) -> tuple[list[Start], list[Finding]]:
-    """How those clients start it that are set up to; and whose settings can't be read."""
-    found, unreadable = [], []
-    for client in CLIENTS.values():
-        place: ServerRegistration | UserRegistration = UserRegistration({})
-        if client.file is not None:
-            place = ServerRegistration(client, project.top, memory, {})
+    They have one store. Where they don't, whichever syncs first shows the one's state to those
+    whom the other shares with.
+    """
+    for start in known:
         try:
-            entry = place.found()
-        except InvalidSetting as error:
-            unreadable.append(refused("client", error))
-            continue
-        if isinstance(entry, dict):
-            found.append(Start.of(client, entry))
-    return found, unreadable
+            yield from _apart(start, start.sharing(top), here)
+        except CscError as error:
+            yield wrong("client", f"{start.title}'s server won't start: {error.what}", error.then)
 
 
 def check_clients(
-    project: Project, known: list[Start], unreadable: list[Finding], branch: str
+    project: Project, known: list[Start], unreadable: list[Finding]
 ) -> Iterator[Finding]:
-    """Can settings be read, does each server registered start, and does it serve this branch?"""
+    """Can settings be read, and does each server that is registered start?"""
     yield from unreadable
     if not known and not unreadable:
         says = "No client that csc-git knows of is set up to start it here"
@@ -76,63 +42,74 @@ def check_clients(
     for start in known:
         if shutil.which(start.command, path=start.environment.get("PATH")) is None:
             says = f"{start.title} starts {start.command}, which is not there"
-            then = f"Install csc-git where {start.title} finds it, or: {_AGAIN}"
+            then = f"Install csc-git where {start.title} finds it, or: {start.again}"
             yield wrong("client", says, then)
             continue
-        yield from _check_start(start, branch)
+        yield from _check_command(start)
         yield _try_out(start, project.top)
 
 
-def check_hooks(project: Project, memory: Path) -> Iterator[Finding]:
-    """Are the commands of the hooks there?"""
-    if not project.has_work_tree:
-        return
-    try:
-        found = HookRegistration(project.top, memory, {}).found() or []
-    except InvalidSetting as error:
-        yield refused("hooks", error)
-        return
-    for item in found:
-        for hook in item.get("hooks", []):
-            words = shlex.split(str(hook.get("command", "")))
-            command = [word for word in words if not word.startswith("CSC_")]
-            if not command or shutil.which(command[0]) is None:
-                says = f"Claude Code's hook runs {command[:1]}, which is not there"
-                yield wrong("hooks", says, f"{_AGAIN} --hooks")
-                return
-        yield fine("hooks", "set up")
-        return
+def _apart(start: Start, theirs: Sharing, here: Sharing) -> Iterator[Finding]:
+    """What sets a client's server apart from the commands here."""
+    if theirs.repository != here.repository:
+        says = f"{start.title}'s server works for another repository: {theirs.repository}"
+        yield wrong("client", says, f"Mend its entry in {start.file}, or: {start.again}")
+    elif theirs.branch != here.branch:
+        says = f"the branch {theirs.branch}, but the one set here is {here.branch}"
+        yield _unlike(start, says, f"csc.branch {theirs.branch}")
+    elif theirs.syncs != here.syncs:
+        whose, other = ("nobody", "a remote") if here.syncs else ("a remote", "nobody")
+        says = f"{whose}, but commands here with {other}"
+        yield _unlike(start, says, f"csc.sync {str(theirs.syncs).lower()}")
+    elif theirs.syncs and theirs.remote != here.remote:
+        ours = readable(here.remote or "no remote")
+        says = f"{readable(theirs.remote or 'no remote')}, but commands here with {ours}"
+        yield _unlike(start, says, f"csc.remote {readable(theirs.named)}")
 
 
-def _check_start(start: Start, branch: str) -> Iterator[Finding]:
-    """Would other programs than this shell find it, and does it serve this branch?"""
+def _unlike(start: Start, says: str, setting: str) -> Finding:
+    then = f"git config {setting}, or take that out of {start.file}"
+    untried = "The remote was not tried, so as to show neither what the other has"
+    return wrong("client", f"{start.title}'s server shares with {says}. {untried}", then)
+
+
+def _check_command(start: Start) -> Iterator[Finding]:
+    """Would other programs than this shell find it?"""
     if not Path(start.command).is_absolute() and not is_on_path(start.command):
         says = f"{start.title} starts {start.command} by its name, which only a shell finds in \
 which its virtual environment is active"
-        yield doubtful("client", says, f"pipx install csc-git, or: {_AGAIN}")
-    if start.branch not in {None, branch}:
-        says = f"{start.title} serves the branch {start.branch}, but the one set here is {branch}"
-        yield wrong("client", says, f"git config csc.branch {start.branch}, or: {_AGAIN}")
+        yield doubtful("client", says, f"pipx install csc-git, or: {start.again}")
 
 
 def _try_out(start: Start, top: Path) -> Finding:
     began = time.monotonic()
-    try:
-        tools = _started(start, top)
-    except (CscError, OSError, TimeoutError, ValueError, RuntimeError, ExceptionGroup) as error:
-        says = f"{start.title}'s server does not start: {readable(str(error), 200)}"
-        run = shlex.join([start.command, *start.arguments])
-        return wrong("client", says, f"Run it yourself and see: {run}")
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        try:
+            tools = _started(start, top, said)
+        except Exception as error:  # noqa: BLE001  whatever a program may answer that is no server
+            said.seek(0)
+            lines = said.read().splitlines()
+            why = readable(lines[-1] if lines else _reason(error), 200)
+            run = shlex.join([start.command, *start.arguments])
+            says = f"{start.title}'s server does not start: {why}"
+            return wrong("client", says, f"Run it yourself and see: {run}")
     took = time.monotonic() - began
     return fine(
         "client", f"{start.title}: the server starts, and lists {tools} tools ({took:.1f} s)"
     )
 
 
-def _started(start: Start, top: Path) -> int:
-    """Start a server as a client does; how many tools it lists."""
-    import os  # noqa: PLC0415
+def _reason(error: BaseException) -> str:
+    """What went wrong, inside whatever it was wrapped in."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, TimeoutError):
+        return f"it gives no answer within {_SECONDS:g} seconds"
+    return str(error) or type(error).__name__
 
+
+def _started(start: Start, top: Path, said: TextIO) -> int:
+    """Start a server as a client does; how many tools it lists."""
     import anyio  # noqa: PLC0415
     from mcp.client import Client as McpClient  # noqa: PLC0415
     from mcp.client.stdio import StdioServerParameters, stdio_client  # noqa: PLC0415
@@ -141,8 +118,8 @@ def _started(start: Start, top: Path) -> int:
         parameters = StdioServerParameters(
             command=start.command, args=start.arguments, cwd=top, env=start.environment
         )
-        with anyio.fail_after(_SECONDS), open(os.devnull, "w", encoding="utf-8") as silent:  # noqa: ASYNC230, PTH123
-            async with McpClient(stdio_client(parameters, errlog=silent)) as client:
+        with anyio.fail_after(_SECONDS):
+            async with McpClient(stdio_client(parameters, errlog=said)) as client:
                 return len((await client.list_tools()).tools)
 
     return anyio.run(ask)

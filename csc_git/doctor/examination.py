@@ -1,19 +1,19 @@
 """An examination: all checks, one after the other, each finding told as soon as it is there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from csc_git.config.settings import load
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import directory_of, open_coordinator
 from csc_git.doctor.branch import check_branch
-from csc_git.doctor.client import check_clients, check_hooks, starts
-from csc_git.doctor.environment import client_environment
+from csc_git.doctor.client import check_clients, check_sharing
 from csc_git.doctor.finding import Finding, refused, wrong
+from csc_git.doctor.hooks import check_hooks
 from csc_git.doctor.project import check_git, check_machine, check_project
 from csc_git.doctor.remote import check_clock, check_remote
-from csc_git.doctor.store import check_lock, check_size, check_watch, check_whole
+from csc_git.doctor.start import Start, sharing_at, starts
+from csc_git.doctor.store import check_locks, check_size, check_watch, check_whole
 from csc_git.errors import CscError, as_told
 from csc_git.git.project import discover
 from csc_git.git.words import readable
@@ -34,43 +34,52 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
         yield refused("repository", error)
         return
     yield from check_project(project)
+    locks = list(check_locks(directory_of(project)))
+    yield from locks
     try:
-        branch = load(project, flags).branch
+        here = sharing_at(start, flags)
+    except CscError as error:
+        yield refused("settings", error)
+        return
+    if any(finding.level != "ok" for finding in locks):
+        return  # what follows would wait for ever
+    try:
         coordinator = open_coordinator(start, flags)
     except (CscError, OSError) as error:
-        yield refused("settings", as_told(error))
+        yield refused("store", as_told(error))
         return
     memory = directory_of(project) / "registration.json"
     known, unreadable = starts(project, memory)
-    environments = [start.environment for start in known] or [client_environment(None, {})]
-    given = min(environments, key=len)  # if it does for this one, it does for all
+    apart = list(_guarded("client", check_sharing(known, project.top, here)))
     try:
-        lock = list(check_lock(coordinator))
-        yield from lock
-        if all(finding.level == "ok" for finding in lock):  # else a write would wait for ever
-            yield from _opened(coordinator, user, given)
-    except (CscError, OSError) as error:
-        yield wrong("store", as_told(error).what, as_told(error).then)
+        yield from _opened(coordinator, user, None if apart else known)
     finally:
         coordinator.close()
-    yield from _guarded("client", check_clients(project, known, unreadable, branch))
-    yield from _guarded("hooks", check_hooks(project, memory))
+    yield from apart
+    yield from _guarded("client", check_clients(project, [] if apart else known, unreadable))
+    yield from _guarded("hooks", check_hooks(project, memory, here))
 
 
 def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     """A check's findings; what it did not expect is one too."""
     try:
         yield from findings
+    except (CscError, OSError) as error:
+        yield refused(check, as_told(error))
     except Exception as error:  # noqa: BLE001  a doctor that faints helps nobody
         says = readable(f"It can't be told: {type(error).__name__}: {error}")
         yield wrong(check, says, "Look at the settings by hand; and report this, please")
 
 
-def _opened(coordinator: Coordinator, user: str, given: Mapping[str, str]) -> Iterator[Finding]:
+def _opened(
+    coordinator: Coordinator, user: str, known: Sequence[Start] | None
+) -> Iterator[Finding]:
+    """What there is to see in the store, and (None: not) at the remote as the clients would."""
     yield from _guarded("store", check_whole(coordinator))
     yield from _guarded("size", check_size(coordinator))
     yield from _guarded("watcher", check_watch(coordinator))
-    yield from _guarded("remote", check_remote(coordinator, user, given))
-    yield from _guarded("machine", iter([check_machine(coordinator)]))
+    if known is not None:
+        yield from _guarded("remote", check_remote(coordinator, user, known))
+    yield from _guarded("machine", check_machine(coordinator))
     yield from _guarded("clock", check_clock(coordinator))
     yield from _guarded("branch", check_branch(coordinator))

@@ -45,14 +45,15 @@ def check_project(project: Project) -> Iterator[Finding]:
         yield doubtful("disk", says, "Free some space; what is stored is safe")
 
 
-def check_machine(coordinator: Coordinator) -> Finding:
+def check_machine(coordinator: Coordinator) -> Iterator[Finding]:
     """Does another clone of the project call its machine as this one does?"""
     name = coordinator.clone.machine
-    if not (others := namesakes(coordinator)):
-        return fine("machine", name)
-    says = f"{name}, like {count(others, 'other clone')} of this project"
-    advice = "To tell their sessions apart, in one of them: git config csc.machine NAME"
-    return doubtful("machine", says, advice)
+    if others := namesakes(coordinator):
+        says = f"{name}, like {count(others, 'other clone')} of this project"
+        advice = "To tell their sessions apart, in one of them: git config csc.machine NAME"
+        yield doubtful("machine", says, advice)
+    else:
+        yield fine("machine", name)
 
 
 def _kind(project: Project) -> str:

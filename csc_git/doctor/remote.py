@@ -1,55 +1,53 @@
 """The remote: can it be reached, by a server as the client starts it, and be written?"""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from csc_git.clients.client import INHERITED
+from csc_git.clients.client import PASSED_ON
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.roundtrip import RoundTrip, round_trip
-from csc_git.doctor.environment import environment
-from csc_git.doctor.finding import Finding, doubtful, fine, wrong
+from csc_git.doctor.environment import client_environment, environment
+from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
+from csc_git.doctor.start import Start
 from csc_git.errors import CscError
 from csc_git.git.failure import RemoteState
+from csc_git.store.status import SyncStatus
 
 _SLOW: Final = 5.0
 _SKEW: Final = 120.0
-_TELLING: Final = ("SSH_", "GIT_", "http", "HTTP", "all_proxy", "ALL_PROXY", "NO_PROXY", "no_proxy")
+_TELLING: Final = ("SSH_", "GIT_")
+
+_SAME_FOR_ALL: Final = frozenset({RemoteState.OFF, RemoteState.NO_REMOTE})
 
 
-def check_remote(
-    coordinator: Coordinator, user: str, given: Mapping[str, str]
-) -> Iterator[Finding]:
-    """Write, push and read back, as the client's server would; and as the shell can, if that fails.
+def check_remote(coordinator: Coordinator, user: str, known: Sequence[Start]) -> Iterator[Finding]:
+    """Write, push and read back, as each client's server would; as the shell can, if that fails.
 
     Args:
         coordinator: Of the clone.
         user: The person on whose behalf.
-        given: The environment that the client gives its server.
+        known: How clients start their servers. Those that give them the same environment are
+            tried as one.
     """
-    try:
-        with environment(given):
-            tried = round_trip(coordinator, user)
-    except CscError as error:
-        yield wrong("remote", error.what, error.then)
-        return
-    if tried.works:
-        yield from _worked(coordinator, tried)
-        return
-    what, then = tried.status.describe()
-    if tried.status.state is RemoteState.OFF:
-        yield fine("remote", f"{what}. {then}")
-    elif tried.status.state is RemoteState.NO_REMOTE and not coordinator.project.remotes:
-        yield doubtful("remote", f"{what}: this clone only", then)
-    elif _mends_in_the_shell(coordinator, user, given):
-        missing = [name for name in _telling() if name not in given]
-        says = f"It works in this shell, but not as your MCP client starts the server: {what}"
-        advice = "Hand over what the shell has"
-        names = f" ({', '.join(missing)})" if missing else ""
-        yield wrong("remote", says, f"{advice}{names}: csc-git init --undo, then csc-git init")
-    else:
-        yield wrong("remote", f"{what}. Local work goes on", then)
+    for given, group in _by_environment(known):
+        try:
+            with environment(given):
+                tried = round_trip(coordinator, user)
+        except CscError as error:
+            yield refused("remote", error)
+            return
+        who = " and ".join(start.title for start in group) if len(group) < len(known) else ""
+        if tried.works:
+            yield _worked(coordinator, tried, who or "a client")
+        elif tried.status.state in _SAME_FOR_ALL or not _mends_in_the_shell(
+            coordinator, user, given
+        ):
+            yield _failed(coordinator, tried.status)
+            return  # it does for nobody
+        else:
+            yield _lacking(tried.status, who or "your MCP client", group)
 
 
 def check_clock(coordinator: Coordinator) -> Iterator[Finding]:
@@ -70,22 +68,54 @@ def check_clock(coordinator: Coordinator) -> Iterator[Finding]:
         yield fine("clock", how)
 
 
-def _worked(coordinator: Coordinator, tried: RoundTrip) -> Iterator[Finding]:
+def _by_environment(known: Sequence[Start]) -> list[tuple[Mapping[str, str], list[Start]]]:
+    """Starts that give their servers the same environment; any client's, if there are none."""
+    found = list[tuple[Mapping[str, str], list[Start]]]()
+    for start in known:
+        same = (group for given, group in found if given == start.environment)
+        if (group := next(same, None)) is None:
+            found.append((start.environment, [start]))
+        else:
+            group.append(start)
+    return found or [(client_environment(None, {}), [])]
+
+
+def _worked(coordinator: Coordinator, tried: RoundTrip, who: str) -> Finding:
     where = coordinator.overview.status().remote
-    says = f"{where}: written, pushed and read back in {tried.seconds:.1f} s, as a client would"
+    says = f"{where}: written, pushed and read back in {tried.seconds:.1f} s, as {who} would"
     if tried.seconds > _SLOW:
-        yield doubtful("remote", says, "It is slow: edits take as long to reach others")
-    else:
-        yield fine("remote", says)
+        return doubtful("remote", says, "It is slow: edits take as long to reach others")
+    return fine("remote", says)
+
+
+def _failed(coordinator: Coordinator, status: SyncStatus) -> Finding:
+    what, then = status.describe()
+    if status.state is RemoteState.OFF:
+        return fine("remote", f"{what}. {then}")
+    if status.state is RemoteState.NO_REMOTE and not coordinator.project.remotes:
+        return doubtful("remote", f"{what}: this clone only", then)
+    return wrong("remote", f"{what}. Local work goes on", then)
+
+
+def _lacking(status: SyncStatus, who: str, group: Sequence[Start]) -> Finding:
+    """What the server is not given that the shell has."""
+    says = f"It works in this shell, but not as {who} starts the server: {status.describe()[0]}"
+    if not group:
+        return wrong("remote", says, f"Hand over what the shell has ({', '.join(_telling())})")
+    start = group[0]
+    by_init, by_hand = start.lacks({name: os.environ[name] for name in _telling()})
+    advice = []
+    if by_init:
+        advice.append(f"Hand over {', '.join(by_init)}: {start.again}")
+    if by_hand:
+        advice.append(f"Add {', '.join(by_hand)} to env in {start.file}")
+    return wrong("remote", says, "; ".join(advice) or "Compare its environment with this one: env")
 
 
 def _mends_in_the_shell(coordinator: Coordinator, user: str, given: Mapping[str, str]) -> bool:
-    if all(given.get(name) == value for name, value in os.environ.items()):
-        return False
-    return round_trip(coordinator, user).works
+    return dict(given) != dict(os.environ) and round_trip(coordinator, user).works
 
 
 def _telling() -> list[str]:
     """Variables of this shell that say how remotes are reached."""
-    names = (name for name in os.environ if name.startswith(_TELLING))
-    return sorted(name for name in names if name not in INHERITED)
+    return sorted(name for name in os.environ if name in PASSED_ON or name.startswith(_TELLING))

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.doctor.finding import Finding, doubtful, fine, wrong
 from csc_git.git.durable import UNFINISHED
@@ -16,24 +18,32 @@ from csc_git.git.maintenance import LOOSE_LIMIT, PACK_LIMIT
 from csc_git.git.words import count
 from csc_git.store.watch import Watch
 
+_SYNC: Final = "sync.lock"
+_LOCKS: Final = ("clone.lock", "write.lock", "seen.lock", _SYNC)
+_MOMENT: Final = 0.5
 _PATIENCE: Final = 5.0
+_LONGEST_SYNC: Final = 60.0
 _PAUSE: Final = 0.05
 _LARGE: Final = 1 << 30
 _AGE: Final = 24 * 3600.0
 _FANOUT: Final = 2
 
 
-def check_lock(coordinator: Coordinator) -> Iterator[Finding]:
-    """Can the store be written, or does a process that stands still hold it?"""
-    path = coordinator.store.directory / "write.lock"
-    if _is_obtained(FileLock(path)):
+def check_locks(directory: Path) -> Iterator[Finding]:
+    """Can the store be opened, written and synced, or does a process that stands still hold it?
+
+    Args:
+        directory: The clone's `csc` directory.
+    """
+    held = [path for name in _LOCKS if (path := directory / name).exists() and not _is_free(path)]
+    for path in held:
+        holders = _holders(path)
+        who = f"Process {' and '.join(map(_called, holders))}" if holders else "A process"
+        then = "Continue it if it is stopped (kill -CONT PID), or end it (kill PID). What is stored"
+        then += " is safe either way, and the lock free when it has ended"
+        yield wrong("lock", f"{who} holds {path} and does not let go", then)
+    if not held:
         yield fine("lock", "free")
-        return
-    holders = _holders(path)
-    who = f"process {' and '.join(map(str, holders))}" if holders else "a process"
-    says = f"{who[0].upper()}{who[1:]} has held {path} for {_PATIENCE:g} seconds"
-    then = "Continue it if it is stopped (kill -CONT PID), or end it (kill PID). What is stored is"
-    yield wrong("lock", says, f"{then} safe either way, and the lock is free when it has ended")
 
 
 def check_whole(coordinator: Coordinator) -> Iterator[Finding]:
@@ -93,25 +103,41 @@ def check_watch(coordinator: Coordinator) -> Iterator[Finding]:
         yield doubtful("watcher", says, "On Linux: sysctl fs.inotify.max_user_watches=524288")
 
 
-def _is_obtained(lock: FileLock) -> bool:
-    until = time.monotonic() + _PATIENCE
-    while not lock.try_acquire():
+def _is_free(path: Path) -> bool:
+    """Whether nobody holds a lock for longer than is usual; a sync that goes on is waited for."""
+    if _is_freed(path, _MOMENT):
+        return True
+    if any(map(_is_stopped, _holders(path))):
+        return False
+    return _is_freed(path, _LONGEST_SYNC if path.name == _SYNC else _PATIENCE)
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.status() == psutil.STATUS_STOPPED
+    return False
+
+
+def _called(process: psutil.Process) -> str:
+    return f"{process.pid}{', which is stopped,' if _is_stopped(process) else ''}"
+
+
+def _is_freed(path: Path, patience: float) -> bool:
+    until = time.monotonic() + patience
+    while not FileLock(path).is_free():
         if time.monotonic() > until:
             return False
         time.sleep(_PAUSE)  # a blocking wait could not be given up
-    lock.release()
     return True
 
 
-def _holders(path: Path) -> list[int]:
+def _holders(path: Path) -> list[psutil.Process]:
     """Processes that have a file open."""
-    import psutil  # noqa: PLC0415
-
     found = []
     for process in psutil.process_iter():
         try:
             if any(file.path == str(path) for file in process.open_files()):
-                found.append(process.pid)
+                found.append(process)
         except psutil.Error:
             continue
     return found

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from dulwich.lru_cache import LRUCache, LRUSizeCache
 from dulwich.object_format import ObjectFormat
 
-from csc_git.errors import CscError, StoreDamaged, ValueTooLarge
+from csc_git.errors import CscError, StoreDamaged, ValueTooLarge, WrongType
 from csc_git.git.commit import CommitInfo, read_commit
 from csc_git.git.database import Oversize
 from csc_git.git.packing import BLOB, COMMIT, TREE, NewObject
@@ -129,7 +129,7 @@ class Objects:
         except Exception as error:  # zlib, format and checksum errors have no common base
             raise StoreDamaged(f"The object {object_id} can't be read: {error}") from error
         if found != kind:
-            raise StoreDamaged(f"The object {object_id} is of another type than expected")
+            raise WrongType(f"The object {object_id} is of another type than expected")
         return data
 
     def _parsed(self, tree_id: str, raw: bytes) -> Tree:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from dulwich.refs import DiskRefsContainer, Ref
-from dulwich.repo import Repo
+from dulwich.repo import Repo, UnsupportedExtension, UnsupportedVersion
 
 from csc_git.errors import StorageFailed, StoreDamaged
 from csc_git.git.batch import Batch
@@ -33,6 +33,12 @@ from csc_git.git.words import readable
 
 _WALK_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 30.0
+
+_ODD_CONTENT: Final = 1
+"""How `git fsck` ends for objects that git itself would write otherwise (`ERROR_OBJECT`), which
+whoever may push can write. It ends so for corrupt ones too, and then says that."""
+
+_CORRUPT: Final = "corrupt or missing"
 
 _CONFIG: Final = {
     (b"core", b"logAllRefUpdates"): b"false",
@@ -69,6 +75,7 @@ class Repository:
 
         Raises:
             StorageFailed: the disk refused.
+            StoreDamaged: what is there can't be read.
         """
         try:
             if (directory / "state.git").exists() and not (directory / "state.git/HEAD").exists():
@@ -80,6 +87,9 @@ class Repository:
             return cls(directory)
         except OSError as error:
             raise StorageFailed(f"{directory} can't be used: {error.strerror}") from error
+        except (ValueError, UnsupportedVersion, UnsupportedExtension) as error:
+            what = f"The configuration in {directory / 'state.git'} can't be read: {error}"
+            raise StoreDamaged(what) from error
 
     @property
     def object_format(self) -> str:
@@ -148,15 +158,21 @@ class Repository:
         return done.ok
 
     def damage(self) -> str | None:
-        """What git finds missing or broken of what refs name; None if it can't be told in time."""
-        asked = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
-        try:
-            done = run_git(asked, cwd=self.path, git_dir=self.path, timeout=_LOOK_SECONDS)
-        except GitMissing:
-            return None
-        if done.code is None:
-            return None
-        return "" if done.ok else readable(done.err or "fsck")
+        """What git finds missing or broken of what refs name; None if it can't be told in time.
+
+        In a large store only whether all is there, not whether each byte is as it was.
+        """
+        asked = ["fsck", "--no-dangling", "--no-progress"]
+        for asking in asked, [*asked, "--connectivity-only"]:
+            try:
+                done = run_git(asking, cwd=self.path, git_dir=self.path, timeout=_LOOK_SECONDS)
+            except GitMissing:
+                return None
+            if done.code is not None:
+                said = (done.err + done.out.decode(errors="replace")).strip()
+                is_broken = done.code & ~_ODD_CONTENT or _CORRUPT in said
+                return readable(said or "fsck") if is_broken else ""
+        return None
 
     def settle_packs(self) -> None:
         """Make the names of packs durable that git has fetched; it syncs no directories."""

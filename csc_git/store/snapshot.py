@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from csc_git.core import key as names
 from csc_git.core.key import Key, Scope
 from csc_git.core.value import Entry, parse
-from csc_git.errors import FormatTooNew, StoreDamaged, ValueTooLarge
+from csc_git.errors import FormatTooNew, StoreDamaged, ValueTooLarge, WrongType
 from csc_git.git.commit import CommitInfo
 from csc_git.git.tree import TreeEntry
 from csc_git.store.layout import Foreign, Trees, entries, find, is_fan_name, why_foreign
@@ -70,9 +70,13 @@ class Snapshot:
         self.data = data.id if data and data.is_tree else None
 
     def get(self, key: Key) -> Stored | None:
-        """A key's entry; None if it has none, or one that can't be read."""
+        """A key's entry; None if it has none, or one that is no entry of ours.
+
+        Raises:
+            StoreDamaged: what it holds is lost or broken on our disk.
+        """
         file = self._file(key)
-        entry = self._entry(file.id) if file else None
+        entry = self._decoded(file.id) if file else None
         return Stored(entry, file.id) if file and entry else None
 
     def revision(self, key: Key) -> str | None:
@@ -222,10 +226,17 @@ class Snapshot:
         return name if names.is_visible(name) and Key((), name).file == line.name else None
 
     def _entry(self, blob_id: str) -> Entry | None:
+        """What a file says, where others can be told without it."""
+        try:
+            return self._decoded(blob_id)
+        except StoreDamaged:
+            return None
+
+    def _decoded(self, blob_id: str) -> Entry | None:
         try:
             data = self._objects.blob(blob_id)
             return _decoded(data) if len(data) <= _SMALL else Entry.decode(data)
-        except (ValueError, ValueTooLarge, StoreDamaged):
+        except (ValueError, ValueTooLarge, WrongType):
             return None
 
 
