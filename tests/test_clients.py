@@ -131,6 +131,35 @@ def test_hooks_come_beside_those_that_are_there(clone: Path) -> None:
     assert file.read_text(encoding="utf-8") == before
 
 
+def test_a_hook_that_is_missing_is_put_beside_the_others(clone: Path) -> None:
+    csc("init", "--hooks", cwd=clone)
+    file = clone / ".claude" / "settings.local.json"
+    whole = content(file)
+    told = content(file)
+    del told["hooks"]["SessionEnd"]
+    file.write_text(json.dumps(told), encoding="utf-8")
+    csc("init", "--hooks", cwd=clone)
+    assert content(file) == whole
+    assert "was registered already" in csc("init", "--hooks", cwd=clone).stdout
+    csc("init", "--undo", "--hooks", cwd=clone)
+    assert not file.exists()
+
+
+def test_what_is_asked_for_with_another_remote_is_said_to_hold_for_the_client_only(
+    world: World, tmp_path: Path
+) -> None:
+    clone = world.clone("two")
+    git("init", "-q", "--bare", str(tmp_path / "private.git"), cwd=clone)
+    git("config", "csc.dedicated", "true", cwd=clone)
+    remote = str(tmp_path / "private.git")
+    said = csc("init", "--remote", remote, cwd=clone).stdout
+    assert "Commands and hooks here know nothing of that yet" in said
+    assert f"fix: git config csc.remote {remote}" in said
+    git("config", "csc.remote", remote, cwd=clone)
+    assert "know nothing" not in csc("init", "--remote", remote, cwd=clone).stdout
+    csc("doctor", cwd=clone)
+
+
 def test_a_hook_that_was_put_beside_ours_is_not_taken_out_with_it(clone: Path) -> None:
     csc("init", "--hooks", cwd=clone)
     file = clone / ".claude" / "settings.local.json"
@@ -223,6 +252,51 @@ def test_what_is_no_settings_is_left_alone(clone: Path, text: str) -> None:
     assert "can't be read" in csc("init", "--client", "vscode", cwd=clone, code=1).stderr
     assert file.read_text(encoding="utf-8") == text
     assert not (clone / ".git/csc").exists()
+
+
+def test_a_read_only_file_is_left_alone(clone: Path) -> None:
+    file = clone / ".mcp.json"
+    file.write_text("{}\n", encoding="utf-8")
+    file.chmod(0o444)
+    said = csc("init", cwd=clone, code=1).stdout
+    assert f"{file} can't be written: it is read-only" in said
+    assert file.read_text(encoding="utf-8") == "{}\n"
+
+
+def test_what_is_no_file_is_left_alone(clone: Path) -> None:
+    os.mkfifo(clone / ".mcp.json")
+    assert "it is no file" in csc("init", cwd=clone, code=1).stderr
+
+
+def test_a_new_file_is_as_private_as_the_user_wants(clone: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        csc("init", cwd=clone)
+    finally:
+        os.umask(before)
+    assert (clone / ".mcp.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_undo_leaves_a_directory_that_was_there(clone: Path) -> None:
+    (clone / ".vscode").mkdir()
+    csc("init", "--client", "vscode", cwd=clone)
+    csc("init", "--undo", cwd=clone)
+    assert [*(clone / ".vscode").iterdir()] == []
+
+
+def test_undo_of_a_file_of_ours_that_was_edited_leaves_no_shell_of_it(clone: Path) -> None:
+    csc("init", cwd=clone)
+    file = clone / ".mcp.json"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace('"serve"', '"serve", "--poll", "5"'), encoding="utf-8")
+    csc("init", "--undo", cwd=clone)
+    assert not file.exists()
+
+
+def test_broken_settings_of_all_projects_are_left_to_their_owner(clone: Path) -> None:
+    (Path.home() / ".claude.json").write_text("{", encoding="utf-8")
+    said = csc("init", "--client", "claude-user", cwd=clone, code=1)
+    assert ".claude.json can't be read as settings" in said.stdout + said.stderr
 
 
 # The document itself
