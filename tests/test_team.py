@@ -1,6 +1,7 @@
 """What a team agrees on: for all clones, checked by whoever reads it, beaten by one's own."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -60,26 +61,67 @@ def test_out_of_bounds(clone: Path, name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [{"version": 1, "lease": -1}, {"version": 2, "lease": 60}, [], "x", {"poll": 1e-9}]
+    ("value", "says"),
+    [
+        ({"version": 1, "lease": -1}, "team's lease can't be used"),
+        ({"version": 2, "lease": 60}, "Upgrade csc-git"),
+        ({"version": "x", "lease": 60}, "Upgrade csc-git"),
+        ([], "no JSON object"),
+        ("x", "no JSON object"),
+        ({"poll": 1e-9}, "team's poll can't be used"),
+    ],
 )
 def test_what_somebody_put_there_by_hand_harms_nobody(
-    world: World, clone: Path, value: object
+    world: World, clone: Path, value: object, says: str
 ) -> None:
-    one = world.open(clone)
-    one.store.transact(lambda _: Draft("by hand", "mallory@x", {TEAM_KEY: value}), clock.now())
-    assert state_of(one) == "ok"
-    assert "can't be used" in csc("team", cwd=clone, code=1).stderr
+    by_hand(world, clone, value)
+    assert says in csc("team", cwd=clone).stderr
+    assert says in json.loads(csc("team", "--json", cwd=clone).stdout)["unusable"][0]
     two = world.open(clone)
     put(two, "a", "k", 1)
     assert two.sessions.sign_on(None, clock.now()).lease.seconds == 5400
 
 
-def test_agreeing_at_the_same_time(world: World, clone: Path) -> None:
-    """Neither is lost silently: the later one is refused on replay, and kept as a conflict."""
+def by_hand(world: World, clone: Path, value: object, ahead: timedelta = timedelta()) -> None:
+    one = world.open(clone)
+    draft = Draft("by hand", "mallory@x", {TEAM_KEY: value})
+    one.store.transact(lambda _: draft, clock.now() + ahead)
+    assert state_of(one) == "ok"
+
+
+def test_one_that_cannot_be_used_is_in_nobodys_way(world: World, clone: Path) -> None:
+    by_hand(world, clone, {"lease": 1, "poll": 60, "theirs": [1]})
+    assert holds(clone)["lease"] == (5400, "default")
+    assert holds(clone)["poll"] == (60, "team")
+    done = csc("team", "set", "limit", "2KiB", cwd=clone)
+    assert done.stderr.count("can't be used") == 1
+    csc("team", "set", "lease", "600", cwd=clone)
+    said = json.loads(csc("get", "settings", "team", "--json", cwd=clone).stdout)["value"]
+    assert said == {"version": 1, "lease": 600, "limit": 2048, "poll": 60, "theirs": [1]}
+
+
+def test_what_a_later_one_wrote_is_not_written_over(world: World, clone: Path) -> None:
+    by_hand(world, clone, {"version": 2, "lease": {"of": 60}})
+    for change in (["set", "lease", "600"], ["unset", "lease"]):
+        assert "Upgrade csc-git" in csc("team", *change, cwd=clone, code=1).stderr
+
+
+def test_agreeing_on_two_settings_at_the_same_time(world: World, clone: Path) -> None:
     two = world.clone("two")
     csc("sync", cwd=two)
     csc("team", "set", "lease", "600", cwd=clone)
     csc("team", "set", "poll", "60", "--no-sync", cwd=two)
     csc("sync", cwd=two)
-    assert holds(two)["lease"] == (600, "team")
+    assert (holds(two)["lease"], holds(two)["poll"]) == ((600, "team"), (60, "team"))
+    assert "settings/team" not in csc("conflicts", cwd=two).stdout
+
+
+def test_agreeing_on_one_setting_at_the_same_time(world: World, clone: Path) -> None:
+    """The later one stands; whose did not is told so."""
+    two = world.clone("two")
+    csc("sync", cwd=two)
+    by_hand(world, clone, {"version": 1, "lease": 700}, timedelta(hours=1))
+    done = csc("team", "set", "lease", "900", cwd=two, code=1)
+    assert "Somebody else changed lease at the same time: it is 700 now" in done.stderr
+    assert holds(two)["lease"] == (700, "team")
     assert "settings/team" in csc("conflicts", cwd=two).stdout

@@ -69,12 +69,14 @@ def test_the_past_can_be_exported(world: World, clone: Path) -> None:
         ('{"scope": 1, "key": "k", "value": 1}', "line 1"),
         ('{"scope": "sessions", "key": "k", "value": 1}', "kept by csc-git itself"),
         ('{"scope": "a", "key": "k", "value": "ghp_' + "a1B2" * 9 + '"}', "credential"),
+        ('{"scope": "a", "key": "k", "value": "' + "x" * 1_100_000 + '"}', "a/k: "),
     ],
 )
 def test_what_cant_be_imported_changes_nothing(clone: Path, text: str, words: str) -> None:
-    said = csc("import", "-", cwd=clone, stdin=text, code=1).stderr
-    assert words in said
-    assert "Traceback" not in said
+    for how in [], ["--dry-run"]:
+        said = csc("import", "-", *how, cwd=clone, stdin=text, code=1).stderr
+        assert words in said
+        assert "Traceback" not in said
     assert csc("ls", cwd=clone).stdout == ""
 
 
@@ -94,5 +96,38 @@ def test_from_a_directory_of_claude_session_coordinator(clone: Path) -> None:
     assert csc("ls", cwd=clone).stdout.split() == ["issue:15", "session:claude_1@laptop"]
     shown = csc("get", "session:claude_1@laptop", "todos", cwd=clone).stdout
     assert json.loads(shown) == ["a"]
+    (state / "stray.json").write_text('{"data": {"k": 1}}')
+    assert "stray.json: no *__instances.json" in csc("import", str(state), cwd=clone, code=1).stderr
     (state / "bad.json").write_text("{")
     assert "bad.json" in csc("import", str(state), cwd=clone, code=1).stderr
+
+
+def test_from_a_project_of_claude_session_coordinator_that_has_no_remote(clone: Path) -> None:
+    """Its name is one part then; once the first part of each scope was taken for its second."""
+    state = clone / "state"
+    state.mkdir()
+    files: dict[str, dict[str, Any]] = {
+        "laptop__shop__session__claude_1": {"k": 1},
+        "laptop__shop__session__my__id": {"k": 2},
+        "laptop__shop__plan": {"k": 3},
+        "laptop__shop__week__instances": {"k": 4},
+        "laptop__shop__instances": {"registry": {"claude_1": "taken"}},
+    }
+    for name, data in files.items():
+        (state / f"{name}.json").write_text(json.dumps({"data": data}))
+    csc("import", str(state), cwd=clone)
+    assert csc("ls", cwd=clone).stdout.split() == [
+        "plan", "session:claude_1@laptop", "session:my@laptop:id", "week:instances",
+    ]  # fmt: skip
+
+
+def test_two_files_that_say_different_things_of_a_key(clone: Path) -> None:
+    state = clone / "state"
+    state.mkdir()
+    for number, machine in enumerate(["laptop", "desktop"]):
+        registry = {"data": {"registry": {"claude_1": "taken"}}}
+        (state / f"{machine}__shop__instances.json").write_text(json.dumps(registry))
+        (state / f"{machine}__shop__plan.json").write_text(json.dumps({"data": {"k": number}}))
+    said = csc("import", str(state), cwd=clone, code=1).stderr
+    assert "another file says something else of plan/k" in said
+    assert csc("ls", cwd=clone).stdout == ""

@@ -12,6 +12,8 @@ from csc_git.config.team import TEAM_NAMES
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import EffectiveSetting, TeamAgreed
 from csc_git.coordinator.team import change, read_team
+from csc_git.core.edit import Outcome
+from csc_git.errors import ConditionFailed
 
 
 @click.group("team", invoke_without_command=True)
@@ -49,13 +51,26 @@ def unset_command(name: str, **options: Any) -> None:  # noqa: ANN401
 def _change(name: str, value: str | None, options: dict[str, Any]) -> None:
     with opened(options) as coordinator:
         with progress() as coordinator.progress:
-            change(coordinator.delivery, coordinator.person(user()), name, value)
+            author = coordinator.person(user())
+            made = change(coordinator.delivery, author, name, value).receipt.op
             coordinator.sync()
+        _check_fate(coordinator, name, made)
         _show(coordinator, options, hanging("", sync_line(coordinator.overview.sync())))
 
 
+def _check_fate(coordinator: Coordinator, name: str, op: str | None) -> None:
+    """Was it agreed on, or did somebody agree on something else at the same time?"""
+    if op is not None and coordinator.store.fate(op).outcome is Outcome.LOST:
+        now = read_team(coordinator.store.snapshot()).settings.get(name, "not set")
+        raise ConditionFailed(
+            f"Somebody else changed {name} at the same time: it is {now} now",
+            safe="Yours is kept in full as an open conflict: csc-git conflicts",
+            then="Talk with them, then set it again",
+        )
+
+
 def _show(coordinator: Coordinator, options: dict[str, Any], said: str = "") -> None:
-    team = read_team(coordinator.store.snapshot())
+    team, unusable = read_team(coordinator.store.snapshot())
     settings = load(coordinator.project, flags(options), team)
     here = given(coordinator.project, type(settings).model_fields, flags(options))
     rows = []
@@ -63,7 +78,8 @@ def _show(coordinator: Coordinator, options: dict[str, Any], said: str = "") -> 
         source = here[name].source if name in here else "team" if name in team else "default"
         rows.append(EffectiveSetting(name=name, value=value, source=source, agreed=team.get(name)))
     lines = [_line(one) for one in rows]
-    show(TeamAgreed(settings=rows), "\n".join([*lines, *([said] if said else [])]))
+    found = TeamAgreed(settings=rows, unusable=unusable)
+    show(found, "\n".join([*lines, *([said] if said else [])]))
 
 
 def _line(one: EffectiveSetting) -> str:

@@ -60,8 +60,9 @@ def import_command(
         new, other = compare(coordinator.store.snapshot(), values)
         unchanged = len(values) - len(new) - len(other)
         done = Imported(added=[*map(str, new)], changed=[*map(str, other)], unchanged=unchanged)
-        if not dry_run and (new or other):
-            changes = {key: values[key] for key in (*new, *other)}
+        changes = {key: values[key] for key in (*new, *other)}
+        coordinator.edits.check(changes, allow_secret)
+        if changes and not dry_run:
             author = coordinator.person(user())
             made = coordinator.edits.load(author, changes, confirm=True, allow_secret=allow_secret)
             done = done.model_copy(update={"op": made.op, "status": made.status})

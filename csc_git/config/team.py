@@ -37,25 +37,45 @@ class TeamSettings(BaseModel):
     guard: Literal["warn", "block", "off"] | None = None
 
     @classmethod
-    def of(cls, value: Json) -> Self:
-        """Read what stands on the branch.
+    def of(cls, value: Json) -> tuple[Self, list[str]]:
+        """What can be used of what stands on the branch; and of the rest, why it can't."""
+        if not isinstance(value, dict):
+            return cls(), [f"The team's settings are no JSON object. {_CORRECT}"]
+        if is_later(value):
+            return cls(), [f"{LATER}: none of them hold here. Upgrade csc-git here too"]
+        found, unusable = dict[str, Any](), list[str]()
+        for name in value.keys() & {*TEAM_NAMES}:
+            try:
+                found[name] = cls.model_validate({name: value[name]}).given().get(name)
+            except ValidationError as error:
+                why = readable(error.errors()[0]["msg"], 200)
+                unusable.append(f"The team's {name} can't be used: {why}. {_CORRECT}")
+        return cls.model_validate(found), sorted(unusable)
+
+    @classmethod
+    def check(cls, name: str, value: str) -> Any:  # noqa: ANN401  a setting's
+        """A value that is to be agreed on, as it will stand there.
 
         Raises:
-            InvalidSetting: it is no such settings; says why.
+            InvalidSetting: it is out of bounds.
         """
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "value"
-            raise InvalidSetting(
-                f"The team's {where} can't be used: {readable(first['msg'], 200)}",
-                then="See csc-git team; correct it with csc-git team set, or unset",
-            ) from None
+        settings, unusable = cls.of({name: value})
+        if unusable:
+            what = unusable[0].removesuffix(f". {_CORRECT}")
+            raise InvalidSetting(what, safe="Nothing was agreed on", then="Give another")
+        return settings.given()[name]
 
     def given(self) -> dict[str, Any]:
         """The settings that are agreed on."""
         return self.model_dump(exclude={"version"}, exclude_none=True)
 
 
+def is_later(value: Json) -> bool:
+    """Whether a later csc-git wrote settings, in a form that this one doesn't know."""
+    version = value.get("version", 1) if isinstance(value, dict) else 1
+    return not isinstance(version, int) or version > 1
+
+
+_CORRECT: Final = "To correct it: csc-git team set, or unset"
+LATER: Final = "A later csc-git wrote the team's settings"
 TEAM_NAMES: Final = tuple(name for name in TeamSettings.model_fields if name != "version")

@@ -183,15 +183,26 @@ class Edits:
         confirm: bool = False,
         allow_secret: str | None = None,
     ) -> results.Edited:
-        """Store any number of values as one edit; raises as `put` does."""
-        for place, value in values.items():
-            self._own_scope(format_scope(place.scope))
-            check_value(value, self._limit)
+        """Store any number of values as one edit; raises as `check` does."""
+        secret = self.check(values, allow_secret)
         subject = f"import {count(len(values), 'key')}"
-        secret = screen(values, allow_secret)
         done = self._make(author, subject, lambda _: values, confirm=confirm, secret=secret)
         revisions = {str(place): revision for place, revision in done.receipt.revisions.items()}
         return results.Edited(revisions=dict(revisions), **delivered_fields(done))
+
+    def check(self, values: Mapping[Key, Json], allow_secret: str | None) -> str | None:
+        """Whether values may be stored; the reason for which secrets among them may.
+
+        Raises:
+            InputError: one may not be; says which.
+        """
+        for place, value in values.items():
+            self._own_scope(format_scope(place.scope))
+            try:
+                check_value(value, self._limit)
+            except InputError as error:
+                raise type(error)(f"{place}: {error.what}", then=error.then) from None
+        return screen(values, allow_secret)
 
     def _places(self, changes: Sequence[Change]) -> dict[Key, Change]:
         if not 1 <= len(changes) <= MOST_CHANGES:

@@ -4,7 +4,7 @@ Their model is imported by who has any: most stores have none, and a server star
 """
 
 import logging
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from csc_git.coordinator.author import Author
 from csc_git.coordinator.delivery import Delivered, Delivery
@@ -18,71 +18,69 @@ from csc_git.store.transaction import Draft
 _log: Final = logging.getLogger(__name__)
 
 
-def read_team(snapshot: Snapshot) -> dict[str, Any]:
-    """What the team has agreed on.
+class Team(NamedTuple):
+    """What a team has agreed on.
 
-    Raises:
-        InvalidSetting: what stands there is no such settings.
+    Attributes:
+        settings: That can be used.
+        unusable: Why others that stand there can't be, a sentence each.
     """
+
+    settings: dict[str, Any]
+    unusable: list[str]
+
+
+def read_team(snapshot: Snapshot) -> Team:
+    """What the team has agreed on."""
     stored = snapshot.get(TEAM_KEY)
     if stored is None:
-        return {}
+        return Team({}, [])
     from csc_git.config.team import TeamSettings  # noqa: PLC0415
 
-    return TeamSettings.of(stored.entry.value).given()
+    settings, unusable = TeamSettings.of(stored.entry.value)
+    return Team(settings.given(), unusable)
 
 
 def agreed(store: Store) -> dict[str, Any]:
-    """As `read_team`; nothing, with a warning in the log, if it can't be read or used."""
+    """The settings that can be used; what can't be is told in the log."""
     try:
-        return read_team(store.snapshot())
-    except InvalidSetting as error:
-        _log.warning("%s", error)
+        team = read_team(store.snapshot())
     except (CscError, OSError):  # a damaged store tells so at its first use
         _log.debug("the team's settings can't be read", exc_info=True)
-    return {}
+        return {}
+    for why in team.unusable:
+        _log.warning("%s", why)
+    return team.settings
 
 
 def change(delivery: Delivery, author: Author, name: str, value: str | None) -> Delivered:
     """Agree on a setting, or (None) on none, for all clones.
 
+    What others set at the same time stands beside it; of two values for one setting the later one.
+
     Raises:
         InputError: there is no such setting.
-        InvalidSetting: the value is out of bounds.
-        ConditionFailed: somebody else changed them at the same time.
+        InvalidSetting: the value is out of bounds, or a later csc-git wrote the settings.
     """
-    from csc_git.config.team import TEAM_NAMES, TeamSettings  # noqa: PLC0415
+    from csc_git.config.team import LATER, TEAM_NAMES, TeamSettings, is_later  # noqa: PLC0415
 
     if name not in TEAM_NAMES:
         raise InputError(
             f"A team can't set {name[:80]!a}", then=f"There are: {', '.join(TEAM_NAMES)}"
         )
+    given = {} if value is None else {name: TeamSettings.check(name, value)}
 
     def decide(snapshot: Snapshot) -> Draft:
         stored = snapshot.get(TEAM_KEY)
         old = stored.entry.value if stored and isinstance(stored.entry.value, dict) else {}
-        new = {k: v for k, v in old.items() if k not in {name, "version"}}
-        if isinstance(later := old.get("version"), int) and later > 1:
-            TeamSettings.of(old)  # raises: a later csc-git wrote it
-        if value is not None:
-            new[name] = _checked(name, value)
-        unchanged = is_same({"version": 1, **new}, {"version": 1, **old})
+        if is_later(old):
+            raise InvalidSetting(LATER, then="Upgrade csc-git here too")
+        kept = {k: v for k, v in old.items() if k != name}
+        new = {**kept, "version": 1, **given}
         return Draft(
-            subject=f"agree on {name}" if value is not None else f"agree on no {name}",
+            subject=f"agree on {name}" if given else f"agree on no {name}",
             session=author.name,
-            puts={} if unchanged else {TEAM_KEY: {"version": 1, **new}},
-            requires={} if unchanged else {TEAM_KEY: stored.revision if stored else None},
+            puts={} if is_same(new, {**old, "version": 1}) else {TEAM_KEY: new},
         )
 
     return delivery.make(decide)
-
-
-def _checked(name: str, value: str) -> Any:  # noqa: ANN401  a setting's
-    from csc_git.config.team import TeamSettings  # noqa: PLC0415
-
-    try:
-        return TeamSettings.of({name: value}).given()[name]
-    except InvalidSetting as error:
-        raise InvalidSetting(
-            error.what, safe="Nothing was agreed on", then="Give another"
-        ) from None

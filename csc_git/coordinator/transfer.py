@@ -6,7 +6,7 @@ project and scope, with `__` for what separates them, and the values under `data
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +20,11 @@ from csc_git.core.value import Json, is_same, parse
 from csc_git.errors import CscError, InvalidValue
 from csc_git.store.snapshot import Snapshot
 
-_PARTS: Final = 4
 _BOOKS: Final = "clones"
 """First segment of what `init` and `doctor` write to try a clone."""
 
-_REGISTRY: Final = "instances"
-"""The scope of who is signed on: of no use elsewhere."""
+_REGISTRY: Final = "__instances"
+"""How the file of a project's registry ends."""
 
 
 class _Line(BaseModel):
@@ -89,17 +88,15 @@ def read_directory(directory: Path) -> dict[Key, Json]:
         InvalidValue: a file in it can't be read as one of its scopes.
     """
     found: dict[Key, Json] = {}
-    files = sorted(directory.glob("*.json"))
-    if not files:
+    if not (files := sorted(directory.glob("*.json"))):
         raise _invalid(f"there are no *.json in {directory}")
-    for file in files:
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            for name, value in _File.model_validate(content).data.items():
-                if (scope := _scope_of(file.stem)) != _REGISTRY:
-                    found[parse_key(scope, name)] = parse(json.dumps(value))
-        except (CscError, OSError, ValueError, RecursionError) as error:
-            raise _invalid(f"{file.name}: {_why(error)}") from None
+    data = {file.stem: _data_of(file) for file in files}
+    registries = [stem.removesuffix(_REGISTRY) for stem in data if _is_registry(stem, data[stem])]
+    for stem, values in data.items():
+        if not _is_registry(stem, values):
+            scope = _scope_of(stem, registries)
+            for name, value in values.items():
+                _add(found, parse_key(scope, name), value, stem)
     return found
 
 
@@ -115,15 +112,37 @@ def compare(snapshot: Snapshot, values: Mapping[Key, Json]) -> tuple[list[Key], 
     return new, other
 
 
-def _scope_of(stem: str) -> str:
+def _data_of(file: Path) -> dict[str, Json]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        values = _File.model_validate(content).data
+        return {name: parse(json.dumps(value)) for name, value in values.items()}
+    except (CscError, OSError, ValueError, RecursionError) as error:
+        raise _invalid(f"{file.name}: {_why(error)}") from None
+
+
+def _is_registry(stem: str, values: Mapping[str, Json]) -> bool:
+    """Whether a file says who is signed on: of no use elsewhere, but it tells the prefix."""
+    return stem.endswith(_REGISTRY) and isinstance(values.get("registry"), dict)
+
+
+def _scope_of(stem: str, prefixes: Iterable[str]) -> str:
     """`laptop__owner__project__session__claude_1` as `session:claude_1@laptop`.
 
-    Which of its parts were separated by a slash is not told; a project has one.
+    How much of it is machine and project is told by the registry beside it: a project has an
+    owner, or none. Which parts of the rest were separated by a slash is not told.
     """
-    parts = stem.split("__")
-    machine, rest = (parts[0], parts[3:]) if len(parts) >= _PARTS else ("", parts)
-    scope = ":".join(rest)
-    return resolve_scope(scope, machine_from_host(machine)) if machine else scope
+    longest = max((one for one in prefixes if stem.startswith(f"{one}__")), key=len, default=None)
+    if longest is None:
+        raise _invalid(f"{stem}.json: no *{_REGISTRY}.json says what of that is its project's name")
+    scope = stem.removeprefix(f"{longest}__").replace("__", ":")
+    return resolve_scope(scope, machine_from_host(longest.partition("__")[0]))
+
+
+def _add(found: dict[Key, Json], key: Key, value: Json, stem: str) -> None:
+    if key in found and not is_same(found[key], value):
+        raise _invalid(f"{stem}.json: another file says something else of {key}")
+    found[key] = value
 
 
 def _decoded(lines: Iterator[str]) -> Iterator[str]:

@@ -154,6 +154,7 @@ class TeamAgreed(Result):
     """What `csc-git team` says."""
 
     settings: list[EffectiveSetting]
+    unusable: list[str] = Field(default=[], description="why others that stand there do not hold")
 
 
 class Status(Result):
