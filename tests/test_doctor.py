@@ -176,8 +176,16 @@ def unreadable_store(patient: Patient) -> None:
 
 
 def unnoticed(patient: Patient) -> None:
-    """A user namespace has its own limit of inotify watches."""
-    limits = "echo 0 > /proc/sys/user/max_inotify_watches"
+    _without_inotify(patient, "watches")
+
+
+def unwatched(patient: Patient) -> None:
+    _without_inotify(patient, "instances")
+
+
+def _without_inotify(patient: Patient, what: str) -> None:
+    """A user namespace has limits of its own."""
+    limits = f"echo 0 > /proc/sys/user/max_inotify_{what}"
     if subprocess.run(["unshare", "-Ur", "sh", "-c", limits], check=False).returncode:
         pytest.skip("needs user namespaces")
     wrapper = patient.world.directory / "python"
@@ -415,6 +423,7 @@ def namesake(patient: Patient) -> None:
         (unreadable_store, "store", "error", "can't be read", "state.git aside"),
         (damaged, "store", "error", "is damaged", "move that directory aside"),
         (unnoticed, "watcher", "warning", "after a second only", "max_user_watches"),
+        (unwatched, "watcher", "warning", "after a second only", "max_user_instances"),
         (no_remote, "remote", "warning", "no remote", "git remote add"),
         (down, "remote", "error", "can't be reached", "retries"),
         (locked_out, "remote", "error", "credentials", "Run git fetch yourself"),

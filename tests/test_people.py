@@ -79,6 +79,9 @@ def test_sign_off_from_outside(busy: Coordinator, clone: Path) -> None:
 # A terminal
 
 
+_KIND = "xterm-256color"
+
+
 @dataclass
 class Screen:
     """A command in a terminal of its own."""
@@ -121,21 +124,23 @@ def _width(text: str) -> int:
 
 
 def screen(
-    clone: Path, *arguments: str, columns: int = 80, rows: int = 24
+    clone: Path, *arguments: str, columns: int = 80, rows: int = 24, kind: str = _KIND
 ) -> AbstractContextManager[Screen]:
     command = (sys.executable, "-m", "csc_git", *arguments)
-    return terminal(clone, *command, columns=columns, rows=rows)
+    return terminal(clone, *command, columns=columns, rows=rows, kind=kind)
 
 
 @contextmanager
-def terminal(clone: Path, *command: str, columns: int = 80, rows: int = 24) -> Iterator[Screen]:
+def terminal(
+    clone: Path, *command: str, columns: int = 80, rows: int = 24, kind: str = _KIND
+) -> Iterator[Screen]:
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     process = subprocess.Popen(
         command,
         cwd=clone, stdin=follower, stdout=follower, stderr=follower,
         env={name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
-        | {"TERM": "xterm-256color"},
+        | {"TERM": kind},
     )  # fmt: skip
     os.close(follower)
     try:
@@ -171,7 +176,7 @@ def test_watch_shows_all_of_it_as_it_changes_and_q_quits(
         assert termios.tcgetattr(shown.terminal)[3] == before[3] | termios.ECHO | termios.ICANON
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(60, 15), (40, 20)])
+@pytest.mark.parametrize(("columns", "rows"), [(60, 15), (40, 10), (40, 20)])
 def test_watch_in_a_small_terminal_offline_shows_what_matters(
     world: World, busy: Coordinator, clone: Path, columns: int, rows: int
 ) -> None:
@@ -185,6 +190,32 @@ def test_watch_in_a_small_terminal_offline_shows_what_matters(
     assert "the parser" in text
     assert "1 queued. There is no repo" in text
     assert _width(text) <= columns
+
+
+@pytest.mark.parametrize("pressed", [b"qq", b"\x1b"])
+def test_watch_counts_what_it_does_not_show_and_heeds_keys(
+    busy: Coordinator, clone: Path, pressed: bytes
+) -> None:
+    for first in (0, 35):
+        busy.claims.claim(None, [f"lib/{first + number}" for number in range(35)])
+    with screen(clone, "watch", "--no-sync") as shown:
+        shown.until(lambda text: "and 68 more" in text)  # of 71, the parser's too
+        shown.type(b"\x1b[A")  # an arrow is no Escape
+        put(busy, "a", "later", 1)
+        shown.until(lambda text: "store a/later" in text)
+        shown.type(pressed)
+        shown.until(lambda _: shown.process.poll() is not None)
+        assert shown.process.wait(30) == 0
+
+
+def test_watch_where_nothing_can_be_drawn_is_lines(busy: Coordinator, clone: Path) -> None:
+    with screen(clone, "watch", "--no-sync", kind="dumb") as shown:
+        for number in range(200):  # it may not have begun to watch yet
+            put(busy, "a", "k", number)
+            if select.select([shown.terminal], [], [], 0.3)[0]:
+                break
+        text = shown.until(lambda text: "store a/k" in text)
+    assert "\x1b" not in text
 
 
 @pytest.mark.parametrize(
@@ -349,6 +380,13 @@ def _lines(file: Path) -> list[str]:
     return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
 
 
+def test_completing_makes_no_store(world: World) -> None:
+    clone = world.clone("two")
+    env = {"_CSC_GIT_COMPLETE": "bash_complete", "COMP_WORDS": "csc-git get i", "COMP_CWORD": "2"}
+    csc(cwd=clone, env=env)
+    assert not (clone / ".git/csc").exists()
+
+
 def test_completing_where_there_is_no_repository(tmp_path: Path) -> None:
     env = {"_CSC_GIT_COMPLETE": "bash_complete", "COMP_WORDS": "csc-git get i", "COMP_CWORD": "2"}
     done = subprocess.run(
@@ -358,7 +396,7 @@ def test_completing_where_there_is_no_repository(tmp_path: Path) -> None:
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.usefixtures("busy")
 def test_watch_that_is_ended_leaves_the_terminal_as_it_was(clone: Path, ending: int) -> None:
     with screen(clone, "watch", "--no-sync") as shown:

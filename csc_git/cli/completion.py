@@ -20,7 +20,7 @@ _HOW = {
     "fish": "csc-git completion fish | source    in ~/.config/fish/config.fish",
 }
 _VARIABLE = "_CSC_GIT_COMPLETE"
-_WORD = re.compile(r"[\w:@.,/+=%-]+")
+_WORD = re.compile(r"(?!-)[\w:@.,/+=%-]+")
 
 
 class _Bash(BashComplete):
@@ -90,18 +90,28 @@ def complete_session(ctx: click.Context, _: click.Parameter, typed: str) -> list
 @contextmanager
 def _looking(ctx: click.Context) -> "Iterator[Coordinator | None]":
     """A coordinator that only looks; None where there is nothing to look at."""
-    from csc_git.coordinator.opening import open_coordinator  # noqa: PLC0415
-
-    given = {name: ctx.params.get(name) for name in ("branch", "remote", "machine")}
     try:
-        coordinator = open_coordinator(ctx.params.get("directory") or Path(), given)
+        coordinator = _coordinator(ctx)
     except (CscError, OSError):
-        yield None
-        return
+        coordinator = None
     try:
         yield coordinator
     finally:
-        coordinator.close()
+        if coordinator is not None:
+            coordinator.close()
+
+
+def _coordinator(ctx: click.Context) -> "Coordinator | None":
+    from csc_git.coordinator.opening import directory_of, open_coordinator  # noqa: PLC0415
+    from csc_git.git.project import discover  # noqa: PLC0415
+    from csc_git.store.clone import recall  # noqa: PLC0415
+
+    start = ctx.params.get("directory") or Path()
+    if recall(directory_of(discover(start))) is None:  # opening would make a store
+        return None
+    return open_coordinator(
+        start, {name: ctx.params.get(name) for name in ("branch", "remote", "machine")}
+    )
 
 
 def _items(names: list[str], typed: str) -> list[CompletionItem]:

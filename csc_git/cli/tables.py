@@ -33,12 +33,12 @@ class Rows(NamedTuple):
     elastic: int
     spare: tuple[int, ...] = ()
 
-    def drawn(self, width: int, *, most: int | None = None) -> "Table":
+    def drawn(self, width: int, *, most: int | None = None, head: bool = True) -> "Table":
         """For rich to draw in so many columns; no more than so many rows."""
         from rich.table import Table  # noqa: PLC0415  only for a terminal
 
         columns = self._fitting(width)
-        table = Table(box=None, pad_edge=False, expand=True, header_style="dim")
+        table = Table(box=None, pad_edge=False, expand=True, header_style="dim", show_header=head)
         for number in columns:
             ratio = 1 if number == self.elastic else None
             table.add_column(self.head[number], no_wrap=True, overflow="ellipsis", ratio=ratio)

@@ -2,33 +2,27 @@
 
 import signal
 import sys
+import time
 from collections.abc import Iterator
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from csc_git.cli import tables
 from csc_git.cli.options import command, common, opened
-from csc_git.cli.output import ago, sync_line
-from csc_git.coordinator import clock
+from csc_git.cli.view import View
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.past import MOST_EDITS
-from csc_git.git.words import count, printable
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
 _LOOK: Final = 0.2
 _REDRAW: Final = 1.0
-_SHARE: Final = 4
-_FIXED: Final = 12
-_LINES: Final = 8
-"""Of the screen, for each one that the state of sync may take."""
+_AGED: Final = 5.0
+"""Seconds after which what time alone changes is looked up again."""
+
 _EDITS: Final = 50
-_QUIT: Final = frozenset({"q", "Q", "\x03", "\x1b"})
+_QUIT: Final = frozenset("qQ\x03")
 
 
 @command("watch")
@@ -42,12 +36,23 @@ def watch_command(**options: Any) -> None:  # noqa: ANN401
     with opened(options) as coordinator:
         coordinator.start()
         try:
-            if sys.stdout.isatty() and sys.stdin.isatty():
-                _live(coordinator)
-            else:
+            console = _console()
+            if console is None:
                 _plain(coordinator)
+            else:
+                _live(coordinator, console)
         except KeyboardInterrupt:
             return
+
+
+def _console() -> "Console | None":
+    """The terminal, if it is one that can be drawn on, and read keys from."""
+    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+        return None
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console()
+    return None if console.is_dumb_terminal else console
 
 
 class _Tip:
@@ -63,67 +68,33 @@ class _Tip:
         return self.seen != before
 
 
-def _live(coordinator: Coordinator) -> None:
-    from rich.console import Console  # noqa: PLC0415
+def _live(coordinator: Coordinator, console: "Console") -> None:
     from rich.live import Live  # noqa: PLC0415
 
     from csc_git.cli.keys import keys  # noqa: PLC0415
 
-    console = Console()
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # stopped, it would leave the terminal as it is
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(ending, lambda *_: sys.exit(0))
     with (
         keys() as key,
         Live(console=console, screen=True, auto_refresh=False) as live,
     ):
-        tip, size, left = _Tip(coordinator), console.size, 0.0
-        while key(_LOOK) not in _QUIT:
-            left -= _LOOK
-            if tip.moved() or left <= 0 or console.size != size:
-                left, size = _REDRAW, console.size
-                live.update(_screen(coordinator, console), refresh=True)
+        view, size, drawn, looked = View(coordinator), None, 0.0, 0.0
+        while not _quits(key(_LOOK)):
+            now = time.monotonic()
+            has_changed = view.has_changed()
+            if has_changed or now - looked > _AGED:
+                view.look()
+                looked = now
+            if has_changed or now - drawn > _REDRAW or console.size != size:
+                live.update(view.drawn(console), refresh=True)
+                drawn, size = now, console.size
 
 
-def _screen(coordinator: Coordinator, console: "Console") -> "RenderableType":
-    """All of it, in as many lines as there are."""
-    from rich.console import Group  # noqa: PLC0415
-
-    now, (width, height) = clock.now(), console.size
-    parts = _standing(coordinator, now, width, height)
-    used = sum(len(console.render_lines(part)) for part in parts)
-    rest = max(1, height - used - 1)
-    found = coordinator.past.history(limit=rest).edits
-    return Group(*parts, tables.edits(found, now).drawn(width, most=rest))
-
-
-def _standing(
-    coordinator: Coordinator, now: "datetime", width: int, height: int
-) -> "list[RenderableType]":
-    """How things stand; below it there is room for what changes."""
-    from rich.text import Text  # noqa: PLC0415
-
-    context = coordinator.overview.context()
-    most = max(2, (height - _FIXED) // _SHARE)
-    title = f"{context.project} on {context.machine}, {coordinator.store.branch.name}"
-    queued = f"{queue:,} queued. " if (queue := context.sync.queued) else ""
-    sync = f"{queued}{printable(sync_line(context.sync))} ({ago(context.sync.contact_age)})"
-    title += f"   {now.astimezone():%H:%M:%S}   q quits"
-    parts: list[RenderableType] = [
-        Text(printable(title), "bold", no_wrap=True),
-        *map(Text, wrap(sync, width, max_lines=max(1, height // _LINES), placeholder=" …")),
-        Text(),
-        tables.sessions(context.active, now).drawn(width, most=most)
-        if context.active
-        else Text("nobody is signed on", "dim"),
-        Text(),
-    ]
-    if context.claims:
-        parts += [tables.claims(context.claims, now).drawn(width, most=most), Text()]
-    if conflicts := len(context.conflicts):
-        words = f"{count(conflicts, 'open conflict')}: {', '.join(context.conflicts[:3])}"
-        parts += [Text(printable(words), "red", no_wrap=True, overflow="ellipsis"), Text()]
-    return parts
+def _quits(pressed: str) -> bool:
+    """Whether one of some keys means that it is enough; an arrow begins with Escape too."""
+    return pressed == "\x1b" or (not pressed.startswith("\x1b") and bool(_QUIT & {*pressed}))
 
 
 def _plain(coordinator: Coordinator) -> None:

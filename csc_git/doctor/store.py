@@ -27,6 +27,7 @@ _PAUSE: Final = 0.05
 _LARGE: Final = 1 << 30
 _AGE: Final = 24 * 3600.0
 _FANOUT: Final = 2
+_INOTIFY: Final = "fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024"
 
 
 def check_locks(directory: Path) -> Iterator[Finding]:
@@ -100,7 +101,7 @@ def check_watch(coordinator: Coordinator) -> Iterator[Finding]:
         yield fine("watcher", "changes by other processes are noticed at once")
     else:
         says = f"Changes are noticed after a second only: {watch.failed or 'no event came'}"
-        yield doubtful("watcher", says, "On Linux: sysctl fs.inotify.max_user_watches=524288")
+        yield doubtful("watcher", says, f"On Linux: sysctl {_INOTIFY}")
 
 
 def _is_free(path: Path) -> bool:

@@ -103,7 +103,7 @@ class Watch:
                 raise_interrupt=False,
             ):
                 self._notify()
-        except OSError as error:  # no watches left, say: waiting falls back to looking
+        except (OSError, RuntimeError) as error:  # no watches left, say: then we look now and then
             self.failed = str(error)
             _log.warning("changes are looked for once a second: %s", error)
 
