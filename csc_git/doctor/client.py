@@ -38,7 +38,9 @@ def check_clients(
     yield from unreadable
     if not known and not unreadable:
         says = "No client that csc-git knows of is set up to start it here"
-        yield doubtful("client", says, "csc-git init  (or csc-git init --client other)")
+        here = "csc-git init  (or csc-git init --client other)"
+        other = "csc-git init --client claude-user, or other"
+        yield doubtful("client", says, here if project.has_work_tree else other)
     for start in known:
         if shutil.which(start.command, path=start.environment.get("PATH")) is None:
             says = f"{start.title} starts {start.command}, which is not there"

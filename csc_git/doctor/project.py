@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from csc_git.coordinator.coordinator import Coordinator
@@ -59,6 +60,10 @@ def check_machine(coordinator: Coordinator) -> Iterator[Finding]:
 def _kind(project: Project) -> str:
     if not project.has_work_tree:
         return "bare"
-    if not project.common_dir.is_relative_to(project.top):
+    if project.common_dir.is_relative_to(project.top):
+        return "clone"
+    named = project.top / ".git"  # gitrepository-layout(5): it says where its own directory is
+    git_dir = Path(named.read_text(encoding="utf-8").strip()) if named.is_file() else named
+    if git_dir.parent.name == "worktrees":
         return f"worktree; shared by all: {project.common_dir}"
-    return "clone"
+    return f"clone; its git directory: {project.common_dir}"

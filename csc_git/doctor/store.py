@@ -52,7 +52,8 @@ def check_whole(coordinator: Coordinator) -> Iterator[Finding]:
     repository = coordinator.store.repository
     damage = repository.damage()
     if damage is None:
-        yield doubtful("store", f"{repository.path} was not looked through in time", "Try again")
+        says = f"{repository.path} was not looked through: git is not there, or took too long"
+        yield doubtful("store", says, "Try again when it is there, and has less to do")
     elif damage:
         yield wrong("store", f"{repository.path} is damaged: {damage}", _REMAKE)
     else:

@@ -140,7 +140,8 @@ def run_git(
 def git_version() -> tuple[int, ...] | None:
     """The version of the `git` on PATH; None if there is none, or none that says so."""
     try:
-        said = run_git(["version"], cwd=Path("/")).out.decode(errors="replace")
+        unset = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}  # it may be broken
+        said = run_git(["version"], cwd=Path("/"), env=unset).out.decode(errors="replace")
     except (GitMissing, OSError):
         return None
     found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", said)

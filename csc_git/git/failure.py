@@ -259,6 +259,9 @@ LOST_RACE: Final = _any(
 """Reasons for a rejected push that mean: somebody else pushed; fetch, replay, try again."""
 
 
+IN_THE_WAY: Final = re.compile(r"'refs/heads/[^']+' exists; cannot create")
+"""What git says where a branch is called as the directory in which ours would be."""
+
 _PROTECTED: Final = next(p for p, state in _TRANSPORT if state is RemoteState.PROTECTED)
 _CONTENT: Final = _any("hook declined", "rule violations", "push declined")
 

@@ -177,7 +177,7 @@ def _ask_dulwich(start: Path) -> Project:
             )
         top = Path(repo.path).resolve()
         lines = tuple(_dulwich_lines(repo))
-        return Project(common, top, repo.object_format.name, lines)
+        return Project(common, top, repo.object_format.name, lines, has_work_tree=not repo.bare)
 
 
 def _dulwich_lines(repo: Repo) -> Iterator[ConfigLine]:

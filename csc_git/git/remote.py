@@ -15,6 +15,7 @@ from typing import Final
 
 from csc_git.git.child import Completed, GitMissing, run_git
 from csc_git.git.failure import (
+    IN_THE_WAY,
     LOST_RACE,
     RemoteFailure,
     RemoteState,
@@ -149,6 +150,8 @@ class Remote:
         if not reasons:
             raise transport_failure(done.err)
         reason = next((one for one in reasons if "atomic" not in one), reasons[0])
+        if IN_THE_WAY.search(done.err):
+            raise RemoteFailure(RemoteState.NOT_A_STORE, done.err)
         if LOST_RACE.search(reason):
             raise LostRace(f"{reason}: {readable(done.err)}")
         raise rejection(reason, done.err)
@@ -232,7 +235,10 @@ def _settings_of(project: Project, remote: str | None) -> list[tuple[str, str]]:
         ]
     if name is not None and re.search(r"[:/\\]", name):
         return [(f"remote.{_NAME}.url", name)]
-    raise RemoteFailure(RemoteState.NO_REMOTE, f"no remote is called {name}" if name else "")
+    detail = f"no remote is called {name}" if name else ""
+    if not name and project.remotes:
+        detail = f"it has {' and '.join(project.remotes)}; which is meant?"
+    raise RemoteFailure(RemoteState.NO_REMOTE, detail)
 
 
 def _urls(project: Project, name: str) -> dict[str, str]:
