@@ -283,6 +283,15 @@ def no_command(patient: Patient) -> None:
     (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
 
 
+def no_directory(patient: Patient) -> None:
+    _told(patient, "-C", "/nowhere")
+
+
+def no_entry(patient: Patient) -> None:
+    entry = {"mcpServers": {"csc-git": "csc-git serve"}}
+    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+
+
 def does_not_start(patient: Patient) -> None:
     entry = {"mcpServers": {"csc-git": {"command": sys.executable, "args": ["-c", "1/0"]}}}
     (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
@@ -438,6 +447,8 @@ def namesake(patient: Patient) -> None:
         (conflict, "conflicts", "warning", "1 value lost", "csc-git conflicts"),
         (unregistered, "client", "warning", "No client", "csc-git init"),
         (no_command, "client", "error", "/gone/csc-git, which is not there", "Install csc-git"),
+        (no_directory, "client", "error", "won't start at /nowhere", "Mend its entry"),
+        (no_entry, "client", "error", "names no command", "csc-git init --undo --client claude"),
         (does_not_start, "client", "error", "ZeroDivisionError", "Run it yourself"),
         (activated_only, "client", "warning", "virtual environment is active", "pipx install"),
         (other_branch, "client", "error", "other/branch", "git config csc.branch csc/state"),
@@ -470,6 +481,7 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
     found = _examined(patient, 1 if level == "error" else 0)
     by_check = {one["check"]: one for one in reversed(found) if one["level"] != "ok"}
     assert list(by_check) == [check] or plant in {damaged, rotten, no_git}, found
+    assert len([one for one in found if one["check"] == check and one["level"] != "ok"]) == 1
     assert by_check[check]["level"] == level
     assert says in by_check[check]["says"]
     assert fix in by_check[check]["fix"]

@@ -1,5 +1,6 @@
 """The clients: is the server registered, does it share with whom commands do, does it start?"""
 
+import logging
 import shlex
 import shutil
 import tempfile
@@ -29,6 +30,9 @@ def check_sharing(known: list[Start], top: Path, here: Sharing) -> Iterator[Find
             yield from _apart(start, start.sharing(top), here)
         except CscError as error:
             yield wrong("client", f"{start.title}'s server won't start: {error.what}", error.then)
+        except OSError as error:
+            says = f"{start.title}'s server won't start at {error.filename}: {error.strerror}"
+            yield wrong("client", says, f"Mend its entry in {start.file}, or: {start.again}")
 
 
 def check_clients(
@@ -42,6 +46,10 @@ def check_clients(
         other = "csc-git init --client claude-user, or other"
         yield doubtful("client", says, here if project.has_work_tree else other)
     for start in known:
+        if not start.command:
+            says = f"What {start.file} says of csc-git names no command"
+            yield wrong("client", says, start.again)
+            continue
         if shutil.which(start.command, path=start.environment.get("PATH")) is None:
             says = f"{start.title} starts {start.command}, which is not there"
             then = f"Install csc-git where {start.title} finds it, or: {start.again}"
@@ -124,4 +132,5 @@ def _started(start: Start, top: Path, said: TextIO) -> int:
             async with McpClient(stdio_client(parameters, errlog=said)) as client:
                 return len((await client.list_tools()).tools)
 
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # whatever it answers is told here
     return anyio.run(ask)

@@ -55,8 +55,10 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
         yield from _opened(coordinator, user, None if apart else known)
     finally:
         coordinator.close()
-    yield from apart
-    yield from _guarded("client", check_clients(project, [] if apart else known, unreadable))
+    if apart:  # a server that is started syncs too
+        yield from [*unreadable, *apart]
+    else:
+        yield from _guarded("client", check_clients(project, known, unreadable))
     yield from _guarded("hooks", check_hooks(project, memory, here))
 
 

@@ -123,8 +123,8 @@ def starts(project: Project, memory: Path) -> tuple[list[Start], list[Finding]]:
             if (finding := refused("client", error)) not in unreadable:
                 unreadable.append(finding)
             continue
-        if isinstance(entry, dict):
-            found.append(Start.of(client, file, entry))
+        if entry is not None:
+            found.append(Start.of(client, file, entry if isinstance(entry, dict) else {}))
     return found, unreadable
 
 
