@@ -1,14 +1,9 @@
 """The doctor: each fault is planted for real, found, and told with what mends it."""
 
 import json
-import os
-import shutil
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +14,11 @@ from csc_git.coordinator.results import Stored
 from csc_git.coordinator.roundtrip import round_trip
 from csc_git.git.failure import RemoteState
 from csc_git.git.lock import FileLock
-from tests.git_servers import HttpServer, http_server, ssh_server
+from tests import ailments as ail
+from tests.ailments import Patient
+from tests.git_servers import http_server
 from tests.test_cli import csc
-from tests.world import World, git, installed, person, put, state_of
-
-Findings = dict[str, tuple[str, str]]
-
-
-@dataclass
-class Patient:
-    """A clone that is set up, with all that a fault may be planted in."""
-
-    world: World
-    clone: Path
-    server: HttpServer
-    stack: ExitStack
-    env: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def state(self) -> Path:
-        return self.clone / ".git/csc/state.git"
-
-    def hook(self, name: str, script: str) -> None:
-        hook = self.world.remote / "hooks" / name
-        hook.parent.mkdir(exist_ok=True)
-        hook.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        hook.chmod(0o755)
-
-    def examine(self, code: int) -> list[dict[str, Any]]:
-        done = csc("doctor", "--json", "--timeout", "5", cwd=self.clone, code=code, env=self.env)
-        return list(json.loads(done.stdout)["findings"])
+from tests.world import World, git, person, put
 
 
 @pytest.fixture
@@ -72,401 +42,58 @@ def test_a_sound_one(patient: Patient) -> None:
     assert "lists 15 tools" in next(o["says"] for o in found if o["check"] == "client")
 
 
-# The faults
-
-
-def no_git(patient: Patient) -> None:
-    patient.env["PATH"] = str(patient.world.directory / "nothing")
-
-
-def old_git(patient: Patient) -> None:
-    real, old = shutil.which("git"), patient.world.directory / "old"
-    old.mkdir()
-    script = f'#!/bin/sh\n[ "$1" = version ] && echo git version 2.20.1 && exit\nexec {real} "$@"\n'
-    (old / "git").write_text(script, encoding="utf-8")
-    (old / "git").chmod(0o755)
-    patient.env["PATH"] = f"{old}:{os.environ['PATH']}"
-
-
-def nobody(_: Patient) -> None:
-    git("config", "--global", "--unset", "user.email", cwd=Path.home())
-
-
-def somebody_elses(patient: Patient) -> None:
-    if os.geteuid():
-        pytest.skip("needs root")
-    for path in [patient.clone, *patient.clone.rglob("*")]:
-        os.chown(path, 12345, 12345)
-
-
-def no_repository(patient: Patient) -> None:
-    (patient.clone / ".git").rename(patient.clone / "git")
-
-
-def bad_setting(patient: Patient) -> None:
-    git("config", "csc.lease", "forever", cwd=patient.clone)
-
-
-def locked(patient: Patient) -> None:
-    _stopped_with(patient, "write.lock")
-
-
-def sync_locked(patient: Patient) -> None:
-    _stopped_with(patient, "sync.lock")
-
-
-def clone_locked(patient: Patient) -> None:
-    _stopped_with(patient, "clone.lock")
-
-
-def seen_locked(patient: Patient) -> None:
-    _stopped_with(patient, "seen.lock")
-
-
-def _stopped_with(patient: Patient, name: str) -> None:
-    """A process that has a lock, and is stopped."""
-    path = patient.clone / ".git/csc" / name
-    code = f"""
-from pathlib import Path
-from csc_git.git.lock import FileLock
-FileLock(Path({str(path)!r})).acquire()
-print("held", flush=True)
-input()
-"""
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    patient.stack.enter_context(holder)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == b"held\n"
-    holder.send_signal(signal.SIGSTOP)
-    patient.stack.callback(holder.kill)
-
-
-def damaged(patient: Patient) -> None:
-    for file in (patient.state / "objects/pack").glob("*.pack"):
-        file.unlink()
-
-
-def rotten(patient: Patient) -> None:
-    """A disk that gives back other bytes than were written: of a value, which nothing names."""
-    one = patient.world.open(patient.clone)
-    put(one, "a", "k", "x" * 50)
-    value = git("rev-parse", "csc/state:data/a/k.json", cwd=patient.state).strip()
-    for listing in (patient.state / "objects/pack").glob("*.idx"):
-        shown = subprocess.run(
-            ["git", "show-index"], input=listing.read_bytes(), capture_output=True, check=True,
-            cwd=patient.state,
-        ).stdout.decode()  # fmt: skip
-        for line in shown.splitlines():
-            offset, name, *_ = line.split()
-            if name == value:
-                pack = listing.with_suffix(".pack")
-                pack.chmod(0o644)
-                with pack.open("r+b") as file:
-                    file.seek(int(offset) + 6)
-                    file.write(b"\xff" * 4)
-                one.close()
-                return
-    pytest.fail("it is in no pack")
-
-
-def unreadable_store(patient: Patient) -> None:
-    (patient.state / "config").write_text("[core\n", encoding="utf-8")
-
-
-def unnoticed(patient: Patient) -> None:
-    _without_inotify(patient, "watches")
-
-
-def unwatched(patient: Patient) -> None:
-    _without_inotify(patient, "instances")
-
-
-def _without_inotify(patient: Patient, what: str) -> None:
-    """A user namespace has limits of its own."""
-    limits = f"echo 0 > /proc/sys/user/max_inotify_{what}"
-    if subprocess.run(["unshare", "-Ur", "sh", "-c", limits], check=False).returncode:
-        pytest.skip("needs user namespaces")
-    wrapper = patient.world.directory / "python"
-    wrapper.write_text(
-        f'#!/bin/sh\nexec unshare -Ur sh -c \'{limits}; exec "$@"\' sh {sys.executable} "$@"\n',
-        encoding="utf-8",
-    )
-    wrapper.chmod(0o755)
-    patient.env["DOCTOR_PYTHON"] = str(wrapper)
-
-
-def no_remote(patient: Patient) -> None:
-    git("remote", "remove", "origin", cwd=patient.clone)
-
-
-def down(patient: Patient) -> None:
-    patient.server.answer = 503
-
-
-def locked_out(patient: Patient) -> None:
-    patient.server.password = "s3cret"
-
-
-def only_in_the_shell(patient: Patient) -> None:
-    """The key is in an agent that the client's server isn't told of."""
-    if not Path("/usr/sbin/sshd").exists():
-        pytest.skip("needs sshd")
-    ssh = patient.stack.enter_context(ssh_server(patient.world.directory / "ssh"))
-    git("config", "core.sshCommand", f"ssh -F {ssh.config}", cwd=patient.clone)
-    git("remote", "set-url", "origin", ssh.url(patient.world.remote), cwd=patient.clone)
-    patient.env["SSH_AUTH_SOCK"] = ssh.agent
-    csc("init", "--client", "cursor", cwd=patient.clone, code=1)
-
-
-def ssh_by_variable(patient: Patient) -> None:
-    """What `init` hands to no client."""
-    only_in_the_shell(patient)
-    ssh = git("config", "core.sshCommand", cwd=patient.clone).strip()
-    git("config", "--unset", "core.sshCommand", cwd=patient.clone)
-    patient.env["GIT_SSH_COMMAND"] = ssh
-    (patient.clone / ".mcp.json").unlink()
-
-
-def protected(patient: Patient) -> None:
-    patient.hook("update", "echo 'GH006: Protected branch update failed' >&2; exit 1")
-
-
-def branch_gone(patient: Patient) -> None:
-    git("update-ref", "-d", "refs/heads/csc/state", cwd=patient.world.remote)
-
-
-def other_store(patient: Patient) -> None:
-    git("update-ref", "-d", "refs/heads/csc/state", cwd=patient.world.remote)
-    assert state_of(patient.world.open("two")) == "never-synced" or put(
-        patient.world.open("two"), "a", "k", 1
-    )
-    assert state_of(patient.world.open("two")) == "ok"
-
-
-def wrong_clock(patient: Patient) -> None:
-    patient.server.skew = -3 * 3600
-
-
-def foreign(patient: Patient) -> None:
-    work = patient.world.directory / "work"
-    git("clone", "-q", "-b", "csc/state", str(patient.world.remote), str(work), cwd=Path("/"))
-    (work / "data" / "notes.txt").write_text("by hand\n", encoding="utf-8")
-    git("add", ".", cwd=work)
-    git("commit", "-q", "-m", "by hand", cwd=work)
-    git("push", "-q", "origin", "HEAD:csc/state", cwd=work)
-
-
-def held(patient: Patient) -> None:
-    refuse = "while read o n r; do git show $n:data/a/secret.json >/dev/null 2>&1 && "
-    patient.hook("pre-receive", refuse + "{ echo 'found a secret' >&2; exit 1; }; done; exit 0")
-    one = patient.world.open(patient.clone)
-    put(one, "a", "secret", 1)
-    put(one, "a", "other", 1)
-    state_of(one)
-
-
-def conflict(patient: Patient) -> None:
-    one, two = patient.world.open(patient.clone), patient.world.open("two")
-    for coordinator in (one, two):
-        put(coordinator, "a", "k", str(coordinator.clone.machine))
-        state_of(coordinator)
-
-
-def unregistered(patient: Patient) -> None:
-    csc("init", "--undo", cwd=patient.clone)
-
-
-def no_command(patient: Patient) -> None:
-    entry = {"mcpServers": {"csc-git": {"command": "/gone/csc-git", "args": ["serve"]}}}
-    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
-
-
-def no_directory(patient: Patient) -> None:
-    _told(patient, "-C", "/nowhere")
-
-
-def no_entry(patient: Patient) -> None:
-    entry = {"mcpServers": {"csc-git": "csc-git serve"}}
-    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
-
-
-def does_not_start(patient: Patient) -> None:
-    entry = {"mcpServers": {"csc-git": {"command": sys.executable, "args": ["-c", "1/0"]}}}
-    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
-
-
-def other_branch(patient: Patient) -> None:
-    git("config", "csc.branch", "other/branch", cwd=patient.clone)
-    text = (patient.clone / ".mcp.json").read_text(encoding="utf-8")
-    settings = json.loads(text)
-    settings["mcpServers"]["csc-git"]["args"] += ["--branch", "csc/state"]
-    (patient.clone / ".mcp.json").write_text(json.dumps(settings), encoding="utf-8")
-
-
-def _told(patient: Patient, *arguments: str, **env: str) -> None:
-    """Have the client's entry say more."""
-    file = patient.clone / ".mcp.json"
-    settings = json.loads(file.read_text(encoding="utf-8"))
-    entry = settings["mcpServers"]["csc-git"]
-    entry["args"] += arguments
-    entry.setdefault("env", {}).update(env)
-    file.write_text(json.dumps(settings), encoding="utf-8")
-
-
-def other_remote(patient: Patient) -> None:
-    git("init", "-q", "--bare", "../private.git", cwd=patient.clone)
-    _told(patient, "--remote=../private.git")
-
-
-def private(patient: Patient) -> None:
-    _told(patient, "--no-sync")
-
-
-def only_here_private(patient: Patient) -> None:
-    git("config", "csc.sync", "false", cwd=patient.clone)
-    _told(patient, CSC_SYNC="true")
-
-
-def branch_by_variable(patient: Patient) -> None:
-    _told(patient, CSC_BRANCH="other/branch")
-
-
-def other_repository(patient: Patient) -> None:
-    patient.world.clone("elsewhere")
-    _told(patient, "-C", "../elsewhere")
-
-
-def of_this_project_alone(patient: Patient) -> None:
-    """What `claude mcp add` writes without a scope; it comes before the project's."""
-    entry = {"csc-git": {"command": "/gone/csc-git", "args": ["serve"]}}
-    says = {"projects": {str(patient.clone): {"mcpServers": entry}}}
-    (Path.home() / ".claude.json").write_text(json.dumps(says), encoding="utf-8")
-
-
-def one_client_of_two(patient: Patient) -> None:
-    """Claude Code hands on all that the shell has; Cursor does not."""
-    only_in_the_shell(patient)
-    hooks = ["init", "--undo", "--client", "cursor"]
-    csc(*hooks, cwd=patient.clone, env=patient.env)
-    arguments = ["-m", "csc_git", "serve"]
-    entry = {"mcpServers": {"csc-git": {"command": sys.executable, "args": arguments}}}
-    (patient.clone / ".cursor").mkdir(exist_ok=True)
-    (patient.clone / ".cursor/mcp.json").write_text(json.dumps(entry), encoding="utf-8")
-
-
-def activated_only(patient: Patient) -> None:
-    command = installed(patient.world.directory / "environment" / "bin")
-    (command.parents[1] / "pyvenv.cfg").touch()
-    entry = {"mcpServers": {"csc-git": {"command": "csc-git", "args": ["serve"]}}}
-    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
-    patient.env["PATH"] = f"{command.parent}:{os.environ['PATH']}"
-
-
-def no_hook_command(patient: Patient) -> None:
-    settings = patient.clone / ".claude/settings.local.json"
-    text = settings.read_text(encoding="utf-8").replace(sys.executable, "/gone/csc-git-hook")
-    text = text.replace('"csc-git-hook ', '"/gone/csc-git-hook ')
-    settings.write_text(text, encoding="utf-8")
-
-
-def _hooks(patient: Patient) -> tuple[Path, dict[str, Any]]:
-    file = patient.clone / ".claude/settings.local.json"
-    return file, json.loads(file.read_text(encoding="utf-8"))
-
-
-def hook_missing(patient: Patient) -> None:
-    file, says = _hooks(patient)
-    del says["hooks"]["SessionEnd"]
-    file.write_text(json.dumps(says), encoding="utf-8")
-
-
-def hook_dead(patient: Patient) -> None:
-    file, says = _hooks(patient)
-    command = "/usr/bin/env -i python3 -P -c 'import gone' csc-git-hook session-end"
-    says["hooks"]["SessionEnd"][0]["hooks"][0]["command"] = command
-    file.write_text(json.dumps(says), encoding="utf-8")
-
-
-def hooks_disabled(patient: Patient) -> None:
-    file, says = _hooks(patient)
-    file.write_text(json.dumps(says | {"disableAllHooks": True}), encoding="utf-8")
-
-
-def hooks_elsewhere(patient: Patient) -> None:
-    file, says = _hooks(patient)
-    hook = says["hooks"]["PreToolUse"][0]["hooks"][0]
-    hook["command"] = f"CSC_BRANCH=team/x {hook['command']}"
-    file.write_text(json.dumps(says), encoding="utf-8")
-
-
-def unreadable(patient: Patient) -> None:
-    (patient.clone / ".mcp.json").write_text('{"mcpServers": ', encoding="utf-8")
-
-
-def unreadable_hooks(patient: Patient) -> None:
-    (patient.clone / ".claude/settings.local.json").write_text("{,}", encoding="utf-8")
-
-
-def namesake(patient: Patient) -> None:
-    other = patient.world.clone("other")
-    git("config", "csc.machine", "one", cwd=other)
-    csc("init", "--no-register", cwd=other)
-
-
 @pytest.mark.parametrize(
     ("plant", "check", "level", "says", "fix"),
     [
-        (no_git, "git", "error", "no git on PATH", "Install git 2.31"),
-        (old_git, "git", "error", "git 2.20.1 is too old", "Install git 2.31"),
-        (nobody, "identity", "warning", "no e-mail", "git config --global user.email"),
-        (somebody_elses, "repository", "error", "another user", "safe.directory"),
-        (no_repository, "repository", "error", "no repository", "git init"),
-        (bad_setting, "settings", "error", "csc.lease", "Correct git config csc.lease"),
-        (locked, "lock", "error", "which is stopped, holds", "kill -CONT"),
-        (sync_locked, "lock", "error", "sync.lock", "kill -CONT"),
-        (clone_locked, "lock", "error", "clone.lock", "kill -CONT"),
-        (seen_locked, "lock", "error", "seen.lock", "kill -CONT"),
-        (rotten, "store", "error", "is damaged", "move that directory aside"),
-        (unreadable_store, "store", "error", "can't be read", "state.git aside"),
-        (damaged, "store", "error", "is damaged", "move that directory aside"),
-        (unnoticed, "watcher", "warning", "after a second only", "max_user_watches"),
-        (unwatched, "watcher", "warning", "after a second only", "max_user_instances"),
-        (no_remote, "remote", "warning", "no remote", "git remote add"),
-        (down, "remote", "error", "can't be reached", "retries"),
-        (locked_out, "remote", "error", "credentials", "Run git fetch yourself"),
-        (only_in_the_shell, "remote", "error", "works in this shell", "SSH_AUTH_SOCK"),
-        (ssh_by_variable, "remote", "error", "works in this shell", "GIT_SSH_COMMAND to env in"),
-        (protected, "remote", "error", "protects the branch", "branch rules"),
-        (branch_gone, "remote", "error", "no longer has the branch", "--recreate"),
-        (other_store, "remote", "error", "another store", "git config --get-regexp csc"),
-        (wrong_clock, "clock", "warning", "180 minutes ahead", "timedatectl"),
-        (foreign, "foreign", "warning", "notes.txt", "csc-git log"),
-        (held, "held", "warning", "store a/secret", "csc-git sync --retry"),
-        (conflict, "conflicts", "warning", "1 value lost", "csc-git conflicts"),
-        (unregistered, "client", "warning", "No client", "csc-git init"),
-        (no_command, "client", "error", "/gone/csc-git, which is not there", "Install csc-git"),
-        (no_directory, "client", "error", "won't start at /nowhere", "Mend its entry"),
-        (no_entry, "client", "error", "names no command", "csc-git init --undo --client claude"),
-        (does_not_start, "client", "error", "ZeroDivisionError", "Run it yourself"),
-        (activated_only, "client", "warning", "virtual environment is active", "pipx install"),
-        (other_branch, "client", "error", "other/branch", "git config csc.branch csc/state"),
-        (other_remote, "client", "error", "private.git, but", "git config csc.remote ../priv"),
-        (private, "client", "error", "shares with nobody", "git config csc.sync false"),
-        (only_here_private, "client", "error", "shares with a remote", "git config csc.sync true"),
-        (branch_by_variable, "client", "error", "other/branch", "git config csc.branch other/b"),
-        (other_repository, "client", "error", "another repository", "Mend its entry"),
-        (of_this_project_alone, "client", "error", "/gone/csc-git", "--scope local"),
-        (one_client_of_two, "remote", "error", "not as Cursor starts", "init --client cursor"),
-        (hook_missing, "hooks", "error", "no hook of ours at SessionEnd", "csc-git init --hooks"),
-        (hook_dead, "hooks", "error", "does not work: ModuleNotFound", "--undo --hooks"),
-        (hooks_disabled, "hooks", "warning", "disableAllHooks", "Take it out"),
-        (hooks_elsewhere, "hooks", "error", "look at the branch team/x", "--branch csc/state"),
-        (unreadable, "client", "error", "can't be read as settings", "Mend the file"),
-        (unreadable_hooks, "hooks", "error", "can't be read as settings", "Mend the file"),
-        (namesake, "machine", "warning", "like 1 other clone", "git config csc.machine NAME"),
-        (no_hook_command, "hooks", "error", "which is not there", "--hooks"),
+        (ail.no_git, "git", "error", "no git on PATH", "Install git 2.31"),
+        (ail.old_git, "git", "error", "git 2.20.1 is too old", "Install git 2.31"),
+        (ail.nobody, "identity", "warning", "no e-mail", "git config --global user.email"),
+        (ail.somebody_elses, "repository", "error", "another user", "safe.directory"),
+        (ail.no_repository, "repository", "error", "no repository", "git init"),
+        (ail.bad_setting, "settings", "error", "csc.lease", "Correct git config csc.lease"),
+        (ail.locked, "lock", "error", "which is stopped, holds", "kill -CONT"),
+        (ail.sync_locked, "lock", "error", "sync.lock", "kill -CONT"),
+        (ail.clone_locked, "lock", "error", "clone.lock", "kill -CONT"),
+        (ail.seen_locked, "lock", "error", "seen.lock", "kill -CONT"),
+        (ail.rotten, "store", "error", "is damaged", "move that directory aside"),
+        (ail.unreadable_store, "store", "error", "can't be read", "state.git aside"),
+        (ail.damaged, "store", "error", "is damaged", "move that directory aside"),
+        (ail.unnoticed, "watcher", "warning", "after a second only", "max_user_watches"),
+        (ail.unwatched, "watcher", "warning", "after a second only", "max_user_instances"),
+        (ail.no_remote, "remote", "warning", "no remote", "git remote add"),
+        (ail.down, "remote", "error", "can't be reached", "retries"),
+        (ail.locked_out, "remote", "error", "credentials", "Run git fetch yourself"),
+        (ail.only_in_the_shell, "remote", "error", "works in this shell", "SSH_AUTH_SOCK"),
+        (ail.ssh_by_variable, "remote", "error", "works in this shell", "GIT_SSH_COMMAND to env"),
+        (ail.protected, "remote", "error", "protects the branch", "branch rules"),
+        (ail.branch_gone, "remote", "error", "no longer has the branch", "--recreate"),
+        (ail.other_store, "remote", "error", "another store", "git config --get-regexp csc"),
+        (ail.wrong_clock, "clock", "warning", "180 minutes ahead", "timedatectl"),
+        (ail.foreign, "foreign", "warning", "notes.txt", "csc-git log"),
+        (ail.held, "held", "warning", "store a/secret", "csc-git sync --retry"),
+        (ail.conflict, "conflicts", "warning", "1 value lost", "csc-git conflicts"),
+        (ail.unregistered, "client", "warning", "No client", "csc-git init"),
+        (ail.no_command, "client", "error", "/gone/csc-git, which is not there", "Install csc-git"),
+        (ail.no_directory, "client", "error", "won't start at /nowhere", "Mend its entry"),
+        (ail.no_entry, "client", "error", "names no command", "init --undo --client claude"),
+        (ail.does_not_start, "client", "error", "ZeroDivisionError", "Run it yourself"),
+        (ail.activated_only, "client", "warning", "virtual environment is active", "pipx install"),
+        (ail.other_branch, "client", "error", "other/branch", "git config csc.branch csc/state"),
+        (ail.other_remote, "client", "error", "private.git, but", "git config csc.remote ../priv"),
+        (ail.private, "client", "error", "shares with nobody", "git config csc.sync false"),
+        (ail.only_here_private, "client", "error", "shares with a remote", "csc.sync true"),
+        (ail.branch_by_variable, "client", "error", "other/branch", "csc.branch other/b"),
+        (ail.other_repository, "client", "error", "another repository", "Mend its entry"),
+        (ail.of_this_project_alone, "client", "error", "/gone/csc-git", "--scope local"),
+        (ail.one_client_of_two, "remote", "error", "not as Cursor starts", "init --client cursor"),
+        (ail.hook_missing, "hooks", "error", "no hook of ours at", "csc-git init --hooks"),
+        (ail.hook_dead, "hooks", "error", "does not work: ModuleNotFound", "--undo --hooks"),
+        (ail.hooks_disabled, "hooks", "warning", "disableAllHooks", "Take it out"),
+        (ail.hooks_elsewhere, "hooks", "error", "look at the branch team/x", "--branch csc/state"),
+        (ail.unreadable, "client", "error", "can't be read as settings", "Mend the file"),
+        (ail.unreadable_hooks, "hooks", "error", "can't be read as settings", "Mend the file"),
+        (ail.namesake, "machine", "warning", "like 1 other clone", "git config csc.machine NAME"),
+        (ail.no_hook_command, "hooks", "error", "which is not there", "--hooks"),
     ],
 )
 def test_a_fault_is_found_and_told_with_what_mends_it(
@@ -480,14 +107,16 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
     plant(patient)
     found = _examined(patient, 1 if level == "error" else 0)
     by_check = {one["check"]: one for one in reversed(found) if one["level"] != "ok"}
-    assert list(by_check) == [check] or plant in {damaged, rotten, no_git}, found
+    assert list(by_check) == [check] or plant in {ail.damaged, ail.rotten, ail.no_git}, found
     assert len([one for one in found if one["check"] == check and one["level"] != "ok"]) == 1
     assert by_check[check]["level"] == level
     assert says in by_check[check]["says"]
     assert fix in by_check[check]["fix"]
 
 
-@pytest.mark.parametrize("plant", [other_remote, private, only_here_private, other_repository])
+@pytest.mark.parametrize(
+    "plant", [ail.other_remote, ail.private, ail.only_here_private, ail.other_repository]
+)
 def test_where_a_client_shares_with_others_nothing_is_shown_to_either(
     patient: Patient, plant: Callable[[Patient], None]
 ) -> None:
@@ -565,7 +194,7 @@ def test_it_leaves_everything_else_as_it_is(patient: Patient) -> None:
 
 
 def test_in_a_pipe_each_finding_is_a_line_and_its_fix_another(patient: Patient) -> None:
-    unregistered(patient)
+    ail.unregistered(patient)
     lines = csc("doctor", cwd=patient.clone).stdout.splitlines()
     assert lines[0].startswith("ok  git         version ")
     assert "??  client      No client" in lines[-4]

@@ -1,0 +1,383 @@
+"""Ailments: what may be wrong with a clone that is set up, each planted for real."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.git_servers import HttpServer, ssh_server
+from tests.test_cli import csc
+from tests.world import World, git, installed, put, state_of
+
+
+@dataclass
+class Patient:
+    """A clone that is set up, with all that a fault may be planted in."""
+
+    world: World
+    clone: Path
+    server: HttpServer
+    stack: ExitStack
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        return self.clone / ".git/csc/state.git"
+
+    def hook(self, name: str, script: str) -> None:
+        hook = self.world.remote / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        hook.chmod(0o755)
+
+    def examine(self, code: int) -> list[dict[str, Any]]:
+        done = csc("doctor", "--json", "--timeout", "5", cwd=self.clone, code=code, env=self.env)
+        return list(json.loads(done.stdout)["findings"])
+
+
+def no_git(patient: Patient) -> None:
+    patient.env["PATH"] = str(patient.world.directory / "nothing")
+
+
+def old_git(patient: Patient) -> None:
+    real, old = shutil.which("git"), patient.world.directory / "old"
+    old.mkdir()
+    script = f'#!/bin/sh\n[ "$1" = version ] && echo git version 2.20.1 && exit\nexec {real} "$@"\n'
+    (old / "git").write_text(script, encoding="utf-8")
+    (old / "git").chmod(0o755)
+    patient.env["PATH"] = f"{old}:{os.environ['PATH']}"
+
+
+def nobody(_: Patient) -> None:
+    git("config", "--global", "--unset", "user.email", cwd=Path.home())
+
+
+def somebody_elses(patient: Patient) -> None:
+    if os.geteuid():
+        pytest.skip("needs root")
+    for path in [patient.clone, *patient.clone.rglob("*")]:
+        os.chown(path, 12345, 12345)
+
+
+def no_repository(patient: Patient) -> None:
+    (patient.clone / ".git").rename(patient.clone / "git")
+
+
+def bad_setting(patient: Patient) -> None:
+    git("config", "csc.lease", "forever", cwd=patient.clone)
+
+
+def locked(patient: Patient) -> None:
+    _stopped_with(patient, "write.lock")
+
+
+def sync_locked(patient: Patient) -> None:
+    _stopped_with(patient, "sync.lock")
+
+
+def clone_locked(patient: Patient) -> None:
+    _stopped_with(patient, "clone.lock")
+
+
+def seen_locked(patient: Patient) -> None:
+    _stopped_with(patient, "seen.lock")
+
+
+def _stopped_with(patient: Patient, name: str) -> None:
+    """A process that has a lock, and is stopped."""
+    path = patient.clone / ".git/csc" / name
+    code = f"""
+from pathlib import Path
+from csc_git.git.lock import FileLock
+FileLock(Path({str(path)!r})).acquire()
+print("held", flush=True)
+input()
+"""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    patient.stack.enter_context(holder)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    holder.send_signal(signal.SIGSTOP)
+    patient.stack.callback(holder.kill)
+
+
+def damaged(patient: Patient) -> None:
+    for file in (patient.state / "objects/pack").glob("*.pack"):
+        file.unlink()
+
+
+def rotten(patient: Patient) -> None:
+    """A disk that gives back other bytes than were written: of a value, which nothing names."""
+    one = patient.world.open(patient.clone)
+    put(one, "a", "k", "x" * 50)
+    value = git("rev-parse", "csc/state:data/a/k.json", cwd=patient.state).strip()
+    for listing in (patient.state / "objects/pack").glob("*.idx"):
+        shown = subprocess.run(
+            ["git", "show-index"], input=listing.read_bytes(), capture_output=True, check=True,
+            cwd=patient.state,
+        ).stdout.decode()  # fmt: skip
+        for line in shown.splitlines():
+            offset, name, *_ = line.split()
+            if name == value:
+                pack = listing.with_suffix(".pack")
+                pack.chmod(0o644)
+                with pack.open("r+b") as file:
+                    file.seek(int(offset) + 6)
+                    file.write(b"\xff" * 4)
+                one.close()
+                return
+    pytest.fail("it is in no pack")
+
+
+def unreadable_store(patient: Patient) -> None:
+    (patient.state / "config").write_text("[core\n", encoding="utf-8")
+
+
+def unnoticed(patient: Patient) -> None:
+    _without_inotify(patient, "watches")
+
+
+def unwatched(patient: Patient) -> None:
+    _without_inotify(patient, "instances")
+
+
+def _without_inotify(patient: Patient, what: str) -> None:
+    """A user namespace has limits of its own."""
+    limits = f"echo 0 > /proc/sys/user/max_inotify_{what}"
+    if subprocess.run(["unshare", "-Ur", "sh", "-c", limits], check=False).returncode:
+        pytest.skip("needs user namespaces")
+    wrapper = patient.world.directory / "python"
+    wrapper.write_text(
+        f'#!/bin/sh\nexec unshare -Ur sh -c \'{limits}; exec "$@"\' sh {sys.executable} "$@"\n',
+        encoding="utf-8",
+    )
+    wrapper.chmod(0o755)
+    patient.env["DOCTOR_PYTHON"] = str(wrapper)
+
+
+def no_remote(patient: Patient) -> None:
+    git("remote", "remove", "origin", cwd=patient.clone)
+
+
+def down(patient: Patient) -> None:
+    patient.server.answer = 503
+
+
+def locked_out(patient: Patient) -> None:
+    patient.server.password = "s3cret"
+
+
+def only_in_the_shell(patient: Patient) -> None:
+    """The key is in an agent that the client's server isn't told of."""
+    if not Path("/usr/sbin/sshd").exists():
+        pytest.skip("needs sshd")
+    ssh = patient.stack.enter_context(ssh_server(patient.world.directory / "ssh"))
+    git("config", "core.sshCommand", f"ssh -F {ssh.config}", cwd=patient.clone)
+    git("remote", "set-url", "origin", ssh.url(patient.world.remote), cwd=patient.clone)
+    patient.env["SSH_AUTH_SOCK"] = ssh.agent
+    csc("init", "--client", "cursor", cwd=patient.clone, code=1)
+
+
+def ssh_by_variable(patient: Patient) -> None:
+    """What `init` hands to no client."""
+    only_in_the_shell(patient)
+    ssh = git("config", "core.sshCommand", cwd=patient.clone).strip()
+    git("config", "--unset", "core.sshCommand", cwd=patient.clone)
+    patient.env["GIT_SSH_COMMAND"] = ssh
+    (patient.clone / ".mcp.json").unlink()
+
+
+def protected(patient: Patient) -> None:
+    patient.hook("update", "echo 'GH006: Protected branch update failed' >&2; exit 1")
+
+
+def branch_gone(patient: Patient) -> None:
+    git("update-ref", "-d", "refs/heads/csc/state", cwd=patient.world.remote)
+
+
+def other_store(patient: Patient) -> None:
+    git("update-ref", "-d", "refs/heads/csc/state", cwd=patient.world.remote)
+    assert state_of(patient.world.open("two")) == "never-synced" or put(
+        patient.world.open("two"), "a", "k", 1
+    )
+    assert state_of(patient.world.open("two")) == "ok"
+
+
+def wrong_clock(patient: Patient) -> None:
+    patient.server.skew = -3 * 3600
+
+
+def foreign(patient: Patient) -> None:
+    work = patient.world.directory / "work"
+    git("clone", "-q", "-b", "csc/state", str(patient.world.remote), str(work), cwd=Path("/"))
+    (work / "data" / "notes.txt").write_text("by hand\n", encoding="utf-8")
+    git("add", ".", cwd=work)
+    git("commit", "-q", "-m", "by hand", cwd=work)
+    git("push", "-q", "origin", "HEAD:csc/state", cwd=work)
+
+
+def held(patient: Patient) -> None:
+    refuse = "while read o n r; do git show $n:data/a/secret.json >/dev/null 2>&1 && "
+    patient.hook("pre-receive", refuse + "{ echo 'found a secret' >&2; exit 1; }; done; exit 0")
+    one = patient.world.open(patient.clone)
+    put(one, "a", "secret", 1)
+    put(one, "a", "other", 1)
+    state_of(one)
+
+
+def conflict(patient: Patient) -> None:
+    one, two = patient.world.open(patient.clone), patient.world.open("two")
+    for coordinator in (one, two):
+        put(coordinator, "a", "k", str(coordinator.clone.machine))
+        state_of(coordinator)
+
+
+def unregistered(patient: Patient) -> None:
+    csc("init", "--undo", cwd=patient.clone)
+
+
+def no_command(patient: Patient) -> None:
+    entry = {"mcpServers": {"csc-git": {"command": "/gone/csc-git", "args": ["serve"]}}}
+    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+
+
+def no_directory(patient: Patient) -> None:
+    _told(patient, "-C", "/nowhere")
+
+
+def no_entry(patient: Patient) -> None:
+    entry = {"mcpServers": {"csc-git": "csc-git serve"}}
+    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+
+
+def does_not_start(patient: Patient) -> None:
+    entry = {"mcpServers": {"csc-git": {"command": sys.executable, "args": ["-c", "1/0"]}}}
+    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+
+
+def other_branch(patient: Patient) -> None:
+    git("config", "csc.branch", "other/branch", cwd=patient.clone)
+    text = (patient.clone / ".mcp.json").read_text(encoding="utf-8")
+    settings = json.loads(text)
+    settings["mcpServers"]["csc-git"]["args"] += ["--branch", "csc/state"]
+    (patient.clone / ".mcp.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _told(patient: Patient, *arguments: str, **env: str) -> None:
+    """Have the client's entry say more."""
+    file = patient.clone / ".mcp.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    entry = settings["mcpServers"]["csc-git"]
+    entry["args"] += arguments
+    entry.setdefault("env", {}).update(env)
+    file.write_text(json.dumps(settings), encoding="utf-8")
+
+
+def other_remote(patient: Patient) -> None:
+    git("init", "-q", "--bare", "../private.git", cwd=patient.clone)
+    _told(patient, "--remote=../private.git")
+
+
+def private(patient: Patient) -> None:
+    _told(patient, "--no-sync")
+
+
+def only_here_private(patient: Patient) -> None:
+    git("config", "csc.sync", "false", cwd=patient.clone)
+    _told(patient, CSC_SYNC="true")
+
+
+def branch_by_variable(patient: Patient) -> None:
+    _told(patient, CSC_BRANCH="other/branch")
+
+
+def other_repository(patient: Patient) -> None:
+    patient.world.clone("elsewhere")
+    _told(patient, "-C", "../elsewhere")
+
+
+def of_this_project_alone(patient: Patient) -> None:
+    """What `claude mcp add` writes without a scope; it comes before the project's."""
+    entry = {"csc-git": {"command": "/gone/csc-git", "args": ["serve"]}}
+    says = {"projects": {str(patient.clone): {"mcpServers": entry}}}
+    (Path.home() / ".claude.json").write_text(json.dumps(says), encoding="utf-8")
+
+
+def one_client_of_two(patient: Patient) -> None:
+    """Claude Code hands on all that the shell has; Cursor does not."""
+    only_in_the_shell(patient)
+    hooks = ["init", "--undo", "--client", "cursor"]
+    csc(*hooks, cwd=patient.clone, env=patient.env)
+    arguments = ["-m", "csc_git", "serve"]
+    entry = {"mcpServers": {"csc-git": {"command": sys.executable, "args": arguments}}}
+    (patient.clone / ".cursor").mkdir(exist_ok=True)
+    (patient.clone / ".cursor/mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+
+
+def activated_only(patient: Patient) -> None:
+    command = installed(patient.world.directory / "environment" / "bin")
+    (command.parents[1] / "pyvenv.cfg").touch()
+    entry = {"mcpServers": {"csc-git": {"command": "csc-git", "args": ["serve"]}}}
+    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+    patient.env["PATH"] = f"{command.parent}:{os.environ['PATH']}"
+
+
+def no_hook_command(patient: Patient) -> None:
+    settings = patient.clone / ".claude/settings.local.json"
+    text = settings.read_text(encoding="utf-8").replace(sys.executable, "/gone/csc-git-hook")
+    text = text.replace('"csc-git-hook ', '"/gone/csc-git-hook ')
+    settings.write_text(text, encoding="utf-8")
+
+
+def _hooks(patient: Patient) -> tuple[Path, dict[str, Any]]:
+    file = patient.clone / ".claude/settings.local.json"
+    return file, json.loads(file.read_text(encoding="utf-8"))
+
+
+def hook_missing(patient: Patient) -> None:
+    file, says = _hooks(patient)
+    del says["hooks"]["SessionEnd"]
+    file.write_text(json.dumps(says), encoding="utf-8")
+
+
+def hook_dead(patient: Patient) -> None:
+    file, says = _hooks(patient)
+    command = "/usr/bin/env -i python3 -P -c 'import gone' csc-git-hook session-end"
+    says["hooks"]["SessionEnd"][0]["hooks"][0]["command"] = command
+    file.write_text(json.dumps(says), encoding="utf-8")
+
+
+def hooks_disabled(patient: Patient) -> None:
+    file, says = _hooks(patient)
+    file.write_text(json.dumps(says | {"disableAllHooks": True}), encoding="utf-8")
+
+
+def hooks_elsewhere(patient: Patient) -> None:
+    file, says = _hooks(patient)
+    hook = says["hooks"]["PreToolUse"][0]["hooks"][0]
+    hook["command"] = f"CSC_BRANCH=team/x {hook['command']}"
+    file.write_text(json.dumps(says), encoding="utf-8")
+
+
+def unreadable(patient: Patient) -> None:
+    (patient.clone / ".mcp.json").write_text('{"mcpServers": ', encoding="utf-8")
+
+
+def unreadable_hooks(patient: Patient) -> None:
+    (patient.clone / ".claude/settings.local.json").write_text("{,}", encoding="utf-8")
+
+
+def namesake(patient: Patient) -> None:
+    other = patient.world.clone("other")
+    git("config", "csc.machine", "one", cwd=other)
+    csc("init", "--no-register", cwd=other)
