@@ -133,6 +133,13 @@ def test_where_a_client_shares_with_others_nothing_is_shown_to_either(
     assert len(patient.world.open(patient.clone).store.branch.queue()) == 1
 
 
+def test_a_value_that_the_disk_gives_back_broken_is_not_said_to_be_none(patient: Patient) -> None:
+    ail.rotten(patient)
+    said = csc("get", "a", "k", cwd=patient.clone, code=1).stderr
+    assert "can't be read" in said
+    assert "state.git aside" in said
+
+
 def test_a_store_that_was_moved_aside_comes_back_without_a_conflict(patient: Patient) -> None:
     (patient.clone / ".git/csc/state.git").rename(patient.world.directory / "aside.git")
     assert {one["level"] for one in patient.examine(0)} == {"ok"}

@@ -127,6 +127,7 @@ class Objects:
         except OSError:
             raise
         except Exception as error:  # zlib, format and checksum errors have no common base
+            error.__traceback__ = None  # its frames would keep the pack's file mapped
             raise StoreDamaged(f"The object {object_id} can't be read: {error}") from error
         if found != kind:
             raise WrongType(f"The object {object_id} is of another type than expected")
