@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from csc_git.coordinator import clock
+from csc_git.core.key import TEAM_KEY
+from csc_git.store.transaction import Draft
 from tests.git_servers import HttpServer, ssh_server
 from tests.test_cli import csc
 from tests.world import World, git, installed, put, state_of
@@ -235,6 +238,23 @@ def held(patient: Patient) -> None:
     state_of(one)
 
 
+def left_behind(patient: Patient) -> None:
+    """Edits that were made for a branch that is not served any more."""
+    one = patient.world.open(patient.clone)
+    put(one, "a", "k", 1)
+    git("config", "csc.branch", "team/x", cwd=patient.clone)
+
+
+def team_setting(patient: Patient) -> None:
+    one = patient.world.open(patient.clone)
+    draft = Draft("by hand", "mallory@x", {TEAM_KEY: {"lease": 1}})
+    one.store.transact(lambda _: draft, clock.now())
+
+
+def no_refs(patient: Patient) -> None:
+    shutil.rmtree(patient.state / "refs")
+
+
 def conflict(patient: Patient) -> None:
     one, two = patient.world.open(patient.clone), patient.world.open("two")
     for coordinator in (one, two):
@@ -261,7 +281,8 @@ def no_entry(patient: Patient) -> None:
 
 
 def does_not_start(patient: Patient) -> None:
-    entry = {"mcpServers": {"csc-git": {"command": sys.executable, "args": ["-c", "1/0"]}}}
+    told = {"command": sys.executable, "args": ["-P", "-m", "csc_git", "server"]}
+    entry = {"mcpServers": {"csc-git": told}}
     (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
 
 
@@ -306,6 +327,29 @@ def other_repository(patient: Patient) -> None:
     _told(patient, "-C", "../elsewhere")
 
 
+def by_a_shell(patient: Patient) -> None:
+    """Nobody can tell by its words what a shell does."""
+    told = {"command": "sh", "args": ["-c", "exec csc-git serve --remote ../private.git"]}
+    file = patient.clone / ".mcp.json"
+    file.write_text(json.dumps({"mcpServers": {"csc-git": told}}), encoding="utf-8")
+
+
+def in_another_worktree(patient: Patient) -> None:
+    """They have one store."""
+    git("add", "-f", ".mcp.json", cwd=patient.clone)
+    git("commit", "-q", "-m", "ours", cwd=patient.clone)
+    git("worktree", "add", "-q", "../tree", cwd=patient.clone)
+    _told(replace(patient, clone=patient.clone.parent / "tree"), "--no-sync")
+
+
+def second_url(patient: Patient) -> None:
+    """Of several, the first is synced with."""
+    git("init", "-q", "--bare", "../private.git", cwd=patient.clone)
+    there = str(patient.clone.parent / "private.git")
+    git("remote", "set-url", "--add", "origin", there, cwd=patient.clone)
+    _told(patient, "--remote", there)
+
+
 def of_this_project_alone(patient: Patient) -> None:
     """What `claude mcp add` writes without a scope; it comes before the project's."""
     entry = {"csc-git": {"command": "/gone/csc-git", "args": ["serve"]}}
@@ -339,31 +383,44 @@ def no_hook_command(patient: Patient) -> None:
     settings.write_text(text, encoding="utf-8")
 
 
-def _hooks(patient: Patient) -> tuple[Path, dict[str, Any]]:
+def hooks_of(patient: Patient) -> tuple[Path, dict[str, Any]]:
     file = patient.clone / ".claude/settings.local.json"
     return file, json.loads(file.read_text(encoding="utf-8"))
 
 
 def hook_missing(patient: Patient) -> None:
-    file, says = _hooks(patient)
+    file, says = hooks_of(patient)
     del says["hooks"]["SessionEnd"]
     file.write_text(json.dumps(says), encoding="utf-8")
 
 
 def hook_dead(patient: Patient) -> None:
-    file, says = _hooks(patient)
-    command = "/usr/bin/env -i python3 -P -c 'import gone' csc-git-hook session-end"
+    file, says = hooks_of(patient)
+    python = Path(sys.base_prefix) / "bin" / "python3"  # in which nothing is installed
+    command = f"{python} -I -m csc_git.hooks.main session-end"
     says["hooks"]["SessionEnd"][0]["hooks"][0]["command"] = command
     file.write_text(json.dumps(says), encoding="utf-8")
 
 
+def hook_misspelt(patient: Patient) -> None:
+    file, says = hooks_of(patient)
+    hook = says["hooks"]["SessionStart"][0]["hooks"][0]
+    hook["command"] = hook["command"].replace("session-start", "session-strt")
+    file.write_text(json.dumps(says), encoding="utf-8")
+
+
+def hooks_twice(patient: Patient) -> None:
+    file, says = hooks_of(patient)
+    (file.parent / "settings.json").write_text(json.dumps(says), encoding="utf-8")
+
+
 def hooks_disabled(patient: Patient) -> None:
-    file, says = _hooks(patient)
+    file, says = hooks_of(patient)
     file.write_text(json.dumps(says | {"disableAllHooks": True}), encoding="utf-8")
 
 
 def hooks_elsewhere(patient: Patient) -> None:
-    file, says = _hooks(patient)
+    file, says = hooks_of(patient)
     hook = says["hooks"]["PreToolUse"][0]["hooks"][0]
     hook["command"] = f"CSC_BRANCH=team/x {hook['command']}"
     file.write_text(json.dumps(says), encoding="utf-8")

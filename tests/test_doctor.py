@@ -56,7 +56,7 @@ def test_a_sound_one(patient: Patient) -> None:
         (ail.clone_locked, "lock", "error", "clone.lock", "kill -CONT"),
         (ail.seen_locked, "lock", "error", "seen.lock", "kill -CONT"),
         (ail.rotten, "store", "error", "is damaged", "move that directory aside"),
-        (ail.unreadable_store, "store", "error", "can't be read", "state.git aside"),
+        (ail.unreadable_store, "store", "error", "that can be read", "state.git aside"),
         (ail.damaged, "store", "error", "is damaged", "move that directory aside"),
         (ail.unnoticed, "watcher", "warning", "after a second only", "max_user_watches"),
         (ail.unwatched, "watcher", "warning", "after a second only", "max_user_instances"),
@@ -74,9 +74,9 @@ def test_a_sound_one(patient: Patient) -> None:
         (ail.conflict, "conflicts", "warning", "1 value lost", "csc-git conflicts"),
         (ail.unregistered, "client", "warning", "No client", "csc-git init"),
         (ail.no_command, "client", "error", "/gone/csc-git, which is not there", "Install csc-git"),
-        (ail.no_directory, "client", "error", "won't start at /nowhere", "Mend its entry"),
+        (ail.no_directory, "client", "error", "/nowhere", "Mend its entry"),
         (ail.no_entry, "client", "error", "names no command", "init --undo --client claude"),
-        (ail.does_not_start, "client", "error", "ZeroDivisionError", "Run it yourself"),
+        (ail.does_not_start, "client", "error", "No such command", "Run it yourself"),
         (ail.activated_only, "client", "warning", "virtual environment is active", "pipx install"),
         (ail.other_branch, "client", "error", "other/branch", "git config csc.branch csc/state"),
         (ail.other_remote, "client", "error", "private.git, but", "git config csc.remote ../priv"),
@@ -87,7 +87,15 @@ def test_a_sound_one(patient: Patient) -> None:
         (ail.of_this_project_alone, "client", "error", "/gone/csc-git", "--scope local"),
         (ail.one_client_of_two, "remote", "error", "not as Cursor starts", "init --client cursor"),
         (ail.hook_missing, "hooks", "error", "no hook of ours at", "csc-git init --hooks"),
-        (ail.hook_dead, "hooks", "error", "does not work: ModuleNotFound", "--undo --hooks"),
+        (ail.hook_dead, "hooks", "error", "does not work: ", "--undo --hooks"),
+        (ail.hook_misspelt, "hooks", "error", "not what init would write", "--undo --hooks"),
+        (ail.hooks_twice, "hooks", "warning", "so they run twice", "Take them out"),
+        (ail.by_a_shell, "client", "warning", "can't be told", "init --undo --client claude"),
+        (ail.in_another_worktree, "client", "error", "tree's server shares", "csc.sync false"),
+        (ail.second_url, "client", "error", "private.git, but", "csc.remote"),
+        (ail.left_behind, "branch", "warning", "1 edit made for the branch csc/s", "export --br"),
+        (ail.team_setting, "team", "warning", "lease can't be used", "team unset lease"),
+        (ail.no_refs, "store", "error", "no repository that can be read", "state.git aside"),
         (ail.hooks_disabled, "hooks", "warning", "disableAllHooks", "Take it out"),
         (ail.hooks_elsewhere, "hooks", "error", "look at the branch team/x", "--branch csc/state"),
         (ail.unreadable, "client", "error", "can't be read as settings", "Mend the file"),
@@ -115,7 +123,17 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
 
 
 @pytest.mark.parametrize(
-    "plant", [ail.other_remote, ail.private, ail.only_here_private, ail.other_repository]
+    "plant",
+    [
+        ail.other_remote,
+        ail.private,
+        ail.only_here_private,
+        ail.other_repository,
+        ail.by_a_shell,
+        ail.in_another_worktree,
+        ail.second_url,
+        ail.unreadable,
+    ],
 )
 def test_where_a_client_shares_with_others_nothing_is_shown_to_either(
     patient: Patient, plant: Callable[[Patient], None]
@@ -124,13 +142,34 @@ def test_where_a_client_shares_with_others_nothing_is_shown_to_either(
     plant(patient)
     put(patient.world.open(patient.clone), "plan", "secret", 1)
     before = git("for-each-ref", cwd=patient.world.remote)
-    patient.examine(1)
-    said = csc("init", cwd=patient.clone, code=1).stdout
-    assert "shares with" in said or "another repository" in said
+    code = 0 if plant == ail.by_a_shell else 1
+    patient.examine(code)
+    csc("init", "--client", "vscode", cwd=patient.clone, code=code)
+    csc("init", "--undo", cwd=patient.clone, code=1 if plant == ail.unreadable else 0)
     assert git("for-each-ref", cwd=patient.world.remote) == before
     elsewhere = patient.clone.parent / "private.git"
     assert not elsewhere.exists() or not git("for-each-ref", cwd=elsewhere)
-    assert len(patient.world.open(patient.clone).store.branch.queue()) == 1
+    queue = patient.world.open(patient.clone).store.branch.queue()
+    assert queue[0].message.startswith("store plan/secret")
+
+
+def test_what_a_repository_names_is_not_run(patient: Patient) -> None:
+    """Settings may come with it: a look at them must not do what they say."""
+    told = {"command": "sh", "args": ["-c", "touch run; csc-git serve"]}
+    with_path = {"command": "csc-git", "args": ["serve"], "env": {"PATH": str(patient.clone)}}
+    evil = patient.clone / "csc-git"
+    evil.write_text("#!/bin/sh\ntouch run\n", encoding="utf-8")
+    evil.chmod(0o755)
+    file, says = ail.hooks_of(patient)
+    hook = says["hooks"]["SessionEnd"][0]["hooks"][0]
+    for command in ("touch run; csc-git-hook session-end", "./csc-git-hook session-end"):
+        hook["command"] = command
+        file.write_text(json.dumps(says), encoding="utf-8")
+        for entry in (told, with_path, {"command": "./csc-git", "args": ["serve"]}):
+            settings = {"mcpServers": {"csc-git": entry}}
+            (patient.clone / ".mcp.json").write_text(json.dumps(settings), encoding="utf-8")
+            patient.examine(0)
+            assert not (patient.clone / "run").exists()
 
 
 def test_a_value_that_the_disk_gives_back_broken_is_not_said_to_be_none(patient: Patient) -> None:

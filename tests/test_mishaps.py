@@ -264,6 +264,8 @@ def test_init_registers_the_settings_it_tried(clone: Path) -> None:
     said("init", "--branch", "other/b", "--poll", "3")
     entry = json.loads((clone / ".mcp.json").read_text())["mcpServers"]["csc-git"]
     assert entry["args"][-4:] == ["--branch", "other/b", "--poll", "3"]
+    assert "git config csc.branch other/b" in said("init", code=1)
+    git("config", "csc.branch", "other/b", cwd=clone)
     assert "was registered already" in said("init")
     assert "csc-git changed" in said("init", "--poll", "4")
     entry = json.loads((clone / ".mcp.json").read_text())["mcpServers"]["csc-git"]

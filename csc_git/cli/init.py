@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -25,7 +25,7 @@ from csc_git.coordinator.roundtrip import RoundTrip, round_trip, scope_of
 from csc_git.doctor.client import check_sharing
 from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
 from csc_git.doctor.project import check_machine
-from csc_git.doctor.start import Sharing, sharing_at, starts
+from csc_git.doctor.start import Sharing, sharing_at, starts, starts_elsewhere
 from csc_git.errors import CscError, as_told
 from csc_git.git.failure import RemoteState
 from csc_git.git.project import Project, discover
@@ -63,6 +63,7 @@ class Registers(Protocol):
 class Target:
     """One of the places where we register."""
 
+    key: str
     title: str
     registration: Registers
 
@@ -125,7 +126,9 @@ def init_command(
     targets = _targets(project, wanted, options)
     if (hooks or (undo and not clients)) and project.has_work_tree and not no_register:
         targets.append(
-            Target("hooks", HookRegistration(project.top, _memory(project), flags(options)))
+            Target(
+                "hooks", "hooks", HookRegistration(project.top, _memory(project), flags(options))
+            )
         )
     if dry_run:
         _show_preview(project, targets, options, undo=undo)
@@ -133,7 +136,7 @@ def init_command(
     # Refused before anything is written.
     added = [] if undo else [target for target in targets if target.registration.preview()]
     if undo:
-        done = _undo(project, targets, options, wholly=not hooks)
+        done = _undo(project, targets, options, wholly=not hooks and not clients)
     else:
         done = _set_up(project, targets, options)
     lines = [told(step) for step in done.steps]
@@ -158,11 +161,11 @@ def _targets(project: Project, wanted: Sequence[str], options: dict[str, Any]) -
     for key in wanted:
         client = CLIENTS.get(key)
         if client is not None and client.file is None:
-            found.append(Target(client.title, UserRegistration(flags(options))))
+            found.append(Target(key, client.title, UserRegistration(flags(options))))
         elif client is not None and project.has_work_tree:
             memory = _memory(project)
             place = ServerRegistration(client, project.top, memory, flags(options))
-            found.append(Target(client.title, place))
+            found.append(Target(key, client.title, place))
     return found
 
 
@@ -195,10 +198,8 @@ def _kept(project: Project) -> str:
 
 def _set_up(project: Project, targets: list[Target], options: dict[str, Any]) -> Setup:
     here = sharing_at(options["directory"], flags(options))
-    known, _ = starts(project, _memory(project))
-    replaced = [one.registration.file for one in targets] if _names_place(options) else []
-    others = [one for one in known if one.file not in replaced]
-    if apart := [*check_sharing(others, project.top, here)]:
+    replaced = [(one.key, one.registration.file) for one in targets if _names_place(options)]
+    if apart := [*_apart(project, here, replaced)]:
         return Setup(steps=apart)
     with opened(options) as coordinator, progress() as coordinator.progress:
         tried = round_trip(coordinator, user())
@@ -215,6 +216,25 @@ def _set_up(project: Project, targets: list[Target], options: dict[str, Any]) ->
         return Setup(steps=steps)
     steps += filter(None, (_step(one, one.registration.add) for one in targets))
     return Setup(steps=[*steps, *_unlike_commands(options, here)])
+
+
+def _apart(
+    project: Project, here: Sharing, replaced: Collection[tuple[str, Path]] = ()
+) -> Iterator[Finding]:
+    """Which clients share with others than commands here, but for entries that are replaced."""
+    found, unreadable = starts(project, _memory(project))
+    others, unreadable_there = starts_elsewhere(project, _memory(project))
+    yield from [*unreadable, *unreadable_there]
+    known = [one for one in found if (one.client.key, one.file) not in replaced]
+    yield from check_sharing([*known, *others], project.top, here)
+
+
+def _agree(project: Project, options: dict[str, Any]) -> bool:
+    """Whether all share with whom commands here do, as far as can be told."""
+    try:
+        return not [*_apart(project, sharing_at(options["directory"], flags(options)))]
+    except CscError:
+        return False
 
 
 def _names_place(options: dict[str, Any]) -> bool:
@@ -250,7 +270,7 @@ def _name(target: Target) -> str:
 def _tried(coordinator: Coordinator, tried: RoundTrip) -> Finding:
     what, then = tried.status.describe()
     if tried.works:
-        where = coordinator.overview.status().remote
+        where = tried.status.remote
         return fine("remote", f"{where}: written, pushed, read back in {tried.seconds:.1f} s")
     unnamed = not tried.status.detail and not coordinator.project.remotes
     alone = tried.status.state is RemoteState.NO_REMOTE and unnamed
@@ -263,6 +283,7 @@ def _undo(
     project: Project, targets: list[Target], options: dict[str, Any], *, wholly: bool
 ) -> Setup:
     shared = tracked_files(project) if project.has_work_tree else []
+    agree = _agree(project, options)
     steps = [
         _step(one, one.registration.remove, _COMMITTED if _file(project, one) in shared else "")
         for one in targets
@@ -270,7 +291,8 @@ def _undo(
     found = [*filter(None, steps)] or [fine("settings", f"none here name {NAME}")]
     if not wholly:
         return Setup(steps=found)
-    kept = _withdrawn(options) if directory_of(project).exists() else "there is none here"
+    told = options if agree else options | {"sync": False}  # or it would be told to others
+    kept = _withdrawn(told) if directory_of(project).exists() else "there is none here"
     return Setup(steps=[*found, fine("store", kept)])
 
 

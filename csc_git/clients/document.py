@@ -40,6 +40,11 @@ class Document:
             found = found.get(name) if isinstance(found, dict) else None
         return found
 
+    @property
+    def is_hollow(self) -> bool:
+        """Whether it says nothing: objects without any member but such ones, and no comment."""
+        return _strict(self.text) is not None and _is_hollow(self.content)
+
     def put(self, path: Path_, value: Any) -> None:  # noqa: ANN401
         """Insert a member that isn't there, with the objects around it that aren't either.
 
@@ -163,6 +168,10 @@ def _strict(text: str) -> Any:  # noqa: ANN401
         return json.loads(text)
     except ValueError:
         return None
+
+
+def _is_hollow(value: Any) -> bool:  # noqa: ANN401  any JSON
+    return isinstance(value, dict) and all(map(_is_hollow, value.values()))
 
 
 def _place(container: Any, name: str) -> int:  # noqa: ANN401

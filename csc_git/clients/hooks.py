@@ -55,7 +55,7 @@ class HookRegistration(Registration):
         }
 
     def _cut(self, document: Document) -> None:
-        if any(not all(map(_is_ours, item.get("hooks", []))) for item in self._ours(document)):
+        if any(not all(map(_is_ours, item.get("hooks") or [])) for item in self._ours(document)):
             raise InvalidSetting(
                 f"In {self.file} csc-git's hook stands together with others",
                 then="Take csc-git-hook out there by hand",
@@ -77,7 +77,8 @@ class HookRegistration(Registration):
         return self._by_event(document).keys() == EVENTS.keys()
 
     def _is_same(self, document: Document) -> bool:
-        return bool(self._ours(document) == [*self._items().values()])
+        there = self._by_event(document)
+        return all(items == [self._items()[name]] for name, items in there.items())
 
     def commands(self) -> dict[str, str]:
         """The commands of ours that are there, by the names of their events.
@@ -90,7 +91,7 @@ class HookRegistration(Registration):
             name: str(hook["command"])
             for name, items in found.items()
             for item in items
-            for hook in item.get("hooks", [])
+            for hook in item.get("hooks") or []
             if _is_hook(hook) and "command" in hook
         }
 

@@ -5,10 +5,15 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, Final
 
 from csc_git.config.settings import Settings
+
+_MODULES: Final = (["csc_git"], ["csc_git.hooks.main"])
+_PLAIN: Final = frozenset({"-P", "-I", "-E", "-s", "-B", "-u"})
+"""Of a Python's flags, those that run nothing."""
 
 _MARKS: Final = ("pyvenv.cfg", "conda-meta")
 """Of an environment: what venv (PEP 405) and conda leave in it."""
@@ -31,7 +36,7 @@ def is_on_path(command: str) -> bool:
     An editor has the PATH of a login shell, in which no environment is.
     """
     found = shutil.which(command)
-    return found is not None and not any((Path(found).parents[1] / m).exists() for m in _MARKS)
+    return found is not None and not any((Path(found).parent.parent / m).exists() for m in _MARKS)
 
 
 def is_shareable() -> bool:
@@ -58,6 +63,23 @@ def flags_in(given: Sequence[str]) -> dict[str, Any]:
     except argparse.ArgumentError:  # it doesn't start; who starts it is told why
         return {}
     return {name: value for name, value in vars(found).items() if value is not None}
+
+
+def is_ours(words: Sequence[str]) -> bool:
+    """Whether a command line runs csc-git itself, or its hook, as far as its words tell.
+
+    Settings may come with a repository: whatever else they name must not be run for a look at
+    them. So it is by its name on PATH or from an absolute path, and by no shell or launcher.
+    """
+    command, *rest = words or [""]
+    path = Path(command)
+    is_in_project = not path.is_absolute() and bool({"/", "\\"} & {*command})
+    if "${" in " ".join(words) or is_in_project:
+        return False
+    if path.name.startswith(("python", "pypy")):
+        plain = [*dropwhile(_PLAIN.__contains__, rest)]
+        return plain[:1] == ["-m"] and plain[1:2] in _MODULES
+    return path.name in {"csc-git", "csc-git-hook"}
 
 
 def hook_command(event: str, branch: str | None) -> str:

@@ -3,8 +3,8 @@
 import difflib
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from csc_git.clients.client import NAME, Client
 from csc_git.clients.document import Document
 from csc_git.errors import InvalidSetting
 from csc_git.git.durable import read_json, replace_file, write_json
+from csc_git.git.lock import FileLock
 
 _WRITABLE: Final = 0o222
 
@@ -37,36 +38,39 @@ class Registration(ABC):
         Raises:
             InvalidSetting: the file is not what its client could read either.
         """
-        document = self._read()
-        was_in = self._is_in(document)
-        if self._is_done(document):
-            return "was registered already"
-        new = not self._exists()
-        created = new or (was_in and self._was_created)
-        kept = self._noted_here.get("inserted", []) if self._is_in(document) else []
-        self._insert(document)
-        noted = {"created": created, "inserted": [*kept, *document.inserted]}
-        if not self.file.parent.exists() or self._noted_here.get("directory"):
-            noted["directory"] = True
-        # Noted before it is done: then a kill between the two leaves nothing that can't be undone.
-        write_json(self._memory, self._noted() | {self._noted_as: noted})
-        self._write(_ended(document.text, created=new))
-        return "changed" if was_in else "added" + (" (new file)" if new else "")
+        with self._alone():
+            document = self._read()
+            was_in = self._is_in(document)
+            if self._is_done(document):
+                return "was registered already"
+            new = not self._exists()
+            created = new or (was_in and self._was_created)
+            kept = self._noted_here.get("inserted", []) if self._is_in(document) else []
+            self._insert(document)
+            noted = {"created": created, "inserted": [*kept, *document.inserted]}
+            if not self.file.parent.exists() or self._noted_here.get("directory"):
+                noted["directory"] = True
+            # Noted first: a kill between the two leaves nothing that can't be undone.
+            write_json(self._memory, self._noted() | {self._noted_as: noted})
+            self._write(_ended(document.text, created=new))
+            return "changed" if was_in else "added" + (" (new file)" if new else "")
 
     def remove(self) -> str:
         """Take it out; what was done, in a few words; empty if it wasn't there."""
-        document = self._read()
-        if not self._is_in(document):
-            return ""
-        if self._take_out(document) is None:
-            self.file.unlink()
-            if self._noted_here.get("directory"):
-                with suppress(OSError):  # there is more in it
-                    self.file.parent.rmdir()
-        else:
-            self._write(document.text)
-        write_json(self._memory, {k: v for k, v in self._noted().items() if k != self._noted_as})
-        return "removed"
+        with self._alone():
+            document = self._read()
+            if not self._is_in(document):
+                return ""
+            if self._take_out(document) is None:
+                self.file.unlink()
+                if self._noted_here.get("directory"):
+                    with suppress(OSError):  # there is more in it
+                        self.file.parent.rmdir()
+            else:
+                self._write(document.text)
+            if noted := self._noted():
+                write_json(self._memory, {k: v for k, v in noted.items() if k != self._noted_as})
+            return "removed"
 
     def preview(self, *, undo: bool = False) -> str:
         """What `add` (or `remove`) would change, as a diff; empty if nothing.
@@ -107,8 +111,7 @@ class Registration(ABC):
             document.take_out(inserted)
         if self._is_in(document):
             self._cut(document)
-        is_empty = not any(document.content.values())  # but for the object that ours stood in
-        return None if self._was_created and is_empty else document.text
+        return None if self._was_created and document.is_hollow else document.text
 
     def found(self) -> Any:  # noqa: ANN401  any JSON
         """What is there of ours; None if nothing.
@@ -143,6 +146,15 @@ class Registration(ABC):
 
     def _exists(self) -> bool:
         return self.file.exists() or self.file.is_symlink()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes off the memory, which holds all files' notes."""
+        if not self._memory.parent.is_dir():  # a clone in which nothing was registered
+            yield
+            return
+        with FileLock(self._memory.with_suffix(".lock")).held():
+            yield
 
     def _noted(self) -> dict[str, Any]:
         noted = read_json(self._memory)

@@ -83,7 +83,7 @@ class UserRegistration:
             said = json.loads(self.file.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InvalidSetting(
                 f"{self.file} can't be read as settings: {error}", then="Mend the file first"
             ) from None

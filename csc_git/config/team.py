@@ -40,16 +40,16 @@ class TeamSettings(BaseModel):
     def of(cls, value: Json) -> tuple[Self, list[str]]:
         """What can be used of what stands on the branch; and of the rest, why it can't."""
         if not isinstance(value, dict):
-            return cls(), [f"The team's settings are no JSON object. {_CORRECT}"]
+            return cls(), [f"The team's settings are no JSON object. {_RENEW}"]
         if is_later(value):
-            return cls(), [f"{LATER}: none of them hold here. Upgrade csc-git here too"]
+            return cls(), [f"{LATER}, and none hold here. Upgrade csc-git here too"]
         found, unusable = dict[str, Any](), list[str]()
         for name in value.keys() & {*TEAM_NAMES}:
             try:
                 found[name] = cls.model_validate({name: value[name]}).given().get(name)
             except ValidationError as error:
                 why = readable(error.errors()[0]["msg"], 200)
-                unusable.append(f"The team's {name} can't be used: {why}. {_CORRECT}")
+                unusable.append(f"The team's {name} can't be used: {why}. {_CORRECT} {name}")
         return cls.model_validate(found), sorted(unusable)
 
     @classmethod
@@ -61,7 +61,7 @@ class TeamSettings(BaseModel):
         """
         settings, unusable = cls.of({name: value})
         if unusable:
-            what = unusable[0].removesuffix(f". {_CORRECT}")
+            what = unusable[0].partition(f". {_CORRECT}")[0]
             raise InvalidSetting(what, safe="Nothing was agreed on", then="Give another")
         return settings.given()[name]
 
@@ -73,9 +73,10 @@ class TeamSettings(BaseModel):
 def is_later(value: Json) -> bool:
     """Whether a later csc-git wrote settings, in a form that this one doesn't know."""
     version = value.get("version", 1) if isinstance(value, dict) else 1
-    return not isinstance(version, int) or version > 1
+    return isinstance(version, int) and version > 1
 
 
-_CORRECT: Final = "To correct it: csc-git team set, or unset"
+_RENEW: Final = "To put others in their place: csc-git team set NAME VALUE"
+_CORRECT: Final = "To correct it: csc-git team unset"
 LATER: Final = "A later csc-git wrote the team's settings"
 TEAM_NAMES: Final = tuple(name for name in TeamSettings.model_fields if name != "version")

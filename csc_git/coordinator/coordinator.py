@@ -5,8 +5,10 @@ the remote has to say comes with the answer, never in its way. Each kind of oper
 its own (`edits`, `claims`, `conflicts`, `feed`, `past`, `overview`); what they share stands here.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from csc_git.config.settings import Settings
 from csc_git.coordinator import clock, results
@@ -47,6 +49,7 @@ class Coordinator:
         clone: Who this clone is.
         settings: The settings that hold here.
         remote_url: The remote's URL as configured, or None; the project is named after it.
+        told: With whom to share, as far as this process alone was told: by flag or environment.
     """
 
     def __init__(
@@ -56,9 +59,10 @@ class Coordinator:
         clone: Clone,
         settings: Settings,
         remote_url: str | None,
+        told: Mapping[str, Any] | None = None,
     ) -> None:
         self.store = store
-        self.sessions = Sessions(store, clone, store.directory, settings)
+        self.sessions = Sessions(store, clone, store.directory, settings.lease, told)
         self.project = project
         self.clone = clone
         self._settings = settings

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from csc_git.config.settings import Settings, load
+from csc_git.config.settings import SHARING, Settings, load
+from csc_git.config.sources import given
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.team import agreed
 from csc_git.core.session import machine_from_host
@@ -48,7 +49,14 @@ def open_coordinator(start: Path, flags: Mapping[str, Any] | None = None) -> Coo
         dedicated=settings.dedicated,
     )
     settings = load(project, flags, agreed(store))
-    return Coordinator(store, project, clone, settings, remote_url(project, settings))
+    url = remote_url(project, settings)
+    return Coordinator(store, project, clone, settings, url, _told(project, flags))
+
+
+def _told(project: Project, flags: Mapping[str, Any] | None) -> dict[str, Any]:
+    """With whom to share, as far as a flag or the environment says so."""
+    found = given(project, SHARING, flags)
+    return {name: one.value for name, one in found.items() if not one.source.startswith("git ")}
 
 
 class _Connecting:
@@ -96,4 +104,5 @@ def remote_url(project: Project, settings: Settings) -> str | None:
     name = settings.remote or "origin"
     if settings.remote is None and name not in project.remotes and len(project.remotes) == 1:
         name = project.remotes[0]
-    return project.get(f"remote.{name}.url") or settings.remote
+    urls = project.values(f"remote.{name}.url")  # of several, we sync with the first
+    return urls[0] if urls else settings.remote

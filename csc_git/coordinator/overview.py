@@ -70,7 +70,7 @@ class Overview:
 
     def retrieved(self, snapshot: Snapshot, key: Key) -> results.Retrieved:
         """A key's value."""
-        stored, status = snapshot.get(key), self._store.status
+        stored, status = snapshot.read(key), self._store.status
         where = results.Retrieved(
             found=False,
             scope=format_scope(key.scope),

@@ -29,7 +29,8 @@ class SignedOn(NamedTuple):
 
     Attributes:
         holder: Of the session's lease.
-        settings: By which its server shares what it stores: branch, remote, whether to sync.
+        settings: With whom its server shares, as far as it alone was told; all else stands in
+            git's configuration, and holds for whoever acts for it too.
     """
 
     holder: str

@@ -7,12 +7,12 @@ when the process dies. Seen from another clone it is alive until its lease lapse
 
 import threading
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from csc_git.config.settings import SHARING, Settings
 from csc_git.coordinator import clock
 from csc_git.coordinator.roster import MOST_INSTANCES, Roster, read_lease
 from csc_git.core.clock import format_time
@@ -44,14 +44,29 @@ class Held:
 
 
 class Sessions:
-    """The sessions of one process, and what it knows of all others."""
+    """The sessions of one process, and what it knows of all others.
 
-    def __init__(self, store: Store, clone: Clone, directory: Path, settings: Settings) -> None:
+    Args:
+        store: The clone's store.
+        clone: Who this clone is.
+        directory: The clone's `csc` directory.
+        lease_seconds: Of a sign-on.
+        told: Settings that this process was given, and others of this clone were not.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clone: Clone,
+        directory: Path,
+        lease_seconds: int,
+        told: Mapping[str, Any] | None = None,
+    ) -> None:
         self._store = store
         self._clone = clone
         self.roster = Roster(store, clone, directory)
-        self._seconds = settings.lease
-        self._sharing = settings.model_dump(include={*SHARING})
+        self._seconds = lease_seconds
+        self._own_settings = told or {}
         self._mutex = threading.RLock()
         self._held: dict[str, Held] = {}
         self._news: dict[str, SessionFenced] = {}
@@ -272,7 +287,7 @@ class Sessions:
         if not lock.try_acquire():
             return None
         try:
-            self.roster.note(str(name), self._sharing)
+            self.roster.note(str(name), self._own_settings)
         except BaseException:
             lock.release()
             raise

@@ -52,7 +52,7 @@ def export(snapshot: Snapshot, matches: Callable[[str], object]) -> Iterator[Exp
         if scope[0] in {*RESERVED, _BOOKS} or not matches(name):
             continue
         for key in sorted(snapshot.keys(scope)):
-            if (stored := snapshot.get(key)) is not None:
+            if (stored := snapshot.read(key)) is not None:
                 entry = stored.entry
                 yield Exported(
                     scope=name,

@@ -1,20 +1,41 @@
 """The branch: what on it wants a person's decision."""
 
 from collections.abc import Iterator
+from shlex import quote
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Status
+from csc_git.coordinator.team import read_team
 from csc_git.doctor.finding import Finding, doubtful, fine
 from csc_git.git.words import count
+from csc_git.store.branch import Branch
 
 
 def check_branch(coordinator: Coordinator) -> Iterator[Finding]:
     """Foreign entries, held edits, open conflicts."""
     status = coordinator.status()
-    found = [*_foreign(status), *_held(status), *_conflicts(status)]
+    found = [*_foreign(status), *_held(status), *_conflicts(status), *_left(coordinator)]
     yield from found
     if not found:
         yield fine("branch", f"{status.branch}: {count(status.keys, 'key')}, nothing to decide")
+
+
+def check_team(coordinator: Coordinator) -> Iterator[Finding]:
+    """Can all be used that the team has agreed on? Nothing if there is nothing wrong."""
+    for why in read_team(coordinator.store.snapshot()).unusable:
+        what, _, then = why.partition(". ")
+        yield doubtful("team", what, then)
+
+
+def _left(coordinator: Coordinator) -> Iterator[Finding]:
+    """Edits that wait on a branch that was served before, and that no sync looks at."""
+    repository, served = coordinator.store.repository, coordinator.store.branch.name
+    for name in repository.refs("refs/heads/"):
+        waiting = len(Branch(repository, name).queue()) if name != served else 0
+        if waiting:
+            says = f"{count(waiting, 'edit')} made for the branch {name} wait, but it is not synced"
+            then = f"csc-git export --branch {quote(name)} | csc-git import -"
+            yield doubtful("branch", says, f"To have its values here: {then}")
 
 
 def _foreign(status: Status) -> Iterator[Finding]:

@@ -7,9 +7,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Final, TextIO
 
 from csc_git.clients.launch import is_on_path
+from csc_git.config.settings import SHARING
 from csc_git.doctor.finding import Finding, doubtful, fine, wrong
 from csc_git.doctor.start import Sharing, Start
 from csc_git.errors import CscError
@@ -24,32 +26,45 @@ def check_sharing(known: list[Start], top: Path, here: Sharing) -> Iterator[Find
 
     They have one store. Where they don't, whichever syncs first shows the one's state to those
     whom the other shares with.
+
+    Args:
+        known: How clients start them, in all worktrees.
+        top: Of the worktree that is looked at.
+        here: With whom commands share.
     """
     for start in known:
-        try:
-            yield from _apart(start, start.sharing(top), here)
-        except CscError as error:
-            yield wrong("client", f"{start.title}'s server won't start: {error.what}", error.then)
-        except OSError as error:
-            says = f"{start.title}'s server won't start at {error.filename}: {error.strerror}"
-            yield wrong("client", says, f"Mend its entry in {start.file}, or: {start.again}")
+        who = start.title if start.top == top else f"{start.title} in {start.top}"
+        if not start.command:
+            yield wrong(
+                "client", f"What {start.file} says of csc-git names no command", start.again
+            )
+        elif not start.is_known:
+            says = f"{who} starts {shlex.join([start.command, *start.arguments])}, or gives it \
+settings, as init would not. It was not run, and with whom it shares can't be told"
+            then = f"Look at what it does, or have it written anew: {start.again}"
+            yield doubtful("client", f"{says}, so the remote was not tried", then)
+        else:
+            yield from _compared(start, who, here)
 
 
-def check_clients(
-    project: Project, known: list[Start], unreadable: list[Finding]
-) -> Iterator[Finding]:
-    """Can settings be read, and does each server that is registered start?"""
-    yield from unreadable
-    if not known and not unreadable:
+def _compared(start: Start, who: str, here: Sharing) -> Iterator[Finding]:
+    try:
+        yield from _apart(start, who, start.sharing(), here)
+    except CscError as error:
+        yield wrong("client", f"{who}'s server won't start: {error.what}", error.then)
+    except (OSError, ValueError) as error:
+        says = f"{who}'s server won't start: {readable(str(error))}"
+        yield wrong("client", says, f"Mend its entry in {start.file}, or: {start.again}")
+
+
+def check_clients(project: Project, known: list[Start]) -> Iterator[Finding]:
+    """Is there a client, and does each server that is registered start?"""
+    if not known:
         says = "No client that csc-git knows of is set up to start it here"
         here = "csc-git init  (or csc-git init --client other)"
         other = "csc-git init --client claude-user, or other"
         yield doubtful("client", says, here if project.has_work_tree else other)
     for start in known:
-        if not start.command:
-            says = f"What {start.file} says of csc-git names no command"
-            yield wrong("client", says, start.again)
-            continue
         if shutil.which(start.command, path=start.environment.get("PATH")) is None:
             says = f"{start.title} starts {start.command}, which is not there"
             then = f"Install csc-git where {start.title} finds it, or: {start.again}"
@@ -59,28 +74,30 @@ def check_clients(
         yield _try_out(start, project.top)
 
 
-def _apart(start: Start, theirs: Sharing, here: Sharing) -> Iterator[Finding]:
+def _apart(start: Start, who: str, theirs: Sharing, here: Sharing) -> Iterator[Finding]:
     """What sets a client's server apart from the commands here."""
     if theirs.repository != here.repository:
-        says = f"{start.title}'s server works for another repository: {theirs.repository}"
+        says = f"{who}'s server works for another repository: {theirs.repository}"
         yield wrong("client", says, f"Mend its entry in {start.file}, or: {start.again}")
     elif theirs.branch != here.branch:
         says = f"the branch {theirs.branch}, but the one set here is {here.branch}"
-        yield _unlike(start, says, f"csc.branch {theirs.branch}")
+        yield _unlike(start, who, says, "csc.branch", theirs.branch)
     elif theirs.syncs != here.syncs:
         whose, other = ("nobody", "a remote") if here.syncs else ("a remote", "nobody")
         says = f"{whose}, but commands here with {other}"
-        yield _unlike(start, says, f"csc.sync {str(theirs.syncs).lower()}")
+        yield _unlike(start, who, says, "csc.sync", str(theirs.syncs).lower())
     elif theirs.syncs and theirs.remote != here.remote:
         ours = readable(here.remote or "no remote")
         says = f"{readable(theirs.remote or 'no remote')}, but commands here with {ours}"
-        yield _unlike(start, says, f"csc.remote {readable(theirs.named)}")
+        yield _unlike(start, who, says, "csc.remote", theirs.named)
 
 
-def _unlike(start: Start, says: str, setting: str) -> Finding:
-    then = f"git config {setting}, or take that out of {start.file}"
+def _unlike(start: Start, who: str, says: str, name: str, value: str) -> Finding:
+    masked = readable(value) != value  # it holds a password, which is to be shown to nobody
+    setting = f"{name} URL, with the one of {start.file}" if masked else f"{name} {quote(value)}"
+    then = f"git config {setting}; or take that out of the entry: {start.anew(SHARING)}"
     untried = "The remote was not tried, so as to show neither what the other has"
-    return wrong("client", f"{start.title}'s server shares with {says}. {untried}", then)
+    return wrong("client", f"{who}'s server shares with {says}. {untried}", then)
 
 
 def _check_command(start: Start) -> Iterator[Finding]:

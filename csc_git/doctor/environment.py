@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from csc_git.clients.client import INHERITED, Client
@@ -18,7 +19,7 @@ def client_environment(client: Client | None, entry: Mapping[str, Any]) -> dict[
     given = entry.get("env")
     if not isinstance(given, dict):
         return inherited
-    expanded = {str(name): _expanded(str(value)) for name, value in given.items()}
+    expanded = {str(name): expanded_in(str(value)) for name, value in given.items()}
     return inherited | {name: value for name, value in expanded.items() if "\0" not in name + value}
 
 
@@ -35,5 +36,13 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _expanded(text: str) -> str:
+def expanded_in(text: str, folder: Path | None = None) -> str:
+    """A text of a client's settings with what its variables stand for, as far as we can tell.
+
+    Args:
+        text: The text.
+        folder: What `${workspaceFolder}` is.
+    """
+    if folder is not None:
+        text = text.replace("${workspaceFolder}", str(folder))
     return _VARIABLE.sub(lambda found: os.environ.get(found[1]) or found[2] or "", text)

@@ -1,21 +1,22 @@
 """An examination: all checks, one after the other, each finding told as soon as it is there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import directory_of, open_coordinator
-from csc_git.doctor.branch import check_branch
+from csc_git.doctor.branch import check_branch, check_team
 from csc_git.doctor.client import check_clients, check_sharing
 from csc_git.doctor.finding import Finding, refused, wrong
 from csc_git.doctor.hooks import check_hooks
 from csc_git.doctor.project import check_git, check_machine, check_project
 from csc_git.doctor.remote import check_clock, check_remote
-from csc_git.doctor.start import Start, sharing_at, starts
+from csc_git.doctor.start import Sharing, Start, sharing_at, starts, starts_elsewhere
 from csc_git.doctor.store import check_locks, check_size, check_watch, check_whole
 from csc_git.errors import CscError, as_told
-from csc_git.git.project import discover
+from csc_git.git.project import Project, discover
 from csc_git.git.words import readable
 
 
@@ -34,7 +35,7 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
         yield refused("repository", error)
         return
     yield from check_project(project)
-    locks = list(check_locks(directory_of(project)))
+    locks = list(_guarded("lock", check_locks(directory_of(project))))
     yield from locks
     try:
         here = sharing_at(start, flags)
@@ -43,23 +44,27 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
         return
     if any(finding.level != "ok" for finding in locks):
         return  # what follows would wait for ever
+    reopened = partial(open_coordinator, start, flags)
     try:
-        coordinator = open_coordinator(start, flags)
+        coordinator = reopened()
     except (CscError, OSError) as error:
         yield refused("store", as_told(error))
         return
     memory = directory_of(project) / "registration.json"
-    known, unreadable = starts(project, memory)
-    apart = list(_guarded("client", check_sharing(known, project.top, here)))
+    known: list[Start] = []
+    apart = list(_guarded("client", _apart(project, memory, here, known)))
     try:
-        yield from _opened(coordinator, user, None if apart else known)
+        whole = list(_guarded("store", check_whole(coordinator)))
+        yield from whole
+        if all(finding.level != "error" for finding in whole):  # else each check would tell of it
+            tried = iter(()) if apart else check_remote(reopened, user, known)
+            yield from _opened(coordinator, tried)
     finally:
         coordinator.close()
-    if apart:  # a server that is started syncs too
-        yield from [*unreadable, *apart]
-    else:
-        yield from _guarded("client", check_clients(project, known, unreadable))
-    yield from _guarded("hooks", check_hooks(project, memory, here))
+    yield from apart
+    if not apart:  # else no server is started either, since each syncs
+        yield from _guarded("client", check_clients(project, known))
+        yield from _guarded("hooks", check_hooks(project, memory, here))
 
 
 def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
@@ -73,15 +78,23 @@ def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
         yield wrong(check, says, "Look at the settings by hand; and report this, please")
 
 
-def _opened(
-    coordinator: Coordinator, user: str, known: Sequence[Start] | None
-) -> Iterator[Finding]:
-    """What there is to see in the store, and (None: not) at the remote as the clients would."""
-    yield from _guarded("store", check_whole(coordinator))
+def _apart(project: Project, memory: Path, here: Sharing, known: list[Start]) -> Iterator[Finding]:
+    """Why the remote had better not be tried; the clients' ways to start are put into `known`."""
+    found, unreadable = starts(project, memory)
+    known += found
+    yield from unreadable
+    yield from check_sharing(found, project.top, here)
+    others, unreadable = starts_elsewhere(project, memory)
+    yield from unreadable
+    yield from check_sharing(others, project.top, here)
+
+
+def _opened(coordinator: Coordinator, remote: Iterator[Finding]) -> Iterator[Finding]:
+    """What there is to see in a store that is whole, and at the remote."""
     yield from _guarded("size", check_size(coordinator))
     yield from _guarded("watcher", check_watch(coordinator))
-    if known is not None:
-        yield from _guarded("remote", check_remote(coordinator, user, known))
+    yield from _guarded("remote", remote)
     yield from _guarded("machine", check_machine(coordinator))
     yield from _guarded("clock", check_clock(coordinator))
+    yield from _guarded("team", check_team(coordinator))
     yield from _guarded("branch", check_branch(coordinator))

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from csc_git.clients.hooks import EVENTS, HookRegistration
+from csc_git.clients.launch import is_ours
 from csc_git.doctor.environment import environment
 from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
 from csc_git.doctor.start import Sharing, sharing_at
-from csc_git.errors import CscError, InvalidSetting
+from csc_git.errors import InvalidSetting
 from csc_git.git.durable import read_json
 from csc_git.git.project import Project
 from csc_git.git.words import readable
@@ -35,9 +36,9 @@ def check_hooks(project: Project, memory: Path, here: Sharing) -> Iterator[Findi
         return
     if not commands:
         return
-    found = [*_missing(commands), *_disabled(project.top, registration.file)]
-    for command in dict.fromkeys(commands.values()):
-        found += _trial(command, project.top, here)
+    found = [*_missing(commands), *_elsewhere(project.top), *_disabled(project.top, registration)]
+    for event, command in commands.items():
+        found += _trial(event, command, project.top, here)
     yield from found[:1] or [fine("hooks", "set up, and they run")]
 
 
@@ -47,45 +48,67 @@ def _missing(commands: Mapping[str, str]) -> Iterator[Finding]:
         yield wrong("hooks", says, "csc-git init --hooks")
 
 
-def _disabled(top: Path, file: Path) -> Iterator[Finding]:
+def _elsewhere(top: Path) -> Iterator[Finding]:
+    """Do ours stand in the settings that are shared with others too?"""
+    file = top / ".claude" / "settings.json"
+    said = json.dumps(read_json(file)) if file.is_file() else ""
+    if "csc-git-hook" in said or "csc_git.hooks" in said:
+        says = (
+            f"Hooks of ours stand in {file} too, so they run twice; init looks after its own only"
+        )
+        yield doubtful("hooks", says, "Take them out there by hand")
+
+
+def _disabled(top: Path, registration: HookRegistration) -> Iterator[Finding]:
     """Claude Code runs no hooks where one of its settings says so."""
-    for settings in (
-        file,
-        top / ".claude" / "settings.json",
-        Path.home() / ".claude/settings.json",
-    ):
+    shared, own = top / ".claude" / "settings.json", Path.home() / ".claude" / "settings.json"
+    for settings in (registration.file, shared, own):
         said: Any = read_json(settings) if settings.is_file() else None
         if isinstance(said, dict) and said.get("disableAllHooks"):
             says = f"They are set up, but disableAllHooks stands in {settings}"
             yield doubtful("hooks", says, "Take it out there, if they are to run")
 
 
-def _trial(command: str, top: Path, here: Sharing) -> Iterator[Finding]:
-    """Run it at an event that asks nothing of it."""
-    words = shlex.split(command)
+def _trial(event: str, command: str, top: Path, here: Sharing) -> Iterator[Finding]:
+    """Run it as an event would that asks nothing of it; nothing is run that is not ours."""
+    words = _words(command)
     given = dict(word.split("=", 1) for word in words if word.startswith("CSC_") and "=" in word)
-    program = next((word for word in words if not word.startswith("CSC_")), "")
-    if shutil.which(program) is None:
-        yield wrong("hooks", f"Claude Code's hook runs {program}, which is not there", _AGAIN)
-        return
-    done = subprocess.run(  # noqa: S602  a shell command, as Claude Code runs it
-        command, shell=True, cwd=top, input=_NOTHING, text=True, capture_output=True,
-        timeout=_SECONDS, check=False,
-        env=os.environ | {"CSC_HOOK_DEBUG": "1", "CSC_HOOK_SECONDS": str(_SECONDS)},
-    )  # fmt: skip
-    if done.returncode or done.stderr:
-        why = readable(done.stderr.splitlines()[-1] if done.stderr else f"exit {done.returncode}")
+    words = words[len(given) :]
+    if not is_ours(words) or words[-1] != EVENTS[event][0]:
+        says = f"Claude Code runs {command} at {event}, which is not what init would write"
+        yield wrong("hooks", says, _AGAIN)
+    elif shutil.which(words[0]) is None:
+        yield wrong("hooks", f"Claude Code's hook runs {words[0]}, which is not there", _AGAIN)
+    elif why := _failure(words, top, given):
         yield wrong("hooks", f"Claude Code's hook does not work: {why}", _AGAIN)
+    else:
+        yield from _compared(top, given, here)
+
+
+def _words(command: str) -> list[str]:
     try:
-        with environment(os.environ | given):
-            branch = sharing_at(top, {}).branch
-    except CscError as error:
-        yield refused("hooks", error)
-        return
+        return shlex.split(command)
+    except ValueError:  # a quote that nothing closes
+        return []
+
+
+def _failure(words: list[str], top: Path, given: Mapping[str, str]) -> str:
+    """What a hook says is wrong, or else nothing."""
+    patient = {"CSC_HOOK_DEBUG": "1", "CSC_HOOK_SECONDS": str(_SECONDS)}
+    try:
+        done = subprocess.run(  # noqa: S603  what `is_ours` let pass, an argument list
+            words, cwd=top, env=os.environ | given | patient, input=_NOTHING, text=True,
+            capture_output=True, timeout=2 * _SECONDS, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return readable(str(error), 200)
+    said = done.stderr.splitlines() or [f"it ends with {done.returncode}"]
+    return readable(said[-1], 200) if done.returncode or done.stderr else ""
+
+
+def _compared(top: Path, given: Mapping[str, str], here: Sharing) -> Iterator[Finding]:
+    with environment(os.environ | given):
+        branch = sharing_at(top, {}).branch
     if branch != here.branch:
         says = f"Claude Code's hooks look at the branch {branch}, but the one here is {here.branch}"
-        yield wrong("hooks", says, f"{_AGAIN}{_flag(here.branch)}")
-
-
-def _flag(branch: str) -> str:
-    return f" --branch {shlex.quote(branch)}"
+        yield wrong("hooks", says, f"{_AGAIN} --branch {shlex.quote(here.branch)}")

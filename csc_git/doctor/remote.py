@@ -1,7 +1,7 @@
 """The remote: can it be reached, by a server as the client starts it, and be written?"""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from csc_git.clients.client import PASSED_ON
@@ -9,9 +9,8 @@ from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.roundtrip import RoundTrip, round_trip
 from csc_git.doctor.environment import client_environment, environment
-from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
+from csc_git.doctor.finding import Finding, doubtful, fine, wrong
 from csc_git.doctor.start import Start
-from csc_git.errors import CscError
 from csc_git.git.failure import RemoteState
 from csc_git.store.status import SyncStatus
 
@@ -22,32 +21,36 @@ _TELLING: Final = ("SSH_", "GIT_")
 _SAME_FOR_ALL: Final = frozenset({RemoteState.OFF, RemoteState.NO_REMOTE})
 
 
-def check_remote(coordinator: Coordinator, user: str, known: Sequence[Start]) -> Iterator[Finding]:
+def check_remote(
+    reopened: Callable[[], Coordinator], user: str, known: Sequence[Start]
+) -> Iterator[Finding]:
     """Write, push and read back, as each client's server would; as the shell can, if that fails.
 
     Args:
-        coordinator: Of the clone.
+        reopened: Gives a coordinator of the clone, made in the environment as it is then.
         user: The person on whose behalf.
         known: How clients start their servers. Those that give them the same environment are
             tried as one.
     """
     for given, group in _by_environment(known):
-        try:
-            with environment(given):
-                tried = round_trip(coordinator, user)
-        except CscError as error:
-            yield refused("remote", error)
-            return
+        with environment(given | _own_settings()):
+            tried = _tried(reopened, user)
         who = " and ".join(start.title for start in group) if len(group) < len(known) else ""
         if tried.works:
-            yield _worked(coordinator, tried, who or "a client")
-        elif tried.status.state in _SAME_FOR_ALL or not _mends_in_the_shell(
-            coordinator, user, given
-        ):
-            yield _failed(coordinator, tried.status)
+            yield _worked(tried, who or "a client")
+        elif tried.status.state in _SAME_FOR_ALL or not _mends_in_the_shell(reopened, user, given):
+            yield _failed(tried.status)
             return  # it does for nobody
         else:
             yield _lacking(tried.status, who or "your MCP client", group)
+
+
+def _tried(reopened: Callable[[], Coordinator], user: str) -> RoundTrip:
+    coordinator = reopened()
+    try:
+        return round_trip(coordinator, user)
+    finally:
+        coordinator.close()
 
 
 def check_clock(coordinator: Coordinator) -> Iterator[Finding]:
@@ -68,9 +71,9 @@ def check_clock(coordinator: Coordinator) -> Iterator[Finding]:
         yield fine("clock", how)
 
 
-def _by_environment(known: Sequence[Start]) -> list[tuple[Mapping[str, str], list[Start]]]:
+def _by_environment(known: Sequence[Start]) -> list[tuple[dict[str, str], list[Start]]]:
     """Starts that give their servers the same environment; any client's, if there are none."""
-    found = list[tuple[Mapping[str, str], list[Start]]]()
+    found = list[tuple[dict[str, str], list[Start]]]()
     for start in known:
         same = (group for given, group in found if given == start.environment)
         if (group := next(same, None)) is None:
@@ -80,19 +83,19 @@ def _by_environment(known: Sequence[Start]) -> list[tuple[Mapping[str, str], lis
     return found or [(client_environment(None, {}), [])]
 
 
-def _worked(coordinator: Coordinator, tried: RoundTrip, who: str) -> Finding:
-    where = coordinator.overview.status().remote
-    says = f"{where}: written, pushed and read back in {tried.seconds:.1f} s, as {who} would"
+def _worked(tried: RoundTrip, who: str) -> Finding:
+    how = f"written, pushed and read back in {tried.seconds:.1f} s, as {who} would"
+    says = f"{tried.status.remote}: {how}"
     if tried.seconds > _SLOW:
         return doubtful("remote", says, "It is slow: edits take as long to reach others")
     return fine("remote", says)
 
 
-def _failed(coordinator: Coordinator, status: SyncStatus) -> Finding:
+def _failed(status: SyncStatus) -> Finding:
     what, then = status.describe()
     if status.state is RemoteState.OFF:
         return fine("remote", f"{what}. {then}")
-    if status.state is RemoteState.NO_REMOTE and not coordinator.project.remotes:
+    if status.state is RemoteState.NO_REMOTE and not status.detail:
         return doubtful("remote", f"{what}: this clone only", then)
     return wrong("remote", f"{what}. Local work goes on", then)
 
@@ -112,8 +115,15 @@ def _lacking(status: SyncStatus, who: str, group: Sequence[Start]) -> Finding:
     return wrong("remote", says, "; ".join(advice) or "Compare its environment with this one: env")
 
 
-def _mends_in_the_shell(coordinator: Coordinator, user: str, given: Mapping[str, str]) -> bool:
-    return dict(given) != dict(os.environ) and round_trip(coordinator, user).works
+def _own_settings() -> dict[str, str]:
+    """The shell's settings for us; that the server's lead to the same place was seen before."""
+    return {name: value for name, value in os.environ.items() if name.startswith("CSC_")}
+
+
+def _mends_in_the_shell(
+    reopened: Callable[[], Coordinator], user: str, given: Mapping[str, str]
+) -> bool:
+    return dict(given) != dict(os.environ) and _tried(reopened, user).works
 
 
 def _telling() -> list[str]:

@@ -1,19 +1,20 @@
 """Starts: how each client starts our server here, and with whom it shares by that."""
 
+import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from csc_git.clients.client import CLIENTS, NAME, PASSED_ON, Client
-from csc_git.clients.launch import arguments, flags_in
+from csc_git.clients.launch import arguments, flags_in, is_ours
 from csc_git.clients.registration import ServerRegistration
 from csc_git.clients.user import UserRegistration
 from csc_git.config.settings import Settings, load
 from csc_git.coordinator.opening import remote_url
-from csc_git.doctor.environment import client_environment, environment
+from csc_git.doctor.environment import client_environment, environment, expanded_in
 from csc_git.doctor.finding import Finding, refused
 from csc_git.errors import InvalidSetting
 from csc_git.git.project import Project, discover
@@ -43,20 +44,26 @@ class Start:
 
     client: Client
     file: Path
+    top: Path
     command: str
     arguments: list[str]
+    directory: Path
     environment: dict[str, str]
+    given: frozenset[str]
 
     @classmethod
-    def of(cls, client: Client, file: Path, entry: Mapping[str, Any]) -> Self:
-        """Read an entry, whatever became of it."""
+    def of(cls, client: Client, file: Path, top: Path, entry: Mapping[str, Any]) -> Self:
+        """Read an entry in the settings for a work tree, whatever became of it."""
         given = entry.get("args")
         return cls(
             client,
             file,
-            str(entry.get("command", "")),
-            [str(argument) for argument in given] if isinstance(given, list) else [],
+            top,
+            expanded_in(str(entry.get("command") or ""), top),
+            [expanded_in(str(one), top) for one in given] if isinstance(given, list) else [],
+            top / expanded_in(str(entry.get("cwd") or ""), top),
             client_environment(client, entry),
+            frozenset(map(str, told if isinstance(told := entry.get("env"), dict) else ())),
         )
 
     @property
@@ -67,30 +74,45 @@ class Start:
     @property
     def again(self) -> str:
         """The commands that write the entry anew, as it would be written now."""
-        given = {name: value for name, value in flags_in(self.arguments).items() if name in _KNOWN}
+        return self.anew()
+
+    def anew(self, without: Collection[str] = ()) -> str:
+        """As `again`, but without some of the settings that it gives."""
         if self.client.file is not None and self.file.name != Path(self.client.file).name:
             return f"claude mcp remove {NAME} --scope local, then csc-git init"
+        names = _KNOWN - {*without}
+        given = {name: value for name, value in flags_in(self.arguments).items() if name in names}
         client = ["--client", self.client.key]
         undone = shlex.join(["csc-git", "init", "--undo", *client])
         return f"{undone}, then {shlex.join(['csc-git', 'init', *client, *arguments(given)])}"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it runs our own command, as this shell would; no other is run, see `is_ours`.
+
+        What it is given decides too: a search path, or what git runs for ssh.
+        """
+        added = (n for n in self.given if self.environment.get(n) != os.environ.get(n))
+        harmless = all(name in PASSED_ON or name.startswith("CSC_") for name in added)
+        return harmless and is_ours([self.command, *self.arguments])
 
     def lacks(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Which variables it has not, or has otherwise: those that `init` hands on, and others."""
         lacking = [name for name, value in wanted.items() if self.environment.get(name) != value]
         return [n for n in lacking if n in PASSED_ON], [n for n in lacking if n not in PASSED_ON]
 
-    def sharing(self, top: Path) -> Sharing:
-        """With whom the server shares that it starts in a project.
+    def sharing(self) -> Sharing:
+        """With whom the server shares that it starts.
 
         Raises:
             SetupError: no repository, or a setting that can't be used.
         """
         flags = flags_in(self.arguments)
         with environment(self.environment):
-            return sharing_at(top / flags.pop("directory", ""), flags)
+            return sharing_at(self.directory / flags.pop("directory", ""), flags)
 
 
-_KNOWN = Settings.model_fields.keys()
+_KNOWN: Final = Settings.model_fields.keys()
 
 
 def sharing_at(directory: Path, flags: Mapping[str, Any]) -> Sharing:
@@ -102,7 +124,8 @@ def sharing_at(directory: Path, flags: Mapping[str, Any]) -> Sharing:
     project = discover(directory)
     settings = load(project, flags)
     url = remote_url(project, settings)
-    named = settings.remote or "origin"
+    only = project.remotes[0] if len(project.remotes) == 1 else "origin"
+    named = settings.remote or only
     return Sharing(project.common_dir, settings.branch, url, settings.sync, named)
 
 
@@ -124,7 +147,19 @@ def starts(project: Project, memory: Path) -> tuple[list[Start], list[Finding]]:
                 unreadable.append(finding)
             continue
         if entry is not None:
-            found.append(Start.of(client, file, entry if isinstance(entry, dict) else {}))
+            told = entry if isinstance(entry, dict) else {}
+            found.append(Start.of(client, file, project.top, told))
+    return found, unreadable
+
+
+def starts_elsewhere(project: Project, memory: Path) -> tuple[list[Start], list[Finding]]:
+    """As `starts`, in the other worktrees: all of them have one store."""
+    found, unreadable = list[Start](), list[Finding]()
+    for top in project.worktrees():
+        if top != project.top:
+            more = starts(replace(project, top=top), memory)
+            found += more[0]
+            unreadable += more[1]
     return found, unreadable
 
 

@@ -15,7 +15,7 @@ from csc_git.doctor.finding import Finding, doubtful, fine, wrong
 from csc_git.git.durable import UNFINISHED
 from csc_git.git.lock import FileLock
 from csc_git.git.maintenance import LOOSE_LIMIT, PACK_LIMIT
-from csc_git.git.words import count
+from csc_git.git.words import count, readable
 from csc_git.store.watch import Watch
 
 _SYNC: Final = "sync.lock"
@@ -40,9 +40,9 @@ def check_locks(directory: Path) -> Iterator[Finding]:
     for path in held:
         holders = _holders(path)
         who = f"Process {' and '.join(map(_called, holders))}" if holders else "A process"
-        then = "Continue it if it is stopped (kill -CONT PID), or end it (kill PID). What is stored"
-        then += " is safe either way, and the lock free when it has ended"
-        yield wrong("lock", f"{who} holds {path} and does not let go", then)
+        pids = " ".join(str(one.pid) for one in holders) or "PID"
+        then = f"kill -CONT {pids}, if it is to go on; or end it: kill -KILL {pids}. What is stored"
+        yield wrong("lock", f"{who} holds {path} and does not let go", f"{then} is safe either way")
     if not held:
         yield fine("lock", "free")
 
@@ -55,14 +55,15 @@ def check_whole(coordinator: Coordinator) -> Iterator[Finding]:
         says = f"{repository.path} was not looked through: git is not there, or took too long"
         yield doubtful("store", says, "Try again when it is there, and has less to do")
     elif damage:
-        yield wrong("store", f"{repository.path} is damaged: {damage}", _REMAKE)
+        what = readable(damage, 200)
+        yield wrong("store", f"{repository.path} is damaged: {what}", _REMAKE)
     else:
         yield fine("store", f"{repository.path}: whole")
 
 
 _REMAKE: Final = (
     "Stop the sessions here, move that directory aside and keep it, since edits not yet pushed are "
-    "in it; the next start makes a new one from the remote. Then report this, please"
+    "in it (the troubleshooting guide has how to get them out); the next start makes a new one"
 )
 
 

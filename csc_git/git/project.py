@@ -7,6 +7,7 @@ repository it is: normal, bare, mirror, worktree, submodule, separate git direct
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -79,6 +80,14 @@ class Project:
     def email(self) -> str | None:
         """The user's own e-mail address, as commits carry it."""
         return os.environ.get("GIT_AUTHOR_EMAIL") or self.get("user.email")
+
+    def worktrees(self) -> list[Path]:
+        """The tops of all its work trees, as far as they are there; see gitrepository-layout(5)."""
+        places = [self.top, self.common_dir.parent] if self.has_work_tree else []
+        for file in sorted(self.common_dir.glob("worktrees/*/gitdir")):
+            with suppress(OSError, ValueError):
+                places.append(Path(file.read_text(encoding="utf-8").strip()).parent)
+        return [place for place in dict.fromkeys(places) if (place / ".git").exists()]
 
     def config_stamp(self) -> tuple[int, ...]:
         """Changes when a configuration file of the repository or the user is written."""

@@ -291,7 +291,7 @@ def listed_format(project: Project, url: str, timeout: float) -> str | None:
 
 def check_branch(branch: str, cwd: Path) -> bool:
     """Whether git takes `branch` as a branch's short name."""
-    if branch.startswith("-") or not branch.isprintable():
+    if branch.startswith(("-", "refs/")) or not branch.isprintable():
         return False
     try:
         return run_git(["check-ref-format", f"refs/heads/{branch}"], cwd=cwd).ok

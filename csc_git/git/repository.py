@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from dulwich.errors import NotGitRepository
 from dulwich.refs import DiskRefsContainer, Ref
 from dulwich.repo import Repo, UnsupportedExtension, UnsupportedVersion
 
@@ -87,8 +88,8 @@ class Repository:
             return cls(directory)
         except OSError as error:
             raise StorageFailed(f"{directory} can't be used: {error.strerror}") from error
-        except (ValueError, UnsupportedVersion, UnsupportedExtension) as error:
-            what = f"The configuration in {directory / 'state.git'} can't be read: {error}"
+        except (ValueError, NotGitRepository, UnsupportedVersion, UnsupportedExtension) as error:
+            what = f"{directory / 'state.git'} is no repository that can be read: {error}"
             raise StoreDamaged(what) from error
 
     @property

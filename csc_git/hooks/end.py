@@ -7,42 +7,50 @@ own, which looks whose sessions those were, and tells the remote too.
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from csc_git.coordinator.client import client_identity
+from csc_git.git.project import discover
+from csc_git.store.clone import recall
 
 _GOES_ON: Final = frozenset({"clear", "resume"})
 """Reasons for which a conversation ends, and its client and its server don't."""
+
+_SHARING: Final = frozenset({"CSC_BRANCH", "CSC_REMOTE", "CSC_SYNC"})
 
 
 def answer(start: Path, told: dict[str, Any]) -> None:
     """Have the client's sessions signed off."""
     client = client_identity()  # it knows its children only, and who goes on by itself is none
-    if told.get("reason") not in _GOES_ON and client is not None:
-        _go_on(["-m", "csc_git.hooks.end", str(start.absolute()), client])
+    if told.get("reason") in _GOES_ON or client is None:
+        return
+    clone = discover(start).common_dir  # a worktree may be removed with its session
+    if recall(clone / "csc") is not None:
+        _go_on(["-m", "csc_git.hooks.end", str(clone), client], os.environ)
 
 
-def sign_off_all(start: Path, client: str) -> None:
-    """Sign a client's sessions off, each by the settings of its server: none is told elsewhere."""
+def sign_off_all(clone: Path, client: str) -> None:
+    """Sign a client's sessions off, each where its server shares: what was to stay here does."""
     from csc_git.hooks.glance import Glance  # noqa: PLC0415  the hook itself needs none
 
-    glance = Glance.at(start)
+    glance = Glance.at(clone)
+    kept = {name: value for name, value in os.environ.items() if name not in _SHARING}
     for name, one in glance.of_client(client).items() if glance else ():
-        given = {
-            f"CSC_{key.upper()}": str(it) for key, it in one.settings.items() if it is not None
-        }
-        where = ["-C", str(start), f"--holder={one.holder}"]
-        _go_on(["-m", "csc_git", "sign-off", *where, "--", name], given)
+        given = {f"CSC_{key.upper()}": str(value) for key, value in one.settings.items()}
+        where = ["-C", str(clone), f"--holder={one.holder}"]
+        _go_on(["-m", "csc_git", "sign-off", *where, "--", name], kept | given)
 
 
-def _go_on(arguments: list[str], more: dict[str, str] | None = None) -> None:
+def _go_on(arguments: list[str], environment: Mapping[str, str]) -> None:
+    """Start a command that goes on when this one has ended."""
     subprocess.Popen(  # noqa: S603  our own modules, an argument list
         [sys.executable, "-P", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=os.environ | (more or {}),
+        env=dict(environment),
         start_new_session=True,
     )
 

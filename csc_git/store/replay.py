@@ -165,7 +165,7 @@ class Replay:
         here: Snapshot,
     ) -> Outcome:
         """Decide one key that was changed on both sides."""
-        standing = here.get(change.key)
+        standing = here.read(change.key)
         ours = _ours(change, original, record)
         theirs = self._theirs(change, standing)
         if record.kind is Kind.DELETE_SCOPE:
@@ -196,7 +196,7 @@ class Replay:
         for change in changes:
             if change.key.scope[0] in _UNRECORDED:
                 continue
-            standing = here.get(change.key)
+            standing = here.read(change.key)
             stood = stands(revision_of(standing), self._theirs(change, standing))
             lost = _ours(change, original, record)
             conflict = Conflict(change.key, Outcome.REFUSED, lost, *stood)

@@ -70,6 +70,16 @@ class Snapshot:
         self.data = data.id if data and data.is_tree else None
 
     def get(self, key: Key) -> Stored | None:
+        """A key's entry; None if it has none, or one that can't be read.
+
+        For what must go on whatever the disk does, and for who writes over it; see `read`.
+        """
+        try:
+            return self.read(key)
+        except StoreDamaged:
+            return None
+
+    def read(self, key: Key) -> Stored | None:
         """A key's entry; None if it has none, or one that is no entry of ours.
 
         Raises:
@@ -250,7 +260,7 @@ def changed_keys(
     for path in sorted(set(_changed_files(objects, before.data, after.data))):
         key = after.key_at(path) or before.key_at(path)
         if key is not None and before.revision(key) != after.revision(key):
-            yield key, before.get(key), after.get(key)
+            yield key, before.read(key), after.read(key)
 
 
 def _changed_files(

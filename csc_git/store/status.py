@@ -2,11 +2,14 @@
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from csc_git.core.lease import Instant
 from csc_git.git.durable import read_json, write_json
 from csc_git.git.failure import OF_ANOTHER_REMOTE, RemoteState, describe
+
+_ANOTHER: Final = "it is another remote"
+_MOVE: Final = "To show this one all that is here, to whoever may read it: csc-git sync --recreate"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class SyncStatus:
 
     def describe(self) -> tuple[str, str]:
         """What happened, and what to do next."""
+        if self.state in OF_ANOTHER_REMOTE and self.detail.startswith(_ANOTHER):
+            what = f"The remote has nothing of this clone's: {self.detail}"
+            move = f". {_MOVE}" if self.state is RemoteState.DELETED else ""
+            return what, f"To go on there: git config csc.remote {self.remote}{move}"
         return describe(self.state, self.detail)
 
     def age(self, now: Instant) -> float | None:
@@ -49,7 +56,7 @@ class SyncStatus:
     ) -> "SyncStatus":
         """After one that didn't."""
         if state in OF_ANOTHER_REMOTE and remote and self.remote not in {"", remote}:
-            detail = f"it is another remote than {self.remote}, which was synced with before"
+            detail = f"{_ANOTHER} than {self.remote}, which was synced with before"
         return replace(self, state=state, detail=detail, attempt=began, failures=self.failures + 1)
 
     def save(self, path: Path) -> None:
