@@ -172,6 +172,31 @@ def test_what_a_repository_names_is_not_run(patient: Patient) -> None:
             assert not (patient.clone / "run").exists()
 
 
+def test_what_git_would_not_write_is_no_damage(patient: Patient) -> None:
+    """Whoever may push can write it, and a store that is made anew would have it again."""
+    remote = patient.world.remote
+    tree = git("rev-parse", "csc/state:data", cwd=remote).strip()
+    format_file = git("rev-parse", "csc/state:format.json", cwd=remote).strip()
+    lines = b"".join(
+        mode + b" " + name + b"\0" + bytes.fromhex(named)
+        for mode, name, named in (
+            (b"40000", b"data", tree),
+            (b"100644", b"format.json", format_file),
+            (b"100644", b"format.json", format_file),
+        )
+    )
+    made = subprocess.run(
+        ["git", "hash-object", "-t", "tree", "-w", "--literally", "--stdin"],
+        input=lines, cwd=remote, capture_output=True, check=True,
+    ).stdout.decode().strip()  # fmt: skip
+    commit = git("commit-tree", made, "-p", "csc/state", "-m", "odd", cwd=remote).strip()
+    git("update-ref", "refs/heads/csc/state", commit, cwd=remote)
+    csc("sync", cwd=patient.clone)
+    git("repack", "-adq", cwd=patient.state)
+    (store,) = [one for one in patient.examine(0) if one["check"] == "store"]
+    assert store["level"] == "ok", store
+
+
 def test_a_value_that_the_disk_gives_back_broken_is_not_said_to_be_none(patient: Patient) -> None:
     ail.rotten(patient)
     said = csc("get", "a", "k", cwd=patient.clone, code=1).stderr

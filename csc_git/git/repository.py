@@ -35,12 +35,6 @@ from csc_git.git.words import readable
 _WALK_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 30.0
 
-_ODD_CONTENT: Final = 1
-"""How `git fsck` ends for objects that git itself would write otherwise (`ERROR_OBJECT`), which
-whoever may push can write. It ends so for corrupt ones too, and then says that."""
-
-_CORRUPT: Final = "corrupt or missing"
-
 _CONFIG: Final = {
     (b"core", b"logAllRefUpdates"): b"false",
     (b"gc", b"auto"): b"0",
@@ -161,19 +155,19 @@ class Repository:
     def damage(self) -> str | None:
         """What git finds missing or broken of what refs name; None if it can't be told in time.
 
-        In a large store only whether all is there, not whether each byte is as it was.
+        What somebody wrote otherwise than git would is none, though `git fsck` calls it so.
         """
-        asked = ["fsck", "--no-dangling", "--no-progress"]
-        for asking in asked, [*asked, "--connectivity-only"]:
+        packs = [str(file) for file in sorted(self.path.glob("objects/pack/*.idx"))]
+        looks = [["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]]
+        for asking in [*looks, ["verify-pack", *packs]] if packs else looks:
             try:
                 done = run_git(asking, cwd=self.path, git_dir=self.path, timeout=_LOOK_SECONDS)
             except GitMissing:
                 return None
-            if done.code is not None:
+            if not done.ok:
                 said = (done.err + done.out.decode(errors="replace")).strip()
-                is_broken = done.code & ~_ODD_CONTENT or _CORRUPT in said
-                return readable(said or "fsck") if is_broken else ""
-        return None
+                return None if done.code is None else readable(said or asking[0])
+        return ""
 
     def settle_packs(self) -> None:
         """Make the names of packs durable that git has fetched; it syncs no directories."""
