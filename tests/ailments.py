@@ -41,6 +41,10 @@ class Patient:
         hook.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         hook.chmod(0o755)
 
+    def register(self) -> None:
+        """Set a client up, which takes the doctor as long to look at as all the rest."""
+        csc("init", "--hooks", cwd=self.clone)
+
     def examine(self, code: int) -> list[dict[str, Any]]:
         done = csc("doctor", "--json", "--timeout", "5", cwd=self.clone, code=code, env=self.env)
         return list(json.loads(done.stdout)["findings"])
@@ -438,3 +442,7 @@ def namesake(patient: Patient) -> None:
     other = patient.world.clone("other")
     git("config", "csc.machine", "one", cwd=other)
     csc("init", "--no-register", cwd=other)
+
+
+OF_CLIENTS = frozenset({only_in_the_shell, ssh_by_variable, one_client_of_two})
+"""Those of the remote that only a client has."""

@@ -326,6 +326,22 @@ def test_another_store(world: World) -> None:
     assert git("rev-parse", REF, cwd=world.remote) == before
 
 
+def test_a_branch_that_is_called_as_the_beginning_of_ours(world: World) -> None:
+    git("update-ref", "refs/heads/csc", git("rev-parse", "HEAD", cwd=world.remote).strip(),
+        cwd=world.remote)  # fmt: skip
+    one = world.open("one")
+    broken(one, "not-a-store", "csc.branch", "'refs/heads/csc' exists")
+    git("update-ref", "-d", "refs/heads/csc", cwd=world.remote)
+    mended(world, one)
+
+
+def test_several_remotes_of_which_none_is_called_origin(world: World) -> None:
+    clone = world.clone("one")
+    git("remote", "rename", "origin", "here", cwd=clone)
+    git("remote", "add", "there", "/nowhere", cwd=clone)
+    broken(world.open("one"), "no-remote", "here and there; which is meant?")
+
+
 def test_somebody_elses_branch_of_that_name(world: World) -> None:
     world.make_remote()
     git("update-ref", REF, "refs/heads/main", cwd=world.remote)

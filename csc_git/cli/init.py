@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -22,10 +22,10 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import directory_of
 from csc_git.coordinator.results import Result
 from csc_git.coordinator.roundtrip import RoundTrip, round_trip, scope_of
-from csc_git.doctor.client import check_sharing
+from csc_git.doctor.client import check_agreement
 from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
 from csc_git.doctor.project import check_machine
-from csc_git.doctor.start import Sharing, sharing_at, starts, starts_elsewhere
+from csc_git.doctor.start import Sharing, sharing_at
 from csc_git.errors import CscError, as_told
 from csc_git.git.failure import RemoteState
 from csc_git.git.project import Project, discover
@@ -199,7 +199,7 @@ def _kept(project: Project) -> str:
 def _set_up(project: Project, targets: list[Target], options: dict[str, Any]) -> Setup:
     here = sharing_at(options["directory"], flags(options))
     replaced = [(one.key, one.registration.file) for one in targets if _names_place(options)]
-    if apart := [*_apart(project, here, replaced)]:
+    if apart := [*check_agreement(project, _memory(project), here, replaced)]:
         return Setup(steps=apart)
     with opened(options) as coordinator, progress() as coordinator.progress:
         tried = round_trip(coordinator, user())
@@ -218,21 +218,11 @@ def _set_up(project: Project, targets: list[Target], options: dict[str, Any]) ->
     return Setup(steps=[*steps, *_unlike_commands(options, here)])
 
 
-def _apart(
-    project: Project, here: Sharing, replaced: Collection[tuple[str, Path]] = ()
-) -> Iterator[Finding]:
-    """Which clients share with others than commands here, but for entries that are replaced."""
-    found, unreadable = starts(project, _memory(project))
-    others, unreadable_there = starts_elsewhere(project, _memory(project))
-    yield from [*unreadable, *unreadable_there]
-    known = [one for one in found if (one.client.key, one.file) not in replaced]
-    yield from check_sharing([*known, *others], project.top, here)
-
-
 def _agree(project: Project, options: dict[str, Any]) -> bool:
     """Whether all share with whom commands here do, as far as can be told."""
     try:
-        return not [*_apart(project, sharing_at(options["directory"], flags(options)))]
+        here = sharing_at(options["directory"], flags(options))
+        return not [*check_agreement(project, _memory(project), here)]
     except CscError:
         return False
 

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from shlex import quote
 from typing import Final, TextIO
@@ -13,7 +13,7 @@ from typing import Final, TextIO
 from csc_git.clients.launch import is_on_path
 from csc_git.config.settings import SHARING
 from csc_git.doctor.finding import Finding, doubtful, fine, wrong
-from csc_git.doctor.start import Sharing, Start
+from csc_git.doctor.start import Sharing, Start, starts, starts_elsewhere
 from csc_git.errors import CscError
 from csc_git.git.project import Project
 from csc_git.git.words import readable
@@ -21,17 +21,28 @@ from csc_git.git.words import readable
 _SECONDS: Final = 20.0
 
 
-def check_sharing(known: list[Start], top: Path, here: Sharing) -> Iterator[Finding]:
-    """Do clients' servers share with whom a command does that is run here?
+def check_agreement(
+    project: Project, memory: Path, here: Sharing, replaced: Collection[tuple[str, Path]] = ()
+) -> Iterator[Finding]:
+    """Do clients' servers share with whom a command does that is run here, in all worktrees?
 
-    They have one store. Where they don't, whichever syncs first shows the one's state to those
-    whom the other shares with.
+    They have one store. Where they don't, or where it can't be told, whichever syncs first shows
+    the one's state to those whom the other shares with.
 
     Args:
-        known: How clients start them, in all worktrees.
-        top: Of the worktree that is looked at.
+        project: The repository.
+        memory: What `init` noted of it.
         here: With whom commands share.
+        replaced: Clients and files whose entries don't count, since others take their place.
     """
+    found, unreadable = starts(project, memory)
+    others, unreadable_there = starts_elsewhere(project, memory)
+    yield from [*unreadable, *unreadable_there]
+    known = [one for one in found if (one.client.key, one.file) not in replaced]
+    yield from _check_sharing([*known, *others], project.top, here)
+
+
+def _check_sharing(known: list[Start], top: Path, here: Sharing) -> Iterator[Finding]:
     for start in known:
         who = start.title if start.top == top else f"{start.title} in {start.top}"
         if not start.command:

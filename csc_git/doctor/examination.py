@@ -8,15 +8,15 @@ from typing import Any
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import directory_of, open_coordinator
 from csc_git.doctor.branch import check_branch, check_team
-from csc_git.doctor.client import check_clients, check_sharing
+from csc_git.doctor.client import check_agreement, check_clients
 from csc_git.doctor.finding import Finding, refused, wrong
 from csc_git.doctor.hooks import check_hooks
 from csc_git.doctor.project import check_git, check_machine, check_project
 from csc_git.doctor.remote import check_clock, check_remote
-from csc_git.doctor.start import Sharing, Start, sharing_at, starts, starts_elsewhere
+from csc_git.doctor.start import sharing_at, starts
 from csc_git.doctor.store import check_locks, check_size, check_watch, check_whole
 from csc_git.errors import CscError, as_told
-from csc_git.git.project import Project, discover
+from csc_git.git.project import discover
 from csc_git.git.words import readable
 
 
@@ -51,8 +51,8 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
         yield refused("store", as_told(error))
         return
     memory = directory_of(project) / "registration.json"
-    known: list[Start] = []
-    apart = list(_guarded("client", _apart(project, memory, here, known)))
+    apart = list(_guarded("client", check_agreement(project, memory, here)))
+    known = [] if apart else starts(project, memory)[0]
     try:
         whole = list(_guarded("store", check_whole(coordinator)))
         yield from whole
@@ -76,17 +76,6 @@ def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001  a doctor that faints helps nobody
         says = readable(f"It can't be told: {type(error).__name__}: {error}")
         yield wrong(check, says, "Look at the settings by hand; and report this, please")
-
-
-def _apart(project: Project, memory: Path, here: Sharing, known: list[Start]) -> Iterator[Finding]:
-    """Why the remote had better not be tried; the clients' ways to start are put into `known`."""
-    found, unreadable = starts(project, memory)
-    known += found
-    yield from unreadable
-    yield from check_sharing(found, project.top, here)
-    others, unreadable = starts_elsewhere(project, memory)
-    yield from unreadable
-    yield from check_sharing(others, project.top, here)
 
 
 def _opened(coordinator: Coordinator, remote: Iterator[Finding]) -> Iterator[Finding]:

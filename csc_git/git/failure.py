@@ -127,8 +127,11 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
         "Check csc.remote and csc.branch: git config --get-regexp csc",
     ),
     RemoteState.NOT_A_STORE: (
-        "The remote's branch of that name was not made by csc-git",
-        "Use another name: git config csc.branch NAME",
+        "What the remote has in our branch's place was not made by csc-git",
+        (
+            "Use another name, which begins otherwise if a branch is called as its beginning: "
+            "git config csc.branch NAME. csc-git doctor then says how to take queued edits along"
+        ),
     ),
     RemoteState.TOO_NEW: (
         "The remote's branch was written by a later csc-git",
