@@ -327,9 +327,9 @@ def test_another_store(world: World) -> None:
 
 
 def test_a_branch_that_is_called_as_the_beginning_of_ours(world: World) -> None:
-    git("update-ref", "refs/heads/csc", git("rev-parse", "HEAD", cwd=world.remote).strip(),
-        cwd=world.remote)  # fmt: skip
     one = world.open("one")
+    head = git("rev-parse", "HEAD", cwd=world.remote).strip()
+    git("update-ref", "refs/heads/csc", head, cwd=world.remote)
     broken(one, "not-a-store", "csc.branch", "'refs/heads/csc' exists")
     git("update-ref", "-d", "refs/heads/csc", cwd=world.remote)
     mended(world, one)
