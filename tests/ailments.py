@@ -366,7 +366,7 @@ def one_client_of_two(patient: Patient) -> None:
     only_in_the_shell(patient)
     hooks = ["init", "--undo", "--client", "cursor"]
     csc(*hooks, cwd=patient.clone, env=patient.env)
-    arguments = ["-m", "csc_git", "serve"]
+    arguments = ["-P", "-m", "csc_git", "serve"]
     entry = {"mcpServers": {"csc-git": {"command": sys.executable, "args": arguments}}}
     (patient.clone / ".cursor").mkdir(exist_ok=True)
     (patient.clone / ".cursor/mcp.json").write_text(json.dumps(entry), encoding="utf-8")

@@ -22,7 +22,7 @@ def csc(
 ) -> "subprocess.CompletedProcess[str]":
     """Run csc-git; it must end with the expected code and never with a traceback."""
     done = subprocess.run(
-        [sys.executable, "-m", "csc_git", *arguments],
+        [sys.executable, "-P", "-m", "csc_git", *arguments],
         cwd=cwd, capture_output=True, text=True, check=False, input=stdin,
         env=os.environ | (env or {}), timeout=60,
     )  # fmt: skip

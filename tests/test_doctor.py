@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -64,7 +65,6 @@ def test_a_sound_one(patient: Patient) -> None:
         (ail.no_remote, "remote", "warning", "no remote", "git remote add"),
         (ail.down, "remote", "error", "can't be reached", "retries"),
         (ail.locked_out, "remote", "error", "credentials", "Run git fetch yourself"),
-        (ail.only_in_the_shell, "remote", "error", "works in this shell", "SSH_AUTH_SOCK"),
         (ail.ssh_by_variable, "remote", "error", "works in this shell", "GIT_SSH_COMMAND to env"),
         (ail.protected, "remote", "error", "protects the branch", "branch rules"),
         (ail.branch_gone, "remote", "error", "no longer has the branch", "--recreate"),
@@ -78,7 +78,13 @@ def test_a_sound_one(patient: Patient) -> None:
         (ail.no_directory, "client", "error", "/nowhere", "Mend its entry"),
         (ail.no_entry, "client", "error", "names no command", "init --undo --client claude"),
         (ail.does_not_start, "client", "error", "No such command", "Run it yourself"),
-        (ail.activated_only, "client", "warning", "virtual environment is active", "pipx install"),
+        (
+            ail.activated_only,
+            "client",
+            "warning",
+            "virtual environment is active",
+            "by pipx or uv tool",
+        ),
         (ail.other_branch, "client", "error", "other/branch", "git config csc.branch csc/state"),
         (ail.other_remote, "client", "error", "private.git, but", "git config csc.remote ../priv"),
         (ail.private, "client", "error", "shares with nobody", "git config csc.sync false"),
@@ -86,7 +92,13 @@ def test_a_sound_one(patient: Patient) -> None:
         (ail.branch_by_variable, "client", "error", "other/branch", "csc.branch other/b"),
         (ail.other_repository, "client", "error", "another repository", "Mend its entry"),
         (ail.of_this_project_alone, "client", "error", "/gone/csc-git", "--scope local"),
-        (ail.one_client_of_two, "remote", "error", "not as Cursor starts", "init --client cursor"),
+        (
+            ail.one_client_of_two,
+            "remote",
+            "error",
+            "not as Cursor starts",
+            "SSH_AUTH_SOCK: csc-git",
+        ),
         (ail.hook_missing, "hooks", "error", "no hook of ours at", "csc-git init --hooks"),
         (ail.hook_dead, "hooks", "error", "does not work: ", "--undo --hooks"),
         (ail.hook_misspelt, "hooks", "error", "not what init would write", "--undo --hooks"),
@@ -159,24 +171,33 @@ def test_where_a_client_shares_with_others_nothing_is_shown_to_either(
     assert queue[0].message.startswith("store plan/secret")
 
 
+_EVIL = [
+    {"command": "sh", "args": ["-c", "touch run; csc-git serve"]},
+    {"command": "csc-git", "args": ["serve"], "env": {"PATH": "."}},
+    {"command": "./csc-git", "args": ["serve"]},
+    {"command": "${workspaceFolder}/csc-git", "args": ["serve"]},
+    {"command": sys.executable, "args": ["-m", "csc_git", "serve"]},
+]
+
+
 def test_what_a_repository_names_is_not_run(patient: Patient) -> None:
     """Settings may come with it: a look at them must not do what they say."""
-    told = {"command": "sh", "args": ["-c", "touch run; csc-git serve"]}
-    with_path = {"command": "csc-git", "args": ["serve"], "env": {"PATH": str(patient.clone)}}
     patient.register()
     evil = patient.clone / "csc-git"
     evil.write_text("#!/bin/sh\ntouch run\n", encoding="utf-8")
     evil.chmod(0o755)
+    (patient.clone / "csc_git").mkdir()
+    (patient.clone / "csc_git/__main__.py").write_text("open('run', 'w')", encoding="utf-8")
     file, says = ail.hooks_of(patient)
-    hook = says["hooks"]["SessionEnd"][0]["hooks"][0]
-    for command in ("touch run; csc-git-hook session-end", "./csc-git-hook session-end"):
-        hook["command"] = command
+    for command in ("touch run; csc-git-hook session-end", "./csc-git session-end"):
+        says["hooks"]["SessionEnd"][0]["hooks"][0]["command"] = f"{command} csc-git-hook"
         file.write_text(json.dumps(says), encoding="utf-8")
-        for entry in (told, with_path, {"command": "./csc-git", "args": ["serve"]}):
-            settings = {"mcpServers": {"csc-git": entry}}
-            (patient.clone / ".mcp.json").write_text(json.dumps(settings), encoding="utf-8")
-            patient.examine(0)
-            assert not (patient.clone / "run").exists()
+        patient.examine(1)
+    for entry in _EVIL:
+        settings = {"mcpServers": {"csc-git": entry}}
+        (patient.clone / ".mcp.json").write_text(json.dumps(settings), encoding="utf-8")
+        patient.examine(0)
+    assert not (patient.clone / "run").exists()
 
 
 def test_what_git_would_not_write_is_no_damage(patient: Patient) -> None:

@@ -12,8 +12,11 @@ from typing import Any, Final
 from csc_git.config.settings import Settings
 
 _MODULES: Final = (["csc_git"], ["csc_git.hooks.main"])
-_PLAIN: Final = frozenset({"-P", "-I", "-E", "-s", "-B", "-u"})
-"""Of a Python's flags, those that run nothing."""
+_SAFE: Final = frozenset({"-P", "-I"})
+"""Of a Python's flags, those that keep it from looking for modules where it is started."""
+
+_PLAIN: Final = _SAFE | {"-E", "-s", "-B", "-u"}
+"""Those that run nothing."""
 
 _MARKS: Final = ("pyvenv.cfg", "conda-meta")
 """Of an environment: what venv (PEP 405) and conda leave in it."""
@@ -77,8 +80,9 @@ def is_ours(words: Sequence[str]) -> bool:
     if "${" in " ".join(words) or is_in_project:
         return False
     if path.name.startswith(("python", "pypy")):
-        plain = [*dropwhile(_PLAIN.__contains__, rest)]
-        return plain[:1] == ["-m"] and plain[1:2] in _MODULES
+        asked = [*dropwhile(_PLAIN.__contains__, rest)]
+        is_safe = bool(_SAFE & {*rest[: len(rest) - len(asked)]})
+        return is_safe and asked[:1] == ["-m"] and asked[1:2] in _MODULES
     return path.name in {"csc-git", "csc-git-hook"}
 
 

@@ -116,7 +116,7 @@ def _check_command(start: Start) -> Iterator[Finding]:
     if not Path(start.command).is_absolute() and not is_on_path(start.command):
         says = f"{start.title} starts {start.command} by its name, which only a shell finds in \
 which its virtual environment is active"
-        yield doubtful("client", says, f"pipx install csc-git, or: {start.again}")
+        yield doubtful("client", says, f"Install csc-git by pipx or uv tool, or: {start.again}")
 
 
 def _try_out(start: Start, top: Path) -> Finding:

@@ -59,7 +59,7 @@ class Start:
             client,
             file,
             top,
-            expanded_in(str(entry.get("command") or ""), top),
+            str(entry.get("command") or ""),
             [expanded_in(str(one), top) for one in given] if isinstance(given, list) else [],
             top / expanded_in(str(entry.get("cwd") or ""), top),
             client_environment(client, entry),
