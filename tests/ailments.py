@@ -285,7 +285,7 @@ def no_entry(patient: Patient) -> None:
 
 
 def does_not_start(patient: Patient) -> None:
-    told = {"command": sys.executable, "args": ["-P", "-m", "csc_git", "server"]}
+    told = {"command": sys.executable, "args": ["-P", "-m", "csc_git", "serve", "--pol", "5"]}
     entry = {"mcpServers": {"csc-git": told}}
     (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
 
@@ -382,7 +382,7 @@ def activated_only(patient: Patient) -> None:
 
 def no_hook_command(patient: Patient) -> None:
     settings = patient.clone / ".claude/settings.local.json"
-    text = settings.read_text(encoding="utf-8").replace(sys.executable, "/gone/csc-git-hook")
+    text = settings.read_text(encoding="utf-8").replace(sys.executable, "/gone/python3")
     text = text.replace('"csc-git-hook ', '"/gone/csc-git-hook ')
     settings.write_text(text, encoding="utf-8")
 

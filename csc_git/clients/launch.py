@@ -4,14 +4,13 @@ import argparse
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from itertools import dropwhile
+from collections.abc import Collection, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
 from csc_git.config.settings import Settings
 
-_MODULES: Final = (["csc_git"], ["csc_git.hooks.main"])
 _SAFE: Final = frozenset({"-P", "-I"})
 """Of a Python's flags, those that keep it from looking for modules where it is started."""
 
@@ -68,22 +67,37 @@ def flags_in(given: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in vars(found).items() if value is not None}
 
 
-def is_ours(words: Sequence[str]) -> bool:
-    """Whether a command line runs csc-git itself, or its hook, as far as its words tell.
+def is_server(words: Sequence[str]) -> bool:
+    """Whether a command line starts our server, and does nothing else, as far as its words tell.
 
     Settings may come with a repository: whatever else they name must not be run for a look at
-    them. So it is by its name on PATH or from an absolute path, and by no shell or launcher.
+    them. So it is csc-git by its name on PATH or from an absolute path, and by no shell or
+    launcher; or a Python that doesn't look for modules where it is started.
     """
+    given = _given(words, "csc_git", {"csc-git", "git-csc"})
+    while given[:1] in (["-C"], ["--directory"]):
+        given = given[2:]
+    return given[:1] == ["serve"]
+
+
+def is_hook(words: Sequence[str], event: str) -> bool:
+    """Whether a command line runs our hook for an event, and nothing else; see `is_server`."""
+    return _given(words, "csc_git.hooks.main", {"csc-git-hook"}) == [event]
+
+
+def _given(words: Sequence[str], module: str, names: Collection[str]) -> Sequence[str]:
+    """The arguments that a command of ours gets by a command line; nothing if it runs another."""
     command, *rest = words or [""]
     path = Path(command)
     is_in_project = not path.is_absolute() and bool({"/", "\\"} & {*command})
-    if "${" in " ".join(words) or is_in_project:
-        return False
-    if path.name.startswith(("python", "pypy")):
-        asked = [*dropwhile(_PLAIN.__contains__, rest)]
-        is_safe = bool(_SAFE & {*rest[: len(rest) - len(asked)]})
-        return is_safe and asked[:1] == ["-m"] and asked[1:2] in _MODULES
-    return path.name in {"csc-git", "csc-git-hook"}
+    if is_in_project or any("${" in word for word in words):
+        return []
+    if path.name in names:
+        return rest
+    flags = [*takewhile(_PLAIN.__contains__, rest)]
+    is_python = path.name.startswith(("python", "pypy")) and bool(_SAFE & {*flags})
+    asked = rest[len(flags) :]
+    return asked[2:] if is_python and asked[:2] == ["-m", module] else []
 
 
 def hook_command(event: str, branch: str | None) -> str:

@@ -6,11 +6,12 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
 from csc_git.clients.hooks import EVENTS, HookRegistration
-from csc_git.clients.launch import is_ours
+from csc_git.clients.launch import is_hook
 from csc_git.doctor.environment import environment
 from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
 from csc_git.doctor.start import Sharing, sharing_at
@@ -72,9 +73,10 @@ def _disabled(top: Path, registration: HookRegistration) -> Iterator[Finding]:
 def _trial(event: str, command: str, top: Path, here: Sharing) -> Iterator[Finding]:
     """Run it as an event would that asks nothing of it; nothing is run that is not ours."""
     words = _words(command)
-    given = dict(word.split("=", 1) for word in words if word.startswith("CSC_") and "=" in word)
-    words = words[len(given) :]
-    if not is_ours(words) or words[-1] != EVENTS[event][0]:
+    set_first = [*takewhile(lambda word: word.startswith("CSC_") and "=" in word, words)]
+    given = dict(word.split("=", 1) for word in set_first)
+    words = words[len(set_first) :]
+    if not is_hook(words, EVENTS[event][0]):
         says = f"Claude Code runs {command} at {event}, which is not what init would write"
         yield wrong("hooks", says, _AGAIN)
     elif shutil.which(words[0]) is None:
@@ -96,7 +98,7 @@ def _failure(words: list[str], top: Path, given: Mapping[str, str]) -> str:
     """What a hook says is wrong, or else nothing."""
     patient = {"CSC_HOOK_DEBUG": "1", "CSC_HOOK_SECONDS": str(_SECONDS)}
     try:
-        done = subprocess.run(  # noqa: S603  what `is_ours` let pass, an argument list
+        done = subprocess.run(  # noqa: S603  what `is_hook` let pass, an argument list
             words, cwd=top, env=os.environ | given | patient, input=_NOTHING, text=True,
             capture_output=True, timeout=2 * _SECONDS, check=False,
         )  # fmt: skip

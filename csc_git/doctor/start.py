@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from csc_git.clients.client import CLIENTS, NAME, PASSED_ON, Client
-from csc_git.clients.launch import arguments, flags_in, is_ours
+from csc_git.clients.launch import arguments, flags_in, is_server
 from csc_git.clients.registration import ServerRegistration
 from csc_git.clients.user import UserRegistration
 from csc_git.config.settings import Settings, load
@@ -88,13 +88,13 @@ class Start:
 
     @property
     def is_known(self) -> bool:
-        """Whether it runs our own command, as this shell would; no other is run, see `is_ours`.
+        """Whether it starts our server, as this shell would; no other is run, see `is_server`.
 
-        What it is given decides too: a search path, or what git runs for ssh.
+        What it is given decides too: a search path, a proxy, or what git runs for ssh.
         """
-        added = (n for n in self.given if self.environment.get(n) != os.environ.get(n))
-        harmless = all(name in PASSED_ON or name.startswith("CSC_") for name in added)
-        return harmless and is_ours([self.command, *self.arguments])
+        others = (name for name in self.given if not name.startswith("CSC_"))
+        same = all(self.environment.get(n, "") == os.environ.get(n, "") for n in others)
+        return same and is_server([self.command, *self.arguments])
 
     def lacks(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Which variables it has not, or has otherwise: those that `init` hands on, and others."""
