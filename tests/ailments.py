@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from csc_git.cli.main import main
 from csc_git.coordinator import clock
 from csc_git.core.key import TEAM_KEY
 from csc_git.store.transaction import Draft
@@ -43,11 +45,19 @@ class Patient:
 
     def register(self) -> None:
         """Set a client up, which takes the doctor as long to look at as all the rest."""
-        csc("init", "--hooks", cwd=self.clone)
+        self.run("init", "--hooks")
 
     def examine(self, code: int) -> list[dict[str, Any]]:
-        done = csc("doctor", "--json", "--timeout", "5", cwd=self.clone, code=code, env=self.env)
-        return list(json.loads(done.stdout)["findings"])
+        said = self.run("doctor", "--json", "--timeout", "5", code=code)
+        return list(json.loads(said)["findings"])
+
+    def run(self, command: str, *arguments: str, code: int = 0) -> str:
+        """What a command prints; run in this process, which has imported all that it needs."""
+        told = [command, "-C", str(self.clone), *arguments]
+        done = CliRunner().invoke(main, told, env=self.env)
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        assert done.exit_code == code, done.output
+        return done.stdout
 
 
 def no_git(patient: Patient) -> None:
@@ -191,8 +201,8 @@ def only_in_the_shell(patient: Patient) -> None:
     ssh = patient.stack.enter_context(ssh_server(patient.world.directory / "ssh"))
     git("config", "core.sshCommand", f"ssh -F {ssh.config}", cwd=patient.clone)
     git("remote", "set-url", "origin", ssh.url(patient.world.remote), cwd=patient.clone)
+    patient.run("init", "--client", "cursor", code=1)
     patient.env["SSH_AUTH_SOCK"] = ssh.agent
-    csc("init", "--client", "cursor", cwd=patient.clone, code=1)
 
 
 def ssh_by_variable(patient: Patient) -> None:
@@ -267,7 +277,7 @@ def conflict(patient: Patient) -> None:
 
 
 def unregistered(patient: Patient) -> None:
-    csc("init", "--undo", cwd=patient.clone)
+    patient.run("init", "--undo")
 
 
 def no_command(patient: Patient) -> None:
@@ -364,8 +374,7 @@ def of_this_project_alone(patient: Patient) -> None:
 def one_client_of_two(patient: Patient) -> None:
     """Claude Code hands on all that the shell has; Cursor does not."""
     only_in_the_shell(patient)
-    hooks = ["init", "--undo", "--client", "cursor"]
-    csc(*hooks, cwd=patient.clone, env=patient.env)
+    patient.run("init", "--undo", "--client", "cursor")
     arguments = ["-P", "-m", "csc_git", "serve"]
     entry = {"mcpServers": {"csc-git": {"command": sys.executable, "args": arguments}}}
     (patient.clone / ".cursor").mkdir(exist_ok=True)

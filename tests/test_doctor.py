@@ -28,8 +28,9 @@ def patient(world: World, tmp_path: Path) -> Iterator[Patient]:
         server = stack.enter_context(http_server(tmp_path))
         clone = world.clone("one", server.url("remote.git"))
         git("config", "csc.machine", "one", cwd=clone)
-        csc("init", "--no-register", cwd=clone)
-        yield Patient(world, clone, server, stack)
+        patient = Patient(world, clone, server, stack)
+        patient.run("init", "--no-register")
+        yield patient
 
 
 def test_a_sound_one(patient: Patient) -> None:
@@ -65,6 +66,7 @@ def test_a_sound_one(patient: Patient) -> None:
         (ail.no_remote, "remote", "warning", "no remote", "git remote add"),
         (ail.down, "remote", "error", "can't be reached", "retries"),
         (ail.locked_out, "remote", "error", "credentials", "Run git fetch yourself"),
+        (ail.only_in_the_shell, "remote", "error", "works in this shell", "SSH_AUTH_SOCK"),
         (ail.ssh_by_variable, "remote", "error", "works in this shell", "GIT_SSH_COMMAND to env"),
         (ail.protected, "remote", "error", "protects the branch", "branch rules"),
         (ail.branch_gone, "remote", "error", "no longer has the branch", "--recreate"),
@@ -162,8 +164,8 @@ def test_where_a_client_shares_with_others_nothing_is_shown_to_either(
     before = git("for-each-ref", cwd=patient.world.remote)
     code = 0 if plant == ail.by_a_shell else 1
     patient.examine(code)
-    csc("init", "--client", "vscode", cwd=patient.clone, code=code)
-    csc("init", "--undo", cwd=patient.clone, code=1 if plant == ail.unreadable else 0)
+    patient.run("init", "--client", "vscode", code=code)
+    patient.run("init", "--undo", code=1 if plant == ail.unreadable else 0)
     assert git("for-each-ref", cwd=patient.world.remote) == before
     elsewhere = patient.clone.parent / "private.git"
     assert not elsewhere.exists() or not git("for-each-ref", cwd=elsewhere)

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import Final, TextIO
@@ -160,5 +161,17 @@ def _started(start: Start, top: Path, said: TextIO) -> int:
             async with McpClient(stdio_client(parameters, errlog=said)) as client:
                 return len((await client.list_tools()).tools)
 
-    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # whatever it answers is told here
-    return anyio.run(ask)
+    with _quiet():
+        return anyio.run(ask)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the SDK says of an answer that is none to ourselves: it is told as a finding."""
+    log = logging.getLogger("mcp")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
