@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from csc_git.clients import registration
 from csc_git.clients.client import CLIENTS
 from csc_git.clients.document import Document
+from csc_git.clients.registration import ServerRegistration
 from csc_git.errors import InvalidSetting
+from csc_git.git.durable import replace_file
 from tests.test_cli import csc
 from tests.world import World, git, installed
 
@@ -297,6 +301,68 @@ def test_broken_settings_of_all_projects_are_left_to_their_owner(clone: Path) ->
     (Path.home() / ".claude.json").write_text("{", encoding="utf-8")
     said = csc("init", "--client", "claude-user", cwd=clone, code=1)
     assert ".claude.json can't be read as settings" in said.stdout + said.stderr
+
+
+def test_undo_leaves_what_somebody_added_to_a_file_of_ours(clone: Path) -> None:
+    """Even what a program takes for nothing: false, 0, a comment."""
+    for theirs in ('"includeCoAuthoredBy": false,', '"cleanupPeriodDays": 0,', "// ours"):
+        csc("init", "--hooks", cwd=clone)
+        file = clone / ".claude" / "settings.local.json"
+        text = file.read_text(encoding="utf-8").replace("{", "{ " + theirs + "\n", 1)
+        file.write_text(text, encoding="utf-8")
+        csc("init", "--undo", "--hooks", cwd=clone)
+        assert theirs.rstrip(",") in file.read_text(encoding="utf-8")
+        file.unlink()
+
+
+def test_a_missing_hook_is_put_in_with_other_settings_too(clone: Path) -> None:
+    csc("init", "--hooks", cwd=clone)
+    file = clone / ".claude" / "settings.local.json"
+    whole = content(file)
+    told = content(file)
+    del told["hooks"]["PreToolUse"]
+    file.write_text(json.dumps(told), encoding="utf-8")
+    csc("init", "--hooks", "--timeout", "30", cwd=clone)
+    assert content(file) == whole
+
+
+def test_undo_in_a_clone_that_has_no_store(clone: Path) -> None:
+    """A teammate's, with a committed entry."""
+    entry = {"mcpServers": {"csc-git": {"command": "csc-git", "args": ["serve"]}}}
+    (clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+    assert "csc-git removed" in csc("init", "--undo", cwd=clone).stdout
+    assert content(clone / ".mcp.json") == {"mcpServers": {}}
+    assert not (clone / ".git/csc").exists()
+
+
+def test_several_at_once_forget_nobodys_notes(tmp_path: Path) -> None:
+    """They share one file of notes; without its note an entry is not undone to the byte."""
+    memory = tmp_path / "registration.json"
+    tops = [tmp_path / str(number) for number in range(8)]
+    for top in tops:
+        top.mkdir()
+    places = [ServerRegistration(CLIENTS["claude"], top, memory, {}) for top in tops]
+    with ThreadPoolExecutor(8) as pool:
+        assert {*pool.map(ServerRegistration.add, places)} == {"added (new file)"}
+    assert set(json.loads(memory.read_text())) == {str(top / ".mcp.json") for top in tops}
+    with ThreadPoolExecutor(8) as pool:
+        assert {*pool.map(ServerRegistration.remove, places)} == {"removed"}
+    assert json.loads(memory.read_text()) == {}
+    assert not any((top / ".mcp.json").exists() for top in tops)
+
+
+def test_what_is_inserted_is_noted_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill in between would leave an entry that can't be undone to the byte."""
+    memory = tmp_path / "registration.json"
+    noted: list[bool] = []
+
+    def seen(path: Path, content: bytes) -> None:
+        noted.append(str(path) in json.loads(memory.read_text()))
+        replace_file(path, content)
+
+    monkeypatch.setattr(registration, "replace_file", seen)
+    ServerRegistration(CLIENTS["claude"], tmp_path, memory, {}).add()
+    assert noted == [True]
 
 
 # The document itself

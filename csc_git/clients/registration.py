@@ -39,38 +39,12 @@ class Registration(ABC):
             InvalidSetting: the file is not what its client could read either.
         """
         with self._alone():
-            document = self._read()
-            was_in = self._is_in(document)
-            if self._is_done(document):
-                return "was registered already"
-            new = not self._exists()
-            created = new or (was_in and self._was_created)
-            kept = self._noted_here.get("inserted", []) if self._is_in(document) else []
-            self._insert(document)
-            noted = {"created": created, "inserted": [*kept, *document.inserted]}
-            if not self.file.parent.exists() or self._noted_here.get("directory"):
-                noted["directory"] = True
-            # Noted first: a kill between the two leaves nothing that can't be undone.
-            write_json(self._memory, self._noted() | {self._noted_as: noted})
-            self._write(_ended(document.text, created=new))
-            return "changed" if was_in else "added" + (" (new file)" if new else "")
+            return self._added()
 
     def remove(self) -> str:
         """Take it out; what was done, in a few words; empty if it wasn't there."""
         with self._alone():
-            document = self._read()
-            if not self._is_in(document):
-                return ""
-            if self._take_out(document) is None:
-                self.file.unlink()
-                if self._noted_here.get("directory"):
-                    with suppress(OSError):  # there is more in it
-                        self.file.parent.rmdir()
-            else:
-                self._write(document.text)
-            if noted := self._noted():
-                write_json(self._memory, {k: v for k, v in noted.items() if k != self._noted_as})
-            return "removed"
+            return self._removed()
 
     def preview(self, *, undo: bool = False) -> str:
         """What `add` (or `remove`) would change, as a diff; empty if nothing.
@@ -86,6 +60,40 @@ class Registration(ABC):
             return ""
         self._insert(document)
         return _diff(str(self.file), None if new else before, _ended(document.text, created=new))
+
+    def _added(self) -> str:
+        document = self._read()
+        was_in = self._is_in(document)
+        if self._is_done(document):
+            return "was registered already"
+        new = not self._exists()
+        kept = self._noted_here.get("inserted", []) if self._is_in(document) else []
+        self._insert(document)
+        # Noted first: a kill between the two leaves nothing that can't be undone.
+        self._note(
+            {
+                "created": new or (was_in and self._was_created),
+                "directory": not self.file.parent.exists() or self._made_directory,
+                "inserted": [*kept, *document.inserted],
+            }
+        )
+        self._write(_ended(document.text, created=new))
+        return "changed" if was_in else "added" + (" (new file)" if new else "")
+
+    def _removed(self) -> str:
+        document = self._read()
+        if not self._is_in(document):
+            return ""
+        if self._take_out(document) is None:
+            self.file.unlink()
+            if self._made_directory:
+                with suppress(OSError):  # there is more in it
+                    self.file.parent.rmdir()
+        else:
+            self._write(document.text)
+        if self._noted_here:
+            self._note(None)
+        return "removed"
 
     def _is_done(self, document: Document) -> bool:
         """Whether there is nothing to do; what is to be replaced is taken out of the document.
@@ -156,6 +164,10 @@ class Registration(ABC):
         with FileLock(self._memory.with_suffix(".lock")).held():
             yield
 
+    def _note(self, said: dict[str, Any] | None) -> None:
+        others = {file: note for file, note in self._noted().items() if file != self._noted_as}
+        write_json(self._memory, others | ({self._noted_as: said} if said else {}))
+
     def _noted(self) -> dict[str, Any]:
         noted = read_json(self._memory)
         return noted if isinstance(noted, dict) else {}
@@ -169,6 +181,11 @@ class Registration(ABC):
     def _was_created(self) -> bool:
         """Whether there was no such file before."""
         return bool(self._noted_here.get("created"))
+
+    @property
+    def _made_directory(self) -> bool:
+        """Whether the directory was made for it."""
+        return bool(self._noted_here.get("directory"))
 
     def _read(self) -> Document:
         if not self._exists():
