@@ -24,6 +24,7 @@ CscError
  │   ├─ StorageFailed         disk full, permission, I/O error
  │   ├─ FormatTooNew          written by a later csc-git
  │   ├─ StoreDamaged          an object is missing or unreadable
+ │   │   └─ WrongType         of another type than what names it says
  │   └─ NotRotated            the remote keeps the branch as it is
  ├─ SessionError
  │   ├─ NotSignedOn

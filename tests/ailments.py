@@ -20,7 +20,7 @@ from csc_git.core.key import TEAM_KEY
 from csc_git.store.transaction import Draft
 from tests.git_servers import HttpServer, ssh_server
 from tests.test_cli import csc
-from tests.world import World, git, installed, put, state_of
+from tests.world import World, git, installed, put, rot, state_of
 
 
 @dataclass
@@ -134,26 +134,10 @@ def damaged(patient: Patient) -> None:
 
 
 def rotten(patient: Patient) -> None:
-    """A disk that gives back other bytes than were written: of a value, which nothing names."""
     one = patient.world.open(patient.clone)
     put(one, "a", "k", "x" * 50)
-    value = git("rev-parse", "csc/state:data/a/k.json", cwd=patient.state).strip()
-    for listing in (patient.state / "objects/pack").glob("*.idx"):
-        shown = subprocess.run(
-            ["git", "show-index"], input=listing.read_bytes(), capture_output=True, check=True,
-            cwd=patient.state,
-        ).stdout.decode()  # fmt: skip
-        for line in shown.splitlines():
-            offset, name, *_ = line.split()
-            if name == value:
-                pack = listing.with_suffix(".pack")
-                pack.chmod(0o644)
-                with pack.open("r+b") as file:
-                    file.seek(int(offset) + 6)
-                    file.write(b"\xff" * 4)
-                one.close()
-                return
-    pytest.fail("it is in no pack")
+    one.close()
+    rot(patient.state, "data/a/k.json")
 
 
 def unreadable_store(patient: Patient) -> None:

@@ -157,3 +157,22 @@ class Crowd:
     def _line(process: "subprocess.Popen[str]") -> str:
         assert process.stdout is not None
         return process.stdout.readline()
+
+
+def rot(repository: Path, path: str, ref: str = REF) -> None:
+    """Have the disk give back other bytes than were written, of the file at a path of a branch."""
+    wanted = git("rev-parse", f"{ref}:{path}", cwd=repository).strip()
+    for listing in (repository / "objects/pack").glob("*.idx"):
+        shown = subprocess.run(
+            ["git", "show-index"], input=listing.read_bytes(), capture_output=True, check=True,
+            cwd=repository,
+        ).stdout.decode()  # fmt: skip
+        places = {name: int(offset) for offset, name, *_ in map(str.split, shown.splitlines())}
+        if wanted in places:
+            pack = listing.with_suffix(".pack")
+            pack.chmod(0o644)
+            with pack.open("r+b") as file:
+                file.seek(places[wanted] + 6)
+                file.write(b"\xff" * 4)
+            return
+    raise AssertionError(f"{path} is in no pack")

@@ -61,8 +61,9 @@ def import_command(
         unchanged = len(values) - len(new) - len(other)
         done = Imported(added=[*map(str, new)], changed=[*map(str, other)], unchanged=unchanged)
         changes = {key: values[key] for key in (*new, *other)}
-        coordinator.edits.check(changes, allow_secret)
-        if changes and not dry_run:
+        if dry_run:
+            coordinator.edits.check(changes, allow_secret)
+        elif changes:
             author = coordinator.person(user())
             made = coordinator.edits.load(author, changes, confirm=True, allow_secret=allow_secret)
             done = done.model_copy(update={"op": made.op, "status": made.status})

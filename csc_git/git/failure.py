@@ -146,8 +146,11 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
         "A running server retries, or csc-git sync",
     ),
     RemoteState.STORAGE: (
-        "The local disk refused while syncing",
-        "Free some space or mend the permissions of <git dir>/csc; it is retried",
+        "The local disk failed while syncing",
+        (
+            "Free some space, mend the permissions of <git dir>/csc, or see csc-git doctor; "
+            "it is retried"
+        ),
     ),
     RemoteState.FAILED: ("Talking to the remote failed", "See git's own words; it is retried"),
 }
@@ -245,12 +248,26 @@ _HERE: Final = _any(
 )  # fmt: skip
 
 
+_BROKEN: Final = re.compile(r"(packed|loose) object \w+ .*is corrupt|inflate: data stream error")
+
+
+def is_broken_here(stderr: str) -> bool:
+    """Whether git gave up because an object of our own repository is not what was written."""
+    return _BROKEN.search(_own(stderr)) is not None
+
+
+def _own(stderr: str) -> str:
+    """What git says of this side."""
+    return "\n".join(line for line in stderr.splitlines() if not line.startswith("remote:"))
+
+
 def fetch_failure(stderr: str) -> RemoteFailure:
     """The failure of a fetch: what was refused a place on a disk was refused it here."""
-    own = [line for line in stderr.splitlines() if not line.startswith("remote:")]
+    if is_broken_here(stderr):
+        return RemoteFailure(RemoteState.STORAGE, stderr)
     failure = transport_failure(stderr)
     suspect = failure.state in {RemoteState.READ_ONLY, RemoteState.FULL, RemoteState.FAILED}
-    if suspect and _HERE.search("\n".join(own)):
+    if suspect and _HERE.search(_own(stderr)):
         return RemoteFailure(RemoteState.STORAGE, stderr)
     return failure
 

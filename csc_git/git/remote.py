@@ -20,6 +20,7 @@ from csc_git.git.failure import (
     RemoteFailure,
     RemoteState,
     fetch_failure,
+    is_broken_here,
     rejection,
     transport_failure,
 )
@@ -146,6 +147,8 @@ class Remote:
         done = self._git("push", *options, _NAME, *refspecs)
         if done.ok:
             return
+        if is_broken_here(done.err):
+            raise RemoteFailure(RemoteState.STORAGE, done.err)
         reasons = [one.decode(errors="replace") for one in _REFUSED.findall(done.out)]
         if not reasons:
             raise transport_failure(done.err)
@@ -169,10 +172,10 @@ class Remote:
 
     def clock(self) -> datetime | None:
         """What time the remote has, by the answer of its web server; None where there is none."""
+        from email.utils import parsedate_to_datetime  # noqa: PLC0415  slow to import
+
         done = self._git("ls-remote", "--heads", _NAME, env={"GIT_CURL_VERBOSE": "1"})
         dates = _DATE.findall(done.err)
-        from email.utils import parsedate_to_datetime  # noqa: PLC0415  seldom asked for
-
         try:
             return parsedate_to_datetime(dates[-1]) if dates else None
         except ValueError:

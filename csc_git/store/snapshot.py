@@ -86,7 +86,7 @@ class Snapshot:
             StoreDamaged: what it holds is lost or broken on our disk.
         """
         file = self._file(key)
-        entry = self._decoded(file.id) if file else None
+        entry = self._said(file.id) if file else None
         return Stored(entry, file.id) if file and entry else None
 
     def revision(self, key: Key) -> str | None:
@@ -238,11 +238,12 @@ class Snapshot:
     def _entry(self, blob_id: str) -> Entry | None:
         """What a file says, where others can be told without it."""
         try:
-            return self._decoded(blob_id)
+            return self._said(blob_id)
         except StoreDamaged:
             return None
 
-    def _decoded(self, blob_id: str) -> Entry | None:
+    def _said(self, blob_id: str) -> Entry | None:
+        """What a file says; None if it is no entry of ours."""
         try:
             data = self._objects.blob(blob_id)
             return _decoded(data) if len(data) <= _SMALL else Entry.decode(data)
