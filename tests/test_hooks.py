@@ -248,6 +248,38 @@ def test_the_end_is_told_where_the_server_told_the_rest_and_nowhere_else(world: 
     assert set(log.read_text(encoding="utf-8").split()) == {"private.git"}
 
 
+def test_a_hooks_own_environment_does_not_say_where_the_end_is_told(world: World) -> None:
+    clone, two = world.clone("one"), world.open("two")
+    git("config", "csc.machine", "one", cwd=clone)
+    private = world.directory / "private.git"
+    git("init", "-q", "--bare", str(private), cwd=clone)
+
+    async def scenario() -> None:
+        async with agent(clone) as mine:
+            await mine.call("sign_on", session_id="builder")
+        hook("session-end", clone, {"CSC_REMOTE": str(private), "CSC_DEDICATED": "1"})
+
+    run(scenario)
+    _until_signed_off(two, "builder@one")
+    assert git("for-each-ref", cwd=private) == ""
+
+
+def test_a_worktree_that_goes_with_its_session(world: World) -> None:
+    clone, two = world.clone("one"), world.open("two")
+    git("config", "csc.machine", "one", cwd=clone)
+    tree = world.directory / "tree"
+    git("worktree", "add", "-q", str(tree), cwd=clone)
+
+    async def scenario() -> None:
+        async with agent(tree) as mine:
+            await mine.call("sign_on", session_id="builder")
+        hook("session-end", tree, reason="other")
+        git("worktree", "remove", "--force", str(tree), cwd=clone)
+
+    run(scenario)
+    _until_signed_off(two, "builder@one")
+
+
 def _until_signed_off(other: Coordinator, session: str) -> None:
     with other.watch.listening() as wait:
         deadline = time.monotonic() + 30

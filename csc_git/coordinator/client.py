@@ -30,14 +30,14 @@ def client_identity() -> str | None:
     try:
         for ancestor in psutil.Process().parents():
             if ancestor.name().lstrip("-") not in _LAUNCHERS:
-                started = _started(ancestor.pid) or ancestor.create_time()
+                started = started_ticks(ancestor.pid) or ancestor.create_time()
                 return f"{ancestor.pid} {started} {_namespace()}"
     except psutil.Error:
         return None
     return None
 
 
-def _started(pid: int) -> str:
+def started_ticks(pid: int) -> int | None:
     """When a process started, in ticks since boot, where the system says so.
 
     What psutil makes of that is a time of the wall clock, and moves when the clock is set.
@@ -45,8 +45,8 @@ def _started(pid: int) -> str:
     try:
         said = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return ""
-    return said.rpartition(")")[2].split()[_STARTED]
+        return None
+    return int(said.rpartition(")")[2].split()[_STARTED])
 
 
 def _namespace() -> int:

@@ -1,7 +1,7 @@
 """SessionEnd: the sessions of the client that ends are signed off, so that others know at once.
 
-The hook itself only starts that, and is gone in a third of its time: it goes on in a process of its
-own, which looks whose sessions those were, and tells the remote too.
+The hook itself only starts that: it goes on in a process of its own, which looks whose sessions
+those were, and tells the remote too.
 """
 
 import os
@@ -37,7 +37,7 @@ def sign_off_all(clone: Path, client: str) -> None:
 
     glance = Glance.at(clone)
     kept = {name: value for name, value in os.environ.items() if name not in _SHARING}
-    for name, one in glance.of_client(client).items() if glance else ():
+    for name, one in glance.roster.of_client(client).items() if glance else ():
         given = {f"CSC_{key.upper()}": str(value) for key, value in one.settings.items()}
         where = ["-C", str(clone), f"--holder={one.holder}"]
         _go_on(["-m", "csc_git", "sign-off", *where, "--", name], kept | given)

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from csc_git.core.claim import Claim, covers
 from csc_git.git.words import printable
-from csc_git.hooks.glance import QUOTES, Glance, quoted
+from csc_git.hooks.glance import QUOTES, Glance, listed, quoted
 
 _EVENT: Final = "PreToolUse"
-_MOST: Final = 5
 _ADVICE: Final = (
     "Work on something else, or agree with that session first (csc-git: wait_for_changes)."
 )
@@ -34,8 +33,8 @@ def answer(start: Path, told: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _told(place: str, rivals: list[Claim], *, block: bool) -> dict[str, Any]:
-    whose = [f"{one.session} ({quoted(one.resource)}{_note(one)})" for one in rivals[:_MOST]]
-    says = f"{printable(place)} is claimed by {', '.join(whose)}."
+    whose = [f"{one.session} ({quoted(one.resource)}{_note(one)})" for one in rivals]
+    says = f"{printable(place)} is claimed by {listed(whose)}."
     model = f"{says} {_ADVICE} {QUOTES}"
     if block:
         words = {"permissionDecision": "deny", "permissionDecisionReason": model}

@@ -16,15 +16,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from csc_git.coordinator.client import started_ticks
+
 _SECONDS: Final = 0.28
 """From the start of the process until it gives up; its end takes the rest of 300 ms."""
 
 _LEAST: Final = 0.05
 _START: Final = 0.02
 """What the interpreter's own start takes, where the system doesn't tell when that was."""
-
-_STARTED: Final = 19
-"""Of `/proc/<pid>/stat`, behind the name in brackets: field 22 of proc(5), in ticks since boot."""
 
 _EVENTS: Final = {
     "session-start": "csc_git.hooks.start",
@@ -62,12 +61,10 @@ def _allowed() -> float:
 
 def _elapsed() -> float:
     """Seconds since this process was started; a busy machine may take long to start it."""
-    try:
-        said = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace")
-        ticks = int(said.rpartition(")")[2].split()[_STARTED])
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, AttributeError):
+    ticks = started_ticks(os.getpid())
+    if ticks is None:
         return _START
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _give_up(_: int, __: FrameType | None) -> None:

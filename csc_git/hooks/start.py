@@ -4,12 +4,10 @@ Only the server signs on: a hook is gone before the session has begun.
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from csc_git.core.conflict import CONFLICTS
-from csc_git.hooks.glance import QUOTES, Glance, quoted
-
-_MOST: Final = 10
+from csc_git.hooks.glance import QUOTES, Glance, listed, quoted
 
 
 def answer(start: Path, _: dict[str, Any]) -> dict[str, Any] | None:
@@ -28,8 +26,8 @@ def _lines(glance: Glance) -> list[str]:
     return [
         "The agent sessions on this project share state through the MCP server csc-git.",
         _who(glance),
-        f"Signed on elsewhere: {_listed(others) or 'nobody'}.",
-        *([f"Claimed by others: {_listed(claims)}."] if claims else []),
+        f"Signed on elsewhere: {listed(others) or 'nobody'}.",
+        *([f"Claimed by others: {listed(claims)}."] if claims else []),
         *([f"Open conflicts: {conflicts}; see list_conflicts."] if conflicts else []),
         "A subagent that writes calls sign_on for a name of its own, and passes it as session.",
         QUOTES,
@@ -39,15 +37,10 @@ def _lines(glance: Glance) -> list[str]:
 def _who(glance: Glance) -> str:
     alive = [name for name in glance.mine if glance.roster.is_alive(name, glance.snapshot)]
     if alive:
-        return f"You are signed on as {_listed(alive)}."
+        return f"You are signed on as {listed(alive)}."
     free = glance.roster.first_free(glance.snapshot).partition("@")[0]
     return f'Before you write anything, call its tool sign_on with session_id "{free}".'
 
 
 def _on(issue: str) -> str:
     return f" (on {quoted(issue)})" if issue else ""
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
-    return ", ".join(names[:_MOST]) + more
