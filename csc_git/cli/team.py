@@ -78,7 +78,7 @@ def _show(coordinator: Coordinator, options: dict[str, Any], said: str = "") -> 
         source = here[name].source if name in here else "team" if name in team else "default"
         rows.append(EffectiveSetting(name=name, value=value, source=source, agreed=team.get(name)))
     lines = [_line(one) for one in rows]
-    found = TeamAgreed(settings=rows, unusable=unusable)
+    found = TeamAgreed(settings=rows, unusable=[*map(str, unusable)])
     show(found, "\n".join([*lines, *([said] if said else [])]))
 
 

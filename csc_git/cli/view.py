@@ -1,5 +1,6 @@
 """The view that `watch` shows: looked up when something changed, drawn as large as the terminal."""
 
+import time
 from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,8 @@ _LINES: Final = 8
 """Of the screen, for each one that the state of sync may take."""
 
 _EDITS: Final = 100
+_AGED: Final = 5.0
+"""Seconds after which what time alone changes is looked up again: who is gone, what has ended."""
 
 
 class View:
@@ -36,17 +39,18 @@ class View:
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
-        self._standing = self._stamp()
-        self.look()
+        self._standing: tuple[object, ...] = ()
+        self.refresh()
 
-    def has_changed(self) -> bool:
-        """Whether there is something else to see than when this was asked last."""
+    def refresh(self) -> bool:
+        """Look again if something has changed, or time may have; whether something has."""
         before, self._standing = self._standing, self._stamp()
+        if self._standing != before or time.monotonic() - self._looked > _AGED:
+            self._look()
         return self._standing != before
 
-    def look(self) -> None:
-        """Look it all up."""
-        coordinator = self._coordinator
+    def _look(self) -> None:
+        coordinator, self._looked = self._coordinator, time.monotonic()
         self._context = coordinator.overview.context()
         self._claims = coordinator.claims.standing(coordinator.store.snapshot())
         self._edits = coordinator.past.history(limit=_EDITS).edits

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 _LOOK: Final = 0.2
 _REDRAW: Final = 1.0
-_AGED: Final = 5.0
-"""Seconds after which what time alone changes is looked up again."""
-
 _EDITS: Final = 50
 _QUIT: Final = frozenset("qQ\x03")
 
@@ -80,14 +77,10 @@ def _live(coordinator: Coordinator, console: "Console") -> None:
         keys() as key,
         Live(console=console, screen=True, auto_refresh=False) as live,
     ):
-        view, size, drawn, looked = View(coordinator), None, 0.0, 0.0
+        view, size, drawn = View(coordinator), None, 0.0
         while not _quits(key(_LOOK)):
             now = time.monotonic()
-            has_changed = view.has_changed()
-            if has_changed or now - looked > _AGED:
-                view.look()
-                looked = now
-            if has_changed or now - drawn > _REDRAW or console.size != size:
+            if view.refresh() or now - drawn > _REDRAW or console.size != size:
                 live.update(view.drawn(console), refresh=True)
                 drawn, size = now, console.size
 

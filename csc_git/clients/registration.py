@@ -10,11 +10,18 @@ from typing import Any, Final
 
 from csc_git.clients.client import NAME, Client
 from csc_git.clients.document import Document
+from csc_git.coordinator.opening import directory_of
 from csc_git.errors import InvalidSetting
 from csc_git.git.durable import read_json, replace_file, write_json
 from csc_git.git.lock import FileLock
+from csc_git.git.project import Project
 
 _WRITABLE: Final = 0o222
+
+
+def memory_of(project: Project) -> Path:
+    """Where it is noted what was inserted in a project's files."""
+    return directory_of(project) / "registration.json"
 
 
 class Registration(ABC):

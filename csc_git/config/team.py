@@ -5,7 +5,7 @@ them, since anybody may have written them, and as every value with their author 
 person sets for a clone wins over them. They hold from the next start of a server on.
 """
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
@@ -15,6 +15,16 @@ from csc_git.git.objects import MAX_BLOB
 from csc_git.git.words import readable
 
 _DAYS: Final = 30 * 86_400
+
+
+class Unusable(NamedTuple):
+    """What stands on the branch and can't be used: why, and what to do about it."""
+
+    what: str
+    then: str
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.then}"
 
 
 class TeamSettings(BaseModel):
@@ -37,19 +47,20 @@ class TeamSettings(BaseModel):
     guard: Literal["warn", "block", "off"] | None = None
 
     @classmethod
-    def of(cls, value: Json) -> tuple[Self, list[str]]:
+    def of(cls, value: Json) -> tuple[Self, list[Unusable]]:
         """What can be used of what stands on the branch; and of the rest, why it can't."""
         if not isinstance(value, dict):
-            return cls(), [f"The team's settings are no JSON object. {_RENEW}"]
+            return cls(), [Unusable("The team's settings are no JSON object", _RENEW)]
         if is_later(value):
-            return cls(), [f"{LATER}, and none hold here. Upgrade csc-git here too"]
-        found, unusable = dict[str, Any](), list[str]()
+            return cls(), [LATER]
+        found, unusable = dict[str, Any](), list[Unusable]()
         for name in value.keys() & {*TEAM_NAMES}:
             try:
                 found[name] = cls.model_validate({name: value[name]}).given().get(name)
             except ValidationError as error:
                 why = readable(error.errors()[0]["msg"], 200)
-                unusable.append(f"The team's {name} can't be used: {why}. {_CORRECT} {name}")
+                what = f"The team's {name} can't be used: {why}"
+                unusable.append(Unusable(what, f"To have none: csc-git team unset {name}"))
         return cls.model_validate(found), sorted(unusable)
 
     @classmethod
@@ -61,8 +72,9 @@ class TeamSettings(BaseModel):
         """
         settings, unusable = cls.of({name: value})
         if unusable:
-            what = unusable[0].partition(f". {_CORRECT}")[0]
-            raise InvalidSetting(what, safe="Nothing was agreed on", then="Give another")
+            raise InvalidSetting(
+                unusable[0].what, safe="Nothing was agreed on", then="Give another"
+            )
         return settings.given()[name]
 
     def given(self) -> dict[str, Any]:
@@ -77,6 +89,7 @@ def is_later(value: Json) -> bool:
 
 
 _RENEW: Final = "To put others in their place: csc-git team set NAME VALUE"
-_CORRECT: Final = "To correct it: csc-git team unset"
-LATER: Final = "A later csc-git wrote the team's settings"
+LATER: Final = Unusable(
+    "A later csc-git wrote the team's settings, and none hold here", "Upgrade csc-git here too"
+)
 TEAM_NAMES: Final = tuple(name for name in TeamSettings.model_fields if name != "version")

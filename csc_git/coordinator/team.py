@@ -4,7 +4,7 @@ Their model is imported by who has any: most stores have none, and a server star
 """
 
 import logging
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from csc_git.coordinator.author import Author
 from csc_git.coordinator.delivery import Delivered, Delivery
@@ -15,6 +15,9 @@ from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
 
+if TYPE_CHECKING:
+    from csc_git.config.team import Unusable
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -23,11 +26,11 @@ class Team(NamedTuple):
 
     Attributes:
         settings: That can be used.
-        unusable: Why others that stand there can't be, a sentence each.
+        unusable: Others that stand there.
     """
 
     settings: dict[str, Any]
-    unusable: list[str]
+    unusable: "list[Unusable]"
 
 
 def read_team(snapshot: Snapshot) -> Team:
@@ -74,7 +77,7 @@ def change(delivery: Delivery, author: Author, name: str, value: str | None) -> 
         stored = snapshot.get(TEAM_KEY)
         old = stored.entry.value if stored and isinstance(stored.entry.value, dict) else {}
         if is_later(old):
-            raise InvalidSetting(LATER, then="Upgrade csc-git here too")
+            raise InvalidSetting(LATER.what, then=LATER.then)
         kept = {k: v for k, v in old.items() if k != name}
         new = {**kept, "version": 1, **given}
         return Draft(

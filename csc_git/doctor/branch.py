@@ -22,9 +22,8 @@ def check_branch(coordinator: Coordinator) -> Iterator[Finding]:
 
 def check_team(coordinator: Coordinator) -> Iterator[Finding]:
     """Can all be used that the team has agreed on? Nothing if there is nothing wrong."""
-    for why in read_team(coordinator.store.snapshot()).unusable:
-        what, _, then = why.partition(". ")
-        yield doubtful("team", what, then)
+    for one in read_team(coordinator.store.snapshot()).unusable:
+        yield doubtful("team", one.what, one.then)
 
 
 def _left(coordinator: Coordinator) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ _SECONDS: Final = 20.0
 
 
 def check_agreement(
-    project: Project, memory: Path, here: Sharing, replaced: Collection[tuple[str, Path]] = ()
+    project: Project, here: Sharing, replaced: Collection[tuple[str, Path]] = ()
 ) -> Iterator[Finding]:
     """Do clients' servers share with whom a command does that is run here, in all worktrees?
 
@@ -32,12 +32,11 @@ def check_agreement(
 
     Args:
         project: The repository.
-        memory: What `init` noted of it.
         here: With whom commands share.
         replaced: Clients and files whose entries don't count, since others take their place.
     """
-    found, unreadable = starts(project, memory)
-    others, unreadable_there = starts_elsewhere(project, memory)
+    found, unreadable = starts(project)
+    others, unreadable_there = starts_elsewhere(project)
     yield from [*unreadable, *unreadable_there]
     known = [one for one in found if (one.client.key, one.file) not in replaced]
     yield from _check_sharing([*known, *others], project.top, here)

@@ -50,9 +50,8 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
     except (CscError, OSError) as error:
         yield refused("store", as_told(error))
         return
-    memory = directory_of(project) / "registration.json"
-    apart = list(_guarded("client", check_agreement(project, memory, here)))
-    known = [] if apart else starts(project, memory)[0]
+    apart = list(_guarded("client", check_agreement(project, here)))
+    known = [] if apart else starts(project)[0]
     try:
         whole = list(_guarded("store", check_whole(coordinator)))
         yield from whole
@@ -64,7 +63,7 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
     yield from apart
     if not apart:  # else no server is started either, since each syncs
         yield from _guarded("client", check_clients(project, known))
-        yield from _guarded("hooks", check_hooks(project, memory, here))
+        yield from _guarded("hooks", check_hooks(project, here))
 
 
 def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from csc_git.clients.hooks import EVENTS, HookRegistration
 from csc_git.clients.launch import is_hook
+from csc_git.clients.registration import memory_of
 from csc_git.doctor.environment import environment
 from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
 from csc_git.doctor.start import Sharing, sharing_at
@@ -27,9 +28,9 @@ _NOTHING: Final = json.dumps({"reason": "clear", "tool_input": {}})
 _SECONDS: Final = 10.0
 
 
-def check_hooks(project: Project, memory: Path, here: Sharing) -> Iterator[Finding]:
+def check_hooks(project: Project, here: Sharing) -> Iterator[Finding]:
     """Nothing where there are no hooks; they are optional."""
-    registration = HookRegistration(project.top, memory, {})
+    registration = HookRegistration(project.top, memory_of(project), {})
     try:
         commands = registration.commands() if project.has_work_tree else {}
     except InvalidSetting as error:

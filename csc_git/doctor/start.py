@@ -3,14 +3,14 @@
 import os
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 from csc_git.clients.client import CLIENTS, NAME, PASSED_ON, Client
 from csc_git.clients.launch import arguments, flags_in, is_server
-from csc_git.clients.registration import ServerRegistration
+from csc_git.clients.registration import ServerRegistration, memory_of
 from csc_git.clients.user import UserRegistration
 from csc_git.config.settings import Settings, load
 from csc_git.coordinator.opening import remote_url
@@ -19,9 +19,16 @@ from csc_git.doctor.finding import Finding, refused
 from csc_git.errors import InvalidSetting
 from csc_git.git.project import Project, discover
 
+_KNOWN: Final = Settings.model_fields.keys()
+_LOCAL: Final = replace(
+    CLIENTS["claude"], key="claude-local", title="Claude Code, for you alone", file=None
+)
+"""Claude Code by its settings of one person for one project, which `claude mcp add` writes."""
 
-class Sharing(NamedTuple):
-    """With whom a process of ours shares the state.
+
+@dataclass(frozen=True)
+class Sharing:
+    """With whom a process of ours shares the state; equal if it is the same people.
 
     Attributes:
         repository: The common directory of the repository it works for.
@@ -35,12 +42,23 @@ class Sharing(NamedTuple):
     branch: str
     remote: str | None
     syncs: bool
-    named: str
+    named: str = field(compare=False)
 
 
 @dataclass(frozen=True)
 class Start:
-    """How a client starts our server, by an entry of its settings."""
+    """How a client starts our server, by an entry of its settings.
+
+    Attributes:
+        client: Which one.
+        file: Where the entry stands.
+        top: Of the work tree that it is for.
+        command: The program.
+        arguments: What it is told, as far as that can be told beforehand.
+        directory: Where it is started.
+        environment: What it gets.
+        given: The names in that which the entry itself gives.
+    """
 
     client: Client
     file: Path
@@ -78,7 +96,7 @@ class Start:
 
     def anew(self, without: Collection[str] = ()) -> str:
         """As `again`, but without some of the settings that it gives."""
-        if self.client.file is not None and self.file.name != Path(self.client.file).name:
+        if self.client == _LOCAL:
             return f"claude mcp remove {NAME} --scope local, then csc-git init"
         names = _KNOWN - {*without}
         given = {name: value for name, value in flags_in(self.arguments).items() if name in names}
@@ -112,9 +130,6 @@ class Start:
             return sharing_at(self.directory / flags.pop("directory", ""), flags)
 
 
-_KNOWN: Final = Settings.model_fields.keys()
-
-
 def sharing_at(directory: Path, flags: Mapping[str, Any]) -> Sharing:
     """With whom a command with these flags shares, in the environment as it is.
 
@@ -129,14 +144,14 @@ def sharing_at(directory: Path, flags: Mapping[str, Any]) -> Sharing:
     return Sharing(project.common_dir, settings.branch, url, settings.sync, named)
 
 
-def starts(project: Project, memory: Path) -> tuple[list[Start], list[Finding]]:
+def starts(project: Project) -> tuple[list[Start], list[Finding]]:
     """How those clients start it that are set up to; and whose settings can't be read.
 
     Of Claude Code's three places the first one counts that names us: its own for this project, the
     project's, the one for all projects.
     """
     found, unreadable = list[Start](), list[Finding]()
-    for client, file, asked in _places(project, memory):
+    for client, file, asked in _places(project):
         program = client.key.partition("-")[0]
         if any(one.client.key.startswith(program) for one in found):
             continue
@@ -152,22 +167,22 @@ def starts(project: Project, memory: Path) -> tuple[list[Start], list[Finding]]:
     return found, unreadable
 
 
-def starts_elsewhere(project: Project, memory: Path) -> tuple[list[Start], list[Finding]]:
+def starts_elsewhere(project: Project) -> tuple[list[Start], list[Finding]]:
     """As `starts`, in the other worktrees: all of them have one store."""
     found, unreadable = list[Start](), list[Finding]()
     for top in project.worktrees():
         if top != project.top:
-            more = starts(replace(project, top=top), memory)
+            more = starts(replace(project, top=top))
             found += more[0]
             unreadable += more[1]
     return found, unreadable
 
 
-def _places(project: Project, memory: Path) -> Iterator[tuple[Client, Path, Callable[[], Any]]]:
+def _places(project: Project) -> Iterator[tuple[Client, Path, Callable[[], Any]]]:
     user, of_user = UserRegistration({}), CLIENTS["claude-user"]
-    yield CLIENTS["claude"], user.file, partial(user.found_for, project.top)
+    yield _LOCAL, user.file, partial(user.found_for, project.top)
     for client in CLIENTS.values():
         if client.file is not None:
-            place = ServerRegistration(client, project.top, memory, {})
+            place = ServerRegistration(client, project.top, memory_of(project), {})
             yield client, place.file, place.found
     yield of_user, user.file, user.found
