@@ -88,12 +88,28 @@ def no_repository(patient: Patient) -> None:
     (patient.clone / ".git").rename(patient.clone / "git")
 
 
+def broken_config(_: Patient) -> None:
+    with (Path.home() / ".gitconfig").open("a", encoding="utf-8") as file:
+        file.write("[x\n")
+
+
+def bad_branch(patient: Patient) -> None:
+    """A whole name, of which git would make refs/heads/refs/heads/…"""
+    git("config", "csc.branch", "refs/heads/csc/state", cwd=patient.clone)
+
+
 def bad_setting(patient: Patient) -> None:
     git("config", "csc.lease", "forever", cwd=patient.clone)
 
 
 def locked(patient: Patient) -> None:
     _stopped_with(patient, "write.lock")
+
+
+def no_lock(patient: Patient) -> None:
+    path = patient.clone / ".git/csc/write.lock"
+    path.unlink()
+    path.mkdir()
 
 
 def sync_locked(patient: Patient) -> None:

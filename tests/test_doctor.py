@@ -53,8 +53,11 @@ def test_a_sound_one(patient: Patient) -> None:
         (ail.nobody, "identity", "warning", "no e-mail", "git config --global user.email"),
         (ail.somebody_elses, "repository", "error", "another user", "safe.directory"),
         (ail.no_repository, "repository", "error", "no repository", "git init"),
+        (ail.broken_config, "repository", "error", "can't read its configuration", "Mend the file"),
+        (ail.bad_branch, "settings", "error", "no such branch name", "Correct git config csc.br"),
         (ail.bad_setting, "settings", "error", "csc.lease", "Correct git config csc.lease"),
         (ail.locked, "lock", "error", "which is stopped, holds", "kill -CONT"),
+        (ail.no_lock, "lock", "error", "write.lock", "mend the permissions"),
         (ail.sync_locked, "lock", "error", "sync.lock", "kill -CONT"),
         (ail.clone_locked, "lock", "error", "clone.lock", "kill -CONT"),
         (ail.seen_locked, "lock", "error", "seen.lock", "kill -CONT"),
@@ -173,6 +176,15 @@ def test_where_a_client_shares_with_others_nothing_is_shown_to_either(
     assert queue[0].message.startswith("store plan/secret")
 
 
+def test_a_remote_that_only_this_shell_names_is_the_one_that_is_tried(patient: Patient) -> None:
+    """A client's environment is tried without the shell's variables, but for those of ours."""
+    patient.env["CSC_REMOTE"] = str(patient.world.directory / "private.git")
+    patient.run("set", "plan", "secret", "1")  # it can't be reached: queued
+    before = git("for-each-ref", cwd=patient.world.remote)
+    patient.examine(1)
+    assert git("for-each-ref", cwd=patient.world.remote) == before
+
+
 _SOUND: dict[str, Any] = {"command": sys.executable, "args": ["-P", "-m", "csc_git", "serve"]}
 _EVIL = [
     {"command": "sh", "args": ["-c", "touch run; csc-git serve"]},
@@ -211,6 +223,23 @@ def test_what_a_repository_names_is_not_run(patient: Patient) -> None:
         assert "was not run" in said["says"]
     assert not (patient.clone / "run").exists()
     assert "run" not in csc("ls", "serve", cwd=patient.clone).stdout
+
+
+def test_an_entry_as_editors_let_people_write_it(patient: Patient) -> None:
+    """With variables in it, started elsewhere, and told where it belongs."""
+    (patient.clone / "sub").mkdir()
+    arguments = ["-C", "..", "serve", "--branch", "${CSC_NO_SUCH:-csc/state}"]
+    told = {**_SOUND, "args": ["-P", "-m", "csc_git", *arguments], "cwd": "${workspaceFolder}/sub"}
+    file = patient.clone / ".vscode" / "mcp.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"servers": {"csc-git": told}}), encoding="utf-8")
+    (said,) = [one for one in patient.examine(0) if one["check"] == "client"]
+    assert said["level"] == "ok"
+    arguments[0:2] = ["-C", "${workspaceFolder}"]
+    told["args"] = ["-P", "-m", "csc_git", *arguments]
+    file.write_text(json.dumps({"servers": {"csc-git": told}}), encoding="utf-8")
+    (said,) = [one for one in patient.examine(0) if one["check"] == "client"]
+    assert said["level"] == "ok"
 
 
 def test_what_git_would_not_write_is_no_damage(patient: Patient) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from csc_git.coordinator.opening import open_coordinator
+from csc_git.doctor.project import check_project
 from csc_git.errors import ForeignRepository, NotARepository, StorageFailed
-from csc_git.git.project import Project
+from csc_git.git.project import Project, discover
 from csc_git.store.transaction import README
 from tests.canaries import fingerprint, plant_canaries
 from tests.git_servers import http_server
@@ -80,6 +81,15 @@ KINDS: dict[str, Make] = {
     "submodule": _submodule, "separate": _separate, "shallow": _shallow, "partial": _partial,
     "unborn": _unborn,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_doctor_calls_it_what_it_is(world: World, kind: str) -> None:
+    bare, apart = "(bare)", "(clone; its git directory"
+    words = {"worktree": "(worktree; shared by all", "bare": bare, "mirror": bare}
+    words |= {"submodule": apart, "separate": apart}
+    said = next(check_project(discover(KINDS[kind](world)))).says
+    assert words.get(kind, "(clone)") in said
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -467,5 +467,10 @@ def test_another_remote_in_the_place_of_the_first_is_called_that(world: World) -
     assert state_of(again) == "branch-deleted"
     assert f"it is another remote than {world.remote}" in again.status().sync.message
     assert state_of(again) == "branch-deleted"
-    assert "another remote" in again.status().sync.message
+    said = again.status().sync
+    assert "another remote" in said.message
+    # Back first: what follows would show all that is here to whoever reads the new one.
+    back, recreate = f"git config csc.remote {world.remote}", "csc-git sync --recreate"
+    assert 0 < said.next.index(back) < said.next.index(recreate)
+    assert "whoever may read it" in said.next
     assert str(again.sync(permit=Permit(recreate=True)).state) == "ok"

@@ -82,7 +82,7 @@ def check_clients(project: Project, known: list[Start]) -> Iterator[Finding]:
             yield wrong("client", says, then)
             continue
         yield from _check_command(start)
-        yield _try_out(start, project.top)
+        yield _try_out(start)
 
 
 def _apart(start: Start, who: str, theirs: Sharing, here: Sharing) -> Iterator[Finding]:
@@ -119,11 +119,11 @@ which its virtual environment is active"
         yield doubtful("client", says, f"Install csc-git by pipx or uv tool, or: {start.again}")
 
 
-def _try_out(start: Start, top: Path) -> Finding:
+def _try_out(start: Start) -> Finding:
     began = time.monotonic()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         try:
-            tools = _started(start, top, said)
+            tools = _started(start, said)
         except Exception as error:  # noqa: BLE001  whatever a program may answer that is no server
             said.seek(0)
             lines = said.read().splitlines()
@@ -146,7 +146,7 @@ def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _started(start: Start, top: Path, said: TextIO) -> int:
+def _started(start: Start, said: TextIO) -> int:
     """Start a server as a client does; how many tools it lists."""
     import anyio  # noqa: PLC0415
     from mcp.client import Client as McpClient  # noqa: PLC0415
@@ -154,7 +154,10 @@ def _started(start: Start, top: Path, said: TextIO) -> int:
 
     async def ask() -> int:
         parameters = StdioServerParameters(
-            command=start.command, args=start.arguments, cwd=top, env=start.environment
+            command=start.command,
+            args=start.arguments,
+            cwd=start.directory,
+            env=start.environment,
         )
         with anyio.fail_after(_SECONDS):
             async with McpClient(stdio_client(parameters, errlog=said)) as client:

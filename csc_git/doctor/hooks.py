@@ -55,9 +55,7 @@ def _elsewhere(top: Path) -> Iterator[Finding]:
     file = top / ".claude" / "settings.json"
     said = json.dumps(read_json(file)) if file.is_file() else ""
     if "csc-git-hook" in said or "csc_git.hooks" in said:
-        says = (
-            f"Hooks of ours stand in {file} too, so they run twice; init looks after its own only"
-        )
+        says = f"Hooks of ours stand in {file} too, so they run twice; init leaves those alone"
         yield doubtful("hooks", says, "Take them out there by hand")
 
 
