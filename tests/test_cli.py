@@ -2,10 +2,12 @@
 
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -199,11 +201,50 @@ def test_sync_reports_and_decides(world: World, clone: Path) -> None:
     csc("set", "a", "b", "1", cwd=clone)
     git("update-ref", "-d", REF, cwd=world.remote)
     done = csc("sync", cwd=clone, code=1)
-    assert "csc-git sync --recreate" in done.stdout
+    assert "csc-git doctor" in done.stdout
+    assert "--recreate" not in done.stdout
+    assert "csc-git sync --recreate" in csc("doctor", cwd=clone, code=1).stdout
     assert json.loads(csc("sync", "--json", cwd=clone, code=1).stdout)["state"] == "branch-deleted"
     assert csc("set", "a", "c", "2", cwd=clone).stdout == "a/c: local\n"
-    csc("sync", "--recreate", cwd=clone)
+    refused = csc("sync", "--recreate", cwd=clone, code=1)
+    assert "nobody can answer here" in refused.stderr
+    assert "does not fit" in csc("sync", "--join", "--yes", cwd=clone, code=1).stderr
+    csc("sync", "--recreate", "--yes", cwd=clone)
     assert len(world.log()) == 3
+
+
+def test_sync_shows_what_a_decision_would_change(world: World, clone: Path) -> None:
+    csc("set", "a", "b", "1", cwd=clone)
+    backup = git("rev-parse", REF, cwd=world.remote)
+    csc("set", "a", "lost", "2", cwd=clone)
+    git("update-ref", REF, backup, cwd=world.remote)
+    shown = asked("sync", "--accept-rewrite", cwd=clone, answer="n")
+    assert "The remote lacks 1 confirmed edit:" in shown
+    assert "store a/lost" in shown
+    assert "Only here: a/lost." in shown
+    assert csc("get", "a", "lost", cwd=clone).stdout == "2\n"
+    done = csc("sync", "--accept-rewrite", "--yes", cwd=clone).stdout
+    command = re.search(r"csc-git (export --at [0-9a-f]+)", done)
+    assert command is not None
+    exported = csc(*command[1].split(), cwd=clone).stdout.splitlines()
+    kept = [json.loads(line)["key"] for line in exported]
+    assert kept == ["b", "lost"]
+    assert "lost" not in csc("ls", "a", cwd=clone).stdout
+
+
+def asked(*command: str, cwd: Path, answer: str) -> str:
+    """What a command that asks shows in a terminal, and is answered."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        os.execv(sys.executable, [sys.executable, "-m", "csc_git", *command])  # noqa: S606
+    shown = b""
+    os.write(terminal, f"{answer}\n".encode())
+    with suppress(OSError):  # a terminal whose program has ended
+        while part := os.read(terminal, 4096):
+            shown += part
+    os.waitpid(pid, 0)
+    return shown.decode()
 
 
 def test_init_and_undo(world: World, clone: Path) -> None:
@@ -223,18 +264,41 @@ def test_init_and_undo(world: World, clone: Path) -> None:
 
 def test_init_in_two_clones_on_one_machine(world: World) -> None:
     one, two = world.clone("one"), world.clone("two")
-    for clone, others in ((one, 0), (two, 1), (one, 1)):
-        said = csc("init", "--no-register", cwd=clone).stdout
-        assert ("like 1 other clone" in said) == bool(others)
+    for clone in (one, two):
+        git("config", "csc.machine", "laptop", cwd=clone)
+        assert "other clone" not in csc("init", "--no-register", cwd=clone).stdout
+    server = world.open("one", machine="laptop")
+    server.sign_on()
+    assert state_of(server) == "ok"
+    for clone, others in ((two, True), (one, False)):
+        shown = csc("init", "--no-register", cwd=clone).stdout
+        assert ("like 1 other clone" in shown) == others
         csc("doctor", cwd=clone)
     assert csc("conflicts", cwd=one).stdout == ""
-    assert len(csc("ls", "clones:*", cwd=one).stdout.splitlines()) == 2
-    git("config", "csc.machine", "desktop", cwd=two)  # as it was told to
-    for clone in (two, one):
-        assert "other clone" not in csc("init", "--no-register", cwd=clone).stdout
+    git("config", "csc.machine", "desktop", cwd=two)  # as the advice has it
+    assert "other clone" not in csc("init", "--no-register", cwd=two).stdout
+    server.sign_off()
     csc("init", "--undo", cwd=one)
     csc("init", "--undo", cwd=two)
-    assert csc("ls", cwd=two).stdout == ""
+    assert csc("ls", cwd=two).stdout == "sessions\n"
+
+
+def test_trying_the_remote_leaves_no_key_and_no_line_in_the_log(world: World, clone: Path) -> None:
+    csc("init", cwd=clone)
+    csc("doctor", cwd=clone)
+    assert csc("ls", cwd=clone).stdout == ""
+    assert "try the remote" not in csc("log", cwd=clone).stdout
+    assert csc("log", "--json", "--scope", "settings", cwd=clone).stdout == ""
+    assert "try the remote" in git("log", "--format=%s", REF, cwd=world.remote)
+    git("config", "receive.denyNonFastForwards", "true", cwd=world.remote)
+    hook = world.remote / "hooks" / "update"
+    hook.write_text("#!/bin/sh\necho not today >&2\nexit 1\n")
+    hook.chmod(0o755)
+    tip = git("rev-parse", REF, cwd=world.remote)
+    assert "not today" in csc("doctor", cwd=clone, code=1).stdout
+    status = json.loads(csc("status", "--json", cwd=clone).stdout)
+    assert (status["sync"]["queued"], status["held"]) == (0, [])
+    assert git("rev-parse", REF, cwd=world.remote) == tip
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from csc_git.coordinator.edits import Edits
-from csc_git.coordinator.results import Stored
+from csc_git.coordinator.delivery import Delivered, Delivery
 from csc_git.coordinator.roundtrip import round_trip
 from csc_git.git.failure import RemoteState
 from csc_git.git.lock import FileLock
@@ -19,7 +18,7 @@ from tests import ailments as ail
 from tests.ailments import Patient
 from tests.git_servers import http_server
 from tests.test_cli import csc
-from tests.world import World, git, person, put
+from tests.world import World, git, put
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def test_a_sound_one(patient: Patient) -> None:
         (ail.ssh_by_variable, "remote", "error", "works in this shell", "GIT_SSH_COMMAND to env"),
         (ail.protected, "remote", "error", "protects the branch", "branch rules"),
         (ail.branch_gone, "remote", "error", "no longer has the branch", "--recreate"),
-        (ail.other_store, "remote", "error", "another store", "git config --get-regexp csc"),
+        (ail.other_store, "remote", "error", "another store", "csc-git sync --join"),
         (ail.wrong_clock, "clock", "warning", "180 minutes ahead", "timedatectl"),
         (ail.foreign, "foreign", "warning", "notes.txt", "csc-git log"),
         (ail.held, "held", "warning", "store a/secret", "csc-git sync --retry"),
@@ -294,21 +293,26 @@ def test_a_trial_that_is_set_aside_is_no_success(
     patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = patient.world.open(patient.world.clone("new", patient.server.url("remote.git")))
-    mine = f"git ls-tree -r $3 | grep -q {one.clone.id[:8]}/tried.json"
+    mine = "git log --format=%s $2..$3 | grep -q 'try the remote'"
     patient.hook("update", f"if {mine}; then echo no trials here >&2; exit 1; fi")
-    put_alone = Edits.put
+    make_alone = Delivery.make
 
-    def put_by_two(edits: Edits, *args: Any) -> Stored:
-        stored = put_alone(edits, *args)
-        put_alone(edits, person(one), "a", "k", 1)  # as a server of the clone may, just then
-        return stored
+    def make_two(delivery: Delivery, *args: Any) -> Delivered:
+        made = make_alone(delivery, *args)
+        monkeypatch.undo()
+        put(one, "a", "k", 1)  # as a server of the clone may, just then
+        return made
 
-    monkeypatch.setattr(Edits, "put", put_by_two)
+    put(one, "a", "first", 1)
+    assert one.sync().state == "ok"
+    monkeypatch.setattr(Delivery, "make", make_two)
     tried = round_trip(one, "ada")
     assert not tried.works
     assert tried.status.state is RemoteState.DECLINED
     assert "no trials here" in tried.status.detail
-    assert len(one.store.branch.held()) == 1
+    assert not one.store.branch.held()  # what only tried the remote is taken back
+    assert one.retrieve("a", "k").value == 1
+    assert one.sync().state == "ok"
 
 
 def _examined(patient: Patient, code: int) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from csc_git.store.attempt import Permit
+from csc_git.store.recovery import Permit
 from tests.git_servers import git_daemon, http_server, ssh_server
 from tests.world import World, git, put, state_of
 

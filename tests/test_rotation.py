@@ -12,7 +12,7 @@ import pytest
 from csc_git.coordinator import clock
 from csc_git.errors import NotRotated
 from csc_git.store import rotation
-from csc_git.store.attempt import Permit
+from csc_git.store.recovery import Permit
 from tests.world import REF, ROOT, Crowd, World, git, put, state_of
 
 

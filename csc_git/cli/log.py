@@ -13,7 +13,7 @@ import click
 from csc_git.cli.options import Command, common, opened
 from csc_git.cli.output import wants_json
 from csc_git.core.clock import format_time
-from csc_git.core.edit import Record
+from csc_git.core.edit import PROBE, Record
 from csc_git.errors import StoreError
 from csc_git.git.log import log_lines
 from csc_git.git.objects import Objects
@@ -77,6 +77,8 @@ def log_command(
         chosen, paths = _divided(git_options)
         chosen += _author(session, coordinator.overview.machine)
         paths += [f":(literal){path}" for path in coordinator.past.place(scope, key).paths()]
+        if not any(word.startswith(("--grep", "--invert-grep")) for word in chosen):
+            chosen = ["--invert-grep", f"--grep=^{PROBE}: ", *chosen]
         where = [branch.ref, "--", *paths]
         arguments = [*chosen, *where]
         if wants_json():

@@ -12,7 +12,7 @@ from csc_git.clients.client import NAME
 from csc_git.config.settings import SHARING
 from csc_git.coordinator.opening import directory_of
 from csc_git.coordinator.results import Result
-from csc_git.coordinator.roundtrip import RoundTrip, round_trip, scope_of
+from csc_git.coordinator.roundtrip import RoundTrip, round_trip
 from csc_git.doctor.client import check_agreement
 from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
 from csc_git.doctor.project import check_machine
@@ -176,14 +176,10 @@ def _file(project: Project, target: Target) -> str:
 
 
 def _withdrawn(options: dict[str, Any]) -> str:
-    """Take back what `init` wrote on the branch; what stays there."""
+    """Push what is queued before the clone leaves; what stays on the branch."""
     with opened(options) as coordinator, progress() as coordinator.progress:
-        author = coordinator.person(user())
-        tried = coordinator.edits.delete_scope(author, scope_of(coordinator.clone))
         status = coordinator.sync()
-        kept = "the data stay, since they belong to all who share them"
-        if tried.deleted:
-            kept += "; what tried the remote was deleted"
+        kept = "the data stay, since they belong to everybody who shares them"
         if coordinator.store.branch.queue() and status.state is not RemoteState.NO_REMOTE:
             kept += f". {status.describe()[0]}; the next sync tells the remote"
     return kept

@@ -1,44 +1,124 @@
 """`csc-git sync`: bring this clone and the remote together now."""
 
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 import click
 
 from csc_git.cli.options import command, common, opened
-from csc_git.cli.output import hanging, progress, show, sync_line
+from csc_git.cli.output import hanging, progress, show, sync_line, wants_json
 from csc_git.coordinator import clock
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.results import Decision
 from csc_git.errors import InputError
-from csc_git.git.failure import RemoteState
-from csc_git.store.attempt import Permit
+from csc_git.git.failure import CHOICES, RemoteState
+from csc_git.git.words import count, printable
+from csc_git.store.recovery import Permit
+from csc_git.store.status import SyncStatus
+
+_MOST: Final = 10
+_WHAT: Final = {
+    "restore": "Push the edits that the remote lacks again?",
+    "rewrite": "Drop these edits here, and take what the remote has?",
+    "recreate": "Publish this clone's copy of the branch on the remote?",
+    "join": "Bring the values of both stores together on the remote?",
+}
+_FITS: Final = {
+    "restore": {RemoteState.BEHIND, RemoteState.REWRITTEN},
+    "rewrite": {RemoteState.BEHIND, RemoteState.REWRITTEN},
+    "recreate": {RemoteState.DELETED},
+    "join": {RemoteState.OTHER_STORE},
+}
 
 
 @command("sync")
+@click.option("--restore", is_flag=True, help="Push edits again that the remote has lost.")
 @click.option("--accept-rewrite", is_flag=True, help="Go on from a rewritten remote branch.")
 @click.option("--recreate", is_flag=True, help="Put back a branch the remote has lost.")
+@click.option("--join", is_flag=True, help="Join this clone's store with the remote's other one.")
+@click.option("--yes", is_flag=True, help="Don't ask before one of these.")
 @click.option("--retry", metavar="OP", help="Push a held edit again.")
 @click.option("--drop", metavar="OP", help="Give a held edit up.")
 @common
-def sync_command(
+def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
+    restore: bool,
     accept_rewrite: bool,
     recreate: bool,
+    join: bool,
+    yes: bool,
     retry: str | None,
     drop: str | None,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Fetch, replay and push once. Exit code 1 if the remote did not take part.
+    """Fetch, replay and push once. Exits 1 if the remote could not be synced.
 
-    Neither --accept-rewrite nor --recreate drops an edit of yours that waits to be pushed.
+    Where the remote's branch was rewound, rewritten, deleted or replaced, nothing is done until
+    you choose one of --restore, --accept-rewrite, --recreate and --join. Each first shows what it
+    would change, and asks. None of them drops an edit of yours that waits to be pushed.
     """
+    given = {"restore": restore, "rewrite": accept_rewrite, "recreate": recreate, "join": join}
+    chosen = [name for name, is_given in given.items() if is_given]
+    if len(chosen) > 1:
+        raise InputError("Several decisions were given", then="Choose one of them")
     with opened(options) as coordinator:
         if drop is not None and not coordinator.store.drop(drop, clock.now()):
             raise InputError(f"No edit {drop} is held", then="See csc-git status")
         if retry is not None and coordinator.release(retry) is None:
             raise InputError(f"No edit {retry} is held", then="See csc-git status")
         with progress() as coordinator.progress:
-            permit = Permit(rewrite=accept_rewrite, recreate=recreate)
-            status = coordinator.sync(permit=permit)
+            status = coordinator.sync()
+        kept = None
+        if chosen and status.state in CHOICES:
+            kept = coordinator.store.branch.tip if chosen[0] in {"rewrite", "join"} else None
+            status = _decide(coordinator, status, chosen[0], yes=yes)
         summary = coordinator.overview.sync()
-    show(summary, hanging("", sync_line(summary)))
+    lines = [hanging("", sync_line(summary))]
+    if kept and status.state is RemoteState.OK:
+        where = f"What this clone had is kept here for 30 days: csc-git export --at {kept[:12]}"
+        lines.append(hanging("", where))
+    show(summary, "\n".join(lines))
     if status.state not in {RemoteState.OK, RemoteState.OFF}:
         sys.exit(1)
+
+
+def _decide(
+    coordinator: Coordinator, status: SyncStatus, chosen: str, *, yes: bool
+) -> SyncStatus:
+    """Show what a decision would change, ask, and carry it out."""
+    if status.state not in _FITS[chosen]:
+        flag = "--accept-rewrite" if chosen == "rewrite" else f"--{chosen}"
+        raise InputError(f"{flag} does not fit: {status.describe()[0]}", then=status.choices())
+    found = coordinator.overview.decision(coordinator.store.divergence())
+    if not yes:
+        if wants_json() or not sys.stdin.isatty():
+            raise InputError(
+                "This changes what every clone has, so it asks first, and nobody can answer here",
+                then="Run it in a terminal; or repeat it with --yes once you know what it does",
+            )
+        click.echo("\n".join(hanging("", printable(line)) for line in _preview(found)))
+        click.confirm(_WHAT[chosen], abort=True)
+    with progress() as coordinator.progress:
+        return coordinator.sync(permit=Permit(**{chosen: True}))
+
+
+def _preview(found: Decision) -> Iterator[str]:
+    """What is known of both sides, in lines for a person."""
+    yield found.message
+    yield f"The remote lacks {count(found.lost_count, 'confirmed edit')}:"
+    for one in found.lost[:_MOST]:
+        yield f"  {one.time[:19]}Z  {one.session}  {one.subject}"
+    if found.lost_count > _MOST:
+        yield f"  and {found.lost_count - _MOST} more"
+    if found.unknown_count:
+        yield f"It has {count(found.unknown_count, 'edit')} that this clone has not seen."
+    for title, keys in (
+        ("Only here", found.only_here),
+        ("Only on the remote", found.only_there),
+        ("With another value there", found.differing),
+    ):
+        if keys:
+            more = f" and {len(keys) - _MOST} more" if len(keys) > _MOST else ""
+            yield f"{title}: {', '.join(keys[:_MOST])}{more}."
+    if found.queued:
+        yield f"{count(found.queued, 'edit')} of yours that were never confirmed stay queued."

@@ -33,7 +33,8 @@ from csc_git.errors import NotRotated
 from csc_git.git.failure import RemoteFailure, RemoteState, describe
 from csc_git.git.project import Project
 from csc_git.git.tracked import tracked_files
-from csc_git.store.attempt import Permit, Progress
+from csc_git.store.attempt import Progress
+from csc_git.store.recovery import Permit
 from csc_git.store.clone import Clone
 from csc_git.store.status import SyncStatus
 from csc_git.store.store import Store

@@ -15,9 +15,11 @@ from csc_git.core.key import Key, format_scope
 from csc_git.core.lease import lease_key
 from csc_git.core.session import SessionName, parse_session
 from csc_git.core.value import Entry
+from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteState
 from csc_git.git.words import printable, readable
 from csc_git.store.clone import Clone
+from csc_git.store.recovery import Divergence
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 
@@ -105,6 +107,22 @@ class Overview:
             queued=queued,
             held=held,
             contact_age=_rounded(status.age(clock.instant())),
+        )
+
+    def decision(self, found: Divergence) -> results.Decision:
+        """What a person must know before deciding how to go on from a lost or replaced branch."""
+        status = self._store.status
+        newest_first = found.lost[::-1]
+        return results.Decision(
+            state=str(status.state),
+            message=f"{status.describe()[0]}.",
+            lost=[_lost_edit(commit) for commit in newest_first[:_MOST_LISTED]],
+            lost_count=len(found.lost),
+            unknown_count=len(found.unknown),
+            queued=found.queued,
+            only_here=[str(key) for key, here, there in found.changes if here and not there],
+            only_there=[str(key) for key, here, there in found.changes if there and not here],
+            differing=[str(key) for key, here, there in found.changes if here and there],
         )
 
     def active(self, snapshot: Snapshot) -> list[results.SessionSummary]:
@@ -250,6 +268,16 @@ class Overview:
         if status.state not in {RemoteState.OK, RemoteState.NEVER}:
             steps.append(" ".join(f"{part}." for part in status.describe() if part))
         return steps
+
+
+def _lost_edit(commit: CommitInfo) -> results.LostEdit:
+    record = Record.parse(commit.message)
+    return results.LostEdit(
+        commit=commit.id,
+        time=format_time(record.clock if record else commit.author_time),
+        session=readable(record.session if record else commit.author, 80),
+        subject=readable(record.subject if record else commit.message, 120),
+    )
 
 
 def _time(entry: Entry) -> datetime:

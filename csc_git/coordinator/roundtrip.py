@@ -1,25 +1,37 @@
-"""A round trip: an edit is written here, pushed, and read back. Only that shows that all works."""
+"""A round trip: an edit is made here, pushed, and read back. Only that shows that all works.
+
+The edit changes no key. It leaves one commit in the history, which `csc-git log` and `history` pass
+over, and nothing at all if the remote does not take it.
+"""
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.roster import read_lease, session_names
 from csc_git.core.clock import format_time
+from csc_git.core.edit import PROBE
+from csc_git.core.key import Key
+from csc_git.core.lease import lease_key
 from csc_git.git.failure import RemoteState
-from csc_git.store.clone import Clone
+from csc_git.store.snapshot import Snapshot
 from csc_git.store.status import SyncStatus
+from csc_git.store.transaction import Draft
 
-_SCOPES: Final = "clones:"
-_KEY: Final = "tried"
+_NOBODYS: Final = Key(("settings",), "probe")
+"""A key that has no value: requiring that is what makes an edit of a probe."""
+
+_LATELY: Final = timedelta(days=30)
 
 
 class RoundTrip(NamedTuple):
     """How it went.
 
     Attributes:
-        works: Whether the remote has the edit, and said so when asked again.
+        works: Whether the remote has the edit, and reported it when asked again.
         status: How the last sync ended.
         seconds: How long it took.
     """
@@ -29,45 +41,50 @@ class RoundTrip(NamedTuple):
     seconds: float
 
 
-def scope_of(clone: Clone) -> str:
-    """Where a clone is tried: a scope of its own, since two on one machine may bear one name."""
-    return f"{_SCOPES}{clone.id[:8]}"
-
-
 def namesakes(coordinator: Coordinator) -> int:
-    """How many other clones that were tried call their machine as this one does."""
-    mine, machine = scope_of(coordinator.clone), coordinator.clone.machine
-    others = [scope for scope in coordinator.list_scopes(f"{_SCOPES}*").scopes if scope != mine]
-    said = [coordinator.retrieve(scope, _KEY).value for scope in others]
-    return len([one for one in said if isinstance(one, dict) and one.get("machine") == machine])
+    """How many other clones signed on lately under this clone's machine name."""
+    snapshot, here = coordinator.store.snapshot(), coordinator.clone
+    oldest = format_time(clock.now() - _LATELY)
+    clones = set[str]()
+    for name in session_names(snapshot):
+        if name.partition("@")[2] == here.machine:
+            lease = read_lease(snapshot.get(lease_key(name)))
+            if lease is not None and lease.clone != here.id and lease.since > oldest:
+                clones.add(lease.clone)
+    return len(clones)
 
 
 def round_trip(coordinator: Coordinator, user: str) -> RoundTrip:
     """Try it.
 
-    Each time is an edit of its own: a remote that took one yesterday may decline one today. Where
-    edits wait to be pushed they are the trial, so that trying again and again adds none.
+    Each time is an edit of its own: a remote that took one yesterday may decline one today.
 
     Args:
         coordinator: Of the clone.
         user: The person on whose behalf.
     """
     began = time.monotonic()
-    if coordinator.store.branch.base is None:  # what a clone was tried with before may be there
-        status = coordinator.sync()
-        if status.state not in {RemoteState.OK, RemoteState.NEVER}:
-            return RoundTrip(works=False, status=status, seconds=time.monotonic() - began)
-    op = None if coordinator.store.branch.queue() else _written(coordinator, user)
+    status = coordinator.sync()
+    if status.state is not RemoteState.OK:
+        return RoundTrip(works=False, status=status, seconds=time.monotonic() - began)
+    op = _probe(coordinator, user)
     status = coordinator.sync()
     if status.state is RemoteState.OK:
         status = coordinator.sync()
-    if op and op in coordinator.store.branch.held():
+    if op in coordinator.store.branch.held():
         status = replace(status, state=RemoteState.DECLINED, detail=status.reasons.get(op, ""))
-    works = status.state is RemoteState.OK and not coordinator.store.branch.queue()
+    works = status.state is RemoteState.OK and coordinator.store.fate(op).where == "synced"
+    if not works:
+        coordinator.store.withdraw(op, clock.now())
     return RoundTrip(works, status, time.monotonic() - began)
 
 
-def _written(coordinator: Coordinator, user: str) -> str | None:
-    says = {"machine": coordinator.clone.machine, "by": user, "at": format_time(clock.now())}
-    author = coordinator.person(user)
-    return coordinator.edits.put(author, scope_of(coordinator.clone), _KEY, says).op
+def _probe(coordinator: Coordinator, user: str) -> str:
+    machine = coordinator.clone.machine
+
+    def decide(_: Snapshot) -> Draft:
+        return Draft(f"{PROBE}: {machine}", f"{user}@{machine}", requires={_NOBODYS: None})
+
+    op = coordinator.delivery.make(decide).receipt.op
+    assert op is not None  # noqa: S101  a condition alone makes an edit
+    return op

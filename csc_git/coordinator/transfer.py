@@ -20,9 +20,6 @@ from csc_git.core.value import Json, is_same, parse
 from csc_git.errors import CscError, InvalidValue
 from csc_git.store.snapshot import Snapshot
 
-_BOOKS: Final = "clones"
-"""First segment of what `init` and `doctor` write to try a clone."""
-
 _REGISTRY: Final = "__instances"
 """How the file of a project's registry ends."""
 
@@ -49,7 +46,7 @@ def export(snapshot: Snapshot, matches: Callable[[str], object]) -> Iterator[Exp
     """The values of the scopes that match, in the order of their names; none of csc-git's own."""
     for scope in sorted(snapshot.scopes()):
         name = format_scope(scope)
-        if scope[0] in {*RESERVED, _BOOKS} or not matches(name):
+        if scope[0] in RESERVED or not matches(name):
             continue
         for key in sorted(snapshot.keys(scope)):
             if (stored := snapshot.read(key)) is not None:

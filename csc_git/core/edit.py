@@ -33,6 +33,9 @@ from csc_git.core.key import Key
 ABSENT: Final = "absent"
 """The revision of a key that has no value, in conditions."""
 
+PROBE: Final = "try the remote"
+"""How the subject of an edit begins that only shows whether the remote takes one."""
+
 _TRAILER: Final = re.compile(r"(Csc-[A-Za-z]+): (.*)")
 _OP: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 """Refs and files are named after ops, and anybody may have written one."""

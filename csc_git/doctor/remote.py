@@ -97,7 +97,7 @@ def _failed(status: SyncStatus) -> Finding:
         return fine("remote", f"{what}. {then}")
     if status.state is RemoteState.NO_REMOTE and not status.detail:
         return doubtful("remote", f"{what}: this clone only", then)
-    return wrong("remote", f"{what}. Local work goes on", then)
+    return wrong("remote", f"{what}. Local work goes on", status.choices() or then)
 
 
 def _lacking(status: SyncStatus, who: str, group: Sequence[Start]) -> Finding:

@@ -31,6 +31,7 @@ class RemoteState(StrEnum):
     DECLINED = "declined"
     EMPTY = "empty-remote"
     DELETED = "branch-deleted"
+    BEHIND = "remote-behind"
     REWRITTEN = "history-rewritten"
     OTHER_STORE = "other-store"
     NOT_A_STORE = "not-a-store"
@@ -42,9 +43,12 @@ class RemoteState(StrEnum):
 
 
 OF_ANOTHER_REMOTE: Final = frozenset(
-    {RemoteState.DELETED, RemoteState.REWRITTEN, RemoteState.OTHER_STORE}
+    {RemoteState.DELETED, RemoteState.BEHIND, RemoteState.REWRITTEN, RemoteState.OTHER_STORE}
 )
 """What is seen of a remote that takes the place of the one synced with before."""
+
+_PERSON: Final = "A person decides how to go on: csc-git doctor lists the choices"
+"""The commands themselves change what everybody has, so no text that a model reads has them."""
 
 _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     RemoteState.OK: ("In step with the remote", ""),
@@ -113,18 +117,19 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.DELETED: (
         "The remote no longer has the branch that was there before",
-        "If that was a mistake, put it back with what you have here: csc-git sync --recreate",
+        f"Nothing here is lost, and edits wait in the queue. {_PERSON}",
+    ),
+    RemoteState.BEHIND: (
+        "The remote's branch is behind what the remote had confirmed",
+        f"It was rewound or restored from a backup; this clone still has all edits. {_PERSON}",
     ),
     RemoteState.REWRITTEN: (
-        "The remote's branch no longer contains what it had confirmed; somebody rewrote it",
-        (
-            "Ask why. To go on from the new history, keeping your own unconfirmed edits: "
-            "csc-git sync --accept-rewrite"
-        ),
+        "The remote's branch was rewritten and no longer contains what it had confirmed",
+        f"This clone still has all edits. {_PERSON}",
     ),
     RemoteState.OTHER_STORE: (
         "The remote's branch belongs to another store than this clone's",
-        "Check csc.remote and csc.branch: git config --get-regexp csc",
+        f"Nothing here is lost, and edits wait in the queue. {_PERSON}",
     ),
     RemoteState.NOT_A_STORE: (
         "What the remote has in our branch's place was not made by csc-git",
@@ -154,6 +159,29 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.FAILED: ("Talking to the remote failed", "See git's own words; it is retried"),
 }
+
+
+CHOICES: Final[dict[RemoteState, str]] = {
+    RemoteState.DELETED: (
+        "If nobody meant to delete it, put this clone's copy back: csc-git sync --recreate"
+    ),
+    RemoteState.BEHIND: (
+        "To push the missing edits again: csc-git sync --restore. "
+        "If they were removed on purpose: csc-git sync --accept-rewrite"
+    ),
+    RemoteState.REWRITTEN: (
+        "Ask who rewrote it and why. To take the remote's history and drop confirmed edits that it "
+        "lacks: csc-git sync --accept-rewrite. To make those edits again on top of it: "
+        "csc-git sync --restore"
+    ),
+    RemoteState.OTHER_STORE: (
+        "If this is the wrong remote or branch, correct csc.remote or csc.branch. If the branch was "
+        "deleted and founded again, bring both stores' values together: csc-git sync --join"
+    ),
+}
+"""How a person can go on from a state that waits for a decision. Each command first shows what it
+would do, and asks.
+"""
 
 
 def describe(state: RemoteState, detail: str = "") -> tuple[str, str]:

@@ -43,6 +43,11 @@ _DURABLE: Final = (
     ("fetch.unpackLimit", "1"),  # one pack to be made durable, not as many files as objects
 )
 
+_FETCH: Final = (
+    "-q", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance",
+    "--refmap=",
+)  # fmt: skip
+
 
 class LostRace(Exception):
     """Somebody else pushed between our fetch and our push."""
@@ -94,9 +99,7 @@ class Remote:
         """
         target = FETCHED + uuid.uuid4().hex
         source = self.ref if branch is None else f"refs/heads/{branch}"
-        options = ["-q", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
-                   "--no-auto-maintenance", "--refmap="]  # fmt: skip
-        done = self._git("fetch", *options, _NAME, f"+{source}:{target}", extra=_DURABLE)
+        done = self._git("fetch", *_FETCH, _NAME, f"+{source}:{target}", extra=_DURABLE)
         if not done.ok:
             if "couldn't find remote ref" in done.err.lower():
                 return None
@@ -169,6 +172,45 @@ class Remote:
         if not done.ok:
             raise transport_failure(done.err)
         return bool(done.out.strip())
+
+    def trace(self) -> str | None:
+        """A ref that shows that the remote once had the branch; None if there is no such ref.
+
+        A clone that git made while the branch was there has a remote-tracking ref of it. Branches
+        that a rotation kept are on the remote itself, and have remote-tracking refs too.
+
+        Raises:
+            RemoteFailure: the remote can't be asked.
+        """
+        if tracking := self._tracking_refs():
+            return tracking[0]
+        done = self._git("ls-remote", "--heads", _NAME, f"{self.ref}-before-*")
+        if not done.ok:
+            raise transport_failure(done.err)
+        return done.out.decode(errors="replace").partition("\t")[2].strip() or None
+
+    def recall(self) -> str | None:
+        """Copy what the user's repository has of the branch into ours; its tip, or None."""
+        tracking = [ref for ref in self._tracking_refs() if ref.endswith(f"/{self._branch}")]
+        if not tracking:
+            return None
+        target = FETCHED + uuid.uuid4().hex
+        source = str(self._project.common_dir)
+        done = self._git("fetch", *_FETCH, "--", source, f"+{tracking[0]}:{target}", extra=_DURABLE)
+        if not done.ok:
+            raise fetch_failure(done.err)
+        self._repository.settle_packs()
+        return self._repository.read_ref(target)
+
+    def _tracking_refs(self) -> list[str]:
+        """Remote-tracking refs of the branch, and of the histories that rotations kept."""
+        name = self._remote or _default(self._project)
+        if name not in self._project.remotes:
+            return []
+        prefix = f"refs/remotes/{name}/{self._branch}"
+        asked = ["for-each-ref", "--format=%(refname)", prefix, f"{prefix}-before-*"]
+        done = run_git(asked, cwd=self._project.common_dir)
+        return done.out.decode(errors="replace").split() if done.ok else []
 
     def clock(self) -> datetime | None:
         """What time the remote has, by the answer of its web server; None where there is none."""

@@ -29,6 +29,7 @@ from csc_git.git.remote import LostRace, Remote
 from csc_git.git.words import count
 from csc_git.store.history import ancestry, descent, made_since, since
 from csc_git.store.isolation import isolate
+from csc_git.store.recovery import Permit, fork_of, joined
 from csc_git.store.replay import Replay
 from csc_git.store.replica import Replica
 from csc_git.store.rotation import continued
@@ -46,16 +47,22 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Permit:
-    """What a person has decided.
+class _Continuation:
+    """How what was fetched continues what this clone knows.
 
     Attributes:
-        rewrite: Go on from a history that no longer contains what it had confirmed.
-        recreate: Put back a branch that the remote no longer has.
+        news: Commits of the remote among which edits of the queue may be.
+        fork: The last commit both sides have, also where a rotation lies between; None: none.
+        queue: The edits to make again on it, oldest first.
+        rewritten: Whether the tip here shares no line of commits with it.
+        joins: Whether this clone's confirmed values are joined with another store first.
     """
 
-    rewrite: bool = False
-    recreate: bool = False
+    news: list[CommitInfo]
+    fork: str | None
+    queue: list[CommitInfo]
+    rewritten: bool = True
+    joins: bool = False
 
 
 @dataclass
@@ -159,7 +166,7 @@ class Attempt:
         The lease makes it safe: the remote's branch is where we left it, or the push is refused.
         """
         branch = self.replica.branch
-        alone = not self.pace.others(time.monotonic()) and not self.permit.rewrite
+        alone = not self.pace.others(time.monotonic()) and not self.permit.is_given
         return alone and branch.base is not None and not branch.held() and bool(branch.queue())
 
     def _pushes_first(self) -> bool:
@@ -186,10 +193,21 @@ class Attempt:
         self.pace.took(time.monotonic(), random.random())  # noqa: S311  jitter
 
     def _check_missing(self) -> None:
-        """The remote has no such branch: may we make it?"""
+        """The remote has no such branch: may we make it?
+
+        A new clone founds a store only where nothing shows that the remote had one. Where a person
+        wants the branch back, it begins with what the user's own repository has of it.
+        """
         branch = self.replica.branch
-        if branch.base is not None and not self.permit.recreate:
+        if self.permit.recreate:
+            known = self.remote.recall() if branch.base is None else None
+            if known is not None:
+                self._adopt(known)
+            return
+        if branch.base is not None:
             raise RemoteFailure(RemoteState.DELETED)
+        if trace := self.remote.trace():
+            raise RemoteFailure(RemoteState.DELETED, f"this repository still has {trace}")
         may = self.replica.dedicated or branch.tip is None
         if not may and not self.remote.has_branches():
             raise RemoteFailure(RemoteState.EMPTY)
@@ -201,35 +219,57 @@ class Attempt:
         queue = branch.queue(tip=seen) if seen else []
         if fetched == base and self._contains(seen, fetched) and not held.keys() & _ops(queue):
             return
-        news, fork = self._check(fetched, base, queue)
-        if queue:
-            self.progress(f"replaying {count(len(queue), 'edit')}")
-        placed = _ops(news) if queue else frozenset()
-        batch, replay, silent = self._replayed(fetched, fork, queue, placed)
+        if self._was_cut_short(fetched) or self._goes_forward(fetched):
+            with repository.writing():
+                branch.confirm(fetched)
+            return
+        found = self._check(fetched, base, queue)
+        if found.queue:
+            self.progress(f"replaying {count(len(found.queue), 'edit')}")
+        placed = _ops(found.news) if found.queue else frozenset()
+        batch, replay, silent = self._replayed(fetched, found, found.queue, placed)
         with repository.writing():
             late = branch.after(seen)  # edits made here while we replayed
             if late and not placed:
-                placed = _ops(news)
+                placed = _ops(found.news)
             if all(map(self.replica.waiting.includes, silent)):
                 options = {"placed": placed, "aside": frozenset(held)}
                 self.replica.replay(replay, late, **options, heeding=True)
             else:  # somebody gave up waiting while we replayed
-                batch, replay, _ = self._replayed(fetched, fork, [*queue, *late], placed)
-            branch.move(replay.tip, fetched, batch, rewritten=fork is None)
+                edits = [*found.queue, *late]
+                batch, replay, _ = self._replayed(fetched, found, edits, placed)
+            branch.move(replay.tip, fetched, batch, rewritten=found.rewritten)
+
+    def _was_cut_short(self, fetched: str) -> bool:
+        """Whether an attempt ended after it moved the tip to a new history, before the base."""
+        base, tip = self.replica.branch.base, self.replica.branch.tip
+        if base is None or not self._contains(tip, fetched) or self._contains(tip, base):
+            return False
+        return not self._contains(base, fetched)
+
+    def _goes_forward(self, fetched: str) -> bool:
+        """Whether a person wants back what a rewound remote lost, and our tip has all of it."""
+        base, tip = self.replica.branch.base, self.replica.branch.tip
+        if not self.permit.restore or base is None:
+            return False
+        return self._contains(base, fetched) and self._contains(tip, base)
 
     def _replayed(
         self,
         onto: str,
-        fork: str | None,
+        found: _Continuation,
         edits: list[CommitInfo],
         placed: frozenset[str],
         *,
         heeding: bool = True,
     ) -> tuple[Batch, Replay, list[str]]:
-        """Edits made again on a commit: their objects, how it stands, and who was told silently."""
+        """Edits made again on a commit: their objects, the replay, ops refused without a record."""
         repository, held = self.replica.repository, self.replica.branch.held()
         batch = repository.batch()
-        replay = self.replica.replay_on(batch, onto, fork, self.now)
+        if found.joins:
+            ours = Snapshot(batch, self.replica.branch.base)
+            onto = joined(batch, ours, onto, self.replica.identity, self.now)
+        replay = self.replica.replay_on(batch, onto, found.fork, self.now)
         for op in held.keys() - _ops(edits):
             replay.set_aside(repository.objects.commit(held[op]))
         silent = self.replica.replay(
@@ -246,8 +286,9 @@ class Attempt:
         queue = self.replica.branch.queue()
         if len(queue) <= _OLDEST:
             return fetched
-        news, fork = self._check(fetched, self.replica.branch.base, queue)
-        batch, replay, _ = self._replayed(fetched, fork, queue[:_OLDEST], _ops(news), heeding=False)
+        found = self._check(fetched, self.replica.branch.base, queue)
+        oldest, placed = found.queue[:_OLDEST], _ops(found.news)
+        batch, replay, _ = self._replayed(fetched, found, oldest, placed, heeding=False)
         with self.replica.repository.writing():
             self.replica.branch.name_for_now(replay.tip, batch)
         self.progress(f"pushing the first {_OLDEST} of {len(queue):,} edits")
@@ -261,39 +302,64 @@ class Attempt:
 
     def _check(
         self, fetched: str, base: str | None, queue: list[CommitInfo]
-    ) -> tuple[list[CommitInfo], str | None]:
-        """What the remote has that we hadn't, and the commit where both sides part.
+    ) -> _Continuation:
+        """How what was fetched continues what we know.
 
         A clone that joins is spared the walk over the whole history: what the remote has is wanted
         only to see which edits of the queue arrived already.
 
         Raises:
-            RemoteFailure: it is no continuation of what we know.
+            RemoteFailure: it is no continuation, and no person has decided how to go on.
         """
         objects = self.replica.repository.objects
         theirs = self._format(fetched)
         if theirs is None:
             raise RemoteFailure(RemoteState.NOT_A_STORE)
         if base is None:
-            return (made_since(objects, fetched, queue, self.now) if queue else []), None
+            made = made_since(objects, fetched, queue, self.now) if queue else []
+            return _Continuation(made, None, queue)
         ours = self._format(base)
         if ours is not None and ours.store != theirs.store:
-            raise RemoteFailure(RemoteState.OTHER_STORE)
+            return self._joined(fetched, queue)
         news = descent(objects, base, fetched, most=_NEAR)
         if news is None and self.replica.repository.is_ancestor(base, fetched):
             news = descent(objects, base, fetched)
             if news is None:  # in a merge that somebody made by hand
-                return list(ancestry(objects, fetched)), None
+                return _Continuation(list(ancestry(objects, fetched)), None, queue)
         if news is not None:
             writers = {commit.committer for commit in news}
             self.pace.saw(writers - {self.replica.identity.machine}, time.monotonic())
             # What the base has and the tip lacks was placed by an attempt that died between them.
-            return [*since(objects, self.replica.branch.tip, base), *news], base
+            placed = [*since(objects, self.replica.branch.tip, base), *news]
+            return _Continuation(placed, base, queue, rewritten=False)
         branch = self.replica.branch.name
         rotated = continued(self.replica.repository, self.remote, branch, base, fetched)
-        if rotated is None and not self.permit.rewrite:
-            raise RemoteFailure(RemoteState.REWRITTEN)
-        return rotated or list(ancestry(objects, fetched)), None
+        if rotated is not None:
+            return _Continuation(rotated, base, queue)
+        return self._rewritten(fetched, base, queue)
+
+    def _joined(self, fetched: str, queue: list[CommitInfo]) -> _Continuation:
+        """The remote has another store than this clone."""
+        if not self.permit.join:
+            raise RemoteFailure(RemoteState.OTHER_STORE)
+        objects = self.replica.repository.objects
+        return _Continuation(list(ancestry(objects, fetched)), None, queue, joins=True)
+
+    def _rewritten(self, fetched: str, base: str, queue: list[CommitInfo]) -> _Continuation:
+        """The remote no longer has what it had confirmed."""
+        objects = self.replica.repository.objects
+        if self.permit.rewrite:
+            return _Continuation(list(ancestry(objects, fetched)), None, queue)
+        lost = since(objects, fetched, base)
+        if not self.permit.restore:
+            behind = self._contains(base, fetched)
+            state = RemoteState.BEHIND if behind else RemoteState.REWRITTEN
+            raise RemoteFailure(state, f"it lacks {count(len(lost), 'confirmed edit')}")
+        fork = fork_of(objects, base, fetched)
+        news = since(objects, fork, fetched)
+        if fork is None:  # even the first commit is another one
+            return _Continuation(news, None, queue, joins=True)
+        return _Continuation(news, fork, [*lost, *queue])
 
     def _format(self, commit: str) -> Format | None:
         try:

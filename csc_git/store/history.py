@@ -127,10 +127,12 @@ def deletion(
             before may have been made on a state from before the fork.
     """
     past_fork = fork is None
-    for commit in ancestry(objects, tip):
+    for commit in lineage(objects, tip):
         past_fork = past_fork or commit.id == fork
-        if commit.parent is None or (past_fork and _is_older(commit, since)):
+        if past_fork and _is_older(commit, since):
             return None
+        if commit.parent is None:
+            continue  # a rotation: it holds what the history before it held
         if Snapshot(objects, commit.parent).revision(key) is not None:
             return commit
     return None

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from csc_git.core.clock import EPOCH
-from csc_git.core.edit import Record
+from csc_git.core.edit import PROBE, Record
 from csc_git.core.key import Key, Scope, encode
 from csc_git.core.moment import Moment
 from csc_git.errors import NoSuchCommit
@@ -91,6 +91,8 @@ def edits(
         if record is None or (session is not None and record.session != session):
             continue
         changes = changes_of(repository, commit)
+        if record.subject.startswith(PROBE) and not changes:
+            continue
         if not place.scope or any(place.holds(key) for key, _, _ in changes):
             yield PastEdit(commit, record, changes)
 

@@ -6,10 +6,9 @@ from typing import Any, Final
 
 from csc_git.core.lease import Instant
 from csc_git.git.durable import read_json, write_json
-from csc_git.git.failure import OF_ANOTHER_REMOTE, RemoteState, describe
+from csc_git.git.failure import CHOICES, OF_ANOTHER_REMOTE, RemoteState, describe
 
 _ANOTHER: Final = "it is another remote"
-_MOVE: Final = "To show this one all that is here, to whoever may read it: csc-git sync --recreate"
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,17 @@ class SyncStatus:
         """What happened, and what to do next."""
         if self.state in OF_ANOTHER_REMOTE and self.detail.startswith(_ANOTHER):
             what = f"The remote has nothing of this clone's: {self.detail}"
-            move = f". {_MOVE}" if self.state is RemoteState.DELETED else ""
-            return what, f"To go on there: git config csc.remote {self.remote}{move}"
+            return what, f"To use the earlier remote again: git config csc.remote {self.remote}"
         return describe(self.state, self.detail)
+
+    def choices(self) -> str:
+        """How a person can go on from a state that waits for a decision; empty for the others."""
+        if self.state is RemoteState.DELETED and self.detail.startswith(_ANOTHER):
+            return (
+                "To publish this clone's data on the new remote, where everyone with read access "
+                "can see it: csc-git sync --recreate"
+            )
+        return CHOICES.get(self.state, "")
 
     def age(self, now: Instant) -> float | None:
         """Seconds since the last successful contact."""

@@ -17,7 +17,8 @@ from csc_git.git.child import kill_children
 from csc_git.git.failure import RemoteFailure, RemoteState
 from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
-from csc_git.store.attempt import Permit, Progress
+from csc_git.store.attempt import Progress
+from csc_git.store.recovery import Divergence, Permit
 from csc_git.store.branch import Branch, Fate
 from csc_git.store.replica import Replica
 from csc_git.store.rotation import Rotation
@@ -93,6 +94,16 @@ class Store:
         if self._sync is None:
             return self.status
         return self._sync.attempt(now, began, permit, progress)
+
+    def divergence(self) -> Divergence:
+        """Ask the remote how its branch differs from what it had confirmed.
+
+        Raises:
+            RemoteFailure: it can't be asked, or there is none.
+        """
+        if self._sync is None:
+            raise RemoteFailure(RemoteState.OFF)
+        return self._sync.divergence()
 
     def rotate(
         self, now: datetime, began: Instant, progress: Progress = lambda _: None
@@ -181,6 +192,13 @@ class Store:
                 self._without(op, now)
             self.branch.unhold(op)
         return True
+
+    def withdraw(self, op: str, now: datetime) -> None:
+        """Take back an edit of one's own that no remote has confirmed and nobody relies on."""
+        with self._alone():
+            if op in self.branch.queued_ops():
+                self._without(op, now)
+            self.branch.unhold(op)
 
     def _without(self, op: str, now: datetime) -> None:
         """Make the queue again as if one edit had not been made; that one is kept a while."""

@@ -20,7 +20,8 @@ from csc_git.git.failure import RemoteFailure, RemoteState
 from csc_git.git.lock import FileLock
 from csc_git.git.remote import Remote
 from csc_git.git.words import readable
-from csc_git.store.attempt import Attempt, Permit, Progress
+from csc_git.store.attempt import Attempt, Progress
+from csc_git.store.recovery import Divergence, Permit, divergence
 from csc_git.store.replica import Replica
 from csc_git.store.rotation import Rotation, rotate
 from csc_git.store.status import SyncStatus
@@ -88,6 +89,20 @@ class Sync:
             what = error.strerror or str(error)
             self._unsaved = self.status.failed(RemoteState.STORAGE, what, began)
             return self._unsaved
+
+    def divergence(self) -> Divergence:
+        """Fetch, and compare what the remote has with what it had confirmed; changes nothing.
+
+        Raises:
+            RemoteFailure: the remote can't be asked.
+        """
+        with self._lock.held():
+            fetched = self._connect(True).fetch()  # noqa: FBT003  a person is about to decide
+            repository, branch = self._replica.repository, self._replica.branch
+            found = divergence(repository.objects, branch, fetched)
+            with repository.writing():
+                branch.tidy()
+            return found
 
     def rotate(self, now: datetime, began: Instant, progress: Progress) -> Rotation:
         """Rotate the branch; see `store.rotation`.
