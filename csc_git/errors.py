@@ -25,6 +25,7 @@ CscError
  │   ├─ FormatTooNew          written by a later csc-git
  │   ├─ StoreDamaged          an object is missing or unreadable
  │   │   └─ WrongType         of another type than what names it says
+ │   ├─ StoreGone             our repository was deleted or moved under a running process
  │   └─ NotRotated            the remote keeps the branch as it is
  ├─ SessionError
  │   ├─ NotSignedOn
@@ -186,6 +187,16 @@ class WrongType(StoreDamaged):
 
     Whoever pushed it wrote it so; the disk is not to blame.
     """
+
+
+class StoreGone(StoreError):
+    """The directory of our repository was deleted, moved or replaced while it was in use."""
+
+    safe = (
+        "What the remote has is unharmed; edits that were not pushed are where that directory is "
+        "now, or were deleted with it"
+    )
+    then = "The next call opens the store again, from the remote if need be: call sign_on first"
 
 
 class NotRotated(StoreError):

@@ -103,25 +103,25 @@ def bad_setting(patient: Patient) -> None:
 
 
 def locked(patient: Patient) -> None:
-    _stopped_with(patient, "write.lock")
+    _stopped_with(patient, "locks/write")
 
 
 def no_lock(patient: Patient) -> None:
-    path = patient.clone / ".git/csc/write.lock"
+    path = patient.clone / ".git/csc/locks/write"
     path.unlink()
     path.mkdir()
 
 
 def sync_locked(patient: Patient) -> None:
-    _stopped_with(patient, "sync.lock")
+    _stopped_with(patient, "locks/sync")
 
 
 def clone_locked(patient: Patient) -> None:
-    _stopped_with(patient, "clone.lock")
+    _stopped_with(patient, "locks/clone")
 
 
 def seen_locked(patient: Patient) -> None:
-    _stopped_with(patient, "seen.lock")
+    _stopped_with(patient, "locks/seen")
 
 
 def _stopped_with(patient: Patient, name: str) -> None:
@@ -237,6 +237,7 @@ def wrong_clock(patient: Patient) -> None:
 def foreign(patient: Patient) -> None:
     work = patient.world.directory / "work"
     git("clone", "-q", "-b", "csc/state", str(patient.world.remote), str(work), cwd=Path("/"))
+    (work / "data").mkdir(exist_ok=True)
     (work / "data" / "notes.txt").write_text("by hand\n", encoding="utf-8")
     git("add", ".", cwd=work)
     git("commit", "-q", "-m", "by hand", cwd=work)
@@ -449,8 +450,9 @@ def unreadable_hooks(patient: Patient) -> None:
 
 def namesake(patient: Patient) -> None:
     other = patient.world.clone("other")
-    git("config", "csc.machine", "one", cwd=other)
-    csc("init", "--no-register", cwd=other)
+    one = patient.world.open(other, machine="one")
+    one.sign_on()
+    assert one.sync().state == "ok"
 
 
 OF_CLIENTS = frozenset({only_in_the_shell, ssh_by_variable, one_client_of_two})

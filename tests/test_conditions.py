@@ -134,7 +134,7 @@ def refused_unless_waited_for(pair: list[Coordinator], world: World) -> str:
 
 def test_who_died_waiting_gets_a_record_too(pair: list[Coordinator], world: World) -> None:
     op = refused_unless_waited_for(pair, world)
-    left = pair[1].store.directory / "waiting" / f"{op}.lock"  # its lock went with the process
+    left = pair[1].store.directory / "waiting" / op  # its lock went with the process
     left.parent.mkdir(exist_ok=True)
     left.touch()
     pair[1].sync()
@@ -175,7 +175,7 @@ def test_who_gives_up_during_the_replay_gets_a_record(
 
 def _end_of_waiting(coordinator: Coordinator, op: str) -> Callable[[], None]:
     """Take away what says that somebody waits, as the end of the wait does under the lock."""
-    path = coordinator.store.directory / "waiting" / f"{op}.lock"
+    path = coordinator.store.directory / "waiting" / op
     return path.unlink
 
 

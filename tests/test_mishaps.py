@@ -52,7 +52,7 @@ def test_a_file_where_our_directory_must_be(clone: Path) -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("name", ["clone.json", "write.lock", "sync.lock", "sync.json"])
+@pytest.mark.parametrize("name", ["clone.json", "locks/write", "locks/sync", "sync.json"])
 def test_a_directory_where_a_file_must_be(clone: Path, name: str) -> None:
     said("set", "a", "b", "1")
     (clone / ".git" / "csc" / name).unlink()

@@ -168,7 +168,7 @@ class Registration(ABC):
         if not self._memory.parent.is_dir():  # a clone in which nothing was registered
             yield
             return
-        with FileLock(self._memory.with_suffix(".lock")).held():
+        with FileLock(self._memory.parent / "locks" / "clients").held():
             yield
 
     def _note(self, said: dict[str, Any] | None) -> None:

@@ -16,7 +16,7 @@ from csc_git.coordinator import clock
 from csc_git.core.backoff import Backoff
 from csc_git.core.lease import Instant
 from csc_git.core.pace import Pace
-from csc_git.errors import CscError
+from csc_git.errors import CscError, StoreGone
 from csc_git.store.status import SyncStatus
 
 _log: Final = logging.getLogger(__name__)
@@ -102,6 +102,9 @@ class Background:
     def _once(self, began: Instant) -> int:
         try:
             return self._tick(began).failures
+        except StoreGone as error:
+            _log.warning("%s", error)
+            self._stopping = True
         except CscError as error:
             _log.warning("%s", error)
         except Exception:  # noqa: BLE001  a thread that dies would stop syncing unseen

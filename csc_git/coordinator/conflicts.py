@@ -5,6 +5,7 @@ still stand as whoever decides saw them.
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -118,6 +119,7 @@ class _Decided:
             requires={key: record.revision, what.key: snapshot.revision(what.key)},
             fence=self.author.fence,
             op=self.op,
+            extras=_extras(what, self.choice),
         )
 
 
@@ -146,6 +148,13 @@ def _settled(
     if conflict.lost.entry is None:
         return {}, (conflict.key,)
     return {conflict.key: conflict.lost.entry.value}, ()
+
+
+def _extras(conflict: Conflict, choice: Choice) -> dict[Key, Mapping[str, Json]]:
+    """What a later csc-git had added to the value that is taken back."""
+    if choice != "lost" or conflict.lost.entry is None:
+        return {}
+    return {conflict.key: conflict.lost.entry.extra}
 
 
 def _read(snapshot: Snapshot, key: Key) -> tuple[Stored, Conflict] | None:

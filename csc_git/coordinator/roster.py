@@ -118,7 +118,7 @@ class Roster:
         return says if isinstance(says, dict) else {}
 
     def _lock_file(self, name: str) -> Path:
-        return self._locks / f"{encode(name, directory=False).decode()}.lock"
+        return self._locks / encode(name, directory=False).decode()
 
     def _lock_is_free(self, name: str) -> bool:
         return self.lock(name).is_free()

@@ -15,7 +15,7 @@ class Sightings:
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "seen.json"
-        self._lock = FileLock(directory / "seen.lock")
+        self._lock = FileLock(directory / "locks" / "seen")
 
     def get(self, key: Key) -> Sighting | None:
         """The sighting of what stands at a key."""

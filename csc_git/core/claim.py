@@ -18,13 +18,19 @@ the revision of the claim's record.
 """
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
 from csc_git.core.key import SEPARATOR, Key, Scope, check_name
-from csc_git.core.lease import MOST_FENCE, MOST_SECONDS, bounded
+from csc_git.core.lease import (
+    MOST_FENCE,
+    MOST_SECONDS,
+    bounded,
+    joined_members,
+    unknown_members,
+)
 from csc_git.core.value import Json
 from csc_git.errors import InvalidName
 
@@ -55,6 +61,7 @@ class Claim:
         since: When it was claimed (its clock's word; for people).
         note: What for.
         renewed: How often it was claimed again.
+        extra: Members that only a later csc-git knows; kept as they are.
     """
 
     resource: str
@@ -67,10 +74,11 @@ class Claim:
     since: str
     note: str = ""
     renewed: int = 0
+    extra: Mapping[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> Json:
         """The record's value."""
-        return dict(vars(self))
+        return joined_members(self)
 
     @classmethod
     def from_json(cls, value: Json) -> "Claim | None":
@@ -88,6 +96,7 @@ class Claim:
                 since=str(value["since"]),
                 note=str(value.get("note", "")),
                 renewed=bounded(value.get("renewed", 0), MOST_FENCE),
+                extra=unknown_members(cls, value),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, InvalidName):
             return None

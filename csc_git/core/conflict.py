@@ -49,6 +49,8 @@ class Conflict:
         }
         if self.lost.entry is not None:
             lost["value"] = self.lost.entry.value
+            if self.lost.entry.extra:
+                lost["extra"] = dict(self.lost.entry.extra)
         return {
             "scope": format_scope(self.key.scope),
             "key": self.key.name,
@@ -67,7 +69,11 @@ class Conflict:
         try:
             lost, stands = value["lost"], value["stands"]
             session, time = str(lost["session"]), parse_time(str(lost["time"]))
-            entry = None if lost.get("deleted") else Entry(lost["value"], session, time)
+            entry = None
+            if not lost.get("deleted"):
+                extra = lost.get("extra")
+                kept = dict(extra) if isinstance(extra, dict) else {}
+                entry = Entry(lost["value"], session, time, extra=kept)
             return cls(
                 key=parse_key(str(value["scope"]), str(value["key"])),
                 why=Outcome(value["why"]),

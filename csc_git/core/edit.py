@@ -17,6 +17,10 @@ Csc-Outcome: applied               on replay: applied, equal, merged, lost or re
 ```
 
 A condition names its key by path, so that any key fits on a line.
+
+A later csc-git may add trailers. They are kept as they are when an edit is replayed. One that changes
+how an edit must be replayed comes with a `Csc-Kind` that this version does not know; such an edit
+is never replayed here (`Record.needs_later`).
 """
 
 import re
@@ -77,6 +81,9 @@ class Record:
         secret: What seemed to be a credential, and why it was allowed.
         origin: On replay, the commit that was first acknowledged.
         outcome: On replay, what became of it.
+        extra: Trailers that only a later csc-git knows, name and text, in their order.
+        needs_later: The trailer without which this edit can't be replayed rightly, and which only
+            a later csc-git knows; empty if there is none.
     """
 
     subject: str
@@ -89,6 +96,8 @@ class Record:
     secret: str | None = None
     origin: str | None = None
     outcome: Outcome | None = None
+    extra: tuple[tuple[str, str], ...] = ()
+    needs_later: str = ""
 
     def message(self) -> str:
         """The commit message."""
@@ -114,6 +123,7 @@ class Record:
             yield "Csc-Origin", self.origin
         if self.outcome is not None:
             yield "Csc-Outcome", self.outcome
+        yield from self.extra
 
     def replayed(self, origin: str, outcome: Outcome, clock: datetime) -> "Record":
         """The record of this edit's commit on a newer base."""
@@ -128,16 +138,33 @@ class Record:
     def _parse(cls, message: str) -> "Record | None":
         subject, _, body = message.partition("\n")
         found: dict[str, list[str]] = {}
-        for line in body.rstrip("\n").rpartition("\n\n")[2].splitlines():
-            if match := _TRAILER.fullmatch(line):
-                found.setdefault(match[1], []).append(match[2])
+        extra: list[tuple[str, str]] = []
+        needs_later = ""
+        for line in body.rstrip("\n").rpartition("\n\n")[2].split("\n"):
+            match = _TRAILER.fullmatch(line)
+            if match is None:
+                continue
+            name, text = match[1], match[2]
+            readable = _READABLE.get(name)
+            if readable is not None and text not in readable:
+                needs_later = line
+            if name not in _KNOWN or line == needs_later:
+                extra.append((name, text))
+            else:
+                found.setdefault(name, []).append(text)
         try:
-            return cls._from_trailers(subject, found)
+            return cls._from_trailers(subject, found, tuple(extra), needs_later)
         except (KeyError, ValueError):
             return None
 
     @classmethod
-    def _from_trailers(cls, subject: str, found: Mapping[str, list[str]]) -> "Record":
+    def _from_trailers(
+        cls,
+        subject: str,
+        found: Mapping[str, list[str]],
+        extra: tuple[tuple[str, str], ...],
+        needs_later: str,
+    ) -> "Record":
         op = found["Csc-Op"][0]
         if not _OP.fullmatch(op):
             raise ValueError(op)
@@ -153,7 +180,17 @@ class Record:
             secret=found.get("Csc-Secret", [None])[0],
             origin=found.get("Csc-Origin", [None])[0],
             outcome=outcome,
+            extra=extra,
+            needs_later=needs_later,
         )
+
+
+_KNOWN: Final = frozenset({
+    "Csc-Op", "Csc-Session", "Csc-Fence", "Csc-Clock", "Csc-Requires", "Csc-Kind", "Csc-Secret",
+    "Csc-Origin", "Csc-Outcome",
+})  # fmt: skip
+_READABLE: Final = {"Csc-Kind": frozenset(Kind), "Csc-Outcome": frozenset(Outcome)}
+"""Trailers that decide how an edit is replayed, with all texts that this version understands."""
 
 
 @lru_cache(maxsize=4096)

@@ -14,7 +14,7 @@ Leases are advisory: they tell well-meaning sessions apart and stop nobody who w
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from csc_git.core.key import Key, Scope
@@ -80,6 +80,7 @@ class Lease:
         state: `active` or `signed_off`.
         since: When the session signed on (its clock's word; for people).
         renewed: How often it was renewed; changing it is what renews.
+        extra: Members that only a later csc-git knows; kept as they are.
     """
 
     holder: str
@@ -89,10 +90,11 @@ class Lease:
     state: State
     since: str
     renewed: int = 0
+    extra: Mapping[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> Json:
         """The record's value."""
-        return dict(vars(self))
+        return joined_members(self)
 
     @classmethod
     def from_json(cls, value: Json) -> "Lease | None":
@@ -106,9 +108,23 @@ class Lease:
                 state="active" if value["state"] == "active" else "signed_off",
                 since=str(value["since"]),
                 renewed=bounded(value.get("renewed", 0), MOST_FENCE),
+                extra=unknown_members(cls, value),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return None
+
+
+def unknown_members(record: type[Any], value: Mapping[str, Json]) -> dict[str, Json]:
+    """The members of a record's value that its class does not know."""
+    known = {member.name for member in fields(record)}
+    return {name: item for name, item in value.items() if name not in known}
+
+
+def joined_members(record: Any) -> Json:  # noqa: ANN401  a dataclass with `extra`
+    """The members of a record, and those that only a later csc-git knows."""
+    members = dict(vars(record))
+    extra = members.pop("extra")
+    return {**extra, **members}
 
 
 def bounded(value: Any, most: int) -> int:  # noqa: ANN401  any JSON

@@ -13,13 +13,13 @@ import psutil
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.doctor.finding import Finding, doubtful, fine, wrong
 from csc_git.git.durable import UNFINISHED
-from csc_git.git.lock import FileLock
+from csc_git.git.lock import NO_EXCLUSION, FileLock, excludes
 from csc_git.git.maintenance import LOOSE_LIMIT, PACK_LIMIT
 from csc_git.git.words import count, readable
 from csc_git.store.watch import Watch
 
-_SYNC: Final = "sync.lock"
-_LOCKS: Final = ("clone.lock", "write.lock", "seen.lock", _SYNC)
+_SYNC: Final = "sync"
+_LOCKS: Final = ("clone", "write", "seen", _SYNC)
 _MOMENT: Final = 0.5
 _PATIENCE: Final = 5.0
 _LONGEST_SYNC: Final = 60.0
@@ -36,14 +36,18 @@ def check_locks(directory: Path) -> Iterator[Finding]:
     Args:
         directory: The clone's `csc` directory.
     """
-    held = [path for name in _LOCKS if (path := directory / name).exists() and not _is_free(path)]
+    paths = [directory / "locks" / name for name in _LOCKS]
+    held = [path for path in paths if path.exists() and not _is_free(path)]
     for path in held:
         holders = _holders(path)
         who = f"Process {' and '.join(map(_called, holders))}" if holders else "A process"
         pids = " ".join(str(one.pid) for one in holders) or "PID"
         then = f"kill -CONT {pids}, if it is to go on; or end it: kill -KILL {pids}. What is stored"
         yield wrong("lock", f"{who} holds {path} and does not let go", f"{then} is safe either way")
-    if not held:
+    if not held and not excludes(directory / "locks" / "probe"):
+        says = f"File locks in {directory} do not exclude other processes"
+        yield wrong("lock", says, NO_EXCLUSION)
+    elif not held:
         yield fine("lock", "free")
 
 

@@ -139,7 +139,7 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
         ),
     ),
     RemoteState.TOO_NEW: (
-        "The remote's branch was written by a later csc-git",
+        "A later csc-git wrote edits that this one can't read",
         "Upgrade csc-git here, the way it was installed",
     ),
     RemoteState.OBJECT_FORMAT: (

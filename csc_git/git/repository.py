@@ -21,7 +21,7 @@ from dulwich.errors import NotGitRepository
 from dulwich.refs import DiskRefsContainer, Ref
 from dulwich.repo import Repo, UnsupportedExtension, UnsupportedVersion
 
-from csc_git.errors import StorageFailed, StoreDamaged
+from csc_git.errors import StorageFailed, StoreDamaged, StoreGone
 from csc_git.git.batch import Batch
 from csc_git.git.child import GitMissing, run_git
 from csc_git.git.database import ObjectDatabase
@@ -52,10 +52,14 @@ class Repository:
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "state.git"
-        self.lock = FileLock(directory / "write.lock")
+        self.lock = FileLock(directory / "locks" / "write")
         self._repo = Repo(str(self.path))
+        # As long as it is open, no other directory gets its inode.
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        self._directory: int | None = os.open(self.path, flags)
+        self._place = _place(self.path)
         self._refs = Refs(self.path, self._files_backend())
-        self.maintenance = Maintenance(self.path, FileLock(directory / "maintenance.lock"))
+        self.maintenance = Maintenance(self.path, FileLock(directory / "locks" / "maintenance"))
         self._database = ObjectDatabase(self.path / "objects", self._repo.object_format)
         self.objects = Objects(self._database)
 
@@ -73,11 +77,14 @@ class Repository:
             StoreDamaged: what is there can't be read.
         """
         try:
-            if (directory / "state.git").exists() and not (directory / "state.git/HEAD").exists():
-                raise StoreDamaged(f"{directory / 'state.git'} is no Git repository any more")
+            half_made = directory / "state.git"
+            if half_made.exists() and not (half_made / "HEAD").exists():
+                if not _holds_nothing(half_made):
+                    raise StoreDamaged(f"{half_made} is no Git repository any more")
+                shutil.rmtree(half_made)
             if not (directory / "state.git" / "HEAD").exists():
                 directory.mkdir(exist_ok=True)
-                with FileLock(directory / "write.lock").held():
+                with FileLock(directory / "locks" / "write").held():
                     _create(directory / "state.git", object_format, branch)
             return cls(directory)
         except OSError as error:
@@ -95,9 +102,29 @@ class Repository:
         """A new, empty batch of objects to write."""
         return Batch(self.objects)
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the repository that was opened is still the one at its path."""
+        return _place(self.path) == self._place
+
+    def check_place(self) -> None:
+        """Refuse to go on in a repository that was deleted or moved, or in another one there.
+
+        Raises:
+            StoreGone: it was.
+        """
+        if not self.is_in_place:
+            raise StoreGone(f"{self.path} was deleted or moved while this process was using it")
+
     def read_ref(self, name: str) -> str | None:
-        """The commit that a ref names, or None if there is no such ref; see `Refs.read`."""
-        return self._refs.read(name)
+        """The commit that a ref names, or None if there is no such ref; see `Refs.read`.
+
+        Raises:
+            StoreGone: the repository is not there any more.
+        """
+        found = self._refs.read(name)
+        self.check_place()
+        return found
 
     def refs(self, prefix: str) -> dict[str, str]:
         """The refs below `prefix` (which ends in `/`), by the rest of their names."""
@@ -133,7 +160,11 @@ class Repository:
         """Hold the lock, and say in our words what the disk refuses meanwhile."""
         try:
             with self.lock.held():
+                self.check_place()
                 yield
+        except FileNotFoundError as error:
+            self.check_place()
+            raise StorageFailed(f"The disk refused: {error.strerror or error}") from error
         except OSError as error:
             raise StorageFailed(f"The disk refused: {error.strerror or error}") from error
 
@@ -181,6 +212,9 @@ class Repository:
 
     def close(self) -> None:
         """Close files."""
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            os.close(directory)
         self._database.close()
         self._repo.close()
 
@@ -214,6 +248,20 @@ def _create(path: Path, object_format: Callable[[], str], branch: str) -> None:
         raise
     sync_directory(path.parent)
     sync_directory(path.parent.parent)
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """What tells a directory from another one at its path; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _holds_nothing(path: Path) -> bool:
+    """Whether a directory has no files, at whatever depth: nothing in it can be lost."""
+    return not any(names for _, _, names in os.walk(path))
 
 
 def _umask() -> int:

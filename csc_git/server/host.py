@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import open_coordinator
-from csc_git.errors import CscError, as_told
+from csc_git.errors import CscError, StoreGone, as_told
 
 _log: Final = logging.getLogger(__name__)
 
@@ -38,11 +38,22 @@ class Host:
             CscError: it can't be opened; the next call tries again.
         """
         with self._mutex:
+            if self._coordinator is not None:
+                self._check_place(self._coordinator)
             if self._coordinator is None:
                 coordinator = open_coordinator(self._start, self._flags)
                 coordinator.start()
                 self._coordinator = coordinator
             return self._coordinator
+
+    def _check_place(self, coordinator: Coordinator) -> None:
+        """Report once that the clone's directory is gone; the next call opens it again."""
+        try:
+            coordinator.store.repository.check_place()
+        except StoreGone:
+            self._coordinator = None
+            coordinator.close()
+            raise
 
     def warm(self) -> None:
         """Open it ahead of the first call, in a thread of its own."""

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from csc_git.core.claim import Tracked
 from csc_git.core.edit import Outcome, Record
+from csc_git.errors import FormatTooNew
 from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo
 from csc_git.git.repository import Repository
@@ -65,6 +66,11 @@ class Replica:
             record = Record.parse(commit.message)
             if record is None or record.op in placed:
                 continue
+            if record.needs_later:
+                raise FormatTooNew(
+                    f"A queued edit ({record.op}) was made by a later csc-git: {record.needs_later}",
+                    safe="The edit is safe in this clone and stays queued",
+                )
             original = self._original(commit, record)
             if record.op in aside:
                 onto.set_aside(original)

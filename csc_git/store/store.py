@@ -143,6 +143,7 @@ class Store:
         The call given ends the wait and says what is certain of the edit then. As long as it
         wasn't made, a refusal at replay is the author's to tell and leaves no conflict record.
         """
+        self.repository.check_place()
         with self._waiting.for_answer(op) as done:
 
             def answer() -> Fate:

@@ -15,7 +15,7 @@ from typing import Final
 
 from csc_git.core.lease import Instant
 from csc_git.core.pace import Pace
-from csc_git.errors import CscError, StorageFailed
+from csc_git.errors import CscError, FormatTooNew, StorageFailed, StoreGone
 from csc_git.git.failure import RemoteFailure, RemoteState
 from csc_git.git.lock import FileLock
 from csc_git.git.remote import Remote
@@ -49,7 +49,7 @@ class Sync:
     ) -> None:
         self._replica = replica
         self._connect = connect
-        self._lock = FileLock(directory / "sync.lock")
+        self._lock = FileLock(directory / "locks" / "sync")
         self._status_file = directory / "sync.json"
         self._wait = wait
         self._unsaved: SyncStatus | None = None
@@ -85,6 +85,8 @@ class Sync:
         """
         try:
             return self._attempt(now, began, permit, progress)
+        except StoreGone:
+            raise
         except OSError as error:  # even the lock or the status file can't be written
             what = error.strerror or str(error)
             self._unsaved = self.status.failed(RemoteState.STORAGE, what, began)
@@ -128,6 +130,7 @@ class Sync:
         self, now: datetime, began: Instant, permit: Permit, progress: Progress
     ) -> SyncStatus:
         with self._lock.held():
+            self._replica.repository.check_place()
             status = self.status
             if _serves(status, began) and not self._replica.branch.queue():
                 return status
@@ -151,6 +154,8 @@ class Sync:
         except (StorageFailed, OSError) as error:
             what = error.what if isinstance(error, CscError) else str(error)
             status = status.failed(RemoteState.STORAGE, what, began)
+        except FormatTooNew as error:
+            status = status.failed(RemoteState.TOO_NEW, error.what, began)
         except CscError as error:
             status = status.failed(RemoteState.FAILED, error.what, began)
         except Exception as error:  # noqa: BLE001  else the state would stay what it was: a lie

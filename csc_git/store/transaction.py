@@ -68,6 +68,7 @@ class Draft:
         kind: See `core.edit.Kind`.
         secret: What seemed to be a credential, and why it was allowed.
         op: The edit's unique id.
+        extras: Members of a new value's file that only a later csc-git knows.
     """
 
     subject: str
@@ -79,6 +80,7 @@ class Draft:
     kind: Kind = Kind.EDIT
     secret: str | None = None
     op: str = field(default_factory=lambda: uuid.uuid4().hex)
+    extras: Mapping[Key, Mapping[str, Json]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ class _Edit:
             session=self.draft.session,
             time=time,
             full_name=(format_scope(key.scope), key.name) if key.is_cut else None,
-            extra=old.entry.extra if old else {},
+            extra={**(old.entry.extra if old else {}), **self.draft.extras.get(key, {})},
         )
 
 

@@ -53,4 +53,4 @@ class Waiting:
         return False
 
     def _path(self, op: str) -> Path:
-        return self._directory / f"{op}.lock"
+        return self._directory / op
