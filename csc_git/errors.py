@@ -25,6 +25,7 @@ CscError
  │   ├─ FormatTooNew          written by a later csc-git
  │   ├─ StoreDamaged          an object is missing or unreadable
  │   │   └─ WrongType         of another type than what names it says
+ │   ├─ UnreadableValue       a file of the branch that somebody edited by hand
  │   ├─ StoreGone             our repository was deleted or moved under a running process
  │   └─ NotRotated            the remote keeps the branch as it is
  ├─ SessionError
@@ -32,7 +33,8 @@ CscError
  │   ├─ SessionTaken
  │   ├─ SessionFenced         somebody else holds the name now
  │   └─ ClaimLost             a claim that the session had is no longer its own
- └─ ConditionFailed           a conditional edit whose condition doesn't hold
+ ├─ ConditionFailed           a conditional edit whose condition doesn't hold
+ └─ Interrupted               a person or the system ended the command
 ```
 
 What goes wrong with the *remote* is no exception to the caller: everything local goes on. Those
@@ -199,6 +201,12 @@ class StoreGone(StoreError):
     then = "The next call opens the store again, from the remote if need be: call sign_on first"
 
 
+class UnreadableValue(StoreError):
+    """A file of the branch is not JSON that csc-git wrote; somebody edited it by hand."""
+
+    then = "Store the value again, or read an earlier one with at (csc-git get --at)"
+
+
 class NotRotated(StoreError):
     """A branch that could not be replaced by a shorter one."""
 
@@ -244,3 +252,7 @@ class ConditionFailed(CscError):
     """A conditional edit whose condition does not hold."""
 
     then = "Read the value again and decide anew"
+
+
+class Interrupted(CscError):
+    """The command was ended by Ctrl-C or SIGTERM."""

@@ -19,7 +19,6 @@ from csc_git.coordinator import clock
 from csc_git.core.key import TEAM_KEY
 from csc_git.store.transaction import Draft
 from tests.git_servers import HttpServer, ssh_server
-from tests.test_cli import csc
 from tests.world import World, git, installed, put, rot, state_of
 
 

@@ -27,6 +27,7 @@ class HttpServer:
         password: Of the user `ada`; None to let anybody in.
         answer: A status to answer everything with instead, such as 503.
         hang: Never answer until released.
+        hang_at: The same, only for requests whose path holds this.
         delay: Seconds before each answer.
         cut: Share of pushes whose connection is cut, half of them before and half of them after
             the repository took the push.
@@ -38,6 +39,7 @@ class HttpServer:
     password: str | None = None
     answer: int | None = None
     hang: bool = False
+    hang_at: str = ""
     delay: float = 0.0
     cut: float = 0.0
     cuts: int = 0
@@ -46,6 +48,15 @@ class HttpServer:
     port: int = 0
     requests: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
+
+    asked: int = 0
+    """Requests that were left without an answer."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+
+    def wait_until_asked(self) -> None:
+        """Wait for the first request that is left without an answer."""
+        assert self.reached.wait(30)
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.port}/{name}"
@@ -71,7 +82,9 @@ def http_server(  # noqa: C901  a handler class in it
 
         def serve(self) -> None:
             settings.requests.append(f"{self.command} {self.path}")
-            if settings.hang:
+            if settings.hang or (settings.hang_at and settings.hang_at in self.path):
+                settings.asked += 1
+                settings.reached.set()
                 settings.released.wait(60)
                 return
             settings.released.wait(settings.delay)

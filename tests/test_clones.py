@@ -1,7 +1,7 @@
 """A clone's identity, its files, and its locks: what people and machines do to them.
 
-Copies get an identity of their own, a repository that was renamed keeps it, and a directory that was
-deleted under a running server is reported as such and never made again by halves.
+Copies get an identity of their own, a repository that was renamed keeps it, and a directory that
+was deleted under a running server is reported as such and never made again by halves.
 """
 
 import json
@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -189,16 +189,16 @@ def test_no_operation_makes_a_deleted_store_again_by_halves(world: World) -> Non
     put(one, "s", "k", 1)
     assert one.sync().state == "ok"
     shutil.rmtree(world.directory / "one" / CSC)
-    attempts = [
+    attempts: list[Callable[[], object]] = [
         lambda: put(one, "s", "k", 2),
         lambda: put(one, "s", "k", 3, confirm=True),
         lambda: one.retrieve("s", "k"),
         lambda: one.retrieve("s", "k", fresh=True),
         lambda: one.claims.claim(None, ["a"]),
-        lambda: one.sign_off(),
-        lambda: one.sync(),
+        one.sign_off,
+        one.sync,
         lambda: one.feed.wait(timeout=0),
-        lambda: one.overview.context(),
+        one.overview.context,
     ]
     for attempt in attempts:
         with pytest.raises((StoreGone, StorageFailed)) as caught:
@@ -231,7 +231,9 @@ def test_a_renamed_repository_is_found_again_by_its_server(world: World) -> None
             await client.call("sign_on")
             await client.call("store_data", scope="s", key="k", value="not lost")
             clone.rename(world.directory / "renamed")
-            assert "was deleted or moved" in await client.refused("retrieve_data", scope="s", key="k")
+            assert "was deleted or moved" in await client.refused(
+                "retrieve_data", scope="s", key="k"
+            )
             assert (await client.call("sign_on"))["session"] == "claude_1@one"
             found = await client.call("retrieve_data", scope="s", key="k")
             assert found["value"] == "not lost"

@@ -244,6 +244,7 @@ def test_an_entry_as_editors_let_people_write_it(patient: Patient) -> None:
 def test_what_git_would_not_write_is_no_damage(patient: Patient) -> None:
     """Whoever may push can write it, and a store that is made anew would have it again."""
     remote = patient.world.remote
+    csc("set", "a", "k", "1", cwd=patient.clone)
     tree = git("rev-parse", "csc/state:data", cwd=remote).strip()
     format_file = git("rev-parse", "csc/state:format.json", cwd=remote).strip()
     lines = b"".join(

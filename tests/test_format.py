@@ -46,7 +46,7 @@ def rewritten(world: World, path: str, change: Callable[[Any], Any]) -> None:
     git("push", "-q", cwd=work)
 
 
-def needs_replay(world: World, one: Coordinator, two: Coordinator) -> None:
+def needs_replay(two: Coordinator) -> None:
     put(two, "s", "other", 1)
     assert state_of(two) == "ok"
 
@@ -66,12 +66,12 @@ def pair(world: World) -> tuple[Coordinator, Coordinator]:
 
 @pytest.mark.parametrize("trailer", ["Csc-Kind: move", "Csc-Outcome: renamed"])
 def test_an_edit_that_only_a_later_version_can_replay_stops_the_sync(
-    world: World, pair: tuple[Coordinator, Coordinator], trailer: str
+    pair: tuple[Coordinator, Coordinator], trailer: str
 ) -> None:
     one, two = pair
     op = queued_by_later(one, trailer)
     after = put(one, "s", "after", 1)
-    needs_replay(world, one, two)
+    needs_replay(two)
     for _ in range(2):
         status = one.sync()
         assert (status.state, trailer in status.detail) == ("format-too-new", True)
@@ -96,7 +96,7 @@ def test_it_is_pushed_as_it_is_where_nothing_must_be_replayed(
 
 
 def test_giving_up_a_held_edit_drops_no_later_one(
-    world: World, pair: tuple[Coordinator, Coordinator]
+    pair: tuple[Coordinator, Coordinator],
 ) -> None:
     one, _ = pair
     first = put(one, "s", "first", 1)
@@ -153,13 +153,11 @@ def test_unknown_members_of_a_value_survive_store_merge_and_conflict(
 def test_unknown_members_of_leases_and_claims_survive_what_others_do_with_them(
     world: World, pair: tuple[Coordinator, Coordinator]
 ) -> None:
-    one, two = pair
+    one, _ = pair
     one.sign_on()
     one.claims.claim(None, ["src"])
     assert state_of(one) == "ok"
-    rewritten(
-        world, "claims/src.json", lambda found: found | {"value": found["value"] | NEW}
-    )
+    rewritten(world, "claims/src.json", lambda found: found | {"value": found["value"] | NEW})
     assert state_of(one) == "ok"
     one.claims.release(None)
     assert state_of(one) == "ok"

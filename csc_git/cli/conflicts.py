@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from csc_git.cli.data import local, parse_value, say_why
-from csc_git.cli.options import command, common, opened, user
+from csc_git.cli.options import command, common, opened, opened_for_reading, user
 from csc_git.cli.output import note, progress, show
 from csc_git.coordinator.conflicts import Choice
 from csc_git.coordinator.results import OpenConflict, OpenConflicts, Version
@@ -20,7 +20,7 @@ _WIDTH = 30
 @common
 def conflicts_command(**options: Any) -> None:  # noqa: ANN401
     """List the open conflicts, with both versions, their authors and times."""
-    with opened(options) as coordinator:
+    with opened_for_reading(options) as coordinator:
         found = coordinator.conflicts.open()
     lines = [line for conflict in found for line in _shown(conflict)]
     hint = ["", "Resolve one: csc-git resolve ID --standing | --lost | --value JSON"]

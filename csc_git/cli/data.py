@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from csc_git.cli.completion import complete_key, complete_scope
-from csc_git.cli.options import command, common, opened, user
+from csc_git.cli.options import command, common, opened, opened_for_reading, user
 from csc_git.cli.output import ago, note, progress, show, wants_json, warn
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Delivered
@@ -36,7 +36,7 @@ if_revision = click.option(
 def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: Any) -> None:  # noqa: ANN401
     """Print the value of KEY in SCOPE as JSON. Exit code 1 if there is none."""
     with (
-        opened(options) as coordinator,
+        opened_for_reading(options) as coordinator,
         progress() if fresh else nullcontext(coordinator.progress) as coordinator.progress,
     ):
         found = coordinator.retrieve(scope, key, fresh=fresh, at=at)
@@ -94,7 +94,7 @@ def set_command(  # noqa: PLR0913, PLR0917  click passes each option by name
 @common
 def ls_command(scope: str | None, **options: Any) -> None:  # noqa: ANN401
     """List the scopes, those that a glob matches (issue:*), or the keys of a SCOPE."""
-    with opened(options) as coordinator:
+    with opened_for_reading(options) as coordinator:
         if scope is None or re.search(r"[*?\[]", scope):
             scopes = coordinator.list_scopes(scope)
             show(scopes, "\n".join(map(printable, scopes.scopes)))

@@ -10,14 +10,15 @@ from typing import Any, Final
 
 import click
 
-from csc_git.cli.options import Command, common, opened
+from csc_git.cli.options import Command, common, opened_for_reading
 from csc_git.cli.output import wants_json
 from csc_git.core.clock import format_time
-from csc_git.core.edit import PROBE, Record
+from csc_git.core.edit import PROBE
 from csc_git.errors import StoreError
 from csc_git.git.log import log_lines
 from csc_git.git.objects import Objects
 from csc_git.git.words import printable_lines
+from csc_git.store.history import record_of
 from csc_git.store.snapshot import Snapshot, changed_keys
 
 _ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -70,7 +71,7 @@ def log_command(
     """
     if key is not None and scope is None:
         raise click.UsageError("--key needs --scope")
-    with opened(options) as coordinator:
+    with opened_for_reading(options) as coordinator:
         branch, repository = coordinator.store.branch, coordinator.store.repository
         if branch.tip is None:
             return
@@ -120,15 +121,15 @@ def _become(command: list[str]) -> None:
 
 def _edit(objects: Objects, commit_id: str) -> dict[str, Any]:
     commit = objects.commit(commit_id)
-    record = Record.parse(commit.message)
+    record = record_of(commit)
     before, after = Snapshot(objects, commit.parent), Snapshot(objects, commit.id)
     return {
         "commit": commit.id,
         "time": format_time(commit.author_time),
         "subject": commit.message.partition("\n")[0],
-        "op": record.op if record else None,
-        "session": record.session if record else commit.author,
-        "outcome": record.outcome if record else None,
+        "op": record.op,
+        "session": record.session,
+        "outcome": record.outcome,
         "changed": [
             {"key": str(key), "before": old and old.revision, "after": new and new.revision}
             for key, old, new in changed_keys(objects, before, after)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from csc_git.cli.output import fail, misused
-from csc_git.errors import CscError, as_told
+from csc_git.errors import CscError, Interrupted, as_told
 
 _COMMANDS: Final = {
     "blame": ("csc_git.cli.past", "Who last changed each key of a scope."),
@@ -37,6 +37,10 @@ _COMMANDS: Final = {
     "team": ("csc_git.cli.team", "What the team has agreed on, and what holds here."),
     "watch": ("csc_git.cli.watch", "Watch the sessions at work, live."),
 }
+
+
+_INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the signal's number."""
 
 
 class _Lazy(click.Group):
@@ -73,6 +77,8 @@ class _Lazy(click.Group):
             raise  # click's own to handle: whoever read us has gone
         except click.UsageError as error:
             misused(error)
+        except Interrupted as error:
+            fail(error, code=_INTERRUPTED)
         except (CscError, OSError) as error:
             fail(as_told(error))
 

@@ -1,17 +1,26 @@
 """Options that commands share: where, and the settings."""
 
 import getpass
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
+from csc_git.cli.output import warn
+from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import open_coordinator
 from csc_git.core.session import machine_from_host
+from csc_git.git.failure import RemoteState
+from csc_git.git.words import span
+
+_LONG: Final = 600.0
+"""Seconds since the last contact from which on a read warns."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -69,11 +78,47 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def opened(options: dict[str, Any]) -> Iterator[Coordinator]:
     """A coordinator for the command's directory, closed afterwards."""
+    signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: what is true of an edit is reported
     coordinator = open_coordinator(options["directory"], flags(options))
+    coordinator.delivery.fetches_first = True
     try:
         yield coordinator
     finally:
         coordinator.close()
+
+
+@contextmanager
+def opened_for_reading(options: dict[str, Any]) -> Iterator[Coordinator]:
+    """As `opened`, for a command that shows what others stored.
+
+    It waits briefly for the remote if the last contact is a while ago, and warns if that was in
+    vain: what is not here yet must not look as if it were nowhere.
+    """
+    with opened(options) as coordinator:
+        coordinator.delivery.hear_first()
+        if warning := _age(coordinator):
+            warn(warning)
+        yield coordinator
+
+
+def _age(coordinator: Coordinator) -> str:
+    """What to know of the last contact; empty if it was lately, or there is no remote."""
+    status = coordinator.store.status
+    age = status.age(clock.instant())
+    if not coordinator.store.syncs or status.state is RemoteState.NO_REMOTE:
+        return ""
+    if age is None:
+        return "This clone has never reached the remote: what others stored is not here yet."
+    if age > _LONG:
+        return (
+            f"The last contact with the remote was {span(age)} ago: what others stored since is "
+            "not here yet."
+        )
+    return ""
+
+
+def _interrupt(_: int, __: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def user() -> str:

@@ -13,7 +13,7 @@ import click
 from csc_git.coordinator.results import Result, SyncSummary
 from csc_git.doctor.finding import Finding
 from csc_git.errors import CscError
-from csc_git.git.words import count, printable
+from csc_git.git.words import count, printable, span
 
 _NARROWEST: Final = 20
 _CHECK: Final = 12
@@ -36,14 +36,14 @@ def show(result: Result, text: str) -> None:
         click.echo(text)
 
 
-def fail(error: CscError) -> NoReturn:
-    """Say what happened, what is safe and what to do next; exit code 1."""
+def fail(error: CscError, code: int = 1) -> NoReturn:
+    """Print what happened, what is safe and what to do next; exit with `code`."""
     if wants_json():
         says = {"error": type(error).__name__, "what": error.what, "safe": error.safe}
         click.echo(json.dumps(says | {"next": error.then}, indent=2))
     else:
         warn(str(error))
-    sys.exit(1)
+    sys.exit(code)
 
 
 def misused(error: click.UsageError) -> NoReturn:
@@ -119,11 +119,3 @@ def sync_line(sync: SyncSummary) -> str:
 def ago(seconds: float | None) -> str:
     """A duration as people say it."""
     return "never" if seconds is None else f"{span(seconds)} ago"
-
-
-def span(seconds: float) -> str:
-    """A length of time, roughly; none that is negative."""
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{max(0, int(seconds))} s"

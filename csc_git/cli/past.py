@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from csc_git.cli.completion import complete_scope
-from csc_git.cli.options import command, common, opened
+from csc_git.cli.options import command, common, opened_for_reading
 from csc_git.cli.output import note, show
 from csc_git.coordinator.results import Blame, Difference, Differences, PastChange, Version
 from csc_git.core.key import RESERVED, parse_scope
@@ -21,7 +21,7 @@ _WIDTH = 34
 @common
 def blame_command(scope: str, **options: Any) -> None:  # noqa: ANN401
     """Who last changed each key of SCOPE, when, and by which edit."""
-    with opened(options) as coordinator:
+    with opened_for_reading(options) as coordinator:
         found = coordinator.past.blame(scope)
     show(found, _blame(found))
     if not found.keys:
@@ -39,7 +39,7 @@ def diff_command(one: str, other: str | None, everything: bool, **options: Any) 
     Each is a time (2026-11-22, 2026-11-22T18:05Z, 2h for two hours ago) or a commit. OTHER is now
     unless given.
     """
-    with opened(options) as coordinator:
+    with opened_for_reading(options) as coordinator:
         found = coordinator.past.diff(one, other)
     if not everything:
         found = [change for change in found if parse_scope(change.scope)[0] not in RESERVED]

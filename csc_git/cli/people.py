@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from csc_git.cli import tables
-from csc_git.cli.options import command, common, opened
+from csc_git.cli.options import command, common, opened_for_reading
 from csc_git.cli.output import note, show, wants_json
 from csc_git.coordinator import clock
 from csc_git.coordinator.results import Claims, Sessions
@@ -19,7 +19,7 @@ def sessions_command(everybody: bool, **options: Any) -> None:  # noqa: ANN401
 
     In a pipe a line each, separated by tabs: session, where, for, works on, to do, said so.
     """
-    with opened(options) as coordinator:
+    with opened_for_reading(options) as coordinator:
         snapshot = coordinator.store.snapshot()
         overview = coordinator.overview
         found = overview.everyone(snapshot) if everybody else overview.active(snapshot)
@@ -38,7 +38,7 @@ def claims_command(**options: Any) -> None:  # noqa: ANN401
 
     In a pipe a line each, separated by tabs: resource, session, for, until, note.
     """
-    with opened(options) as coordinator:
+    with opened_for_reading(options) as coordinator:
         found = coordinator.claims.standing(coordinator.store.snapshot())
     if wants_json():
         show(Claims(claims=found), "")

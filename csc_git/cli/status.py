@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from csc_git.cli.options import command, common, opened
+from csc_git.cli.options import command, common, opened_for_reading
 from csc_git.cli.output import ago, hanging, show, sync_line
 from csc_git.coordinator.results import ClaimSummary, SessionSummary, Status
 from csc_git.git.words import count, readable
@@ -14,7 +14,7 @@ _MOST = 20
 @common
 def status_command(**options: Any) -> None:  # noqa: ANN401
     """Who is here, what is in conflict, and how things stand with the remote."""
-    with opened(options) as coordinator:
+    with opened_for_reading(options) as coordinator:
         status = coordinator.status()
     show(status, _text(status))
 
@@ -68,7 +68,8 @@ def _skipped(status: Status) -> list[str]:
 
 def _claim(one: ClaimSummary) -> str:
     note = f"  {readable(one.note, 40)}" if one.note else ""
-    return f"{one.resource}  {one.session}{note}"
+    provisional = "  (provisional)" if one.provisional else ""
+    return f"{one.resource}  {one.session}{provisional}{note}"
 
 
 def _session(one: SessionSummary) -> str:

@@ -82,9 +82,7 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
         sys.exit(1)
 
 
-def _decide(
-    coordinator: Coordinator, status: SyncStatus, chosen: str, *, yes: bool
-) -> SyncStatus:
+def _decide(coordinator: Coordinator, status: SyncStatus, chosen: str, *, yes: bool) -> SyncStatus:
     """Show what a decision would change, ask, and carry it out."""
     if status.state not in _FITS[chosen]:
         flag = "--accept-rewrite" if chosen == "rewrite" else f"--{chosen}"

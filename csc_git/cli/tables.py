@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from csc_git.cli.output import span
 from csc_git.coordinator.results import ClaimSummary, PastChange, SessionSummary
-from csc_git.git.words import count, printable, readable
+from csc_git.git.words import count, printable, readable, span
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -112,6 +111,8 @@ def _fate(edit: PastChange) -> str:
 
 
 def _until(claim: ClaimSummary, now: datetime) -> str:
+    if claim.provisional:
+        return "provisional"
     moment = _moment(claim.until)
     return "session ends" if moment is None else span((moment - now).total_seconds())
 

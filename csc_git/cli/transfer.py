@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from csc_git.cli.completion import complete_scope
-from csc_git.cli.options import command, common, opened, user
+from csc_git.cli.options import command, common, opened, opened_for_reading, user
 from csc_git.cli.output import progress, show
 from csc_git.coordinator.results import Imported
 from csc_git.coordinator.transfer import compare, export, read_directory, read_lines
@@ -30,7 +30,7 @@ def export_command(scope: str | None, at: str | None, **options: Any) -> None:  
     All of them, or those of the scopes that SCOPE, a glob such as issue:*, matches. Sessions,
     claims and conflicts stay behind.
     """
-    with opened(options) as coordinator:
+    with opened_for_reading(options) as coordinator:
         snapshot = coordinator.past.at(at) if at else coordinator.store.snapshot()
         matches = compile_pattern(scope).match if scope is not None else lambda _: True
         for one in export(snapshot, matches):

@@ -135,7 +135,7 @@ class Claims:
                 if claim.holder == held.lease.holder and claim.state == "held"
                 if wanted is None or claim.resource in wanted
             }
-            released.extend(claim.resource for claim in mine.values())
+            released[:] = [claim.resource for claim in mine.values()]
             return self._draft(held, mine, snapshot, "release")
 
         with self._mutex:
@@ -294,6 +294,7 @@ class Claims:
             note=readable(claim.note, MAX_NOTE),
             fence=claim.fence,
             revision=stored.revision,
+            provisional=not self._standing.is_confirmed(stored, claim),
         )
 
     def _is_of(self, held: Held, resource: str) -> bool:

@@ -34,8 +34,8 @@ from csc_git.git.failure import RemoteFailure, RemoteState, describe
 from csc_git.git.project import Project
 from csc_git.git.tracked import tracked_files
 from csc_git.store.attempt import Progress
-from csc_git.store.recovery import Permit
 from csc_git.store.clone import Clone
+from csc_git.store.recovery import Permit
 from csc_git.store.status import SyncStatus
 from csc_git.store.store import Store
 from csc_git.store.watch import Watch
@@ -135,12 +135,18 @@ class Coordinator:
             key: Its name.
             fresh: Ask the remote first, as far as it answers.
             at: Read the past, as of a time or a commit.
+
+        Raises:
+            UnreadableValue: somebody edited its file by hand, and it is no value any more.
         """
         place = self._key(scope, key)
         if fresh:
             self.delivery.refresh()
         snapshot = self.past.at(at) if at is not None else self.store.snapshot()
-        return self.overview.retrieved(snapshot, place)
+        found = self.overview.retrieved(snapshot, place)
+        if not found.found and found.revision is not None:
+            raise self.past.unreadable(place, snapshot)
+        return found
 
     def list_keys(self, scope: str) -> results.Keys:
         """The keys of a scope."""
@@ -199,7 +205,7 @@ class Coordinator:
     def start(self) -> None:
         """Sync and renew leases in the background from now on."""
         background = Background(self._tick, self._settings.poll, self.store.pace, self.store.stop)
-        self.delivery.background = background
+        self.delivery.begin(background)
         background.start()
 
     def close(self) -> None:

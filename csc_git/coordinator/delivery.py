@@ -4,6 +4,7 @@ An edit is `local` when its transaction returns. Who asks for more waits, bounde
 has it, has refused it at replay, or declined it for what it contains.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,8 @@ from csc_git.coordinator.background import Background
 from csc_git.coordinator.results import Where
 from csc_git.coordinator.upkeep import Upkeep
 from csc_git.core.edit import Outcome
-from csc_git.errors import SessionFenced, StorageFailed, as_told
+from csc_git.core.lease import Instant
+from csc_git.errors import Interrupted, SessionFenced, StorageFailed, as_told
 from csc_git.git.failure import RemoteState
 from csc_git.store.branch import Fate
 from csc_git.store.snapshot import Snapshot
@@ -25,7 +27,10 @@ _LAST_PUSH: Final = 1.5
 """Seconds for a last push at the end of the process; clients kill a server that lingers."""
 
 _AT_ONCE: Final = 2.0
-"""Seconds that `hear` waits at most."""
+"""Seconds that `hear` and `hear_first` wait at most."""
+
+_RECENT: Final = 60.0
+"""Seconds since the last contact below which a first read asks nobody."""
 
 _STORED: Final = "The edit is stored here; what the remote made of it can't be told now"
 
@@ -77,6 +82,10 @@ class Delivery:
         self._sync = sync
         self._explained = explained
         self.background: Background | None = None
+        self.fetches_first = False
+        self._began: Instant | None = None
+        self._has_heard = False
+        self._asking: threading.Thread | None = None
 
     def make(
         self, decide: Callable[[Snapshot], Draft], op: str = "", *, confirm: bool = False
@@ -92,21 +101,105 @@ class Delivery:
             ConditionFailed: refused here. (What is refused at replay comes back as an outcome.)
             CscError: whatever `decide` raises.
         """
-        if not confirm:
+        try:
+            if confirm:
+                return self._confirmed(decide, op)
             receipt = self._transact(decide)
-            return self._standing(receipt) if receipt.op is None else Delivered(receipt, "local")
+            return self._unchanged(receipt) if receipt.op is None else Delivered(receipt, "local")
+        except KeyboardInterrupt:
+            raise self._interrupted(op) from None
+
+    def _confirmed(self, decide: Callable[[Snapshot], Draft], op: str) -> Delivered:
+        """Make an edit and wait for the remote.
+
+        An edit that changes nothing here shows nothing of the remote, which may have another value
+        by now. So the remote is asked, and the edit is decided again on what it has.
+        """
+        reached = self._reach_first()
         with self._store.awaiting(op) as answer:
             receipt = self._transact(decide)
-            try:
-                return self._awaited(receipt, op, answer)
-            except (StorageFailed, OSError) as error:
-                raise StorageFailed(as_told(error).what, safe=_STORED) from error
+            if receipt.op is None:
+                if not (reached and self._ask()):
+                    return Delivered(receipt, "local", reason=self._why_local())
+                receipt = self._transact(decide)
+            if receipt.op is None:
+                return self._unchanged(receipt, explained=True)
+            return self._answered_in_time(receipt, op, answer, asks=reached)
+
+    def _answered_in_time(
+        self, receipt: Receipt, op: str, answer: Callable[[], Fate], *, asks: bool
+    ) -> Delivered:
+        try:
+            if asks:
+                self._wait_until(lambda: _is_decided(self._store.fate(op)))
+            return self._answered(receipt, answer())
+        except (StorageFailed, OSError) as error:
+            raise StorageFailed(as_told(error).what, safe=_STORED) from error
+
+    def _reach_first(self) -> bool:
+        """Fetch before an edit, if this is a command that a person typed.
+
+        Such a process knows only what the last sync brought, and would store over, or conflict
+        with, values that have been there for long. False if the remote could not be reached: then
+        it is not asked a second time.
+        """
+        return self._ask() if self.fetches_first else True
+
+    def _ask(self) -> bool:
+        """Ask the remote once; whether it answered in time."""
+        if not self._store.syncs:
+            return False
+        began = clock.instant()
+        self.refresh()
+        return self._was_reached_since(began)
+
+    def _was_reached_since(self, began: Instant) -> bool:
+        contact = self._store.status.contact
+        return contact is not None and contact.is_after(began)
+
+    def _interrupted(self, op: str) -> Interrupted:
+        """What is true of an edit whose author did not wait for the answer."""
+        where = self._store.fate(op).where if op else "unknown"
+        if where == "unknown":
+            return Interrupted("Interrupted before the edit was stored")
+        if where == "synced":
+            return Interrupted("Interrupted", safe="The edit is stored, and the remote has it")
+        return Interrupted(
+            "Interrupted while waiting for the remote",
+            safe="The edit is stored here and queued",
+            then="A running server pushes it, or csc-git sync",
+        )
 
     def hear(self) -> None:
         """What others did until now, if the remote answers at once; for a server only."""
-        hopeful = self._store.status.state in {RemoteState.OK, RemoteState.NEVER}
-        if self.background is not None and self._store.syncs and hopeful:
+        if self.background is not None and self._store.syncs and self._is_hopeful():
             self.refresh(_AT_ONCE)
+
+    def hear_first(self) -> None:
+        """Before the first read of a process: wait briefly for a first contact with the remote.
+
+        A clone that has not been synced for long knows little of what others stored.
+        """
+        if self._has_heard or not self._store.syncs:
+            return
+        self._has_heard = True
+        if not self._is_hopeful():
+            return
+        if self.background is not None:
+            began = self._began or clock.instant()
+            self._wait_until(lambda: self._was_reached_since(began), _AT_ONCE)
+            return
+        now, status = clock.instant(), self._store.status
+        asked = [at for at in (status.contact, status.attempt) if at is not None]
+        if any(now.since(at) < _RECENT for at in asked):
+            return
+        self._asking = threading.Thread(target=self._sync, name="csc-git first sync", daemon=True)
+        self._asking.start()
+        self._asking.join(_AT_ONCE)
+
+    def _is_hopeful(self) -> bool:
+        """Whether the remote answered when it was last asked."""
+        return self._store.status.state in {RemoteState.OK, RemoteState.NEVER}
 
     def refresh(self, patience: float | None = None) -> None:
         """Ask the remote once, as far as it answers in time.
@@ -115,12 +208,11 @@ class Delivery:
             patience: Seconds; None for as long as for an edit.
         """
         began = clock.instant()
+        self._wait_until(lambda: self._was_reached_since(began), patience)
 
-        def asked() -> bool:
-            contact = self._store.status.contact
-            return contact is not None and contact.is_after(began)
-
-        self._wait_until(asked, patience)
+    def begin(self, background: Background) -> None:
+        """Leave syncing to a thread from now on."""
+        self.background, self._began = background, clock.instant()
 
     def wrote(self) -> None:
         """Say that something was written here."""
@@ -129,6 +221,9 @@ class Delivery:
 
     def finish(self) -> None:
         """Give queued edits a last chance, and end the background."""
+        if self._asking is not None and self._asking.is_alive():
+            self._store.stop()
+            self._asking.join(_LAST_PUSH)
         if self.background is None:
             return
         if self._store.status.state is RemoteState.OK:
@@ -146,21 +241,16 @@ class Delivery:
             self._upkeep.wrote()
         return receipt
 
-    def _awaited(self, receipt: Receipt, op: str, answer: Callable[[], Fate]) -> Delivered:
-        if receipt.op is None:
-            self._wait_until(lambda: self._store.is_confirmed(receipt.standing))
-            return self._standing(receipt, explained=True)
-        self._wait_until(lambda: _is_decided(self._store.fate(op)))
-        return self._answered(receipt, answer())
-
     def _wait_until(self, enough: Callable[[], bool], patience: float | None = None) -> None:
+        if not self._store.syncs:
+            return
         if self.background is not None:
             self.background.wait_until(enough, self._patience if patience is None else patience)
         elif not enough():
             self._sync()
 
-    def _standing(self, receipt: Receipt, *, explained: bool = False) -> Delivered:
-        """Of an edit that had nothing to change: whether the remote has what stands here."""
+    def _unchanged(self, receipt: Receipt, *, explained: bool = False) -> Delivered:
+        """Result of an edit that changed nothing: does the remote have the same values?"""
         if self._store.is_confirmed(receipt.standing):
             return Delivered(receipt, "synced")
         snapshot = self._store.snapshot()

@@ -250,7 +250,7 @@ class Edits:
 
         done = self._delivery.make(decide, op, confirm=confirm)
         if confirm and done.outcome is Outcome.REFUSED:
-            raise ConditionFailed(f"Another clone was first: {self._what_stands(drafts[0])}")
+            raise ConditionFailed(f"Another clone was first: {self._what_stands(drafts[-1])}")
         return done
 
     def _revision(self, place: Key, done: Delivered) -> str:

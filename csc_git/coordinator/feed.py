@@ -24,9 +24,9 @@ from csc_git.core.pattern import compile_pattern
 from csc_git.errors import CursorExpired, InputError
 from csc_git.git.commit import CommitInfo
 from csc_git.git.words import printable
-from csc_git.store.history import ancestry, descent, is_commit
+from csc_git.store.history import descent, is_commit, lineage, record_of
 from csc_git.store.past import changes_of
-from csc_git.store.snapshot import Snapshot, Stored, changed_keys, revision_of
+from csc_git.store.snapshot import Snapshot, Stored, changed_keys
 from csc_git.store.store import Store
 from csc_git.store.watch import Watch
 
@@ -195,28 +195,28 @@ class Feed:
         objects = self._store.repository.objects
         before, after = Snapshot(objects, start), Snapshot(objects, end)
         found = [one for one in changed_keys(objects, before, after) if wanted(one[0])]
-        gone = {key for key, _, new in found if new is None}
+        gone = {key for key, _, new in found if new is None or not new.is_readable}
         authors = self._deleters(gone, end, start)
         return (_changed(key, old, new, authors) for key, old, new in found)
 
     def _deleters(self, gone: set[Key], end: str | None, start: str | None) -> dict[Key, Record]:
         """The edits that removed keys, as far as they are found."""
         objects, found = self._store.repository.objects, dict[Key, Record]()
-        for commit in islice(ancestry(objects, end), _MOST_SEARCHED):
+        for commit in islice(lineage(objects, end), _MOST_SEARCHED):
             if commit.id == start or len(found) == len(gone):
                 break
-            record = Record.parse(commit.message)
             before, after = Snapshot(objects, commit.parent), Snapshot(objects, commit.id)
             for key, _, new in changed_keys(objects, before, after):
-                if new is None and key in gone and key not in found and record:
-                    found[key] = record
+                left = new is None or not new.is_readable
+                if left and key in gone and key not in found:
+                    found[key] = record_of(commit)
         return found
 
     def _settled(self, old: str | None, new: str | None) -> Iterator[SettledEdit]:
         """Edits of this server's sessions that the remote got since."""
         if old == new or not self._sessions.handles:
             return
-        for commit in islice(ancestry(self._store.repository.objects, new), _MOST_SEARCHED):
+        for commit in islice(lineage(self._store.repository.objects, new), _MOST_SEARCHED):
             if commit.id == old:
                 return
             record = Record.parse(commit.message)
@@ -249,12 +249,11 @@ def _changed(
     key: Key, old: Stored | None, new: Stored | None, deleters: dict[Key, Record]
 ) -> Changed:
     said = deleters.get(key)
-    if new is not None:
+    if new is not None and new.is_readable:
         who, when = new.entry.session, format_time(new.entry.time)
     else:
         who, when = (said.session, format_time(said.clock)) if said else ("", "")
-    revisions = (revision_of(old), revision_of(new))
-    return Changed.of(key, *revisions, session=printable(who), time=when)
+    return Changed.of(key, old, new, session=printable(who), time=when)
 
 
 def _filter(scopes: Sequence[str] | None) -> Callable[[Key], bool]:

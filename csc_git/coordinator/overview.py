@@ -17,7 +17,7 @@ from csc_git.core.session import SessionName, parse_session
 from csc_git.core.value import Entry
 from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteState
-from csc_git.git.words import printable, readable
+from csc_git.git.words import printable, readable, span
 from csc_git.store.clone import Clone
 from csc_git.store.recovery import Divergence
 from csc_git.store.snapshot import Snapshot
@@ -26,6 +26,9 @@ from csc_git.store.store import Store
 _DONE: Final = frozenset({"done", "completed", "closed", "cancelled"})
 _MOST_LISTED: Final = 50
 _MOST_FOREIGN: Final = 100
+_RECENT: Final = 60.0
+"""Seconds since the last contact from which on its age is told with the state."""
+
 _SAID: Final = ("current_issue", "status", "todos")
 
 
@@ -80,8 +83,8 @@ class Overview:
             contact_age=_rounded(status.age(clock.instant())),
             sync_state=str(status.state),
         )
-        if stored is None:
-            return where
+        if stored is None:  # a revision without a value: the file can't be read
+            return where.model_copy(update={"revision": snapshot.revision(key)})
         entry = stored.entry
         found = {
             "found": True,
@@ -98,15 +101,18 @@ class Overview:
         status, queued = self._store.status, len(self._store.branch.queue())
         held = len(self._store.branch.held())
         what, then = status.describe()
+        age = status.age(clock.instant())
         if status.state is RemoteState.OK and queued:
             what = "Edits here wait to be pushed"
+        elif status.state is RemoteState.OK and age is not None and age > _RECENT:
+            what = f"In step with the remote when it was last asked, {span(age)} ago"
         return results.SyncSummary(
             state=str(status.state),
             message=f"{what}.",
             next=f"{then}." if then else "",
             queued=queued,
             held=held,
-            contact_age=_rounded(status.age(clock.instant())),
+            contact_age=_rounded(age),
         )
 
     def decision(self, found: Divergence) -> results.Decision:

@@ -1,5 +1,6 @@
 """The past, as people and models ask for it."""
 
+import json
 from itertools import islice
 from typing import Final
 
@@ -13,17 +14,20 @@ from csc_git.coordinator.results import (
     Version,
 )
 from csc_git.core.clock import format_time
-from csc_git.core.key import format_scope, parse_key, parse_scope
+from csc_git.core.key import Key, format_scope, parse_key, parse_scope
 from csc_git.core.moment import parse_moment
 from csc_git.core.session import parse_session, resolve_scope
-from csc_git.errors import InputError
+from csc_git.errors import InputError, UnreadableValue
 from csc_git.git.words import printable, readable
 from csc_git.store.past import PastEdit, Place, commit_at, edits
-from csc_git.store.snapshot import Snapshot, changed_keys, revision_of
+from csc_git.store.snapshot import Snapshot, changed_keys
 from csc_git.store.store import Store
 
 MOST_EDITS: Final = 500
 _MOST_KEYS: Final = 50
+_MOST_SEARCHED: Final = 100
+_LONGEST_VALUE: Final = 1000
+_LONGEST_NAME: Final = 80
 
 
 class Past:
@@ -89,6 +93,28 @@ class Past:
         found = list(islice(all_of_them, limit + 1))
         return History(edits=[_past(edit) for edit in found[:limit]], more=len(found) > limit)
 
+    def unreadable(self, key: Key, snapshot: Snapshot) -> UnreadableValue:
+        """Why a file of the branch is no value: who wrote it, and the last value before."""
+        place, broken_by, good = Place(key.scope, key.name), None, None
+        for edit in islice(edits(self._store.repository, snapshot.commit, place), _MOST_SEARCHED):
+            broken_by = broken_by or edit
+            good = next((old for _, old, _ in edit.changes if old and old.is_readable), None)
+            if good is not None:
+                break
+        who = ""
+        if broken_by is not None:
+            by = json.dumps(readable(broken_by.record.session, _LONGEST_NAME))
+            who = f" since the commit {broken_by.commit.id[:12]} by {by}"
+        last = "No earlier value of it was found"
+        if good is not None:
+            value = readable(json.dumps(good.entry.value), _LONGEST_VALUE)
+            author = json.dumps(readable(good.entry.session, _LONGEST_NAME))
+            when = format_time(good.entry.time)
+            last = f"The last value before is data stored by {author} at {when}: {value}"
+        return UnreadableValue(
+            f"{key} can't be read: its file is not JSON that csc-git wrote{who}", safe=last
+        )
+
     def blame(self, scope: str) -> Blame:
         """Who last changed each key of a scope, and by which edit."""
         place = self.place(scope)
@@ -125,9 +151,7 @@ class Past:
 
 
 def _past(edit: PastEdit) -> PastChange:
-    changed = [
-        ChangedKey.of(key, revision_of(old), revision_of(new)) for key, old, new in edit.changes
-    ]
+    changed = [ChangedKey.of(key, old, new) for key, old, new in edit.changes]
     return PastChange(
         time=format_time(edit.commit.author_time),
         session=printable(edit.record.session),

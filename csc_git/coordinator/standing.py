@@ -43,6 +43,14 @@ class Standing:
             if self._holds(stored, claim, snapshot):
                 yield stored, claim
 
+    def is_confirmed(self, stored: Stored, claim: Claim) -> bool:
+        """Whether the remote has a claim; until then it is provisional, and may yet be lost."""
+        base = self._store.branch.base
+        if base is None:
+            return False
+        confirmed = Snapshot(self._store.repository.objects, base)
+        return confirmed.revision(claim_key(claim.resource)) == stored.revision
+
     def left(self, stored: Stored, claim: Claim) -> float | None:
         """Seconds until a claim ends, as far as this clone may count them; None: no such end."""
         if claim.seconds is None:

@@ -18,9 +18,9 @@ Csc-Outcome: applied               on replay: applied, equal, merged, lost or re
 
 A condition names its key by path, so that any key fits on a line.
 
-A later csc-git may add trailers. They are kept as they are when an edit is replayed. One that changes
-how an edit must be replayed comes with a `Csc-Kind` that this version does not know; such an edit
-is never replayed here (`Record.needs_later`).
+A later csc-git may add trailers. They are kept as they are when an edit is replayed. One that
+changes how an edit must be replayed comes with a `Csc-Kind` that this version does not know; such
+an edit is never replayed here (`Record.needs_later`).
 """
 
 import re

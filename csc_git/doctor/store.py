@@ -44,7 +44,7 @@ def check_locks(directory: Path) -> Iterator[Finding]:
         pids = " ".join(str(one.pid) for one in holders) or "PID"
         then = f"kill -CONT {pids}, if it is to go on; or end it: kill -KILL {pids}. What is stored"
         yield wrong("lock", f"{who} holds {path} and does not let go", f"{then} is safe either way")
-    if not held and not excludes(directory / "locks" / "probe"):
+    if not held and directory.is_dir() and not excludes(directory / "locks" / "probe"):
         says = f"File locks in {directory} do not exclude other processes"
         yield wrong("lock", says, NO_EXCLUSION)
     elif not held:

@@ -175,8 +175,8 @@ CHOICES: Final[dict[RemoteState, str]] = {
         "csc-git sync --restore"
     ),
     RemoteState.OTHER_STORE: (
-        "If this is the wrong remote or branch, correct csc.remote or csc.branch. If the branch was "
-        "deleted and founded again, bring both stores' values together: csc-git sync --join"
+        "If this is the wrong remote or branch, correct csc.remote or csc.branch. If the branch "
+        "was deleted and founded again, bring both stores' values together: csc-git sync --join"
     ),
 }
 """How a person can go on from a state that waits for a decision. Each command first shows what it

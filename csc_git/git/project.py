@@ -70,6 +70,18 @@ class Project:
         lines = (line for line in self.config if line.scope in _OWN)
         return [(line.name, line.value) for line in lines if _HANDED_OVER.match(line.name)]
 
+    def rewriting_rules(self, kind: str) -> dict[str, str]:
+        """The rules of `url.<base>.<kind>`: beginnings of URLs, and what stands for them.
+
+        Args:
+            kind: `insteadof` or `pushinsteadof`.
+        """
+        rules: dict[str, str] = {}
+        for line in self.config:
+            if found := re.fullmatch(rf"url\.(.+)\.{kind}", line.name):
+                rules[line.value] = found[1]
+        return rules
+
     @property
     def remotes(self) -> list[str]:
         """Names of the configured remotes."""

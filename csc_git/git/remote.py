@@ -31,11 +31,13 @@ from csc_git.git.words import readable
 DEFAULT_BRANCH: Final = "csc/state"
 FETCHED: Final = "refs/csc/fetch/"
 _NAME: Final = "csc"
+_OTHER: Final = "csc-other"
 _SCHEMES: Final = "file:git:http:https:ssh"
 _SCHEME: Final = re.compile(r"([A-Za-z0-9+.-]+)(::|://)")
 _OPTIONS: Final = ("url", "pushurl", "proxy", "proxyauthmethod", "uploadpack", "receivepack")
 _REFUSED: Final = re.compile(rb"^!\t\S+\t\[.*?\] \((.*)\)$", re.MULTILINE)
 _DATE: Final = re.compile(r"(?:^<|<= Recv header:) date: (.+)$", re.MULTILINE | re.IGNORECASE)
+_LOOKS: Final = 3
 _SLOW: Final = (("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "30"))
 _DURABLE: Final = (
     ("core.fsync", "objects,derived-metadata"),  # not the ref, which is of one attempt
@@ -115,18 +117,45 @@ class Remote:
             RemoteFailure: anything else. After a time-out or a cut connection the push may have
                 arrived all the same; only a fetch can tell.
         """
+        self._check_one_place()
         self._push([f"{commit}:{self.ref}"], self._lease(expected))
-        self._check_arrival(expected)
+        self._check_arrival(commit, expected)
 
-    def _check_arrival(self, expected: str | None) -> None:
-        """Where one URL is fetched from and another pushed to: are they one repository?"""
-        urls = dict.fromkeys(url for name, url in self._settings if name.endswith("url"))
-        if len(urls) == 1:
+    def _check_one_place(self) -> None:
+        """Before a push: where fetch and push have different URLs, do both show the same branch?
+
+        Seen one after the other they can differ while others push, so they are looked at again.
+        """
+        here, there = self._urls
+        if here == there:
             return
-        done = self._git("ls-remote", _NAME, self.ref)
-        if done.ok and done.out.partition(b"\t")[0].decode() == (expected or ""):
-            says = f"what is pushed to {list(urls)[1]} does not show at {next(iter(urls))}"
-            raise RemoteFailure(RemoteState.BAD_URL, readable(says))
+        for _ in range(_LOOKS):
+            seen = [self._listed(url) for url in (here, there)]
+            if None in seen or seen[0] == seen[1]:
+                return  # what can't be asked shows when it is pushed to
+        raise self._two_places()
+
+    def _check_arrival(self, commit: str, expected: str | None) -> None:
+        """After a push: does it show where others fetch?"""
+        here, there = self._urls
+        if here == there:
+            return
+        seen = self._listed(here)
+        if seen == (expected or ""):
+            raise self._two_places()
+        if seen not in {commit, None}:
+            raise LostRace("another commit shows where others fetch")
+
+    def _listed(self, url: str) -> str | None:
+        """The commit of the branch at a URL, empty if there is none; None if it can't be asked."""
+        place = ((f"remote.{_OTHER}.url", url),)
+        done = self._git("ls-remote", _OTHER, self.ref, extra=place)
+        return done.out.partition(b"\t")[0].decode() if done.ok else None
+
+    def _two_places(self) -> RemoteFailure:
+        here, there = self._urls
+        what = f"what is pushed to {there} does not show at {here}, where it is fetched from"
+        return RemoteFailure(RemoteState.BAD_URL, readable(what))
 
     def replace(self, commit: str, expected: str, kept: str) -> None:
         """As `push`, with what was there kept as the branch `kept`: both or neither.
@@ -229,6 +258,7 @@ class Remote:
         extra: Sequence[tuple[str, str]] = (),
         env: Mapping[str, str] | None = None,
     ) -> Completed:
+        self._urls  # noqa: B018  refuses what a rewriting rule makes of a URL
         config = [*self._project.transport_config, *self._settings, *_SLOW, *extra]
         try:
             done = run_git(
@@ -251,24 +281,45 @@ class Remote:
         if shutil.which("git") is None:
             raise RemoteFailure(RemoteState.NO_GIT)
         settings = _settings_of(self._project, self._remote)
-        self._check(settings)
+        for name, url in settings:
+            if name.rpartition(".")[2] in {"url", "pushurl"}:
+                _check_url(url)
         return settings
 
-    def _check(self, settings: list[tuple[str, str]]) -> None:
-        """Look at each URL as configured and as git's own rewriting leaves it."""
-        for name, url in settings:
-            option = name.rpartition(".")[2]
-            if option not in {"url", "pushurl"}:
-                continue
-            _check_url(url)
-            resolved = run_git(
-                ["remote", "get-url", *(["--push"] if option == "pushurl" else []), _NAME],
-                cwd=self._project.common_dir,
-                git_dir=self._repository.path,
-                config=[*self._project.transport_config, *settings],
-            )
-            if resolved.ok:
-                _check_url(resolved.out.decode(errors="replace").strip())
+    @cached_property
+    def _urls(self) -> tuple[str, str]:
+        """Where it is fetched from and pushed to, as git's own rewriting rules leave the URLs.
+
+        `url.<base>.pushInsteadOf` can lead a push elsewhere although only one URL is configured.
+        """
+        configured = dict(self._settings)
+        url, push = (configured.get(f"remote.{_NAME}.{name}") for name in ("url", "pushurl"))
+        fetched_from = self._resolved(url or "")
+        if push is not None:
+            return fetched_from, self._resolved(push)
+        rules = self._project.rewriting_rules("pushinsteadof")
+        prefix = max((rule for rule in rules if (url or "").startswith(rule)), key=len, default="")
+        if not prefix:
+            return fetched_from, fetched_from
+        pushed_to = rules[prefix] + (url or "").removeprefix(prefix)
+        _check_url(pushed_to)
+        return fetched_from, pushed_to
+
+    def _resolved(self, url: str) -> str:
+        """A URL as git's `url.<base>.insteadOf` leaves it.
+
+        Raises:
+            RemoteFailure: it leads to what we don't use.
+        """
+        done = run_git(  # by a name, since URLs may hold a password, and arguments show in `ps`
+            ["ls-remote", "--get-url", _OTHER],
+            cwd=self._project.common_dir,
+            git_dir=self._repository.path,
+            config=[*self._project.transport_config, (f"remote.{_OTHER}.url", url)],
+        )
+        resolved = done.out.decode(errors="replace").strip() if done.ok else url
+        _check_url(resolved)
+        return resolved
 
 
 def _settings_of(project: Project, remote: str | None) -> list[tuple[str, str]]:

@@ -40,6 +40,14 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def span(seconds: float) -> str:
+    """A length of time, roughly; none that is negative."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
 def _but_white(text: str) -> str:
     return "".join(c if c in "\n\t" else printable(c) for c in text)
 

@@ -7,9 +7,9 @@ Claims are advisory, and this is the one place where they can stop anything: an 
 from pathlib import Path
 from typing import Any, Final
 
-from csc_git.core.claim import Claim, covers
+from csc_git.core.claim import covers
 from csc_git.git.words import printable
-from csc_git.hooks.glance import QUOTES, Glance, listed, quoted
+from csc_git.hooks.glance import QUOTES, Glance, SeenClaim, listed, quoted
 
 _EVENT: Final = "PreToolUse"
 _ADVICE: Final = (
@@ -32,7 +32,7 @@ def answer(start: Path, told: dict[str, Any]) -> dict[str, Any] | None:
     return _told(place, rivals, block=glance.guard == "block") if rivals else None
 
 
-def _told(place: str, rivals: list[Claim], *, block: bool) -> dict[str, Any]:
+def _told(place: str, rivals: list[SeenClaim], *, block: bool) -> dict[str, Any]:
     whose = [f"{one.session} ({quoted(one.resource)}{_note(one)})" for one in rivals]
     says = f"{printable(place)} is claimed by {listed(whose)}."
     model = f"{says} {_ADVICE} {QUOTES}"
@@ -44,5 +44,6 @@ def _told(place: str, rivals: list[Claim], *, block: bool) -> dict[str, Any]:
     return {"hookSpecificOutput": {"hookEventName": _EVENT, **words}, **shown}
 
 
-def _note(claim: Claim) -> str:
-    return f", who noted {quoted(claim.note)}" if claim.note else ""
+def _note(claim: SeenClaim) -> str:
+    provisional = ", provisional" if claim.provisional else ""
+    return provisional + (f", who noted {quoted(claim.note)}" if claim.note else "")

@@ -21,6 +21,9 @@ from csc_git.coordinator.client import started_ticks
 _SECONDS: Final = 0.28
 """From the start of the process until it gives up; its end takes the rest of 300 ms."""
 
+_SECONDS_AT_START: Final = 2.0
+"""The same for the start of a session, which waits for a first contact with the remote."""
+
 _LEAST: Final = 0.05
 _START: Final = 0.02
 """What the interpreter's own start takes, where the system doesn't tell when that was."""
@@ -40,7 +43,7 @@ def main() -> None:
     gc.disable()  # nothing here lives long enough
     try:
         signal.signal(signal.SIGALRM, _give_up)
-        signal.setitimer(signal.ITIMER_REAL, max(_LEAST, _allowed() - _elapsed()))
+        signal.setitimer(signal.ITIMER_REAL, max(_LEAST, _allowed(sys.argv[1]) - _elapsed()))
         if said := _answer(sys.argv[1], json.load(sys.stdin)):
             sys.stdout.write(json.dumps(said))
             sys.stdout.flush()
@@ -55,8 +58,9 @@ def _answer(event: str, told: dict[str, Any]) -> dict[str, Any] | None:
     return said
 
 
-def _allowed() -> float:
-    return float(os.environ.get("CSC_HOOK_SECONDS") or _SECONDS)
+def _allowed(event: str) -> float:
+    usual = _SECONDS_AT_START if event == "session-start" else _SECONDS
+    return float(os.environ.get("CSC_HOOK_SECONDS") or usual)
 
 
 def _elapsed() -> float:

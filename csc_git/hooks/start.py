@@ -4,10 +4,14 @@ Only the server signs on: a hook is gone before the session has begun.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from csc_git.core.conflict import CONFLICTS
-from csc_git.hooks.glance import QUOTES, Glance, listed, quoted
+from csc_git.git.words import span
+from csc_git.hooks.glance import QUOTES, RECENT, Glance, listed, quoted
+
+_PATIENCE: Final = 1.2
+"""Seconds to wait for the client's server, which starts at the same time, to ask the remote."""
 
 
 def answer(start: Path, _: dict[str, Any]) -> dict[str, Any] | None:
@@ -15,23 +19,36 @@ def answer(start: Path, _: dict[str, Any]) -> dict[str, Any] | None:
     glance = Glance.at(start)
     if glance is None:
         return None
+    if glance.waits_for_contact(_PATIENCE):  # the client's server has just asked the remote
+        glance = Glance.at(start) or glance
     context = "\n".join(_lines(glance))
     return {"hookSpecificOutput": {"hookEventName": "SessionStart", "additionalContext": context}}
 
 
 def _lines(glance: Glance) -> list[str]:
-    claims = [f"{quoted(claim.resource)} ({claim.session})" for claim in glance.claims()]
+    claims = [
+        f"{quoted(claim.resource)} ({claim.session}{', provisional' if claim.provisional else ''})"
+        for claim in glance.claims()
+    ]
     others = [f"{one.name}{_on(one.issue)}" for one in glance.others()]
     conflicts = len(glance.snapshot.keys(CONFLICTS))
     return [
         "The agent sessions on this project share state through the MCP server csc-git.",
         _who(glance),
-        f"Signed on elsewhere: {listed(others) or 'nobody'}.",
+        f"Signed on elsewhere: {listed(others) or 'nobody'}{_as_of(glance)}.",
         *([f"Claimed by others: {listed(claims)}."] if claims else []),
         *([f"Open conflicts: {conflicts}; see list_conflicts."] if conflicts else []),
         "A subagent that writes calls sign_on for a name of its own, and passes it as session.",
         QUOTES,
     ]
+
+
+def _as_of(glance: Glance) -> str:
+    """How old this is, where it is not from now."""
+    age = glance.contact_age
+    if age is None:
+        return "" if glance.is_alone else ", but the remote was never asked"
+    return f", when the remote was last asked {span(age)} ago" if age > RECENT else ""
 
 
 def _who(glance: Glance) -> str:

@@ -46,6 +46,16 @@ class Host:
                 self._coordinator = coordinator
             return self._coordinator
 
+    def reading(self) -> Coordinator:
+        """The coordinator for a read; the first one waits briefly for the remote.
+
+        Raises:
+            CscError: as `get` does.
+        """
+        coordinator = self.get()
+        coordinator.delivery.hear_first()
+        return coordinator
+
     def _check_place(self, coordinator: Coordinator) -> None:
         """Report once that the clone's directory is gone; the next call opens it again."""
         try:

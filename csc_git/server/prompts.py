@@ -19,7 +19,7 @@ def register(server: MCPServer[None], host: Host) -> None:
     @server.prompt(name="startup", description="Join the project: who is here, what is unfinished")
     def startup() -> list[Message]:
         try:
-            return _startup(host.get())
+            return _startup(host.reading())
         except (CscError, OSError) as error:
             return [UserMessage(f"csc-git can't be used here. {as_told(error)}")]
 

@@ -111,6 +111,6 @@ def _candidates(host: Host, name: str, arguments: dict[str, str]) -> list[str]:
 
 def _json(host: Host, answer: Callable[[Coordinator], Result]) -> str:
     try:
-        return answer(host.get()).to_text()
+        return answer(host.reading()).to_text()
     except (CscError, OSError) as error:
         raise ResourceError(str(as_told(error))) from error

@@ -300,9 +300,7 @@ class Attempt:
     def _contains(self, tip: str | None, commit: str) -> bool:
         return tip is not None and descent(self.replica.repository.objects, commit, tip) is not None
 
-    def _check(
-        self, fetched: str, base: str | None, queue: list[CommitInfo]
-    ) -> _Continuation:
+    def _check(self, fetched: str, base: str | None, queue: list[CommitInfo]) -> _Continuation:
         """How what was fetched continues what we know.
 
         A clone that joins is spared the walk over the whole history: what the remote has is wanted

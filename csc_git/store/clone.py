@@ -9,6 +9,7 @@ restarted or given another host name, keeps it.
 
 import os
 import socket
+import struct
 import sys
 import uuid
 from dataclasses import asdict, dataclass
@@ -191,6 +192,7 @@ def _unescaped(text: str) -> str:
 
 _STATX_BTIME: Final = 0x800
 _STATX_SIZE: Final = 256
+_BTIME_AT: Final = 80
 _AT_FDCWD: Final = -100
 
 
@@ -210,7 +212,8 @@ def _born(directory: Path) -> int | None:
         return None
     if call(_AT_FDCWD, os.fsencode(directory), 0, _STATX_BTIME, found):
         return None
-    if not int.from_bytes(found[0:4], sys.byteorder) & _STATX_BTIME:
+    (mask,) = struct.unpack_from("I", found.raw)
+    if not mask & _STATX_BTIME:
         return None
-    seconds = int.from_bytes(found[80:88], sys.byteorder, signed=True)
-    return seconds * 1_000_000_000 + int.from_bytes(found[88:92], sys.byteorder)
+    seconds, nanoseconds = struct.unpack_from("qI", found.raw, _BTIME_AT)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)

@@ -24,6 +24,17 @@ class Commits(Protocol):
         """What a commit says."""
 
 
+def record_of(commit: CommitInfo) -> Record:
+    """The record of a commit; of one that was made by hand, what stands for it.
+
+    Somebody who edits a file of the branch on a web page makes a commit without our trailers. Its
+    author and time are the commit's own, and its id serves as `op`.
+    """
+    name = commit.author.rpartition(" <")[0] or commit.author
+    subject = commit.message.partition("\n")[0]
+    return Record.parse(commit.message) or Record(subject, commit.id, name, commit.author_time)
+
+
 def is_commit(commits: Commits, name: str | None) -> bool:
     """Whether an id is that of a commit that is here."""
     with suppress(StoreDamaged):

@@ -21,7 +21,7 @@ from csc_git.errors import NoSuchCommit
 from csc_git.git.commit import CommitInfo
 from csc_git.git.log import commit_ids, resolve
 from csc_git.git.repository import Repository
-from csc_git.store.history import ancestry, is_commit
+from csc_git.store.history import ancestry, is_commit, record_of
 from csc_git.store.layout import spellings
 from csc_git.store.snapshot import Snapshot, Stored, changed_keys
 
@@ -87,8 +87,8 @@ def edits(
     paths = place.paths()
     for commit_id in commit_ids(repository.path, tip, paths=paths, author=session, after=after):
         commit = repository.objects.commit(commit_id)
-        record = Record.parse(commit.message)
-        if record is None or (session is not None and record.session != session):
+        record = record_of(commit)
+        if session is not None and record.session != session:
             continue
         changes = changes_of(repository, commit)
         if record.subject.startswith(PROBE) and not changes:

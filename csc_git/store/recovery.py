@@ -104,9 +104,7 @@ def fork_of(objects: Reads, one: str, other: str) -> str | None:
     return ahead[0].parent if ahead else one
 
 
-def joined(
-    batch: Batch, ours: Snapshot, onto: str, identity: Identity, now: datetime
-) -> str:
+def joined(batch: Batch, ours: Snapshot, onto: str, identity: Identity, now: datetime) -> str:
     """A commit on another store's tip that adds the values of ours.
 
     A key that both stores have is merged as two concurrent values are: equal values stay, objects
@@ -143,7 +141,9 @@ def joined(
     if not blobs:
         return onto
     tree = with_changes(batch, there, blobs, [])
-    message = Record(f"join another store: {len(blobs)} keys", op, identity.machine, clock).message()
+    message = Record(
+        f"join another store: {len(blobs)} keys", op, identity.machine, clock
+    ).message()
     signature = identity.committer(now)
     return batch.add_commit(tree, onto, signature, signature, message)
 

@@ -67,8 +67,9 @@ class Replica:
             if record is None or record.op in placed:
                 continue
             if record.needs_later:
+                what = f"The queued edit {record.op} was made by a later csc-git"
                 raise FormatTooNew(
-                    f"A queued edit ({record.op}) was made by a later csc-git: {record.needs_later}",
+                    f"{what} ({record.needs_later})",
                     safe="The edit is safe in this clone and stays queued",
                 )
             original = self._original(commit, record)

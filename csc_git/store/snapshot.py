@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final, Protocol
 
 from csc_git.core import key as names
+from csc_git.core.clock import EPOCH
 from csc_git.core.key import Key, Scope
 from csc_git.core.value import Entry, parse
 from csc_git.errors import FormatTooNew, StoreDamaged, ValueTooLarge, WrongType
@@ -35,10 +36,17 @@ class Reads(Trees, Protocol):
 
 @dataclass(frozen=True)
 class Stored:
-    """An entry with its revision (the id of its blob)."""
+    """An entry with its revision (the id of its blob).
+
+    Attributes:
+        entry: What the file holds; of one that can't be read, an entry without value or author.
+        revision: The id of its blob.
+        is_readable: Whether it is an entry of ours. Somebody may have edited the file by hand.
+    """
 
     entry: Entry
     revision: str
+    is_readable: bool = True
 
 
 def revision_of(stored: Stored | None) -> str | None:
@@ -88,6 +96,16 @@ class Snapshot:
         file = self._file(key)
         entry = self._said(file.id) if file else None
         return Stored(entry, file.id) if file and entry else None
+
+    def look(self, key: Key) -> Stored | None:
+        """As `read`, but a file that is no entry of ours is there all the same."""
+        file = self._file(key)
+        if file is None:
+            return None
+        entry = self._said(file.id)
+        if entry is None:
+            return Stored(Entry(None, "", EPOCH), file.id, is_readable=False)
+        return Stored(entry, file.id)
 
     def revision(self, key: Key) -> str | None:
         """A key's revision, without reading its value."""
@@ -261,7 +279,7 @@ def changed_keys(
     for path in sorted(set(_changed_files(objects, before.data, after.data))):
         key = after.key_at(path) or before.key_at(path)
         if key is not None and before.revision(key) != after.revision(key):
-            yield key, before.read(key), after.read(key)
+            yield key, before.look(key), after.look(key)
 
 
 def _changed_files(

@@ -18,8 +18,8 @@ from csc_git.git.failure import RemoteFailure, RemoteState
 from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
 from csc_git.store.attempt import Progress
-from csc_git.store.recovery import Divergence, Permit
 from csc_git.store.branch import Branch, Fate
+from csc_git.store.recovery import Divergence, Permit
 from csc_git.store.replica import Replica
 from csc_git.store.rotation import Rotation
 from csc_git.store.snapshot import Snapshot
@@ -72,7 +72,7 @@ class Store:
         self._connect = connect
         if connect is not None:
             remote = partial(_connected, connect, self.repository)
-            self._sync = Sync(self._replica, remote, directory, self._stopped.wait)
+            self._sync = Sync(self._replica, remote, directory, self._stopped)
 
     def snapshot(self) -> Snapshot:
         """What this clone says now."""

@@ -6,6 +6,7 @@ all processes of the clone share.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,7 +38,8 @@ class Sync:
         connect: Gives the remote as the settings have it now; told whether the last attempt
             failed, since settings may have been mended meanwhile.
         directory: Where the lock and the status live.
-        wait: Sleeps that many seconds, or returns True early to give up.
+        stopped: Set when this process ends: an attempt then gives up, and how it ended says
+            nothing of the remote.
     """
 
     def __init__(
@@ -45,13 +47,13 @@ class Sync:
         replica: Replica,
         connect: Callable[[bool], Remote],
         directory: Path,
-        wait: Callable[[float], bool],
+        stopped: threading.Event,
     ) -> None:
         self._replica = replica
         self._connect = connect
         self._lock = FileLock(directory / "locks" / "sync")
         self._status_file = directory / "sync.json"
-        self._wait = wait
+        self._stopped = stopped
         self._unsaved: SyncStatus | None = None
         self._loaded: tuple[object, SyncStatus] = None, SyncStatus()
         self.pace = Pace()
@@ -120,7 +122,7 @@ class Sync:
                 attempt = Attempt(
                     self._replica, remote, now, Permit(), progress, reasons, self.pace
                 )
-                attempt.run(self._wait)
+                attempt.run(self._stopped.wait)
 
             done = rotate(self._replica, remote, now, settle)
             self.status.succeeded(began, readable(remote.url())).save(self._status_file)
@@ -134,7 +136,10 @@ class Sync:
             status = self.status
             if _serves(status, began) and not self._replica.branch.queue():
                 return status
+            before = status
             status = self._try(status, now, began, permit, progress)
+            if self._stopped.is_set() and status.state is not RemoteState.OK:
+                status = replace(before, attempt=began)
             status.save(self._status_file)
             self._unsaved = None
             return status
@@ -147,7 +152,7 @@ class Sync:
             remote = self._connect(status.failures > 0)
             url = readable(remote.url())
             attempt = Attempt(self._replica, remote, now, permit, progress, reasons, self.pace)
-            attempt.run(self._wait)
+            attempt.run(self._stopped.wait)
             status = status.succeeded(began, url)
         except RemoteFailure as failure:
             status = status.failed(failure.state, failure.detail, began, url)

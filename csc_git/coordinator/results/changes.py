@@ -6,6 +6,7 @@ from pydantic import Field
 
 from csc_git.coordinator.results.base import Result, Version
 from csc_git.core.key import Key, format_scope
+from csc_git.store.snapshot import Stored, revision_of
 
 
 class ChangedKey(Result):
@@ -13,16 +14,22 @@ class ChangedKey(Result):
 
     scope: str
     key: str
-    change: Literal["created", "changed", "deleted"]
+    change: Literal["created", "changed", "deleted", "unreadable"]
     old: str | None
     new: str | None
 
     @classmethod
-    def of(cls, key: Key, old: str | None, new: str | None, **more: str) -> Self:
-        """The change of a key from one revision to another; None: it had no value."""
-        change = "deleted" if new is None else "created" if old is None else "changed"
-        place = {"scope": format_scope(key.scope), "key": key.name}
-        return cls.model_validate({**place, "change": change, "old": old, "new": new, **more})
+    def of(cls, key: Key, old: Stored | None, new: Stored | None, **more: str) -> Self:
+        """The change of a key from what it held to what it holds; None: no value."""
+        if new is None:
+            change = "deleted"
+        elif not new.is_readable:
+            change = "unreadable"
+        else:
+            change = "created" if old is None else "changed"
+        place = {"scope": format_scope(key.scope), "key": key.name, "change": change}
+        revisions = {"old": revision_of(old), "new": revision_of(new)}
+        return cls.model_validate({**place, **revisions, **more})
 
 
 class Changed(ChangedKey):

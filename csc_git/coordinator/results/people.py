@@ -97,6 +97,7 @@ class ClaimSummary(Result):
     note: str
     fence: int
     revision: str
+    provisional: bool = False
 
 
 class Sessions(Result):
