@@ -1,6 +1,6 @@
 """`csc-git sign-off`: end sessions from outside, wherever they are."""
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -8,33 +8,53 @@ from csc_git.cli.completion import complete_session
 from csc_git.cli.options import command, common, opened, user
 from csc_git.cli.output import hanging, progress, show, sync_line
 from csc_git.coordinator import clock
+from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import SignedOffAll
+from csc_git.core.pattern import compile_pattern
 from csc_git.git.words import printable
+
+_GLOB: Final = frozenset("*?[")
 
 
 @command("sign-off")
-@click.argument(
-    "sessions", nargs=-1, required=True, metavar="SESSION...", shell_complete=complete_session
-)
+@click.argument("sessions", nargs=-1, metavar="[SESSION]...", shell_complete=complete_session)
+@click.option("--stale", is_flag=True, help="All that gave no sign of life for a lease's length.")
 @click.option("--holder", multiple=True, hidden=True, help="Only these sign-ons of theirs.")
 @common
 def sign_off_command(
     sessions: tuple[str, ...],
+    stale: bool,
     holder: tuple[str, ...],
     **options: Any,  # noqa: ANN401
 ) -> None:
     """Sign sessions off that can't do so themselves: a laptop that broke, a client that is gone.
 
-    Their claims end with it, their state stays. If one lives after all, its next write is refused,
-    and it may sign on again.
+    SESSION is a name, or a pattern such as 'claude_*@ci-*'. Their claims end with them, their state
+    stays. If one lives after all, its next write is refused, and it may sign on again.
     """
+    if not sessions and not stale:
+        raise click.UsageError("Name a session or a pattern, or give --stale")
     with opened(options) as coordinator, progress() as coordinator.progress:
+        coordinator.sync()
+        named = _named(coordinator, sessions, stale=stale)
         by = f"{user()}@{coordinator.clone.machine}"
-        ended = [one for one in sessions if coordinator.sessions.end(one, by, clock.now(), holder)]
+        ended = coordinator.sessions.end_all(named, by, clock.now(), holder)
         coordinator.sync()
         sync = coordinator.overview.sync()
-    gone = [one for one in sessions if one not in ended]
+    gone = [one for one in named if one not in ended]
     lines = [f"{printable(one)}: signed off" for one in ended]
     lines += [f"{printable(one)}: was not signed on" for one in gone]
     result = SignedOffAll(signed_off=ended, were_not_on=gone, sync=sync)
     show(result, "\n".join([*lines, hanging("", sync_line(sync))]))
+
+
+def _named(coordinator: Coordinator, sessions: tuple[str, ...], *, stale: bool) -> list[str]:
+    """The sessions that are meant, by name, by pattern, or because they are stale."""
+    snapshot = coordinator.store.snapshot()
+    found = [one for one in sessions if not _GLOB & set(one)]
+    patterns = [compile_pattern(one) for one in sessions if _GLOB & set(one)]
+    signed_on = coordinator.sessions.roster.signed_on(snapshot) if patterns or stale else []
+    found += [one for one in signed_on if any(pattern.match(one) for pattern in patterns)]
+    if stale:
+        found += [one for one in signed_on if coordinator.sessions.is_stale(one, snapshot)]
+    return list(dict.fromkeys(found))

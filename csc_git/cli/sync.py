@@ -38,6 +38,7 @@ _FITS: Final = {
 @click.option("--recreate", is_flag=True, help="Put back a branch the remote has lost.")
 @click.option("--join", is_flag=True, help="Join this clone's store with the remote's other one.")
 @click.option("--yes", is_flag=True, help="Don't ask before one of these.")
+@click.option("--until-pushed", type=float, hidden=True, help="Try so many seconds.")
 @click.option("--retry", metavar="OP", help="Push a held edit again.")
 @click.option("--drop", metavar="OP", help="Give a held edit up.")
 @common
@@ -47,6 +48,7 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     recreate: bool,
     join: bool,
     yes: bool,
+    until_pushed: float | None,
     retry: str | None,
     drop: str | None,
     **options: Any,  # noqa: ANN401
@@ -68,6 +70,8 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
             raise InputError(f"No edit {retry} is held", then="See csc-git status")
         with progress() as coordinator.progress:
             status = coordinator.sync()
+            if until_pushed is not None:
+                status = coordinator.sync_until_pushed(until_pushed)
         kept = None
         if chosen and status.state in CHOICES:
             kept = coordinator.store.branch.tip if chosen[0] in {"rewrite", "join"} else None

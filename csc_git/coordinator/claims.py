@@ -26,7 +26,7 @@ from csc_git.core.claim import Claim, Tracked, claim_key, overlaps, parse_resour
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Kind, Outcome
 from csc_git.core.key import Key
-from csc_git.core.lease import Instant
+from csc_git.core.lease import Instant, lease_key
 from csc_git.core.secret import screen
 from csc_git.errors import ClaimLost, InputError
 from csc_git.git.words import printable, readable
@@ -39,6 +39,10 @@ from csc_git.store.transaction import Draft
 MOST_RESOURCES: Final = 50
 MAX_NOTE: Final = 500
 _TRIES: Final = 5
+_GONE: Final = (
+    "If such a session is gone (see since and last_seen), tell the user: a person can end it with "
+    "csc-git sign-off"
+)
 
 
 class _InTheWay(Exception):
@@ -111,7 +115,7 @@ class Claims:
                 done = self._make(wish)
             except _InTheWay as found:
                 if asked:
-                    return Claimed(status="held", claims=found.rivals, op=None)
+                    return Claimed(status="held", claims=found.rivals, op=None, reason=_GONE)
                 self._delivery.refresh()  # it may have been released since we last heard
                 asked = True
                 continue
@@ -120,6 +124,40 @@ class Claims:
         rivals = self._rivals(self._store.snapshot(), wish)
         reason = "Other clones claim and release this all the time; try again in a while"
         return Claimed(status="held", claims=rivals, op=None, reason=reason)
+
+    def resume(self, held: Held) -> list[str]:
+        """Take up claims again that ended with this session's server a moment ago.
+
+        Those that another session has claimed meanwhile stay its own.
+
+        Returns:
+            The resources that are claimed again.
+        """
+        if not held.resumes:
+            return []
+        began = clock.instant()
+
+        def decide(snapshot: Snapshot) -> Draft:
+            self._sessions.check(held, snapshot)
+            known = {claim.resource: claim for _, _, claim in claims(snapshot)}
+            fence = 1 + max((claim.fence for claim in known.values()), default=0)
+            again: dict[Key, Claim] = {}
+            for resource in held.resumes:
+                old, wish = known.get(resource), _Wish(held, (resource,), "", None)
+                if old is not None and not self._rivals(snapshot, wish):
+                    again[claim_key(resource)] = replace(
+                        old,
+                        session=str(held.name),
+                        holder=held.lease.holder,
+                        clone=self._clone.id,
+                        fence=fence,
+                        state="held",
+                    )
+            return self._draft(held, again, snapshot, "claim again")
+
+        done = self._delivery.make(decide)
+        granted = self._granted(_Wish(held, held.resumes, "", None), done, began)
+        return [one.resource for one in granted.claims]
 
     def release(self, session: str | None, resources: Sequence[str] | None = None) -> Released:
         """Give claims back; all that the session holds if none are named."""
@@ -295,7 +333,14 @@ class Claims:
             fence=claim.fence,
             revision=stored.revision,
             provisional=not self._standing.is_confirmed(stored, claim),
+            last_seen=self._last_seen(stored, claim),
         )
+
+    def _last_seen(self, stored: Stored, claim: Claim) -> str:
+        """When a claim's session last changed its record or the claim, by its own clock."""
+        lease = self._store.snapshot().get(lease_key(claim.session))
+        times = [one.entry.time for one in (stored, lease) if one is not None]
+        return format_time(max(times))
 
     def _is_of(self, held: Held, resource: str) -> bool:
         claim = self._mine.get(resource)

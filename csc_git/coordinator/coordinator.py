@@ -5,10 +5,12 @@ the remote has to say comes with the answer, never in its way. Each kind of oper
 its own (`edits`, `claims`, `conflicts`, `feed`, `past`, `overview`); what they share stands here.
 """
 
+import random
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from csc_git.config.settings import Settings
 from csc_git.coordinator import clock, results
@@ -23,13 +25,14 @@ from csc_git.coordinator.overview import Overview
 from csc_git.coordinator.past import Past
 from csc_git.coordinator.sessions import Held, Sessions
 from csc_git.coordinator.upkeep import Upkeep
+from csc_git.core.backoff import Backoff
 from csc_git.core.edit import Outcome
 from csc_git.core.key import Key, format_scope, parse_key, parse_scope
 from csc_git.core.lease import SESSIONS, Instant, Lease
 from csc_git.core.pace import requests_per_hour
 from csc_git.core.pattern import compile_pattern
 from csc_git.core.session import resolve_scope
-from csc_git.errors import NotRotated
+from csc_git.errors import CscError, NotRotated
 from csc_git.git.failure import RemoteFailure, RemoteState, describe
 from csc_git.git.project import Project
 from csc_git.git.tracked import tracked_files
@@ -39,6 +42,8 @@ from csc_git.store.recovery import Permit
 from csc_git.store.status import SyncStatus
 from csc_git.store.store import Store
 from csc_git.store.watch import Watch
+
+_AGAIN: Final = Backoff(first=1.0, most=60.0)
 
 
 class Coordinator:
@@ -63,7 +68,9 @@ class Coordinator:
         told: Mapping[str, Any] | None = None,
     ) -> None:
         self.store = store
-        self.sessions = Sessions(store, clone, store.directory, settings.lease, told)
+        self.sessions = Sessions(
+            store, clone, store.directory, settings.lease, told, str(project.top)
+        )
         self.project = project
         self.clone = clone
         self._settings = settings
@@ -100,8 +107,10 @@ class Coordinator:
         """
         self.delivery.hear()
         held = self.sessions.sign_on(session_id, clock.now())
+        resumed = self.claims.resume(held)
+        held.resumes = ()
         self.delivery.wrote()
-        return self.overview.signed_on(held.name, str(self.feed.now()))
+        return self.overview.signed_on(held.name, str(self.feed.now()), resumed)
 
     def sign_off(self, session: str | None = None) -> results.SignedOff:
         """Give a session's name back."""
@@ -174,6 +183,8 @@ class Coordinator:
         began: Instant | None = None,
     ) -> SyncStatus:
         """Bring this clone and the remote together once, and do what follows from it."""
+        with suppress(CscError, OSError):  # a dead session's name is free within this clone anyway
+            self.sessions.bury(clock.now())
         status = self.store.sync(
             clock.now(), began or clock.instant(), permit=permit, progress=self.progress
         )
@@ -181,6 +192,18 @@ class Coordinator:
             self._observe(status)
         self.sessions.settle(clock.now())
         self.claims.settle()
+        return status
+
+    def sync_until_pushed(self, seconds: float) -> SyncStatus:
+        """Sync again and again until nothing is queued, for so many seconds at most."""
+        began, failures = clock.instant(), 0
+        pause = threading.Event()
+        while (status := self.sync()).state is not RemoteState.OFF and self._has_queue():
+            failures += 1
+            wait = _AGAIN.wait(failures, random.random())  # noqa: S311  jitter
+            if clock.instant().since(began) + wait > seconds:
+                break
+            pause.wait(wait)
         return status
 
     def release(self, op: str) -> Outcome | None:
@@ -207,6 +230,30 @@ class Coordinator:
         background = Background(self._tick, self._settings.poll, self.store.pace, self.store.stop)
         self.delivery.begin(background)
         background.start()
+
+    def leave(self) -> None:
+        """End a server: its sessions are signed off here at once, and for others soon after.
+
+        What is queued is pushed by a process that goes on, however slow the remote is.
+        """
+        self.sessions.leave(clock.now())
+        syncs = self.store.syncs and self.delivery.background is not None
+        self.delivery.abandon()
+        queued = syncs and self._has_queue()
+        self.close()
+        if queued:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Have a process that goes on push what is queued, and sign dead sessions off."""
+        place = self.project.top if self.project.top.is_dir() else self.project.common_dir
+        self.delivery.go_on(place, self.sessions.own_settings)
+
+    def _has_queue(self) -> bool:
+        try:
+            return bool(self.store.branch.queue())
+        except (CscError, OSError):
+            return False
 
     def close(self) -> None:
         """End the background, let go of locks, close files. Sessions are not signed off."""

@@ -4,11 +4,14 @@ An edit is `local` when its transaction returns. Who asks for more waits, bounde
 has it, has refused it at replay, or declined it for what it contains.
 """
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.background import Background
@@ -16,7 +19,8 @@ from csc_git.coordinator.results import Where
 from csc_git.coordinator.upkeep import Upkeep
 from csc_git.core.edit import Outcome
 from csc_git.core.lease import Instant
-from csc_git.errors import Interrupted, SessionFenced, StorageFailed, as_told
+from csc_git.errors import CscError, Interrupted, SessionFenced, StorageFailed, as_told
+from csc_git.git.child import start_detached
 from csc_git.git.failure import RemoteState
 from csc_git.store.branch import Fate
 from csc_git.store.snapshot import Snapshot
@@ -25,6 +29,15 @@ from csc_git.store.transaction import Draft, Receipt
 
 _LAST_PUSH: Final = 1.5
 """Seconds for a last push at the end of the process; clients kill a server that lingers."""
+
+_MOMENT: Final = 0.4
+"""Seconds that the end of a server waits for a remote that is quick."""
+
+_LONGEST_PUSH: Final = 900
+"""Seconds for which the process that pushes the rest tries again."""
+
+SHARING: Final = frozenset({"CSC_BRANCH", "CSC_REMOTE", "CSC_SYNC"})
+"""Environment variables that name with whom a process shares."""
 
 _AT_ONCE: Final = 2.0
 """Seconds that `hear` and `hear_first` wait at most."""
@@ -218,6 +231,29 @@ class Delivery:
         """Say that something was written here."""
         if self.background is not None and self._store.syncs:
             self.background.wrote()
+
+    def abandon(self) -> None:
+        """End the background; what it could not push in a moment another process pushes."""
+        if self.background is None:
+            return
+        with suppress(CscError, OSError):
+            if self._store.syncs and self._is_hopeful():
+                self.background.wait_until(lambda: not self._store.branch.queue(), _MOMENT)
+        self.background.stop(_LAST_PUSH)
+        self.background = None
+
+    def go_on(self, place: Path, settings: Mapping[str, Any]) -> None:
+        """Start a process that pushes what is queued, and goes on when this one has ended.
+
+        Args:
+            place: A directory of the repository.
+            settings: With whom this process shares, as far as it alone was told: what was to stay
+                here does.
+        """
+        kept = {name: value for name, value in os.environ.items() if name not in SHARING}
+        given = {f"CSC_{name.upper()}": str(value) for name, value in settings.items()}
+        arguments = ["sync", "-C", str(place), f"--until-pushed={_LONGEST_PUSH}"]
+        start_detached("csc_git", arguments, kept | given)
 
     def finish(self) -> None:
         """Give queued edits a last chance, and end the background."""

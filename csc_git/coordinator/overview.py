@@ -56,7 +56,7 @@ class Overview:
         """This machine's name."""
         return self._clone.machine
 
-    def signed_on(self, name: SessionName, cursor: str) -> results.SignedOn:
+    def signed_on(self, name: SessionName, cursor: str, resumed: list[str]) -> results.SignedOn:
         """What a session that has just signed on needs next."""
         snapshot = self._store.snapshot()
         return results.SignedOn(
@@ -67,6 +67,7 @@ class Overview:
             full_scope_prefix=f"{name.machine}:{self._project}",
             own_scope=format_scope(name.scope),
             left_here=[key.name for key in snapshot.keys(name.scope)],
+            resumed=resumed,
             others=[one for one in self.active(snapshot) if one.session != str(name)],
             conflicts=len(snapshot.keys(CONFLICTS)),
             cursor=cursor,

@@ -6,14 +6,16 @@ hooks use it.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from csc_git.coordinator import clock
 from csc_git.coordinator.client import client_identity
 from csc_git.coordinator.sightings import Sightings
-from csc_git.core.key import encode
-from csc_git.core.lease import SESSIONS, Lease, has_lapsed, lease_key
+from csc_git.core.key import decode, encode
+from csc_git.core.lease import SESSIONS, Instant, Lease, has_lapsed, lease_key
 from csc_git.core.session import DEFAULT_STEM, SessionName, is_session_name
 from csc_git.git.durable import read_json
 from csc_git.git.lock import FileLock
@@ -63,6 +65,13 @@ class Roster:
         seen = self.sightings.get(lease_key(name))
         return not has_lapsed(lease.seconds, stored.revision, seen, contact)
 
+    def signed_on(self, snapshot: Snapshot) -> list[str]:
+        """Sessions whose record does not say that they signed off, alive or not."""
+        leases = {
+            name: read_lease(snapshot.get(lease_key(name))) for name in session_names(snapshot)
+        }
+        return [name for name, lease in leases.items() if lease and lease.state == "active"]
+
     def is_alive(self, name: str, snapshot: Snapshot) -> bool:
         """Whether a session of that name is alive."""
         stored = snapshot.get(lease_key(name))
@@ -104,21 +113,57 @@ class Roster:
         """What a session holds while its process lives."""
         return FileLock(self._lock_file(name))
 
-    def note(self, name: str, settings: Mapping[str, Any]) -> None:
+    def note(self, name: str, settings: Mapping[str, Any], directory: str) -> None:
         """Note in a session's lock file whose it is, and by which settings it is served.
 
         Whoever holds the lock does, for the hooks: they act for the same client, and must share
         nothing elsewhere.
+
+        Args:
+            name: The session's.
+            settings: With whom its server shares, as far as it alone was told.
+            directory: The work tree that its server was started in.
         """
-        says = {"client": client_identity(), "settings": dict(settings)}
-        self._lock_file(name).write_text(json.dumps(says), encoding="ascii")
+        self._write(
+            name,
+            {"client": client_identity(), "settings": dict(settings), "directory": directory},
+        )
+
+    def note_end(self, name: str, claims: Sequence[str]) -> None:
+        """Note that a session's server has ended, and what the session had claimed."""
+        ended = {"ended": clock.instant().to_json(), "claims": list(claims)}
+        self._write(name, {**self._noted(name), **ended})
+
+    def lately_ended(self, directory: str, seconds: float) -> dict[str, list[str]]:
+        """Sessions whose server has ended lately in a work tree, the latest first.
+
+        Args:
+            directory: The work tree.
+            seconds: How long ago at most.
+
+        Returns:
+            Each session's name, and what it had claimed.
+        """
+        now = clock.instant()
+        found: list[tuple[float, str, list[str]]] = []
+        for file in self._locks.glob("*") if self._locks.is_dir() else ():
+            noted = read_json(file)
+            with suppress(KeyError, TypeError, ValueError, AttributeError):
+                age = now.since(Instant.from_json(noted["ended"]))
+                if noted["directory"] == directory and age <= seconds:
+                    name = decode(file.name.encode(), directory=True) or ""
+                    found.append((age, name, [str(one) for one in noted["claims"]]))
+        return {name: claims for _, name, claims in sorted(found) if is_session_name(name)}
+
+    def _write(self, name: str, noted: Mapping[str, Any]) -> None:
+        self._lock_file(name).write_text(json.dumps(noted), encoding="ascii")
 
     def _noted(self, name: str) -> dict[str, Any]:
-        says = read_json(self._lock_file(name))
-        return says if isinstance(says, dict) else {}
+        noted = read_json(self._lock_file(name))
+        return noted if isinstance(noted, dict) else {}
 
     def _lock_file(self, name: str) -> Path:
-        return self._locks / encode(name, directory=False).decode()
+        return self._locks / encode(name, directory=True).decode()
 
     def _lock_is_free(self, name: str) -> bool:
         return self.lock(name).is_free()

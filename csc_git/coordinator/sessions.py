@@ -7,24 +7,33 @@ when the process dies. Seen from another clone it is alive until its lease lapse
 
 import threading
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.roster import MOST_INSTANCES, Roster, read_lease
+from csc_git.coordinator.roster import MOST_INSTANCES, Roster, read_lease, session_names
 from csc_git.core.clock import format_time
+from csc_git.core.key import Key
 from csc_git.core.lease import Instant, Lease, lease_key
 from csc_git.core.session import DEFAULT_STEM, SessionName, parse_session
-from csc_git.errors import ConditionFailed, NotSignedOn, SessionFenced, SessionTaken
+from csc_git.core.value import Json
+from csc_git.errors import ConditionFailed, CscError, NotSignedOn, SessionFenced, SessionTaken
 from csc_git.git.lock import FileLock
 from csc_git.git.words import printable
+from csc_git.store.claiming import claims
 from csc_git.store.clone import Clone
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
+
+_BATCH: Final = 100
+_RESUMED_WITHIN: Final = 60.0
+"""Seconds within which a server that is started again takes its session up again."""
 
 
 @dataclass
@@ -36,6 +45,8 @@ class Held:
     lock: FileLock
     op: str | None
     renewed: Instant
+    resumes: tuple[str, ...] = ()
+    """What it had claimed when its server ended a moment ago."""
 
     def is_mine(self, snapshot: Snapshot) -> bool:
         """Whether the record on the branch is still of this sign-on."""
@@ -52,6 +63,7 @@ class Sessions:
         directory: The clone's `csc` directory.
         lease_seconds: Of a sign-on.
         told: Settings that this process was given, and others of this clone were not.
+        work_tree: Where this process works.
     """
 
     def __init__(
@@ -61,7 +73,9 @@ class Sessions:
         directory: Path,
         lease_seconds: int,
         told: Mapping[str, Any] | None = None,
+        work_tree: str = "",
     ) -> None:
+        self._work_tree = work_tree
         self._store = store
         self._clone = clone
         self.roster = Roster(store, clone, directory)
@@ -76,6 +90,11 @@ class Sessions:
     def here(self) -> list[str]:
         """Handles of this process's sessions, the first signed on first."""
         return list(self._held)
+
+    @property
+    def own_settings(self) -> Mapping[str, Any]:
+        """Settings that this process was given, and others of this clone were not."""
+        return self._own_settings
 
     @property
     def handles(self) -> list[str]:
@@ -107,17 +126,42 @@ class Sessions:
         """Give a name back; its state stays for whoever comes next."""
         with self._mutex:
             held = self.find(handle)
-
-            def decide(snapshot: Snapshot) -> Draft:
-                self.check(held, snapshot)
-                return self._draft(held, replace(held.lease, state="signed_off"), snapshot, "off")
-
             try:
-                self._store.transact(decide, now)
+                self._store.transact(partial(self._sign_off, held), now)
             except SessionFenced as fenced:
                 raise self.explained(fenced, now) from None
             self._forget(held)
             return held.name
+
+    def leave(self, now: datetime) -> None:
+        """Sign every session of this process off, since the process ends.
+
+        A client that starts its server again within a minute takes its session up again.
+        """
+        with self._mutex:
+            for held in list(self._held.values()):
+                with suppress(CscError, OSError):
+                    claimed = _claimed_by(held.lease.holder, self._store.snapshot())
+                    self.roster.note_end(str(held.name), claimed)
+                with suppress(CscError, OSError):
+                    self._store.transact(partial(self._sign_off, held), now)
+                self._forget(held)
+
+    def bury(self, now: datetime) -> None:
+        """Sign off sessions of this clone whose process died without doing so."""
+        snapshot = self._store.snapshot()
+        for name in session_names(snapshot):
+            lease = read_lease(snapshot.get(lease_key(name)))
+            if lease is None or lease.state != "active" or lease.clone != self._clone.id:
+                continue
+            lock = self.roster.lock(name)
+            if name in self._held or not lock.try_acquire():
+                continue
+            try:
+                self.roster.note_end(name, _claimed_by(lease.holder, snapshot))
+                self.end(name, name, now, {lease.holder})
+            finally:
+                lock.release()
 
     def end(
         self, handle: str, by: str, now: datetime, holders: Collection[str] | None = None
@@ -135,20 +179,58 @@ class Sessions:
         Raises:
             InvalidName: no session's name.
         """
-        name = parse_session(handle, self._clone.machine)
+        return bool(self.end_all([handle], by, now, holders))
 
-        def decide(snapshot: Snapshot) -> Draft:
-            key = lease_key(str(name))
-            stored = snapshot.get(key)
-            lease = read_lease(stored)
-            if stored is None or lease is None or lease.state != "active":
-                return Draft("nothing", by)
-            if holders and lease.holder not in holders:
-                return Draft("nothing", by)
-            ended = replace(lease, state="signed_off").to_json()
-            return Draft(f"sign off {name}", by, {key: ended}, requires={key: stored.revision})
+    def end_all(
+        self,
+        handles: Sequence[str],
+        by: str,
+        now: datetime,
+        holders: Collection[str] | None = None,
+    ) -> list[str]:
+        """Sign sessions off from outside, many at once; see `end`.
 
-        return self._store.transact(decide, now).op is not None
+        Returns:
+            Those of the names given that were signed on.
+        """
+        names = {one: str(parse_session(one, self._clone.machine)) for one in handles}
+        ended: list[str] = []
+        for batch in _batches(list(names)):
+            found: list[str] = []
+
+            def decide(snapshot: Snapshot) -> Draft:
+                puts, requires = dict[Key, Json](), dict[Key, str | None]()
+                found.clear()  # noqa: B023  used within this turn of the loop
+                for handle in batch:  # noqa: B023
+                    key = lease_key(names[handle])
+                    stored = snapshot.get(key)
+                    lease = read_lease(stored)
+                    if stored is None or lease is None or lease.state != "active":
+                        continue
+                    if holders and lease.holder not in holders:
+                        continue
+                    found.append(handle)  # noqa: B023
+                    puts[key] = replace(lease, state="signed_off").to_json()
+                    requires[key] = stored.revision
+                who = names[found[0]] if len(found) == 1 else f"{len(found)} sessions"  # noqa: B023
+                return Draft(f"sign off {who}", by, puts, requires=requires)
+
+            self._store.transact(decide, now)
+            ended += found
+        return ended
+
+    def is_stale(self, name: str, snapshot: Snapshot) -> bool:
+        """Whether a session gave no sign of life for a lease's length.
+
+        By elapsed time where this clone has watched it so long; else by the time of its record,
+        which is another machine's word.
+        """
+        stored = snapshot.get(lease_key(name))
+        lease = read_lease(stored)
+        if stored is None or lease is None or name in self._held:
+            return False
+        age = clock.now() - stored.entry.time
+        return not self.roster.is_active(name, stored) or age.total_seconds() > lease.seconds
 
     def find(self, handle: str | None) -> Held:
         """This process's session of that name; the first signed on if none is named.
@@ -228,6 +310,10 @@ class Sessions:
             for held in list(self._held.values()):
                 self._forget(held)
 
+    def _sign_off(self, held: Held, snapshot: Snapshot) -> Draft:
+        self.check(held, snapshot)
+        return self._draft(held, replace(held.lease, state="signed_off"), snapshot, "off")
+
     def _renew(self, held: Held, now: datetime, instant: Instant) -> None:
         renewed = replace(held.lease, renewed=held.lease.renewed + 1)
 
@@ -243,9 +329,10 @@ class Sessions:
 
     def _claim(self, wanted: SessionName | None, now: datetime) -> Held:
         claimed: list[Held] = []
+        ended = self.roster.lately_ended(self._work_tree, _RESUMED_WITHIN)
 
         def decide(snapshot: Snapshot) -> Draft:
-            held = self._pick(wanted, snapshot, now)
+            held = self._pick(wanted, ended, snapshot, now)
             claimed.append(held)
             return self._draft(held, held.lease, snapshot, "on")
 
@@ -255,17 +342,23 @@ class Sessions:
             for held in claimed:
                 held.lock.release()
             raise
-        held = claimed[0]
-        held.op = receipt.op
+        held = claimed[-1]
+        held.op, held.resumes = receipt.op, tuple(ended.get(str(held.name), ()))
         if old := self._held.get(str(held.name)):
             self._forget(old)
         self._held[str(held.name)] = held
         self._news.pop(str(held.name), None)
         return held
 
-    def _pick(self, wanted: SessionName | None, snapshot: Snapshot, now: datetime) -> Held:
+    def _pick(
+        self,
+        wanted: SessionName | None,
+        ended: Iterable[str],
+        snapshot: Snapshot,
+        now: datetime,
+    ) -> Held:
         """Hold the first free name, its lock file included."""
-        for name in [wanted] if wanted else _instances(self._clone.machine):
+        for name in [wanted] if wanted else self._candidates(ended):
             held = self._try(name, snapshot, now)
             if held is not None:
                 return held
@@ -273,6 +366,14 @@ class Sessions:
         raise SessionTaken(
             f"{wanted or 'Every name'} is in use", then=f"Sign on without a name, or as {free}"
         )
+
+    def _candidates(self, ended: Iterable[str]) -> Iterator[SessionName]:
+        """Names to sign on with where none is asked for."""
+        for one in ended:
+            name = parse_session(one, self._clone.machine)
+            if name.machine == self._clone.machine:
+                yield name
+        yield from _instances(self._clone.machine)
 
     def _try(self, name: SessionName, snapshot: Snapshot, now: datetime) -> Held | None:
         stored = snapshot.get(lease_key(str(name)))
@@ -287,7 +388,7 @@ class Sessions:
         if not lock.try_acquire():
             return None
         try:
-            self.roster.note(str(name), self._own_settings)
+            self.roster.note(str(name), self._own_settings, self._work_tree)
         except BaseException:
             lock.release()
             raise
@@ -330,12 +431,27 @@ class Sessions:
         self._held.pop(str(held.name), None)
 
 
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Names in groups that are signed off by one edit each."""
+    for start in range(0, len(names), _BATCH):
+        yield names[start : start + _BATCH]
+
+
 def _parsed(requested: str | None, machine: str) -> SessionName | None:
     return None if requested is None else parse_session(requested, machine)
 
 
 def _instances(machine: str) -> list[SessionName]:
     return [SessionName(f"{DEFAULT_STEM}_{n}", machine) for n in range(1, MOST_INSTANCES)]
+
+
+def _claimed_by(holder: str, snapshot: Snapshot) -> list[str]:
+    """What a sign-on has claimed."""
+    return [
+        claim.resource
+        for _, _, claim in claims(snapshot)
+        if claim.holder == holder and claim.state == "held"
+    ]
 
 
 def _lost(held: Held, snapshot: Snapshot) -> SessionFenced:

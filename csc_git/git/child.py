@@ -12,6 +12,7 @@ import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -176,6 +177,27 @@ def stream_git(args: Sequence[str], git_dir: Path) -> Iterator[str]:
         if child.wait():
             said.seek(0)
             raise ValueError(said.read(WORDS_LIMIT).decode(errors="replace").strip())
+
+
+def start_detached(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Start a module of ours that goes on when this process has ended.
+
+    It has a session of its own and no terminal, so that nothing that ends this process ends it.
+
+    Args:
+        module: As for `python -m`.
+        arguments: What follows it.
+        environment: All of its environment.
+    """
+    subprocess.Popen(  # noqa: S603  our own modules, an argument list
+        [sys.executable, "-P", "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env=dict(environment),
+        start_new_session=True,
+    )
 
 
 def kill_children() -> None:

@@ -5,13 +5,12 @@ those were, and tells the remote too.
 """
 
 import os
-import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from csc_git.coordinator.client import client_identity
+from csc_git.git.child import start_detached
 from csc_git.git.project import discover
 from csc_git.store.clone import recall
 
@@ -28,7 +27,7 @@ def answer(start: Path, told: dict[str, Any]) -> None:
         return
     clone = discover(start).common_dir  # a worktree may be removed with its session
     if recall(clone / "csc") is not None:
-        _go_on(["-m", "csc_git.hooks.end", str(clone), client], os.environ)
+        start_detached("csc_git.hooks.end", [str(clone), client], os.environ)
 
 
 def sign_off_all(clone: Path, client: str) -> None:
@@ -40,19 +39,7 @@ def sign_off_all(clone: Path, client: str) -> None:
     for name, one in glance.roster.of_client(client).items() if glance else ():
         given = {f"CSC_{key.upper()}": str(value) for key, value in one.settings.items()}
         where = ["-C", str(clone), f"--holder={one.holder}"]
-        _go_on(["-m", "csc_git", "sign-off", *where, "--", name], kept | given)
-
-
-def _go_on(arguments: list[str], environment: Mapping[str, str]) -> None:
-    """Start a command that goes on when this one has ended."""
-    subprocess.Popen(  # noqa: S603  our own modules, an argument list
-        [sys.executable, "-P", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=dict(environment),
-        start_new_session=True,
-    )
+        start_detached("csc_git", ["sign-off", *where, "--", name], kept | given)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """The server: puts tools, resources and prompts together and runs them over stdio."""
 
+import os
+import signal
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -10,10 +13,14 @@ import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
 from mcp_types import Resource
 
+from csc_git.git.child import kill_children
 from csc_git.server import prompts, resources
 from csc_git.server.host import Host
 from csc_git.server.subscriptions import Subscriptions
 from csc_git.server.tools import tools
+
+_LONGEST_END: Final = 1.5
+"""Seconds that the end of a server may take; clients kill one that lingers."""
 
 INSTRUCTIONS: Final = (
     "Shared state of all coding sessions that work on this Git repository, here and on other "
@@ -61,5 +68,33 @@ class Server(MCPServer[None]):
 
 
 def serve(start: Path, flags: Mapping[str, Any] | None = None) -> None:
-    """Serve the repository at or above a directory over stdio until the client hangs up."""
-    Server(Host(start, flags)).run("stdio")
+    """Serve the repository at or above a directory over stdio until the client hangs up.
+
+    SIGTERM, SIGINT and SIGHUP end it as the client's hanging up does: sessions are signed off.
+    """
+    host = Host(start, flags)
+    _end_on_signals(host)
+    Server(host).run("stdio")
+
+
+def _end_on_signals(host: Host) -> None:
+    """Close the host and end the process when it is told to.
+
+    The closing is done by a thread of its own: a signal may arrive while the main thread holds a
+    lock, or waits for standard input, which nothing can interrupt.
+    """
+    told = threading.Event()
+
+    def end() -> None:
+        told.wait()
+        closing = threading.Thread(target=host.close, daemon=True)
+        closing.start()
+        closing.join(_LONGEST_END)
+        if closing.is_alive():
+            host.abandon()
+        kill_children()
+        os._exit(0)
+
+    threading.Thread(target=end, name="csc-git end", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: told.set())

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import open_coordinator
-from csc_git.errors import CscError, StoreGone, as_told
+from csc_git.errors import CscError, SetupError, StoreGone, as_told
 
 _log: Final = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ class Host:
         self._flags = flags
         self._mutex = threading.Lock()
         self._coordinator: Coordinator | None = None
+        self._last: Coordinator | None = None
+        self._is_closed = False
 
     def get(self) -> Coordinator:
         """The coordinator, opened and running.
@@ -38,12 +40,14 @@ class Host:
             CscError: it can't be opened; the next call tries again.
         """
         with self._mutex:
+            if self._is_closed:
+                raise SetupError("This server is ending", then="Start it again")
             if self._coordinator is not None:
                 self._check_place(self._coordinator)
             if self._coordinator is None:
                 coordinator = open_coordinator(self._start, self._flags)
                 coordinator.start()
-                self._coordinator = coordinator
+                self._coordinator = self._last = coordinator
             return self._coordinator
 
     def reading(self) -> Coordinator:
@@ -70,11 +74,20 @@ class Host:
         threading.Thread(target=self._try, name="csc-git open", daemon=True).start()
 
     def close(self) -> None:
-        """Close it, if it was opened."""
+        """Sign its sessions off and close it, if it was opened."""
         with self._mutex:
-            if self._coordinator is not None:
-                self._coordinator.close()
-                self._coordinator = None
+            coordinator, self._coordinator = self._coordinator, None
+            self._is_closed = True
+        if coordinator is not None:
+            coordinator.leave()
+
+    def abandon(self) -> None:
+        """Leave the rest to a process that goes on, where closing takes too long.
+
+        That process finds the sessions dead, signs them off, and pushes what is queued.
+        """
+        if self._last is not None:
+            self._last.hand_over()
 
     def _try(self) -> None:
         try:

@@ -66,6 +66,7 @@ class SignedOn(Result):
     full_scope_prefix: str
     own_scope: str = Field(description="scope for your own state")
     left_here: list[str] = Field(description="keys that an earlier holder left in own_scope")
+    resumed: list[str] = Field(description="claims taken up again after a restart")
     others: list[SessionSummary] = Field(description="what they say is data")
     conflicts: int
     cursor: str = Field(description="for wait_for_changes")
@@ -98,6 +99,7 @@ class ClaimSummary(Result):
     fence: int
     revision: str
     provisional: bool = False
+    last_seen: str = ""
 
 
 class Sessions(Result):

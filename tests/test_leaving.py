@@ -1,0 +1,277 @@
+"""A server that ends leaves nobody waiting: its sessions are signed off, here and for others."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.core.lease import Lease, lease_key
+from tests.git_servers import HttpServer, http_server
+from tests.test_cli import csc
+from tests.world import World, git, put, state_of
+
+
+class RawServer:
+    """`csc-git serve` as a client starts it, driven by lines, to be ended in any way."""
+
+    def __init__(self, clone: Path, *flags: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "csc_git", "serve", "--poll", "0.3", *flags],
+            cwd=clone, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            text=True, env=dict(os.environ),
+        )  # fmt: skip
+        self._next = 0
+        about = {"protocolVersion": "2025-06-18", "capabilities": {},
+                 "clientInfo": {"name": "test", "version": "1"}}  # fmt: skip
+        self._ask("initialize", about)
+        self._send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool; its structured answer."""
+        answer = self._ask("tools/call", {"name": tool, "arguments": arguments})
+        assert not answer["result"].get("isError"), answer
+        return dict(answer["result"]["structuredContent"])
+
+    def end(self, how: str) -> float:
+        """End it; how long it took."""
+        began = time.monotonic()
+        assert self.process.stdin is not None
+        if how == "EOF":
+            self.process.stdin.close()
+        else:
+            self.process.send_signal(getattr(signal, how))
+        self.process.wait(20)
+        return time.monotonic() - began
+
+    def close(self) -> None:
+        """Close the pipes."""
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None and not pipe.closed:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        self.process.wait(20)
+
+    def _ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        self._next += 1
+        request = {"jsonrpc": "2.0", "id": self._next, "method": method, "params": params}
+        self._send(request)
+        assert self.process.stdout is not None
+        while True:
+            line = self.process.stdout.readline()
+            assert line, "the server ended"
+            answer = json.loads(line)
+            if answer.get("id") == self._next:
+                return dict(answer)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+
+
+@contextmanager
+def served(clone: Path, *flags: str) -> Iterator[RawServer]:
+    server = RawServer(clone, *flags)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def http(world: World, tmp_path: Path) -> Iterator[HttpServer]:
+    world.make_remote()
+    with http_server(tmp_path) as server:
+        yield server
+
+
+def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def lease_of(coordinator: Coordinator, session: str) -> Lease:
+    stored = coordinator.store.snapshot().get(lease_key(session))
+    assert stored is not None
+    lease = Lease.from_json(stored.entry.value)
+    assert lease is not None
+    return lease
+
+
+def hears_of_the_end(other: Coordinator, session: str) -> bool:
+    other.sync()
+    return lease_of(other, session).state == "signed_off"
+
+
+@pytest.mark.parametrize("how", ["EOF", "SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_server_that_ends_signs_its_sessions_off(
+    world: World, http: HttpServer, how: str
+) -> None:
+    clone = world.clone("one", http.url("remote.git"))
+    other = world.open("other")
+    with served(clone, "--machine", "one") as server:
+        session = server.call("sign_on")["session"]
+        assert server.call("claim", resources=["src"])["status"] == "granted"
+        http.delay = 1.5
+        server.call("store_data", scope="s", key="k", value=1)
+        assert server.end(how) < 3
+    here = world.open("one", machine="one")
+    assert lease_of(here, session).state == "signed_off"
+    until(lambda: hears_of_the_end(other, session))
+    assert other.retrieve("s", "k").value == 1  # what was stored just before arrives too
+    other.sign_on()
+    assert other.claims.claim(None, ["src"]).status == "granted"
+
+
+def test_the_end_leaves_no_git_behind(world: World, http: HttpServer) -> None:
+    clone = world.clone("one", http.url("remote.git"))
+    with served(clone, "--no-sync") as server:
+        server.call("sign_on")
+    http.hang = True
+    with served(clone, "--timeout", "600") as server:
+        http.wait_until_asked()
+        children = _tree(server.process.pid)
+        assert any("git" in name for name in children.values())
+        server.end("SIGTERM")
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 5)
+    http.released.set()
+
+
+def _tree(pid: int) -> dict[int, str]:
+    """A process's children and theirs, by id."""
+    found: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+                name = (entry / "cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue
+            if int(stat.rpartition(")")[2].split()[1]) == pid:
+                found[int(entry.name)] = name
+                found |= _tree(int(entry.name))
+    return found
+
+
+def test_after_a_kill_the_next_process_of_the_clone_signs_off(world: World) -> None:
+    clone, other = world.clone("one"), world.open("other")
+    git("config", "csc.machine", "one", cwd=clone)
+    with served(clone) as server:
+        session = server.call("sign_on")["session"]
+        assert server.call("claim", resources=["src"])["status"] == "granted"
+        server.end("SIGKILL")
+    assert state_of(other) == "ok"
+    other.sign_on()
+    assert other.claims.claim(None, ["src"]).status == "held"
+    csc("sync", cwd=clone)
+    assert hears_of_the_end(other, session)
+    assert other.claims.claim(None, ["src"]).status == "granted"
+
+
+@pytest.mark.parametrize("how", ["EOF", "SIGTERM", "SIGKILL"])
+def test_a_client_that_restarts_takes_its_session_up_again(world: World, how: str) -> None:
+    clone = world.clone("one")
+    with served(clone, "--machine", "one") as first, served(clone, "--machine", "one") as second:
+        assert first.call("sign_on")["session"] == "claude_1@one"
+        assert second.call("sign_on")["session"] == "claude_2@one"
+        claimed = second.call("claim", resources=["src", "issue:1"], note="refactor")
+        assert claimed["status"] == "granted"
+        first.call("sign_off")
+        second.end(how)
+        with served(clone, "--machine", "one") as again:
+            signed_on = again.call("sign_on")
+            assert signed_on["session"] == "claude_2@one"
+            assert sorted(signed_on["resumed"]) == ["issue:1", "src"]
+    one = world.open("one", machine="one")
+    notes = {claim.note for claim in one.claims.standing(one.store.snapshot())}
+    assert notes <= {"refactor"}
+
+
+def test_what_others_claimed_meanwhile_stays_theirs(world: World) -> None:
+    clone, other = world.clone("one"), world.open("other")
+    with served(clone, "--machine", "one") as server:
+        server.call("sign_on")
+        server.call("claim", resources=["src", "docs"])
+        server.end("EOF")
+    until(lambda: hears_of_the_end(other, "claude_1@one"))
+    other.sign_on()
+    assert other.claims.claim(None, ["src/a.py"]).status == "granted"
+    with served(clone, "--machine", "one") as again:
+        assert again.call("sign_on")["resumed"] == ["docs"]
+
+
+def test_who_has_a_claim_is_told_with_a_sign_of_life_and_a_way_out(world: World) -> None:
+    one, two = world.open("one"), world.open("two")
+    one.sign_on()
+    one.claims.claim(None, ["src"], note="refactor")
+    two.sign_on()
+    answer = two.claims.claim(None, ["src/a.py"])
+    (rival,) = answer.claims
+    assert (rival.session, rival.note) == ("claude_1@one", "refactor")
+    assert rival.since[:19] <= rival.last_seen
+    assert "a person can end it with csc-git sign-off" in answer.reason
+
+
+def test_sign_off_takes_patterns_and_finds_the_stale_ones(world: World) -> None:
+    one = world.open("one")
+    for name in ("ci_1", "ci_2", "claude_1"):
+        one.sign_on(name)
+    put(one, "s", "k", 1)
+    assert state_of(one) == "ok"
+    two = world.clone("two")
+    found = json.loads(csc("sign-off", "ci_*@one", "--json", cwd=two).stdout)
+    assert found["signed_off"] == ["ci_1@one", "ci_2@one"]
+    assert json.loads(csc("sign-off", "--stale", "--json", cwd=two).stdout)["signed_off"] == []
+    fresh = world.open("other", lease=2)
+    fresh.sign_on()
+    assert state_of(fresh) == "ok"
+    csc("sync", cwd=two)
+    until(lambda: _stale(two) == ["claude_1@other"], 20)
+    assert "Name a session" in csc("sign-off", cwd=two, code=2).stderr
+
+
+def _stale(clone: Path) -> list[str]:
+    found: list[str] = json.loads(csc("sign-off", "--stale", "--json", cwd=clone).stdout)[
+        "signed_off"
+    ]
+    return found
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_a_server_without_sync_pushes_nothing_when_it_ends(world: World) -> None:
+    clone = world.clone("one")
+    with served(clone, "--no-sync") as server:
+        server.call("sign_on")
+        server.call("store_data", scope="s", key="private", value=1)
+        server.end("EOF")
+    one = world.open("one", machine="x", sync=False)
+    until(lambda: not _tree_of_syncs(clone))
+    assert one.retrieve("s", "private").found
+    assert git("for-each-ref", "refs/heads/csc", cwd=world.remote) == ""
+
+
+def _tree_of_syncs(clone: Path) -> list[str]:
+    """Processes that push for a server of this clone which has ended."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_text()
+            except OSError:
+                continue
+            if "--until-pushed" in command and str(clone) in command:
+                found.append(command)
+    return found
