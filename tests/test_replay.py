@@ -244,9 +244,7 @@ def test_an_edit_made_after_seeing_another_wins_whatever_the_clocks_say(
     meet(one, two)
     at(-3)
     put(two, "s", "k", "second, by a clock six hours behind")
-    put(two, "s", "fresh", "this too")
     assert two.retrieve("s", "k").time > one.retrieve("s", "k").time  # type: ignore[operator]
-    assert two.retrieve("s", "fresh").time > one.retrieve("s", "k").time  # type: ignore[operator]
     meet(two, one)
     assert value(one, "k") == "second, by a clock six hours behind"
     assert not records(one)
@@ -264,7 +262,7 @@ def test_a_clock_a_year_ahead_is_not_adopted_but_named(
     meet(one, two)
     put(two, "s", "other", 1)
     assert str(two.retrieve("s", "other").time) < str(one.retrieve("s", "k").time)
-    assert two.status().clocks_ahead == ["tester@one"]
+    assert two.status().clocks == ["The clock of one is 399 d ahead"]
     put(two, "s", "k", "still later")
     assert str(two.retrieve("s", "k").time) > str(one.retrieve("s", "k").time)
 

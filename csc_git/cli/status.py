@@ -32,9 +32,7 @@ def _text(status: Status) -> str:
         *_section("claims", [_claim(one) for one in status.claims]),
         *_section("conflicts", status.conflicts),
         *_section("skipped", _skipped(status)),
-        *_section(
-            "clock?", [f"values by {name} lie in the future" for name in status.clocks_ahead]
-        ),
+        *_section("clocks", status.clocks),
     ]
     if status.conflicts:
         lines.append("To see and resolve conflicts: csc-git conflicts")

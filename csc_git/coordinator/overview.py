@@ -1,14 +1,15 @@
 """The overview: the store's state in the words of those who work with it."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 from csc_git.coordinator import clock, results
 from csc_git.coordinator.claims import Claims
 from csc_git.coordinator.roster import read_lease, session_names
 from csc_git.coordinator.sessions import Sessions
-from csc_git.core.clock import format_time, is_ahead
+from csc_git.core.clock import format_time
 from csc_git.core.conflict import CONFLICTS, Conflict
 from csc_git.core.edit import Record
 from csc_git.core.key import Key, format_scope
@@ -19,6 +20,8 @@ from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteState
 from csc_git.git.words import printable, readable, span
 from csc_git.store.clone import Clone
+from csc_git.store.history import ancestry
+from csc_git.store.past import clock_faults
 from csc_git.store.recovery import Divergence
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
@@ -210,18 +213,32 @@ class Overview:
             keys=sum(len(snapshot.keys(scope)) for scope in scopes),
             foreign=[printable(line) for line in foreign],
             foreign_count=len(found),
-            clocks_ahead=self._clocks_ahead(snapshot, scopes),
+            clocks=self.clocks(),
         )
 
-    def _clocks_ahead(self, snapshot: Snapshot, scopes: Sequence[tuple[str, ...]]) -> list[str]:
-        """Authors of values whose time is too far ahead to be adopted."""
-        now, found = clock.now(), set[str]()
-        for scope in scopes:
-            for key in snapshot.keys(scope):
-                stored = snapshot.get(key)
-                if stored is not None and is_ahead(stored.entry.time, now):
-                    found.add(printable(stored.entry.session))
-        return sorted(found)
+    def clocks(self) -> list[str]:
+        """Which machines' clocks are wrong by more than minutes, a line each.
+
+        Nothing but the other machines' clocks says which of two is right. If all others are ahead
+        of this one, this one is behind.
+        """
+        repository, tip = self._store.repository, self._store.branch.tip
+        found = clock_faults(repository, tip, clock.now())
+        mine = self._clock_faults_of_others(found.ahead)
+        if mine:
+            return [f"The clock of this machine is {mine} behind those of all others"]
+        lines = [f"The clock of {one} is {_by(gap)} ahead" for one, gap in found.ahead.items()]
+        lines += [f"The clock of {one} is {_by(gap)} behind" for one, gap in found.behind.items()]
+        return [printable(line) for line in lines]
+
+    def _clock_faults_of_others(self, ahead: Mapping[str, timedelta]) -> str:
+        """By how much this machine is behind, if all of several others are ahead of it."""
+        objects, tip = self._store.repository.objects, self._store.branch.tip
+        others = {commit.committer for commit in islice(ancestry(objects, tip), _MOST_LISTED)}
+        others -= {self._clone.machine}
+        if len(others) > 1 and others <= ahead.keys():
+            return _by(min(ahead[one] for one in others))
+        return ""
 
     def _held(self, op: str, commit: str, reason: str) -> results.HeldEdit:
         record = Record.parse(self._store.repository.objects.commit(commit).message)
@@ -285,6 +302,10 @@ def _lost_edit(commit: CommitInfo) -> results.LostEdit:
         session=readable(record.session if record else commit.author, 80),
         subject=readable(record.subject if record else commit.message, 120),
     )
+
+
+def _by(gap: timedelta) -> str:
+    return span(gap.total_seconds())
 
 
 def _time(entry: Entry) -> datetime:

@@ -59,8 +59,9 @@ class Past:
         Raises:
             InputError: neither a time nor a commit, or one that isn't here.
         """
-        wanted = parse_moment(moment, clock.now())
-        commit = commit_at(self._store.repository, self._store.branch.tip, wanted)
+        now = clock.now()
+        wanted = parse_moment(moment, now)
+        commit = commit_at(self._store.repository, self._store.branch.tip, wanted, now)
         return Snapshot(self._store.repository.objects, commit)
 
     def history(

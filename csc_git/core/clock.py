@@ -4,18 +4,22 @@ A new time is the wall clock's, unless that is not later than what was already s
 one microsecond past it. So an edit made after seeing another is later than it, whatever the two
 machines' clocks say, and times still read as wall time.
 
-A time more than a day ahead of the reader's clock is not adopted: one machine whose clock is
-wrong must not drag everybody's into its future.
+A time more than a few minutes ahead of the reader's clock is not adopted: one machine whose clock
+is wrong must not drag everybody's into its future. So the times along a branch fall where a
+machine's clock was wrong, and `timeline` tells when each commit really entered the history.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 TICK: Final = timedelta(microseconds=1)
-TRUSTED_AHEAD: Final = timedelta(days=1)
-"""How far ahead of the reader's clock a time may be and still be adopted."""
+TRUSTED_AHEAD: Final = timedelta(minutes=5)
+"""How far ahead of the reader's clock a time may be and still be adopted.
+
+Clocks set by NTP agree within a second; five minutes is what Kerberos allows (RFC 4120, 1.5)."""
 
 _FORM: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -55,3 +59,73 @@ def tick(now: datetime, seen: Iterable[datetime], replaced: Iterable[datetime] =
     past = [time for time in seen if not is_ahead(time, now)]
     past += [time for time in replaced if time < _LAST]
     return max(now, *(time + TICK for time in past)) if past else now
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The clock of one commit.
+
+    Attributes:
+        machine: Which machine placed the commit.
+        clock: Its `Csc-Clock`.
+    """
+
+    machine: str
+    clock: datetime
+
+
+@dataclass
+class Timeline:
+    """When commits entered a history, as their clocks together tell it.
+
+    Attributes:
+        times: One for each commit, oldest first; they never fall.
+        ahead: How far each machine's clock was ahead, of those that were by more than minutes.
+        behind: How far each machine's clock was behind, of those that were by more than minutes.
+    """
+
+    times: list[datetime]
+    ahead: dict[str, timedelta]
+    behind: dict[str, timedelta]
+
+
+def timeline(marks: Sequence[Mark], now: datetime) -> Timeline:
+    """Say when each commit entered the history, although some clocks were wrong.
+
+    1. A clock far ahead of `now` is wrong. Its commit gets the time of the one before, or none.
+    2. Where a clock falls by more than minutes, one of two machines is wrong. If the commit agrees
+       with what all machines but the latest one had reached, that one was ahead: its commits
+       since then get the time of this one. Otherwise this machine is behind, and its commit gets
+       the time that was reached.
+
+    Args:
+        marks: The commits, oldest first.
+        now: The reader's clock.
+    """
+    found = Timeline([], {}, {})
+    reached = vouched = None  # the latest time, and the latest by another machine than its own
+    leader, since = "", 0
+    for number, mark in enumerate(marks):
+        time = mark.clock
+        if is_ahead(time, now):
+            _note(found.ahead, mark.machine, time - now)
+            time = reached if reached is not None else EPOCH
+        elif reached is None or time >= reached:
+            if mark.machine != leader:
+                vouched, leader, since = reached, mark.machine, number
+            reached = time
+        elif reached - time <= TRUSTED_AHEAD:
+            time = reached
+        elif vouched is not None and time >= vouched:
+            _note(found.ahead, leader, reached - time)
+            found.times[since:] = [min(earlier, time) for earlier in found.times[since:]]
+            reached, leader, since = time, mark.machine, number
+        else:
+            _note(found.behind, mark.machine, reached - time)
+            time = reached
+        found.times.append(time)
+    return found
+
+
+def _note(faults: dict[str, timedelta], machine: str, by: timedelta) -> None:
+    faults[machine] = max(by, faults.get(machine, timedelta(0)))

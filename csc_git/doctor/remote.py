@@ -16,6 +16,7 @@ from csc_git.store.status import SyncStatus
 
 _SLOW: Final = 5.0
 _SKEW: Final = 120.0
+_MOST_CLOCKS: Final = 3
 _TELLING: Final = ("SSH_", "GIT_")
 
 _SAME_FOR_ALL: Final = frozenset({RemoteState.OFF, RemoteState.NO_REMOTE})
@@ -55,10 +56,10 @@ def _tried(reopened: Callable[[], Coordinator], user: str) -> RoundTrip:
 
 def check_clock(coordinator: Coordinator) -> Iterator[Finding]:
     """Is this machine's clock right, by the remote's, and by those of the branch's authors?"""
-    ahead = coordinator.overview.status().clocks_ahead
-    if ahead:
-        says = f"Values by {', '.join(ahead[:3])} lie in the future; their time is not believed"
-        yield doubtful("clock", says, "Set the clock of that machine")
+    wrong_ones = coordinator.overview.clocks()
+    for line in wrong_ones[:_MOST_CLOCKS]:
+        advice = "Set it (timedatectl set-ntp true). Of two concurrent edits the later time wins"
+        yield doubtful("clock", line, advice)
     theirs = coordinator.store.remote_clock()
     skew = (clock.now() - theirs).total_seconds() if theirs is not None else None
     if skew is not None and abs(skew) > _SKEW:
@@ -66,8 +67,8 @@ def check_clock(coordinator: Coordinator) -> Iterator[Finding]:
         says = f"This clock is {abs(skew) / 60:,.0f} minutes {side} the remote's"
         advice = "Set it (timedatectl set-ntp true). Of two concurrent edits the later time wins"
         yield doubtful("clock", says, advice)
-    elif not ahead:
-        how = "as the remote's" if skew is not None else "no value lies in the future"
+    elif not wrong_ones:
+        how = "as the remote's" if skew is not None else "those of all machines agree"
         yield fine("clock", how)
 
 

@@ -1,9 +1,9 @@
 """History: walking the branch, which is one line of commits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from itertools import islice, takewhile, zip_longest
+from itertools import chain, islice, zip_longest
 from typing import Final, Protocol
 
 from csc_git.core.clock import is_ahead
@@ -14,6 +14,7 @@ from csc_git.git.commit import CommitInfo
 from csc_git.store.snapshot import Reads, Snapshot
 
 _CLOCK_SEARCH: Final = 1000
+_MANY: Final = 64
 _LATELY: Final = timedelta(days=1)
 
 
@@ -104,15 +105,14 @@ def made_since(
 ) -> list[CommitInfo]:
     """The commits up to `tip`, newest first, among which some of these edits may be.
 
-    An edit is placed with a `Csc-Clock` that is not before its own, and these never fall along a
-    branch unless a clock was far ahead. So the walk ends where they are older than all the edits,
-    and a clone that joins a branch of a million commits need not read them all.
+    An edit is placed with a `Csc-Clock` that is not before its own, and these fall along a branch
+    only where a machine's clock was wrong. So the walk ends where a good many in a row are older
+    than all the edits, and a clone that joins a branch of a million commits need not read them all.
     """
     clocks = [record.clock for edit in edits if (record := Record.parse(edit.message))]
     if not clocks or any(abs(now - clock) > _LATELY for clock in clocks):
         return list(ancestry(commits, tip))
-    oldest = min(clocks)
-    return list(takewhile(lambda commit: not _is_older(commit, oldest), ancestry(commits, tip)))
+    return list(_not_older(ancestry(commits, tip), min(clocks)))
 
 
 def high_water(commits: Commits, tip: str | None, now: datetime) -> datetime | None:
@@ -137,16 +137,31 @@ def deletion(
         since: Look further back only at commits that are not older: an edit that was replayed
             before may have been made on a state from before the fork.
     """
-    past_fork = fork is None
-    for commit in lineage(objects, tip):
-        past_fork = past_fork or commit.id == fork
-        if past_fork and _is_older(commit, since):
-            return None
+    after_fork: list[CommitInfo] = []
+    walk = lineage(objects, tip)
+    for commit in () if fork is None else walk:
+        after_fork.append(commit)
+        if commit.id == fork:
+            break
+    for commit in chain(after_fork, _not_older(walk, since)):
         if commit.parent is None:
             continue  # a rotation: it holds what the history before it held
         if Snapshot(objects, commit.parent).revision(key) is not None:
             return commit
     return None
+
+
+def _not_older(commits: Iterable[CommitInfo], time: datetime) -> Iterator[CommitInfo]:
+    """Commits, newest first, until many in a row entered the history before a time.
+
+    A single one may be there because its machine's clock was behind.
+    """
+    older = 0
+    for commit in commits:
+        older = older + 1 if _is_older(commit, time) else 0
+        if older > _MANY:
+            return
+        yield commit
 
 
 def _is_older(commit: CommitInfo, time: datetime) -> bool:

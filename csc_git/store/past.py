@@ -3,17 +3,19 @@
 Git narrows the history down to the commits that touch a path or an author; each is then looked at
 here, so what git's pathspecs say too much is left out. There is no index of ours.
 
-A moment is compared with `Csc-Clock`, the history's high-water mark. It never falls along the
-branch and every clone has the same, so all agree on what was the state at a time; an edit made
-offline belongs to the moment it entered this history, not to the one it was made.
+A moment is compared with the times of `core.clock.timeline`, which come from each commit's
+`Csc-Clock` and never fall along the branch, although a machine's clock may have been wrong. An edit
+made offline belongs to the moment it entered this history, not to the one it was made.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
-from csc_git.core.clock import EPOCH
+from csc_git.core.clock import EPOCH, Mark, Timeline, timeline
 from csc_git.core.edit import PROBE, Record
 from csc_git.core.key import Key, Scope, encode
 from csc_git.core.moment import Moment
@@ -26,6 +28,9 @@ from csc_git.store.layout import spellings
 from csc_git.store.snapshot import Snapshot, Stored, changed_keys
 
 _STRIDE: Final = 256
+_SAMPLES: Final = 4
+_LATELY: Final = 500
+"""Commits by which it is told whose clock is wrong."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +111,20 @@ def changes_of(
     return list(changed_keys(objects, before, after))
 
 
-def commit_at(repository: Repository, tip: str | None, moment: Moment) -> str | None:
+def commit_at(repository: Repository, tip: str | None, moment: Moment, now: datetime) -> str | None:
     """The commit that a moment means; of a time, the newest that is not later. None: before all.
+
+    Args:
+        repository: Ours.
+        tip: Where to begin.
+        moment: A commit or a time.
+        now: The wall clock.
 
     Raises:
         NoSuchCommit: no commit of that name is here.
     """
     if moment.time is not None:
-        return _newest(repository, tip, moment.time) if tip else None
+        return _newest(repository, tip, moment.time, now) if tip else None
     name = moment.commit or ""
     found = name if is_commit(repository.objects, name) else resolve(repository.path, name)
     if found is None:
@@ -121,29 +132,52 @@ def commit_at(repository: Repository, tip: str | None, moment: Moment) -> str | 
     return found
 
 
-def _newest(repository: Repository, tip: str, time: datetime) -> str | None:
-    """Walk back in strides until the clock is not later, then bisect the last stride."""
-    passed: list[str] = []
-    for number, commit_id in enumerate(commit_ids(repository.path, tip)):
-        passed.append(commit_id)
-        if number % _STRIDE == 0 and _clock(repository, commit_id) <= time:
-            break
-    return _first(repository, passed[-_STRIDE - 1 :], time)
+def _newest(repository: Repository, tip: str, time: datetime, now: datetime) -> str | None:
+    """Walk back in strides until most clocks are not later, then look at each commit from there.
+
+    One stride more is looked at, so that a machine whose clock was wrong is told from the others.
+    """
+    newest_first: list[str] = []
+    found: str | None = None
+    passed = 0
+    for number, commit_id in enumerate(commit_ids(repository.path, tip), 1):
+        newest_first.append(commit_id)
+        if number % _STRIDE:
+            continue
+        window = newest_first[-_STRIDE:]
+        samples = [_clock(repository, one) for one in window[:: _STRIDE // _SAMPLES]]
+        passed += sum(one <= time for one in samples) > len(samples) // 2
+        if passed > 1:
+            found = _newest_of(repository, newest_first[-3 * _STRIDE :], time, now)
+            if found is not None:
+                return found
+    return _newest_of(repository, newest_first[-3 * _STRIDE :], time, now)
 
 
-def _first(repository: Repository, newest_first: Sequence[str], time: datetime) -> str | None:
-    later, done = 0, len(newest_first)
-    while later < done:
-        middle = (later + done) // 2
-        if _clock(repository, newest_first[middle]) <= time:
-            done = middle
-        else:
-            later = middle + 1
-    return newest_first[later] if later < len(newest_first) else None
+def _newest_of(
+    repository: Repository, newest_first: Sequence[str], time: datetime, now: datetime
+) -> str | None:
+    """The newest of some commits that had entered the history at a time."""
+    oldest_first = list(reversed(newest_first))
+    times = timeline([_mark(repository, one) for one in oldest_first], now).times
+    reached = bisect_right(times, time)
+    return oldest_first[reached - 1] if reached else None
+
+
+def clock_faults(repository: Repository, tip: str | None, now: datetime) -> Timeline:
+    """Which machines' clocks were wrong lately, by the newest commits."""
+    newest = islice(ancestry(repository.objects, tip), _LATELY)
+    marks = [_mark(repository, commit.id) for commit in newest]
+    return timeline(marks[::-1], now)
+
+
+def _mark(repository: Repository, commit_id: str) -> Mark:
+    commit = repository.objects.commit(commit_id)
+    return Mark(commit.committer, _clock(repository, commit_id))
 
 
 def _clock(repository: Repository, commit_id: str) -> datetime:
-    """When a commit entered this history; of one made by hand, when the edit before it did."""
+    """The clock of a commit; of one made by hand, that of the edit before it."""
     for commit in ancestry(repository.objects, commit_id):
         if record := Record.parse(commit.message):
             return record.clock

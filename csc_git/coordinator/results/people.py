@@ -200,5 +200,5 @@ class Status(Result):
     keys: int
     foreign: list[str]
     foreign_count: int
-    clocks_ahead: list[str]
+    clocks: list[str] = Field(description="machines whose clock is wrong by more than minutes")
     requests_per_hour: tuple[int, int] = (0, 0)

@@ -1,0 +1,184 @@
+"""Wrong clocks: what is adopted of them, when a commit entered the history, and who is named."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csc_git.coordinator import clock
+from csc_git.coordinator.coordinator import Coordinator
+from csc_git.core.clock import TRUSTED_AHEAD, Mark, timeline
+from tests.world import World, person, put, state_of
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def at(minutes: float) -> datetime:
+    return NOW + minutes * MINUTE
+
+
+def times(*marks: tuple[str, float], now: datetime = NOW) -> list[float]:
+    """When each commit entered the history, in minutes from now."""
+    found = timeline([Mark(machine, at(minutes)) for machine, minutes in marks], now).times
+    return [(time - NOW) / MINUTE for time in found]
+
+
+def test_right_clocks_are_taken_as_they_are() -> None:
+    assert times(("a", -30), ("b", -20), ("a", -10)) == [-30, -20, -10]
+
+
+def test_a_few_minutes_are_nobodys_fault() -> None:
+    assert times(("a", -30), ("b", -33), ("a", -29)) == [-30, -30, -29]
+    assert not timeline([Mark("a", at(-30)), Mark("b", at(-33))], NOW).behind
+
+
+def test_a_clock_that_is_still_ahead_is_passed_over() -> None:
+    marks = [("a", -30.0), ("bad", 1380.0), ("b", -20.0), ("a", -10.0)]
+    assert times(*marks) == [-30, -30, -20, -10]
+
+
+def test_a_clock_that_was_ahead_is_told_by_what_the_others_agree_on() -> None:
+    marks = [("a", -3000.0), ("bad", -1600.0), ("bad", -1599.0), ("b", -2980.0), ("a", -2970.0)]
+    assert times(*marks) == [-3000, -2980, -2980, -2980, -2970]
+    found = timeline([Mark(name, at(minutes)) for name, minutes in marks], NOW)
+    assert (list(found.ahead), list(found.behind)) == (["bad"], [])
+
+
+def test_a_clock_that_is_behind_counts_as_when_its_commit_came() -> None:
+    marks = [("a", -30.0), ("a", -20.0), ("slow", -4320.0), ("a", -10.0)]
+    assert times(*marks) == [-30, -20, -20, -10]
+    found = timeline([Mark(name, at(minutes)) for name, minutes in marks], NOW)
+    assert (list(found.behind), found.behind["slow"]) == (["slow"], timedelta(minutes=4300))
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(-10_000, 10_000)), max_size=40))
+def test_times_never_fall(marks: list[tuple[str, int]]) -> None:
+    found = times(*marks)
+    assert found == sorted(found)
+    assert len(found) == len(marks)
+
+
+class Wall:
+    """The wall clock of the process, which a test sets."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._real = clock.now
+        self.ahead = timedelta(0)
+        patch.setattr(clock, "now", lambda: self._real() + self.ahead)
+
+    def set(self, **ahead: float) -> None:
+        self.ahead = timedelta(**ahead)
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
+    return Wall(monkeypatch)
+
+
+def value(coordinator: Coordinator, key: str, at: str | None = None) -> object:
+    return coordinator.retrieve("s", key, at=at).value
+
+
+def test_one_clock_a_day_ahead_decides_nothing_for_the_others(world: World, wall: Wall) -> None:
+    bad, other, laptop = (world.open(name) for name in ("bad", "other", "laptop"))
+    put(other, "s", "k", "start")
+    assert [state_of(one) for one in (other, laptop, bad)] == ["ok"] * 3
+    wall.set(hours=23)
+    put(bad, "x", "y", 1)
+    assert state_of(bad) == "ok"
+    wall.set(seconds=10)
+    assert state_of(other) == "ok"
+    put(other, "s", "k", "earlier")
+    wall.set(seconds=20)
+    put(laptop, "s", "k", "later, offline")
+    assert [state_of(other), state_of(laptop), state_of(other)] == ["ok"] * 3
+    assert value(other, "k") == "later, offline"
+    (conflict,) = other.conflicts.open()
+    assert conflict.lost.value == "earlier"
+    wall.set(seconds=40)
+    assert value(other, "k", at="10s") == "later, offline"
+    assert value(other, "k", at="25s") == "earlier"
+    assert other.overview.clocks() == ["The clock of bad is 22 h ahead"]
+    assert bad.overview.clocks() == ["The clock of bad is 22 h ahead"] or state_of(bad) == "ok"
+
+
+@pytest.mark.parametrize("edits", [1, 3, 700])
+def test_a_clock_days_behind_changes_no_answer_about_the_past(
+    world: World, wall: Wall, edits: int
+) -> None:
+    one, slow = world.open("one"), world.open("slow")
+    put(one, "s", "k", "monday")
+    for number in range(edits):
+        put(one, "more", f"k{number}", number)
+    wall.set(seconds=60)
+    put(one, "s", "k", "later")
+    assert state_of(one) == "ok"
+    wall.set(days=-3)
+    assert state_of(slow) == "ok"
+    put(slow, "other", "x", 1)
+    assert state_of(slow) == "ok"
+    wall.set(seconds=90)
+    assert state_of(one) == "ok"
+    for number in range(edits):
+        put(one, "even more", f"k{number}", number)
+    assert value(one, "k", at="60s") == "monday"
+    assert value(one, "k", at="1s") == "later"
+    if edits < 500:
+        assert one.overview.clocks() == ["The clock of slow is 3 d behind"]
+
+
+def test_a_machine_that_all_others_are_ahead_of_is_behind_itself(world: World, wall: Wall) -> None:
+    one, two, slow = (world.open(name) for name in ("one", "two", "slow"))
+    for machine in (one, two):
+        put(machine, "s", str(machine.clone.machine), 1)
+        assert state_of(machine) == "ok"
+    wall.set(days=-3)
+    assert state_of(slow) == "ok"
+    assert slow.overview.clocks() == [
+        "The clock of this machine is 2 d behind those of all others"
+    ] or slow.overview.clocks() == ["The clock of this machine is 3 d behind those of all others"]
+
+
+def test_an_edit_whose_answer_was_lost_is_found_behind_a_slow_clock(
+    world: World, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first push arrives, its answer doesn't; then a machine days behind pushes on top."""
+    one, slow = world.open("one"), world.open("slow")
+    op = put(one, "s", "k", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("csc_git.store.branch.Branch.confirm", _dies)
+        with pytest.raises(KeyboardInterrupt):
+            one.sync()
+    wall.set(days=-3)
+    assert state_of(slow) == "ok"
+    put(slow, "s", "slow", 1)
+    assert state_of(slow) == "ok"
+    wall.set()
+    assert state_of(one) == "ok"
+    assert [record.op for record in world.log()].count(op) == 1
+
+
+def _dies(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_later_deletion_wins_behind_a_slow_clock(world: World, wall: Wall) -> None:
+    one, two, slow = (world.open(name) for name in ("one", "two", "slow"))
+    put(one, "s", "k", "v1")
+    assert [state_of(machine) for machine in (one, two, slow)] == ["ok"] * 3
+    put(one, "s", "k", "offline, earlier")
+    wall.set(seconds=5)
+    two.edits.delete(person(two), "s", "k")
+    assert state_of(two) == "ok"
+    wall.set(days=-3)
+    put(slow, "s", "slow", 1)
+    assert state_of(slow) == "ok"
+    wall.set(seconds=10)
+    assert state_of(one) == "ok"
+    assert one.retrieve("s", "k").found is False
+
+
+def test_minutes_are_trusted_and_no_more() -> None:
+    assert timedelta(minutes=1) <= TRUSTED_AHEAD <= timedelta(minutes=15)
