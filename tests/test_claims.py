@@ -1,5 +1,8 @@
 """Claims: overlap, one winner, expiry, loss, fences."""
 
+import json
+import time
+
 import pytest
 
 from csc_git.coordinator import clock
@@ -7,6 +10,8 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.claim import overlaps, parse_resource
 from csc_git.core.lease import Instant
 from csc_git.errors import ClaimLost, InputError, InvalidName, NotSignedOn
+from csc_git.git.lock import FileLock
+from tests.test_cli import csc
 from tests.world import World, git
 
 FILES = ["src/api/a.py", "src/api/deep/b.py", "src/c.py", "docs/x.md", ".github/w.yml"]
@@ -199,3 +204,107 @@ def test_bad_claims(pair: list[Coordinator], world: World) -> None:
         pair[0].claims.claim(None, ["issue:1"], "x" * 501)
     with pytest.raises(NotSignedOn):
         world.open("three").claims.claim(None, ["issue:1"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("app/[id]", "app/[id]/page.tsx", True),
+        ("app/[id]/page.tsx", "app/**/*.tsx", True),
+        ("app/[id]/page.tsx", "*.tsx", True),
+        ("app/[id]/page.tsx", "app/[id]/**", True),
+        ("app/[id]/page.tsx", "app", True),
+        ("app/[id]/*.tsx", "app/[id]/page.tsx", True),
+        ("app/[id]/*.tsx", "app/[id]", True),
+        ("app/[...slug]/page.tsx", "app/[...slug]", True),
+        ("app/[id]", "app/[slug]", False),
+        ("app/[id]/*.tsx", "app/[slug]/*.tsx", False),
+        ("app/[id]/page.tsx", "app/[id]/layout.tsx", False),
+        ("src/[ab].py", "src/a.py", True),  # a set of characters all the same
+    ],
+)
+def test_brackets_are_a_name_and_a_pattern(one: str, other: str, expected: bool) -> None:
+    files = ["app/[id]/page.tsx", "app/[slug]/page.tsx", "src/a.py"]
+    for first, second in ((one, other), (other, one)):
+        a, b = parse_resource(first), parse_resource(second)
+        assert overlaps(a, b, lambda: files) is expected
+
+
+def test_of_two_claims_on_a_directory_in_brackets_one_is_granted(
+    world: World, pair: list[Coordinator]
+) -> None:
+    for name in ("one", "two"):
+        page = world.directory / name / "app" / "[id]" / "page.tsx"
+        page.parent.mkdir(parents=True)
+        page.write_text("")
+        git("add", ".", cwd=world.directory / name)
+    for mine, theirs in (("app/[id]", "app/[id]/page.tsx"), ("app/[id]/page.tsx", "app/**/*.tsx")):
+        assert pair[0].claims.claim(None, [mine]).status == "granted"
+        assert pair[1].claims.claim(None, [theirs]).status == "held"
+        pair[0].claims.release(None)
+        assert pair[0].sync().state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("**/a/**/a/**/a/**/b", "a/" * 99 + "a"),
+        ("*a*a*a*b", "a" * 199),
+        ("**/*/**/*/b", "a/" * 99 + "a"),
+    ],
+)
+def test_a_pattern_made_to_be_slow_is_quick(pattern: str, path: str) -> None:
+    began = time.process_time()
+    for number in range(50):
+        assert not overlaps(f"{pattern}{number}", path, lambda: [path])
+    assert time.process_time() - began < 1
+
+
+def test_patterns_are_matched_before_the_lock_is_taken(
+    pair: list[Coordinator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git lists the tracked files, which may take long: nobody's writes wait for it."""
+    assert pair[1].claims.claim(None, ["docs/*.md"]).status == "granted"
+    assert pair[0].sync().state == "ok"
+    lock = pair[0].store.repository.path.parent / "locks" / "write"
+    asked = list[bool]()
+
+    def tracked() -> list[str]:
+        asked.append(FileLock(lock).is_free())
+        return ["src/a.py"]
+
+    monkeypatch.setattr(pair[0].claims, "_tracked", tracked)
+    assert pair[0].claims.claim(None, ["src/*.py"]).status == "granted"
+    assert asked
+    assert all(asked)
+
+
+def test_a_claim_of_nobody_holds_nothing_is_listed_and_can_be_removed(
+    world: World, pair: list[Coordinator]
+) -> None:
+    pair[0].claims.claim(None, ["src"])
+    assert pair[0].sync().state == "ok"
+    work = world.directory / "by-hand"
+    git("clone", "-q", "-b", "csc/state", str(world.remote), str(work), cwd=world.directory)
+    for file in (work / "data/claims/src.json", next((work / "data/sessions").glob("*one.json"))):
+        found = json.loads(file.read_text())
+        if file.parent.name == "claims":
+            found["value"]["session"] = "nobody at all"
+            file.write_text(json.dumps(found))
+        else:
+            (file.parent / "nobody=20at=20all.json").write_text(json.dumps(found))
+    git("add", ".", cwd=work)
+    git("commit", "-qm", "by hand", cwd=work)
+    git("push", "-q", cwd=work)
+    assert pair[1].sync().state == "ok"
+    assert pair[1].claims.standing(pair[1].store.snapshot()) == []
+    assert pair[1].claims.claim(None, ["src/a.py"]).status == "granted"
+    foreign = "\n".join(pair[1].status().foreign)
+    assert "claims/src" in foreign
+    assert "sessions/nobody at all" in foreign
+    for scope, key in (("claims", "src"), ("sessions", "nobody at all")):
+        csc("rm", scope, key, cwd=world.directory / "two")
+    assert not any("nobody" in line or "claims/src" in line for line in pair[1].status().foreign)
+    assert "kept by csc-git itself" in csc(
+        "rm", "claims", "src/a.py", cwd=world.directory / "two", code=1
+    ).stderr  # fmt: skip

@@ -14,7 +14,7 @@ from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Record
-from csc_git.errors import StorageFailed
+from csc_git.errors import StorageFailed, UnreadableValue
 from tests.agents import agent, run
 from tests.world import REF, World, git, put, state_of
 
@@ -102,7 +102,7 @@ def test_malformed_tree_entries_are_skipped_and_the_rest_is_usable(
         b'{"value": 1, "session": "x", "time": "2026-01-01T00:00:00.000000Z", "authors": 5}',
     ],
 )  # fmt: skip
-def test_files_that_are_no_entries_have_no_value(
+def test_files_that_are_no_entries_can_not_be_read(
     world: World, one: Coordinator, data: bytes
 ) -> None:
     for scope in ("a", "sessions", "conflicts"):
@@ -116,7 +116,8 @@ def test_files_that_are_no_entries_have_no_value(
             made = _mktree(world, "\n".join([*rest, f"040000 tree {data_tree}\tdata"]) + "\n")
         commit(world, made)
         assert state_of(one) == "ok"
-        assert one.retrieve(scope, "bad").found is False
+        with pytest.raises(UnreadableValue):
+            one.retrieve(scope, "bad")
         assert any("bad.json" in line for line in one.status().foreign)
         assert one.overview.context().active == []
         assert one.overview.context().conflicts == []

@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cache
 from typing import Final
 
 from csc_git.coordinator import clock
@@ -22,7 +21,7 @@ from csc_git.coordinator.delivery import Delivered, Delivery
 from csc_git.coordinator.results import Claimed, ClaimSummary, Released
 from csc_git.coordinator.sessions import Held, Sessions
 from csc_git.coordinator.standing import Standing
-from csc_git.core.claim import Claim, Tracked, claim_key, overlaps, parse_resource
+from csc_git.core.claim import Claim, Tracked, claim_key, parse_resource
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Kind, Outcome
 from csc_git.core.key import Key
@@ -30,7 +29,7 @@ from csc_git.core.lease import Instant, lease_key
 from csc_git.core.secret import screen
 from csc_git.errors import ClaimLost, InputError
 from csc_git.git.words import printable, readable
-from csc_git.store.claiming import claims
+from csc_git.store.claiming import Overlaps, claims
 from csc_git.store.clone import Clone
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
@@ -121,7 +120,7 @@ class Claims:
                 continue
             if done.outcome is not Outcome.REFUSED:
                 return self._granted(wish, done, began)
-        rivals = self._rivals(self._store.snapshot(), wish)
+        rivals = self._rivals(self._store.snapshot(), wish, Overlaps(self._tracked))
         reason = "Other clones claim and release this all the time; try again in a while"
         return Claimed(status="held", claims=rivals, op=None, reason=reason)
 
@@ -135,7 +134,9 @@ class Claims:
         """
         if not held.resumes:
             return []
-        began = clock.instant()
+        began, overlap = clock.instant(), Overlaps(self._tracked)
+        everything = _Wish(held, held.resumes, "", None)
+        self._rivals(self._store.snapshot(), everything, overlap)
 
         def decide(snapshot: Snapshot) -> Draft:
             self._sessions.check(held, snapshot)
@@ -144,7 +145,7 @@ class Claims:
             again: dict[Key, Claim] = {}
             for resource in held.resumes:
                 old, wish = known.get(resource), _Wish(held, (resource,), "", None)
-                if old is not None and not self._rivals(snapshot, wish):
+                if old is not None and not self._rivals(snapshot, wish, overlap):
                     again[claim_key(resource)] = replace(
                         old,
                         session=str(held.name),
@@ -156,7 +157,7 @@ class Claims:
             return self._draft(held, again, snapshot, "claim again")
 
         done = self._delivery.make(decide)
-        granted = self._granted(_Wish(held, held.resumes, "", None), done, began)
+        granted = self._granted(everything, done, began)
         return [one.resource for one in granted.claims]
 
     def release(self, session: str | None, resources: Sequence[str] | None = None) -> Released:
@@ -241,10 +242,12 @@ class Claims:
 
     def _make(self, wish: _Wish) -> Delivered:
         op = uuid.uuid4().hex
+        overlap = Overlaps(self._tracked)
+        self._rivals(self._store.snapshot(), wish, overlap)  # what takes long, before the lock
 
         def decide(snapshot: Snapshot) -> Draft:
             self._sessions.check(wish.held, snapshot)
-            if rivals := self._rivals(snapshot, wish):
+            if rivals := self._rivals(snapshot, wish, overlap):
                 raise _InTheWay(rivals)
             wanted = {claim_key(c.resource): c for c in self._wanted(wish, snapshot)}
             return replace(self._draft(wish.held, wanted, snapshot, "claim"), op=op)
@@ -312,13 +315,16 @@ class Claims:
             reason=done.reason,
         )
 
-    def _rivals(self, snapshot: Snapshot, wish: _Wish) -> list[ClaimSummary]:
-        tracked = cache(lambda: list(self._tracked()))  # asked once, and only if patterns meet
+    def _rivals(self, snapshot: Snapshot, wish: _Wish, overlap: Overlaps) -> list[ClaimSummary]:
+        """Claims of others that overlap what a session asks for."""
+
+        def meets(resource: str) -> bool:
+            return any(overlap(wanted, resource) for wanted in wish.resources)
+
         return [
             self._summary(stored, other)
-            for stored, other in self._standing.all(snapshot)
+            for stored, other in self._standing.all(snapshot, meets)
             if other.holder != wish.held.lease.holder
-            and any(overlaps(wanted, other.resource, tracked) for wanted in wish.resources)
         ]
 
     def _summary(self, stored: Stored, claim: Claim) -> ClaimSummary:

@@ -33,7 +33,7 @@ from csc_git.core.pace import requests_per_hour
 from csc_git.core.pattern import compile_pattern
 from csc_git.core.session import resolve_scope
 from csc_git.errors import CscError, NotRotated
-from csc_git.git.failure import RemoteFailure, RemoteState, describe
+from csc_git.git.failure import PASSING, RemoteFailure, RemoteState, describe
 from csc_git.git.project import Project
 from csc_git.git.tracked import tracked_files
 from csc_git.store.attempt import Progress
@@ -195,10 +195,13 @@ class Coordinator:
         return status
 
     def sync_until_pushed(self, seconds: float) -> SyncStatus:
-        """Sync again and again until nothing is queued, for so many seconds at most."""
+        """Sync again and again until nothing is queued, for so many seconds at most.
+
+        It ends at once where only a person can help.
+        """
         began, failures = clock.instant(), 0
         pause = threading.Event()
-        while (status := self.sync()).state is not RemoteState.OFF and self._has_queue():
+        while (status := self.sync()).state in PASSING and self._has_queue():
             failures += 1
             wait = _AGAIN.wait(failures, random.random())  # noqa: S311  jitter
             if clock.instant().since(began) + wait > seconds:
@@ -239,7 +242,8 @@ class Coordinator:
         self.sessions.leave(clock.now())
         syncs = self.store.syncs and self.delivery.background is not None
         self.delivery.abandon()
-        queued = syncs and self._has_queue()
+        hopeful = self.store.status.state in PASSING | {RemoteState.NEVER}
+        queued = syncs and hopeful and self._has_queue()
         self.close()
         if queued:
             self.hand_over()

@@ -11,11 +11,12 @@ from csc_git.coordinator.author import Author
 from csc_git.coordinator.delivery import Delivered, Delivery
 from csc_git.core.edit import ABSENT, Kind, Outcome
 from csc_git.core.key import RESERVED, Key, format_scope, parse_key, parse_scope
-from csc_git.core.secret import screen
+from csc_git.core.secret import find_secret, screen, screen_names
 from csc_git.core.session import resolve_scope
 from csc_git.core.value import DEFAULT_LIMIT, Json, check_value
 from csc_git.errors import ConditionFailed, InputError, ReservedScope
 from csc_git.git.words import count
+from csc_git.store.claiming import is_nobodys
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft, explain, stands
@@ -106,11 +107,14 @@ class Edits:
         if_revision: str | None = None,
         confirm: bool = False,
     ) -> results.Deleted:
-        """Remove a key; raises as `put` does."""
-        place = self._own_key(scope, key)
+        """Remove a key; raises as `put` does.
+
+        A record of a session or a claim that no csc-git could have made may be removed too.
+        """
+        place = self._removable_key(scope, key)
         done = self._make(
             author,
-            f"delete {place}",
+            self._deletion_of(place),
             deletes=lambda _: (place,),
             requires=_condition(place, if_revision),
             confirm=confirm,
@@ -214,6 +218,8 @@ class Edits:
             if place in places:
                 raise InputError(f"The edit names {place} twice", then="Join the two changes")
             places[place] = change
+        snapshot = self._store.snapshot()
+        screen_names(str(one) for one in places if snapshot.revision(one) is None)
         if all(change.action == "require" for change in changes):
             raise InputError("The edit changes nothing", then="Give a value, or delete: true")
         return places
@@ -275,6 +281,21 @@ class Edits:
                 then="Use another first segment, or the tool that is made for it",
             )
         return segments
+
+    def _removable_key(self, scope: str, key: str) -> Key:
+        place = parse_key(resolve_scope(scope, self._machine), key)
+        snapshot = self._store.snapshot()
+        if not is_nobodys(snapshot, place):
+            self._own_scope(scope)
+        return place
+
+    def _deletion_of(self, place: Key) -> str:
+        """The subject of a deletion; a name that looks like a credential is not repeated there."""
+        if find_secret(place, None) is None:
+            return f"delete {place}"
+        if self._store.snapshot().revision(place) is None:
+            screen_names([str(place)])
+        return f"delete a key of {format_scope(place.scope)}"
 
     def _own_key(self, scope: str, key: str) -> Key:
         self._own_scope(scope)

@@ -19,8 +19,10 @@ from csc_git.core.value import Entry
 from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteState
 from csc_git.git.words import printable, readable, span
+from csc_git.store.claiming import nobodys
 from csc_git.store.clone import Clone
 from csc_git.store.history import ancestry
+from csc_git.store.layout import Foreign
 from csc_git.store.past import clock_faults
 from csc_git.store.recovery import Divergence
 from csc_git.store.snapshot import Snapshot
@@ -194,7 +196,7 @@ class Overview:
         """What `csc-git status` says."""
         snapshot = self._store.snapshot()
         scopes = snapshot.scopes()
-        found = snapshot.foreign()
+        found = [*snapshot.foreign(), *_nobodys(snapshot)]
         foreign = [
             f"{entry.path.decode(errors='replace')}: {entry.why}" for entry in found[:_MOST_FOREIGN]
         ]
@@ -292,6 +294,10 @@ class Overview:
         if status.state not in {RemoteState.OK, RemoteState.NEVER}:
             steps.append(" ".join(f"{part}." for part in status.describe() if part))
         return steps
+
+
+def _nobodys(snapshot: Snapshot) -> list[Foreign]:
+    return [Foreign(str(key).encode(), "no session can be called so") for key in nobodys(snapshot)]
 
 
 def _lost_edit(commit: CommitInfo) -> results.LostEdit:

@@ -20,6 +20,7 @@ from csc_git.coordinator.roster import MOST_INSTANCES, Roster, read_lease, sessi
 from csc_git.core.clock import format_time
 from csc_git.core.key import Key
 from csc_git.core.lease import Instant, Lease, lease_key
+from csc_git.core.secret import screen_names
 from csc_git.core.session import DEFAULT_STEM, SessionName, parse_session
 from csc_git.core.value import Json
 from csc_git.errors import ConditionFailed, CscError, NotSignedOn, SessionFenced, SessionTaken
@@ -111,6 +112,7 @@ class Sessions:
         """
         with self._mutex:
             wanted = _parsed(requested, self._clone.machine)
+            screen_names([requested] if requested else [])
             if wanted and wanted.machine != self._clone.machine:
                 raise SessionTaken(
                     f"{wanted} belongs to the machine {wanted.machine}; this is "

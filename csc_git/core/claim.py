@@ -10,18 +10,20 @@ as `*.py`, matches at any depth). Two resources overlap when
    that the pattern could match lies below that path;
 4. both are patterns, and some tracked file matches both.
 
-A name overlaps nothing but itself.
+A name overlaps nothing but itself. `[` is both: `app/[id]` is a directory of that name, as several
+web frameworks have them, and a pattern; it overlaps what either reading does.
 
 Claims are advisory, as leases are: they tell well-meaning sessions apart and stop nobody who
 writes anyway. What can be stopped is a write to the store that depends on a claim: let it require
 the revision of the claim's record.
 """
 
+import fnmatch
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from csc_git.core.key import SEPARATOR, Key, Scope, check_name
 from csc_git.core.lease import (
@@ -31,15 +33,17 @@ from csc_git.core.lease import (
     joined_members,
     unknown_members,
 )
+from csc_git.core.session import is_session_name
 from csc_git.core.value import Json
 from csc_git.errors import InvalidName
 
 CLAIMS: Final[Scope] = ("claims",)
 MAX_LENGTH: Final = 200
 MAX_STARS: Final = 4
-"""Runs of `*` in a pattern: each multiplies what matching a long path may cost."""
+"""Runs of `*` in a pattern: more than these are a mistake, or made to be slow."""
 
 _GLOB: Final = re.compile(r"[*?\[]")
+_STARS: Final = re.compile(r"[*?]")
 _FORM: Final = "Name it as issue:15, src/api, src/**/*.py or *.md"
 State = Literal["held", "released"]
 Tracked = Callable[[], Iterable[str]]
@@ -87,7 +91,7 @@ class Claim:
             seconds = value["seconds"]
             return cls(
                 resource=parse_resource(str(value["resource"])),
-                session=str(value["session"]),
+                session=_session(value["session"]),
                 holder=str(value["holder"]),
                 clone=str(value["clone"]),
                 fence=bounded(value["fence"], MOST_FENCE),
@@ -100,6 +104,13 @@ class Claim:
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, InvalidName):
             return None
+
+
+def _session(name: Json) -> str:
+    """A session's name; raises ValueError for what nobody can be called."""
+    if not isinstance(name, str) or not is_session_name(name):
+        raise ValueError(name)
+    return name
 
 
 def claim_key(resource: str) -> Key:
@@ -143,15 +154,40 @@ def overlaps(one: str, other: str, tracked: Tracked) -> bool:
         return True
     if SEPARATOR in one or SEPARATOR in other:
         return False
-    patterns = [resource for resource in (one, other) if is_pattern(resource)]
-    if not patterns:  # rule 2
-        return _is_within(one, other) or _is_within(other, one)
-    if len(patterns) == 2:  # noqa: PLR2004  both: rule 4
-        first, second = matcher(one), matcher(other)
+    return any(
+        _have_in_common(mine, theirs, tracked)
+        for mine in _readings(one)
+        for theirs in _readings(other)
+    )
+
+
+class _Reading(NamedTuple):
+    """One meaning of a resource: a path, or a pattern with what is to be matched literally."""
+
+    text: str
+    is_pattern: bool
+    literal_brackets: bool = False
+
+
+def _readings(resource: str) -> list[_Reading]:
+    """The meanings of a resource: with brackets as sets of characters, and as themselves."""
+    if not is_pattern(resource):
+        return [_Reading(resource, is_pattern=False)]
+    found = [_Reading(resource, is_pattern=True)]
+    if "[" in resource:
+        has_others = _STARS.search(resource) is not None
+        found.append(_Reading(resource, is_pattern=has_others, literal_brackets=True))
+    return found
+
+
+def _have_in_common(mine: _Reading, theirs: _Reading, tracked: Tracked) -> bool:
+    if not mine.is_pattern and not theirs.is_pattern:  # rule 2
+        return _is_within(mine.text, theirs.text) or _is_within(theirs.text, mine.text)
+    if mine.is_pattern and theirs.is_pattern:  # rule 4
+        first, second = _matcher_of(mine), _matcher_of(theirs)
         return any(first(path) and second(path) for path in tracked())
-    pattern = patterns[0]  # rule 3
-    path = other if pattern == one else one
-    matches = matcher(pattern)
+    pattern, path = (mine, theirs.text) if mine.is_pattern else (theirs, mine.text)  # rule 3
+    matches = _matcher_of(pattern)
     if matches(path) or _is_within(_fixed_part(pattern), path):
         return True
     return any(_is_within(file, path) and matches(file) for file in tracked())
@@ -161,25 +197,77 @@ def covers(resource: str, file: str) -> bool:
     """Whether a claim is on a file; its name may hold what would be a pattern in a claim."""
     if SEPARATOR in resource:
         return False
-    return _is_within(file, resource) or (is_pattern(resource) and matcher(resource)(file))
+    if _is_within(file, resource):
+        return True
+    patterns = [reading for reading in _readings(resource) if reading.is_pattern]
+    return any(_matcher_of(pattern)(file) for pattern in patterns)
+
+
+def _matcher_of(pattern: _Reading) -> Callable[[str], bool]:
+    return matcher(pattern.text, literal_brackets=pattern.literal_brackets)
 
 
 @lru_cache(maxsize=256)
-def matcher(pattern: str) -> Callable[[str], bool]:
-    """Whether a pattern matches a path, or a directory that the path is in."""
-    from wcmatch import glob  # noqa: PLC0415  only patterns need it; start-up doesn't
+def matcher(pattern: str, *, literal_brackets: bool = False) -> Callable[[str], bool]:
+    """Whether a pattern matches a path, or a directory that the path is in.
 
+    `**` stands for any number of directories, `*`, `?` and `[abc]` for characters of one name, as
+    in a shell; a leading dot is a character like others. Each name of the path is looked at once
+    for each name of the pattern, so the time is bounded.
+
+    Args:
+        pattern: The pattern; without a slash it matches at any depth.
+        literal_brackets: Take `[` for itself.
+    """
     anchored = pattern if "/" in pattern else f"**/{pattern}"
-    flags = glob.GLOBSTAR | glob.DOTGLOB | glob.FORCEUNIX
-    return glob.compile([anchored, f"{anchored}/**"], flags=flags).match
+    parts = [_part(part, literal_brackets=literal_brackets) for part in anchored.split("/")]
+
+    def matches(path: str) -> bool:
+        reached = _skipped({0}, parts)
+        for name in path.split("/"):
+            if parts[-1] is None and len(parts) - 1 in reached:
+                return True
+            following = {place for place in reached if parts[place] is None}
+            for place in reached:
+                part = parts[place]
+                if part is not None and part.match(name):
+                    following.add(place + 1)
+            if len(parts) in following:
+                return True
+            reached = _skipped(following, parts)
+            if not reached:
+                return False
+        return False
+
+    return matches
+
+
+def _part(text: str, *, literal_brackets: bool) -> re.Pattern[str] | None:
+    """What one name of a pattern matches; None for `**`."""
+    if text == "**":
+        return None
+    escaped = text.replace("[", "[[]") if literal_brackets else text.replace("[^", "[!")
+    return re.compile(fnmatch.translate(escaped))
+
+
+def _skipped(places: set[int], parts: Sequence[re.Pattern[str] | None]) -> set[int]:
+    """Places in a pattern, and those behind them that `**` lets one reach without a name."""
+    found = set(places)
+    for place in sorted(places):
+        after = place
+        while after < len(parts) - 1 and parts[after] is None:
+            after += 1
+            found.add(after)
+    return found
 
 
 def _is_within(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory + "/")
 
 
-def _fixed_part(pattern: str) -> str:
+def _fixed_part(pattern: _Reading) -> str:
     """The directories before the first component that is a pattern; `/` if there are none."""
-    parts = pattern.split("/")
-    first = next(number for number, part in enumerate(parts) if _GLOB.search(part))
+    signs = _STARS if pattern.literal_brackets else _GLOB
+    parts = pattern.text.split("/")
+    first = next(number for number, part in enumerate(parts) if signs.search(part))
     return "/".join(parts[:first]) or "/"

@@ -41,6 +41,7 @@ PROBE: Final = "try the remote"
 """How the subject of an edit begins that only shows whether the remote takes one."""
 
 _TRAILER: Final = re.compile(r"(Csc-[A-Za-z]+): (.*)")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _OP: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 """Refs and files are named after ops, and anybody may have written one."""
 
@@ -105,7 +106,7 @@ class Record:
         if self.outcome not in {None, Outcome.APPLIED}:
             subject += f" ({self.outcome})"
         lines = [f"{name}: {value}" for name, value in self._trailers()]
-        return "\n".join([subject, "", *lines, ""])
+        return "\n".join([*map(_printable, [subject, "", *lines]), ""])
 
     def _trailers(self) -> Iterator[tuple[str, object]]:
         yield "Csc-Op", self.op
@@ -197,6 +198,15 @@ _READABLE: Final = {"Csc-Kind": frozenset(Kind), "Csc-Outcome": frozenset(Outcom
 def _parsed(message: str) -> Record | None:
     """The same messages are read again and again: of the tip, and of the queue."""
     return Record._parse(message)  # noqa: SLF001  its own cache
+
+
+def _printable(line: str) -> str:
+    """A line of a message without control characters.
+
+    A NUL makes hosts that check objects refuse every push that contains the commit, and a line end
+    would make a trailer of what somebody typed.
+    """
+    return _CONTROL.sub(" ", line)
 
 
 def path_text(key: Key) -> str:

@@ -7,7 +7,7 @@ ids and sentences about passwords all day.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pkgutil import resolve_name
 from typing import Final, Protocol
@@ -61,13 +61,8 @@ def find_secret(key: Key, value: Json) -> str | None:
     line with its text: some rules need both.
     """
     text = f'"{key}": {canonical(value).decode()}'
-    for line in text.replace("\\n", "\n").replace('\\"', '"').splitlines():
-        if _WEB_TOKEN.search(line):
-            return "JSON Web Token"
-        for piece in _pieces(line):
-            if found := _kind(piece):
-                return found
-    return None
+    lines = text.replace("\\n", "\n").replace('\\"', '"').splitlines()
+    return next(filter(None, map(_kind_of_line, lines)), None)
 
 
 def screen(puts: Mapping[Key, Json], reason: str | None) -> str | None:
@@ -81,15 +76,41 @@ def screen(puts: Mapping[Key, Json], reason: str | None) -> str | None:
         What the commit says of it; None if nothing looked like one.
 
     Raises:
-        LooksLikeSecret: something did, and there is no reason.
+        LooksLikeSecret: something did, and there is no reason; or the reason itself does.
     """
     kinds = {key: kind for key, value in puts.items() if (kind := find_secret(key, value))}
+    if reason is not None:
+        screen_names([reason])
     if not kinds:
         return None
     where = ", ".join(f"{kind} in {key}" for key, kind in kinds.items())
     if not (reason or "").strip():
         raise LooksLikeSecret(f"This looks like a credential: {where}")
     return f"{where}; allowed: {' '.join(str(reason).split())}"[:_LONGEST_NOTE]
+
+
+def screen_names(texts: Iterable[str]) -> None:
+    """Refuse names and reasons that seem to hold a credential: commits carry them.
+
+    Args:
+        texts: Names of sessions, scopes and keys, and what people give as reasons.
+
+    Raises:
+        LooksLikeSecret: one does. The error does not repeat it.
+    """
+    for text in texts:
+        kind = next(filter(None, map(_kind_of_line, text.splitlines())), None)
+        if kind is not None:
+            raise LooksLikeSecret(
+                f"A name or reason looks like a credential ({kind})",
+                then="Use another name, and say where the secret is kept instead of what it is",
+            )
+
+
+def _kind_of_line(line: str) -> str | None:
+    if _WEB_TOKEN.search(line):
+        return "JSON Web Token"
+    return next(filter(None, map(_kind, _pieces(line))), None)
 
 
 def _kind(text: str) -> str | None:

@@ -41,7 +41,7 @@ class Signature:
         return f"{name} <{email}> {int(self.time.timestamp())} +0000"
 
 
-_UNSAFE: Final = {ord(c): None for c in "<>\n\r\0"}
+_UNSAFE: Final = dict.fromkeys([*map(ord, "<>"), *range(0x20), *range(0x7F, 0xA0)])
 
 
 def encode_commit(

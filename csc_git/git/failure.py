@@ -47,6 +47,12 @@ OF_ANOTHER_REMOTE: Final = frozenset(
 )
 """What is seen of a remote that takes the place of the one synced with before."""
 
+PASSING: Final = frozenset({
+    RemoteState.OK, RemoteState.UNREACHABLE, RemoteState.TIMEOUT, RemoteState.CONTENDED,
+    RemoteState.FULL,
+})  # fmt: skip
+"""States that may be over in a moment, without anybody's help."""
+
 _PERSON: Final = "A person decides how to go on: csc-git doctor lists the choices"
 """The commands themselves change what everybody has, so no text that a model reads has them."""
 
@@ -185,9 +191,12 @@ would do, and asks.
 
 
 def describe(state: RemoteState, detail: str = "") -> tuple[str, str]:
-    """What happened, with the remote's own words; and what to do next."""
+    """What happened, with the remote's own words in quotes that they can't close; what to do."""
     what, then = _WORDS[state]
-    return (f"{what} ({detail})" if detail else what), then
+    if not detail:
+        return what, then
+    quoted = detail.replace('"', "'")
+    return f'{what} ("{quoted}")', then
 
 
 class RemoteFailure(Exception):
@@ -199,8 +208,21 @@ class RemoteFailure(Exception):
     """
 
     def __init__(self, state: RemoteState, detail: str = "") -> None:
-        self.state, self.detail = state, readable(_telling(detail))
+        self.state, self.detail = state, readable(_telling(_shortened(detail)), _LONGEST_DETAIL)
         super().__init__(describe(state, self.detail)[0])
+
+
+_LONGEST: Final = 4096
+"""Characters at each end of what a remote printed that are looked at: it may print any amount."""
+
+_LONGEST_DETAIL: Final = 400
+
+
+def _shortened(text: str) -> str:
+    """The beginning and the end of a text; a remote may print a megabyte on one line."""
+    if len(text) <= 2 * _LONGEST:
+        return text
+    return f"{text[:_LONGEST]}\n{text[-_LONGEST:]}"
 
 
 _UNTELLING: Final = re.compile(
@@ -222,7 +244,7 @@ def _any(*patterns: str) -> re.Pattern[str]:
 
 
 _TRANSPORT: Final[list[tuple[re.Pattern[str], RemoteState]]] = [
-    (_any(r"transport '\w+' not allowed", "unable to find remote helper"), RemoteState.BAD_URL),
+    (_any(r"transport '\w*' not allowed", "unable to find remote helper"), RemoteState.BAD_URL),
     (_any("mismatched algorithms", "object format", "hash algorithm"), RemoteState.OBJECT_FORMAT),
     (_any("host key verification failed", "host identification has changed"), RemoteState.HOST_KEY),
     (
@@ -232,16 +254,13 @@ _TRANSPORT: Final[list[tuple[re.Pattern[str], RemoteState]]] = [
         RemoteState.CREDENTIALS,
     ),
     (_any("no space left", "disk quota exceeded"), RemoteState.FULL),
-    (_any(r"FATAL: W any .* DENIED"), RemoteState.READ_ONLY),  # gitolite, of all branches
-    (
-        _any("protected branch", "GH006", "GH013.*protected", r"FATAL: [W+-].* DENIED",
-             "not allowed to (push|create)", "deny updating"),
-        RemoteState.PROTECTED,
-    ),
+    (_any(r"FATAL: W any .{0,200} DENIED"), RemoteState.READ_ONLY),  # gitolite, of all branches
+    (_any("protected branch", r"FATAL: [W+-].{0,200} DENIED", "deny updating"),
+     RemoteState.PROTECTED),
     (
         _any(r"error: 403", "insufficient permission", "permission denied", "read-only file system",
              "access denied or repository not exported", "service not enabled",
-             "write access to repository not granted", "dubious ownership", "unpacker error",
+             "write access to repository not granted", "dubious ownership",
              r"unable to (create|write)", "repository is archived", "read-only"),
         RemoteState.READ_ONLY,
     ),
@@ -262,10 +281,21 @@ _TRANSPORT: Final[list[tuple[re.Pattern[str], RemoteState]]] = [
 ]  # fmt: skip
 
 
+_NAMES: Final = re.compile(
+    r"'[^'\n]{0,2000}'|\b[a-z+]{2,10}://\S{0,2000}|(?<=to host )\S{1,300}|(?<=hostname )\S{1,300}"
+)
+"""URLs and other names in git's messages. They are people's own words: a repository may be called
+`read-only` or `timeout`."""
+
+
 def transport_failure(stderr: str) -> RemoteFailure:
-    """The failure that git's words on standard error describe."""
+    """The failure that git describes on standard error.
+
+    Only git's own sentences decide: neither the names in them, nor what a hook printed.
+    """
+    sentences = _NAMES.sub("''", _own(_shortened(stderr)))
     for pattern, state in _TRANSPORT:
-        if pattern.search(stderr):
+        if pattern.search(sentences):
             return RemoteFailure(state, stderr)
     return RemoteFailure(RemoteState.FAILED, stderr)
 
@@ -281,7 +311,7 @@ _BROKEN: Final = re.compile(r"(packed|loose) object \w+ .*is corrupt|inflate: da
 
 def is_broken_here(stderr: str) -> bool:
     """Whether git gave up because an object of our own repository is not what was written."""
-    return _BROKEN.search(_own(stderr)) is not None
+    return _BROKEN.search(_own(_shortened(stderr))) is not None
 
 
 def _own(stderr: str) -> str:
@@ -295,7 +325,7 @@ def fetch_failure(stderr: str) -> RemoteFailure:
         return RemoteFailure(RemoteState.STORAGE, stderr)
     failure = transport_failure(stderr)
     suspect = failure.state in {RemoteState.READ_ONLY, RemoteState.FULL, RemoteState.FAILED}
-    if suspect and _HERE.search(_own(stderr)):
+    if suspect and _HERE.search(_own(_shortened(stderr))):
         return RemoteFailure(RemoteState.STORAGE, stderr)
     return failure
 
@@ -310,21 +340,38 @@ LOST_RACE: Final = _any(
 IN_THE_WAY: Final = re.compile(r"'refs/heads/[^']+' exists; cannot create")
 """What git says where a branch is called as the directory in which ours would be."""
 
-_PROTECTED: Final = next(p for p, state in _TRANSPORT if state is RemoteState.PROTECTED)
+_HOSTS_WORDS: Final = _any(
+    r"^remote: (error: )?GH006:", r"^remote: GitLab: You are not allowed to push",
+    r"^remote: FATAL: [W+-].{0,200} DENIED",
+)  # fmt: skip
+"""How hosts begin the line that says that a branch is protected: GitHub, GitLab, gitolite."""
+
+_HOST_SAYS_PROTECTED: Final = re.compile(_HOSTS_WORDS.pattern, re.MULTILINE)
+_PROTECTED: Final = _any("protected branch", "deny updating")
 _CONTENT: Final = _any("hook declined", "rule violations", "push declined")
+_NO_ROOM: Final = _any("no space left", "disk quota exceeded")
+_NO_ACCESS: Final = _any(r"unable to (create|write)", "insufficient permission", "read-only file")
 
 
 def rejection(reason: str, stderr: str) -> RemoteFailure:
     """The failure behind a `! … [remote rejected] (reason)` of `git push --porcelain`.
 
-    A hook may say anything, so its words alone never make a push look like a broken transport.
+    git's reason decides. A hook may print anything, so its words decide nothing; only lines that
+    begin as the large hosts' own do are believed. Where the remote could not unpack what was
+    pushed, and its disk is not to blame, it refused an object: the edit at fault can be found.
     """
-    said = " ".join(line for line in stderr.splitlines() if line.startswith("remote:"))
-    detail = f"{reason}: {said}" if said else reason
-    if _PROTECTED.search(f"{reason} {stderr}"):
+    words = _shortened(stderr)
+    lines = [line for line in words.splitlines() if line.startswith("remote:")]
+    detail = f"{reason}: {' '.join(lines)}" if lines else reason
+    if _PROTECTED.search(reason) or _HOST_SAYS_PROTECTED.search(words):
         return RemoteFailure(RemoteState.PROTECTED, detail)
     if _CONTENT.search(reason):
         return RemoteFailure(RemoteState.DECLINED, detail)
-    failure = transport_failure(f"{reason} {stderr}")
+    if "unpacker error" in reason or "unpack" in reason:
+        if _NO_ROOM.search(words):
+            return RemoteFailure(RemoteState.FULL, detail)
+        state = RemoteState.READ_ONLY if _NO_ACCESS.search(words) else RemoteState.DECLINED
+        return RemoteFailure(state, detail)
+    failure = transport_failure(f"{reason}\n{words}")
     state = RemoteState.DECLINED if failure.state is RemoteState.FAILED else failure.state
     return RemoteFailure(state, detail)

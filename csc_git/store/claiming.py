@@ -10,8 +10,28 @@ from functools import cache
 
 from csc_git.core.claim import CLAIMS, Claim, Tracked, overlaps
 from csc_git.core.key import Key
-from csc_git.core.lease import Lease, lease_key
+from csc_git.core.lease import SESSIONS, Lease, lease_key
+from csc_git.core.session import is_session_name
 from csc_git.store.snapshot import Snapshot, Stored
+
+
+class Overlaps:
+    """Tells which resources overlap, and remembers it, since git must be asked for some of them.
+
+    Args:
+        tracked: The files of the user's repository; asked once, and only if patterns meet.
+    """
+
+    def __init__(self, tracked: Tracked) -> None:
+        self._tracked = cache(lambda: list(tracked()))
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def __call__(self, one: str, other: str) -> bool:
+        """Whether two resources have something in common."""
+        pair = (one, other)
+        if pair not in self._known:
+            self._known[pair] = overlaps(one, other, self._tracked)
+        return self._known[pair]
 
 
 def claims(
@@ -28,6 +48,26 @@ def claims(
         claim = Claim.from_json(stored.entry.value) if stored else None
         if stored is not None and claim is not None and claim.resource == key.name:
             yield key, stored, claim
+
+
+def is_nobodys(snapshot: Snapshot, key: Key) -> bool:
+    """Whether a record of a session or a claim is one that no csc-git could have made.
+
+    Anybody who may push can have written it. It holds nothing, and a person may remove it.
+    """
+    stored = snapshot.look(key)
+    if stored is None or key.scope not in {SESSIONS, CLAIMS}:
+        return False
+    if key.scope == SESSIONS:
+        return not is_session_name(key.name) or Lease.from_json(stored.entry.value) is None
+    claim = Claim.from_json(stored.entry.value)
+    return claim is None or claim.resource != key.name
+
+
+def nobodys(snapshot: Snapshot) -> Iterator[Key]:
+    """The records of `is_nobodys`."""
+    for scope in (SESSIONS, CLAIMS):
+        yield from (key for key in snapshot.keys(scope) if is_nobodys(snapshot, key))
 
 
 def is_signed_on(claim: Claim, snapshot: Snapshot) -> bool:
@@ -55,9 +95,9 @@ def is_contested(made: Iterable[Stored], known: Snapshot, here: Snapshot, tracke
         for key, stored, other in claims(here)
         if stored.revision != known.revision(key) and other.state == "held"
     ]
-    files = cache(lambda: list(tracked()))  # asked once, and only if patterns meet
+    overlap = Overlaps(tracked)
     return any(
-        overlaps(claim.resource, other.resource, files)
+        overlap(claim.resource, other.resource)
         for other in unknown
         for claim in wanted
         if other.holder != claim.holder and is_signed_on(other, here)
