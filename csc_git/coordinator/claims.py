@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice
 from typing import Final
 
 from csc_git.coordinator import clock
@@ -185,9 +186,10 @@ class Claims:
         names = [printable(resource) for resource in released]
         return Released(released=names, op=done.receipt.op, status=done.where)
 
-    def standing(self, snapshot: Snapshot) -> list[ClaimSummary]:
-        """All claims that hold, as far as this clone can tell."""
-        return [self._summary(stored, claim) for stored, claim in self._standing.all(snapshot)]
+    def standing(self, snapshot: Snapshot, most: int | None = None) -> list[ClaimSummary]:
+        """The claims that hold, as far as this clone can tell; so many of them at most."""
+        found = islice(self._standing.all(snapshot), most)
+        return [self._summary(stored, claim) for stored, claim in found]
 
     def settle(self) -> None:
         """After a sync: notice claims of ours that are somebody else's now, or nobody's."""

@@ -27,6 +27,7 @@ from csc_git.store.transaction import Draft
 
 Choice = Literal["standing", "lost", "value"]
 MOST_LISTED: Final = 50
+_MOST_READ: Final = 500
 _SHORTEST: Final = 4
 """Of the beginning of an id, as git has it for its own."""
 
@@ -45,12 +46,22 @@ class Conflicts:
         self._delivery = delivery
         self._limit = limit
 
-    def open(self) -> list[OpenConflict]:
-        """The open conflicts, the longest open first, with both versions."""
+    def open(self, most: int | None = None) -> list[OpenConflict]:
+        """The open conflicts, the longest open first, with both versions.
+
+        Args:
+            most: How many to return; None: all. Of a great many only some are looked at.
+        """
         snapshot = self._store.snapshot()
-        found = [(key, *one) for key in snapshot.keys(CONFLICTS) if (one := _read(snapshot, key))]
+        names = snapshot.names(CONFLICTS)
+        keys = [Key(CONFLICTS, name) for name in names[: _MOST_READ if most is not None else None]]
+        found = [(key, *one) for key in keys if (one := _read(snapshot, key))]
         found.sort(key=lambda one: one[2].lost.time)
-        return [_open(snapshot, key, conflict) for key, _, conflict in found]
+        return [_open(snapshot, key, conflict) for key, _, conflict in found[:most]]
+
+    def count(self) -> int:
+        """How many conflicts are open."""
+        return len(self._store.snapshot().names(CONFLICTS))
 
     def resolve(
         self,
@@ -126,11 +137,11 @@ class _Decided:
 def _named(snapshot: Snapshot, typed: str) -> Key:
     """The conflict that is meant by an id, or by its beginning."""
     short = len(typed) < _SHORTEST
-    names = () if short else snapshot.keys(CONFLICTS)
-    fitting = [key for key in names if key.name.startswith(typed)]
+    names = () if short else snapshot.names(CONFLICTS)
+    fitting = [name for name in names if name.startswith(typed)]
     if len(fitting) == 1:
-        return fitting[0]
-    if fitting and typed not in {key.name for key in fitting}:
+        return Key(CONFLICTS, fitting[0])
+    if fitting and typed not in fitting:
         raise InputError(
             f"{len(fitting)} conflicts begin with {typed[:80]!a}", then="Give more of the id"
         )

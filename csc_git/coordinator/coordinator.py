@@ -28,7 +28,7 @@ from csc_git.coordinator.upkeep import Upkeep
 from csc_git.core.backoff import Backoff
 from csc_git.core.edit import Outcome
 from csc_git.core.key import Key, format_scope, parse_key, parse_scope
-from csc_git.core.lease import SESSIONS, Instant, Lease
+from csc_git.core.lease import SESSIONS, Instant, Lease, lease_key
 from csc_git.core.pace import requests_per_hour
 from csc_git.core.pattern import compile_pattern
 from csc_git.core.session import resolve_scope
@@ -37,6 +37,7 @@ from csc_git.git.failure import PASSING, RemoteFailure, RemoteState, describe
 from csc_git.git.project import Project
 from csc_git.git.tracked import tracked_files
 from csc_git.store.attempt import Progress
+from csc_git.store.claiming import read_lease
 from csc_git.store.clone import Clone
 from csc_git.store.recovery import Permit
 from csc_git.store.status import SyncStatus
@@ -160,8 +161,8 @@ class Coordinator:
     def list_keys(self, scope: str) -> results.Keys:
         """The keys of a scope."""
         scope = self._scope(scope)
-        keys = self.store.snapshot().keys(parse_scope(scope))
-        return results.Keys(scope=scope, keys=[key.name for key in keys])
+        names = self.store.snapshot().names(parse_scope(scope))
+        return results.Keys(scope=scope, keys=list(names))
 
     def list_scopes(self, pattern: str | None = None) -> results.Scopes:
         """The scopes that hold keys, all or those that a glob matches."""
@@ -279,11 +280,10 @@ class Coordinator:
         if status.state is not RemoteState.OK:
             return
         snapshot = self.store.snapshot()
-        leases = ((key, snapshot.get(key)) for key in snapshot.keys(SESSIONS))
         others = [
-            (key, stored.revision)
-            for key, stored in leases
-            if stored is not None and _is_others(Lease.from_json(stored.entry.value), self.clone)
+            (lease_key(name), stored.revision)
+            for name, stored in snapshot.records(SESSIONS).items()
+            if _is_others(read_lease(stored), self.clone)
         ]
         self.sessions.roster.sightings.note(
             [*others, *self.claims.timed(snapshot)], clock.instant()

@@ -103,7 +103,7 @@ class Feed:
         base = branch.base  # before the tip, so that nothing that settles in between is skipped
         return Cursor(branch.tip, base)
 
-    def wait(
+    def wait(  # noqa: PLR0913  each narrows what is waited for
         self,
         since: str | None = None,
         scopes: Sequence[str] | None = None,
@@ -112,6 +112,7 @@ class Feed:
         others_only: bool = False,
         tells_losses: bool = True,
         sync_state: str | None = None,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> Changes:
         """Wait until something changed since a cursor, or time runs out.
 
@@ -122,6 +123,7 @@ class Feed:
             others_only: Leave out what this server's own sessions wrote.
             tells_losses: Whether the answer reaches the sessions, who are told of a loss once.
             sync_state: How things stand with the remote, if a change of that is to be told too.
+            given_up: Whether nobody waits any more; then nothing is consumed.
 
         Raises:
             InputError: no cursor, no glob, or a timeout out of range.
@@ -135,6 +137,8 @@ class Feed:
         deadline = clock.instant().seconds + timeout
         with self._watch.listening() as may_have_changed:
             while True:
+                if given_up():
+                    raise InputError("The wait was given up")
                 found = self._look(cursor, wanted, others_only=others_only)
                 news = [line for name in self._sessions.here for line in lost(name)]
                 turned = sync_state not in {None, found.sync_state}

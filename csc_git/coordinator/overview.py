@@ -1,13 +1,14 @@
 """The overview: the store's state in the words of those who work with it."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
 from csc_git.coordinator import clock, results
 from csc_git.coordinator.claims import Claims
-from csc_git.coordinator.roster import read_lease, session_names
+from csc_git.coordinator.roster import session_names
 from csc_git.coordinator.sessions import Sessions
 from csc_git.core.clock import format_time
 from csc_git.core.conflict import CONFLICTS, Conflict
@@ -18,8 +19,9 @@ from csc_git.core.session import SessionName, parse_session
 from csc_git.core.value import Entry
 from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteState
+from csc_git.git.log import count_files
 from csc_git.git.words import printable, readable, span
-from csc_git.store.claiming import nobodys
+from csc_git.store.claiming import nobodys, read_lease
 from csc_git.store.clone import Clone
 from csc_git.store.history import ancestry
 from csc_git.store.layout import Foreign
@@ -30,6 +32,18 @@ from csc_git.store.store import Store
 
 _DONE: Final = frozenset({"done", "completed", "closed", "cancelled"})
 _MOST_LISTED: Final = 50
+_MOST_SESSIONS: Final = 20
+"""Sessions that an answer shows; of the others only the number."""
+
+_MOST_GONE: Final = 200
+"""Sessions that are looked at to find unfinished work."""
+
+_LONGEST: Final = 200
+"""Characters of another session's value that a summary shows."""
+
+_LOOK_SECONDS: Final = 0.3
+"""Seconds for which files are looked at, whether they can be read; the doctor takes longer."""
+
 _MOST_FOREIGN: Final = 100
 _RECENT: Final = 60.0
 """Seconds since the last contact from which on its age is told with the state."""
@@ -73,8 +87,8 @@ class Overview:
             own_scope=format_scope(name.scope),
             left_here=[key.name for key in snapshot.keys(name.scope)],
             resumed=resumed,
-            others=[one for one in self.active(snapshot) if one.session != str(name)],
-            conflicts=len(snapshot.keys(CONFLICTS)),
+            **self._others(snapshot, str(name)),
+            conflicts=len(snapshot.names(CONFLICTS)),
             cursor=cursor,
             sync=self.sync(),
         )
@@ -137,31 +151,60 @@ class Overview:
             differing=[str(key) for key, here, there in found.changes if here and there],
         )
 
+    def _others(self, snapshot: Snapshot, name: str) -> dict[str, Any]:
+        """The sessions that are alive besides one: the latest, and how many more there are."""
+        names = [one for one in self._sessions.roster.alive(snapshot) if one != name]
+        return {
+            "others": self._summaries(snapshot, names[:_MOST_SESSIONS]),
+            "others_more": max(0, len(names) - _MOST_SESSIONS),
+        }
+
     def active(self, snapshot: Snapshot) -> list[results.SessionSummary]:
-        """The sessions that are alive."""
-        return [one for one in self.everyone(snapshot) if one.active]
+        """The sessions that are alive, those first whose record changed last."""
+        return self._summaries(snapshot, self._sessions.roster.alive(snapshot))
 
     def everyone(self, snapshot: Snapshot) -> list[results.SessionSummary]:
         """All sessions that ever signed on."""
-        return [self._summary(snapshot, name) for name in session_names(snapshot)]
+        return self._summaries(snapshot, session_names(snapshot))
+
+    def _summaries(self, snapshot: Snapshot, names: Iterable[str]) -> list[results.SessionSummary]:
+        return [self._summary(snapshot, name) for name in names]
+
+    def unfinished(self, snapshot: Snapshot) -> list[str]:
+        """Sessions that are gone and left work unfinished, as far as they are looked at."""
+        alive = set(self._sessions.roster.alive(snapshot))
+        gone = (name for name in session_names(snapshot) if name not in alive)
+        found = (self._summary(snapshot, name) for name in islice(gone, _MOST_GONE))
+        left = (one.session for one in found if one.open_todos or one.current_issue)
+        return list(islice(left, _MOST_SESSIONS))
+
+    def summary(self, snapshot: Snapshot, session: str) -> results.SessionSummary:
+        """One session, as others see it."""
+        return self._summary(snapshot, session)
 
     def context(self) -> results.Context:
         """What `session://context` says."""
         snapshot, here = self._store.snapshot(), self._sessions.here
-        everyone = self.everyone(snapshot)
+        alive = self._sessions.roster.alive(snapshot)
+        shown = self._summaries(snapshot, alive[:_MOST_SESSIONS])
+        gone = [name for name in islice(session_names(snapshot), _MOST_GONE) if name not in alive]
         conflicts = self.conflicts(snapshot)
         return results.Context(
             machine=self._clone.machine,
             project=self._project,
             session=here[0] if here else None,
             signed_on_here=here,
-            active=[one for one in everyone if one.active],
-            instances={one.session: self._instance(snapshot, one) for one in everyone},
+            active=shown,
+            active_more=max(0, len(alive) - _MOST_SESSIONS),
+            instances={
+                **{one.session: "active" for one in shown},
+                **{name: self._gone(snapshot, name) for name in gone[:_MOST_SESSIONS]},
+            },
             first_available=self._sessions.first_available(snapshot),
-            claims=self._claims.standing(snapshot)[:_MOST_LISTED],
+            claims=self._claims.standing(snapshot, _MOST_LISTED),
             conflicts=conflicts,
             sync=self.sync(),
-            next=self._next(here, everyone, conflicts),
+            next=self._next(here, bool(alive), len(snapshot.names(CONFLICTS))),
         )
 
     def state(self, session: str) -> results.SessionState:
@@ -179,10 +222,13 @@ class Overview:
         )
 
     def conflicts(self, snapshot: Snapshot) -> list[str]:
-        """The open conflicts, a line each."""
-        stored = (snapshot.get(key) for key in snapshot.keys(CONFLICTS))
+        """The open conflicts, a line each; of many only some, and how many more there are."""
+        names = snapshot.names(CONFLICTS)
+        stored = (snapshot.get(Key(CONFLICTS, name)) for name in names[:_MOST_LISTED])
         found = (Conflict.from_json(record.entry.value) for record in stored if record)
-        return [readable(conflict.summary(), 300) for conflict in found if conflict]
+        lines = [readable(conflict.summary(), 300) for conflict in found if conflict]
+        more = len(names) - _MOST_LISTED
+        return [*lines, f"and {more:,} more"] if more > 0 else lines
 
     def held(self) -> list[results.HeldEdit]:
         """The edits that the remote declined."""
@@ -195,11 +241,13 @@ class Overview:
     def status(self) -> results.Status:
         """What `csc-git status` says."""
         snapshot = self._store.snapshot()
-        scopes = snapshot.scopes()
-        found = [*snapshot.foreign(), *_nobodys(snapshot)]
+        until = clock.instant().seconds + _LOOK_SECONDS
+        files = snapshot.foreign(lambda: clock.instant().seconds < until)
+        found = [*files, *_nobodys(snapshot)]
         foreign = [
             f"{entry.path.decode(errors='replace')}: {entry.why}" for entry in found[:_MOST_FOREIGN]
         ]
+        alive = self._sessions.roster.alive(snapshot)
         return results.Status(
             project=self._project,
             machine=self._clone.machine,
@@ -209,14 +257,23 @@ class Overview:
             remote=readable(self._remote) if self._remote else None,
             sync=self.sync(),
             held=self.held(),
-            active=self.active(snapshot),
-            claims=self._claims.standing(snapshot),
+            active=self._summaries(snapshot, alive[:_MOST_LISTED]),
+            active_count=len(alive),
+            claims=self._claims.standing(snapshot, _MOST_LISTED),
             conflicts=self.conflicts(snapshot),
-            keys=sum(len(snapshot.keys(scope)) for scope in scopes),
+            keys=self._key_count(snapshot),
             foreign=[printable(line) for line in foreign],
             foreign_count=len(found),
             clocks=self.clocks(),
         )
+
+    def _key_count(self, snapshot: Snapshot) -> int:
+        """How many keys there are, by git, which counts a hundred thousand in a moment."""
+        repository, commit = self._store.repository, snapshot.commit
+        found = count_files(repository.path, commit, "data") if commit is not None else 0
+        if found is None:
+            return sum(len(snapshot.names(scope)) for scope in snapshot.scopes())
+        return found
 
     def clocks(self) -> list[str]:
         """Which machines' clocks are wrong by more than minutes, a line each.
@@ -263,32 +320,25 @@ class Overview:
             active=stored is not None and self._sessions.roster.is_active(session, stored),
             here=stored is not None and self._sessions.roster.is_here(stored),
             since=printable(lease.since) if lease else "",
-            current_issue=issue,
-            status=status,
+            current_issue=_cut(issue),
+            status=_cut(status),
             open_todos=_open_todos(todos),
             stored_by=printable(newest.session) if newest else None,
             stored_at=format_time(newest.time) if newest else None,
         )
 
-    def _instance(self, snapshot: Snapshot, one: results.SessionSummary) -> str:
-        lease = read_lease(snapshot.get(lease_key(one.session)))
-        if one.active:
-            return "active"
+    def _gone(self, snapshot: Snapshot, session: str) -> str:
+        lease = read_lease(snapshot.get(lease_key(session)))
         return "signed_off" if lease is not None and lease.state == "signed_off" else "gone"
 
-    def _next(
-        self,
-        here: list[str],
-        everyone: list[results.SessionSummary],
-        conflicts: list[str],
-    ) -> list[str]:
+    def _next(self, here: list[str], others: bool, conflicts: int) -> list[str]:  # noqa: FBT001
         steps = [] if here else ["Call sign_on before you write anything."]
-        if any(one.active for one in everyone):
+        if others:
             steps.append("See what the active sessions do before you choose your own work.")
         steps.append("Store current_issue, status and todos in your own scope as you go.")
         if conflicts:
             steps.append(
-                f"Resolve the open conflicts ({len(conflicts)}) or tell the user: list_conflicts."
+                f"Resolve the open conflicts ({conflicts}) or tell the user: list_conflicts."
             )
         status = self._store.status
         if status.state not in {RemoteState.OK, RemoteState.NEVER}:
@@ -316,6 +366,14 @@ def _by(gap: timedelta) -> str:
 
 def _time(entry: Entry) -> datetime:
     return entry.time
+
+
+def _cut(value: Any) -> Any:  # noqa: ANN401  any JSON
+    """A value as a summary shows it: one that is long is cut, and its length told."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    if len(text) <= _LONGEST:
+        return value
+    return f"{text[:_LONGEST]}… ({len(text):,} characters; read it with retrieve_data)"
 
 
 def _open_todos(todos: Any) -> int:  # noqa: ANN401  any JSON

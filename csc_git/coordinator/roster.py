@@ -8,17 +8,20 @@ hooks use it.
 import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.client import client_identity
 from csc_git.coordinator.sightings import Sightings
+from csc_git.core.edit import path_text
 from csc_git.core.key import decode, encode
-from csc_git.core.lease import SESSIONS, Instant, Lease, has_lapsed, lease_key
+from csc_git.core.lease import SESSIONS, Instant, Sighting, has_lapsed, lease_key
 from csc_git.core.session import DEFAULT_STEM, SessionName, is_session_name
 from csc_git.git.durable import read_json
 from csc_git.git.lock import FileLock
+from csc_git.store.claiming import read_lease
 from csc_git.store.clone import Clone
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
@@ -39,6 +42,24 @@ class SignedOn(NamedTuple):
     settings: Mapping[str, Any]
 
 
+class _Row(NamedTuple):
+    """A session that did not sign off.
+
+    Attributes:
+        name: Its name.
+        changed: The time of its record.
+        length: Seconds that its lease lasts.
+        seen: When this clone first saw the record as it is; None: not yet.
+        is_here: Whether it signed on in this clone.
+    """
+
+    name: str
+    changed: datetime
+    length: int
+    seen: Instant | None
+    is_here: bool
+
+
 class Roster:
     """The sessions of all clones.
 
@@ -53,6 +74,7 @@ class Roster:
         self._clone = clone
         self._locks = directory / "sessions"
         self.sightings = Sightings(directory)
+        self._table: tuple[object, object, list[_Row]] | None = None
 
     def is_active(self, name: str, stored: Stored) -> bool:
         """Whether a session is alive."""
@@ -67,10 +89,49 @@ class Roster:
 
     def signed_on(self, snapshot: Snapshot) -> list[str]:
         """Sessions whose record does not say that they signed off, alive or not."""
-        leases = {
-            name: read_lease(snapshot.get(lease_key(name))) for name in session_names(snapshot)
-        }
-        return [name for name, lease in leases.items() if lease and lease.state == "active"]
+        return [row.name for row in self._rows(snapshot)]
+
+    def signed_on_here(self, snapshot: Snapshot) -> list[str]:
+        """Those of them that signed on in this clone."""
+        return [row.name for row in self._rows(snapshot) if row.is_here]
+
+    def alive(self, snapshot: Snapshot) -> list[str]:
+        """The sessions that are alive, those first whose record changed last."""
+        contact = self._store.status.contact
+        return [row.name for row in self._rows(snapshot) if self._is_alive(row, contact)]
+
+    def _is_alive(self, row: "_Row", contact: Instant | None) -> bool:
+        if row.is_here:
+            return not self._lock_is_free(row.name)
+        if row.seen is None or contact is None:
+            return True
+        if row.seen.boot == contact.boot:
+            return contact.seconds - row.seen.seconds < row.length
+        return contact.since(row.seen) < row.length
+
+    def _rows(self, snapshot: Snapshot) -> list["_Row"]:
+        """The sessions that did not sign off; found again only when a record was changed."""
+        records, seen = snapshot.records(SESSIONS), self.sightings.all()
+        if self._table is None or self._table[0] is not records or self._table[1] is not seen:
+            found = [self._row(name, stored, seen) for name, stored in records.items()]
+            rows = [row for row in found if row is not None]
+            rows.sort(key=lambda row: row.changed, reverse=True)
+            self._table = records, seen, rows
+        return self._table[2]
+
+    def _row(self, name: str, stored: Stored, seen: Mapping[str, Sighting]) -> "_Row | None":
+        lease = read_lease(stored)
+        if lease is None or lease.state != "active" or not is_session_name(name):
+            return None
+        sighting = seen.get(path_text(lease_key(name)))
+        is_current = sighting is not None and sighting.revision == stored.revision
+        return _Row(
+            name=name,
+            changed=stored.entry.time,
+            length=lease.seconds,
+            seen=sighting.first if sighting is not None and is_current else None,
+            is_here=lease.clone == self._clone.id,
+        )
 
     def is_alive(self, name: str, snapshot: Snapshot) -> bool:
         """Whether a session of that name is alive."""
@@ -99,15 +160,20 @@ class Roster:
         if client is None:
             return {}
         snapshot = self._store.snapshot()
-        leases = {
-            name: read_lease(snapshot.get(lease_key(name))) for name in session_names(snapshot)
-        }
-        return {
-            name: SignedOn(lease.holder, says.get("settings") or {})
-            for name, lease in leases.items()
-            if lease and lease.clone == self._clone.id and lease.state == "active"
-            if (says := self._noted(name)).get("client") == client
-        }
+        found: dict[str, SignedOn] = {}
+        for name in self._names_here():
+            noted = self._noted(name)
+            lease = read_lease(snapshot.get(lease_key(name)))
+            is_here = lease is not None and lease.clone == self._clone.id
+            if is_here and lease and lease.state == "active" and noted.get("client") == client:
+                found[name] = SignedOn(lease.holder, noted.get("settings") or {})
+        return found
+
+    def _names_here(self) -> list[str]:
+        """Sessions that ever signed on in this clone: each has a file that was locked."""
+        files = sorted(self._locks.glob("*")) if self._locks.is_dir() else []
+        names = (_name_of(file) for file in files)
+        return [name for name in names if is_session_name(name)]
 
     def lock(self, name: str) -> FileLock:
         """What a session holds while its process lives."""
@@ -146,14 +212,13 @@ class Roster:
         """
         now = clock.instant()
         found: list[tuple[float, str, list[str]]] = []
-        for file in self._locks.glob("*") if self._locks.is_dir() else ():
-            noted = read_json(file)
+        for name in self._names_here():
+            noted = self._noted(name)
             with suppress(KeyError, TypeError, ValueError, AttributeError):
                 age = now.since(Instant.from_json(noted["ended"]))
                 if noted["directory"] == directory and age <= seconds:
-                    name = decode(file.name.encode(), directory=True) or ""
                     found.append((age, name, [str(one) for one in noted["claims"]]))
-        return {name: claims for _, name, claims in sorted(found) if is_session_name(name)}
+        return {name: claims for _, name, claims in sorted(found)}
 
     def _write(self, name: str, noted: Mapping[str, Any]) -> None:
         self._lock_file(name).write_text(json.dumps(noted), encoding="ascii")
@@ -169,11 +234,14 @@ class Roster:
         return self.lock(name).is_free()
 
 
-def read_lease(stored: Stored | None) -> Lease | None:
-    """The lease that a session's record holds, if it is one."""
-    return Lease.from_json(stored.entry.value) if stored is not None else None
-
-
 def session_names(snapshot: Snapshot) -> list[str]:
     """All sessions that ever signed on; records under other names are nobody's."""
-    return [key.name for key in snapshot.keys(SESSIONS) if is_session_name(key.name)]
+    return [name for name in snapshot.names(SESSIONS) if is_session_name(name)]
+
+
+def _name_of(file: Path) -> str:
+    """The session that a lock file belongs to; empty if it belongs to none."""
+    try:
+        return decode(file.name.encode(), directory=True) or ""
+    except ValueError:
+        return ""

@@ -11,12 +11,13 @@ from typing import Final, NamedTuple
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.roster import read_lease, session_names
+from csc_git.coordinator.roster import session_names
 from csc_git.core.clock import format_time
 from csc_git.core.edit import PROBE
 from csc_git.core.key import Key
 from csc_git.core.lease import lease_key
 from csc_git.git.failure import RemoteState
+from csc_git.store.claiming import read_lease
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.status import SyncStatus
 from csc_git.store.transaction import Draft

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.roster import MOST_INSTANCES, Roster, read_lease, session_names
+from csc_git.coordinator.roster import MOST_INSTANCES, Roster
 from csc_git.core.clock import format_time
 from csc_git.core.key import Key
 from csc_git.core.lease import Instant, Lease, lease_key
@@ -26,7 +26,7 @@ from csc_git.core.value import Json
 from csc_git.errors import ConditionFailed, CscError, NotSignedOn, SessionFenced, SessionTaken
 from csc_git.git.lock import FileLock
 from csc_git.git.words import printable
-from csc_git.store.claiming import claims
+from csc_git.store.claiming import claims, read_lease
 from csc_git.store.clone import Clone
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
@@ -152,9 +152,9 @@ class Sessions:
     def bury(self, now: datetime) -> None:
         """Sign off sessions of this clone whose process died without doing so."""
         snapshot = self._store.snapshot()
-        for name in session_names(snapshot):
+        for name in self.roster.signed_on_here(snapshot):
             lease = read_lease(snapshot.get(lease_key(name)))
-            if lease is None or lease.state != "active" or lease.clone != self._clone.id:
+            if lease is None:
                 continue
             lock = self.roster.lock(name)
             if name in self._held or not lock.try_acquire():

@@ -6,7 +6,7 @@ from pathlib import Path
 from csc_git.core.edit import path_text
 from csc_git.core.key import Key
 from csc_git.core.lease import Instant, Sighting
-from csc_git.git.durable import read_json, write_json
+from csc_git.git.durable import file_identity, read_json, write_json
 from csc_git.git.lock import FileLock
 
 
@@ -16,10 +16,15 @@ class Sightings:
     def __init__(self, directory: Path) -> None:
         self._file = directory / "seen.json"
         self._lock = FileLock(directory / "locks" / "seen")
+        self._loaded: tuple[object, dict[str, Sighting]] = None, {}
 
     def get(self, key: Key) -> Sighting | None:
         """The sighting of what stands at a key."""
         return self._load().get(path_text(key))
+
+    def all(self) -> Mapping[str, Sighting]:
+        """All sightings, by the path of their key. Another object once one has changed."""
+        return self._load()
 
     def note(self, standing: Iterable[tuple[Key, str]], at: Instant) -> None:
         """Take note of all the records that stand now; others are forgotten.
@@ -47,6 +52,13 @@ class Sightings:
             write_json(self._file, says)
 
     def _load(self) -> dict[str, Sighting]:
+        """What the file holds; read again only if it was replaced."""
+        identity = file_identity(self._file)
+        if identity is None or identity != self._loaded[0]:
+            self._loaded = identity, self._read()
+        return self._loaded[1]
+
+    def _read(self) -> dict[str, Sighting]:
         says = read_json(self._file)
         try:
             return {

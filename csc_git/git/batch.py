@@ -5,7 +5,7 @@ From then until `release`, no git that repacks touches them: by then a ref names
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from csc_git.git.commit import CommitInfo, Signature, encode_commit, read_commit
 from csc_git.git.objects import Objects
@@ -26,6 +26,11 @@ class Batch:
         self._commits: dict[str, CommitInfo] = {}
         self._bytes = 0
         self._kept: list[str] = []
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """As `Objects.shared`."""
+        return self._objects.shared
 
     def tree(self, tree_id: str) -> Tree:
         """As `Objects.tree`, new trees included."""

@@ -102,6 +102,15 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  any JSON
         return None
 
 
+def file_identity(path: Path) -> object:
+    """Identity of a file's content (inode, mtime, size); None if it can't be read."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def _create(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o444)
 

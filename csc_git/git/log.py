@@ -5,13 +5,15 @@ the repository is maintained, and keyed by commits that never change: it can be 
 but not wrong.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from csc_git.errors import InputError, StoreError
-from csc_git.git.child import GitMissing, stream_git
+from csc_git.git.child import GitMissing, run_git, stream_git
 
+_SECONDS: Final = 30.0
 _OURS: Final = ("--no-mailmap", "--no-show-signature", "--no-follow")
 """Whatever is configured, and whatever `.mailmap` stands on the branch: names are those of the
 commits, and no other program is run.
@@ -70,6 +72,33 @@ def count_commits(git_dir: Path, tip: str) -> int:
         return int(next(iter(stream_git(["rev-list", "--count", tip], git_dir))))
     except GitMissing:
         raise _no_git() from None
+
+
+_OUR_FILE: Final = re.compile(rb"(?:[a-z0-9@_+=~-]+/)+[a-z0-9@_+=.-]+\.json")
+
+
+def count_files(git_dir: Path, commit: str, directory: str) -> int | None:
+    """How many files csc-git may have made are below a directory; None if git can't tell.
+
+    Args:
+        git_dir: The repository.
+        commit: Where to look.
+        directory: Its path from the top.
+    """
+    try:
+        found = run_git(
+            ["ls-tree", "-rz", commit, "--", f"{directory}/"],
+            cwd=git_dir,
+            git_dir=git_dir,
+            timeout=_SECONDS,
+        )
+    except GitMissing:
+        return None
+    if not found.ok:
+        return None
+    lines = (line.partition(b"\t") for line in found.out.split(b"\0"))
+    ours = (path for head, _, path in lines if head.startswith(b"100644 blob "))
+    return sum(_OUR_FILE.fullmatch(path) is not None for path in ours)
 
 
 def resolve(git_dir: Path, name: str) -> str | None:

@@ -6,7 +6,7 @@ What was read is cached in bounded memory; objects never change, so the caches n
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from dulwich.lru_cache import LRUCache, LRUSizeCache
 from dulwich.object_format import ObjectFormat
@@ -48,6 +48,8 @@ class Objects:
         self._mutex = threading.RLock()
         self._trees: LRUCache[str, Tree] = LRUCache(max_cache=1024)
         self._commits: LRUCache[str, CommitInfo] = LRUCache(max_cache=16384)
+        self.shared: dict[str, Any] = {}
+        """What other layers derive from objects, which never change; each under its own name."""
         self._blobs: LRUSizeCache[str, bytes] = LRUSizeCache(8 << 20, compute_size=len)
 
     def tree(self, tree_id: str) -> Tree:

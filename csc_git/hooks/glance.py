@@ -9,7 +9,7 @@ from pathlib import Path
 from csc_git.config.sources import given
 from csc_git.coordinator import clock
 from csc_git.coordinator.client import client_identity
-from csc_git.coordinator.roster import Roster, SignedOn, session_names
+from csc_git.coordinator.roster import Roster, SignedOn
 from csc_git.coordinator.standing import Standing
 from csc_git.core.key import TEAM_KEY, Key
 from csc_git.git.failure import RemoteState
@@ -127,11 +127,10 @@ class Glance:
         """The sessions that signed on for the client which runs the hook."""
         return self.roster.of_client(client_identity())
 
-    def others(self) -> list[Seen]:
-        """The sessions of others that are alive."""
-        names = (name for name in session_names(self.snapshot) if name not in self.mine)
-        alive = (name for name in names if self.roster.is_alive(name, self.snapshot))
-        return [Seen(name, self._issue(name)) for name in alive]
+    def others(self) -> tuple[list[Seen], int]:
+        """The sessions of others that are alive, the latest; and how many more there are."""
+        alive = [name for name in self.roster.alive(self.snapshot) if name not in self.mine]
+        return [Seen(name, self._issue(name)) for name in alive[:_MOST]], len(alive[_MOST:])
 
     def claims(self, concerns: Callable[[str], bool] = bool) -> Iterator[SeenClaim]:
         """The claims of others that hold, on resources that concern the asker; default all."""
@@ -159,9 +158,10 @@ def quoted(text: str) -> str:
     return f'"{readable(text, _LONGEST).replace(chr(34), chr(39))}"'
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names after one another; not endless."""
-    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+def listed(names: Sequence[str], others: int = 0) -> str:
+    """Names after one another, not endless; `others` are not among them."""
+    unlisted = max(0, len(names) - _MOST) + others
+    more = f" and {unlisted} more" if unlisted else ""
     return ", ".join(names[:_MOST]) + more
 
 

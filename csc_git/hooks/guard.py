@@ -9,8 +9,13 @@ from typing import Any, Final
 
 from csc_git.core.claim import covers
 from csc_git.git.words import printable
+from csc_git.hooks.deadline import allow
 from csc_git.hooks.glance import QUOTES, Glance, SeenClaim, listed, quoted
 
+_SECONDS_TO_BLOCK: Final = 10.0
+"""A guard that blocks must not let an edit through because the machine is busy."""
+
+_SECONDS_TO_WARN: Final = 0.28
 _EVENT: Final = "PreToolUse"
 _ADVICE: Final = (
     "Work on something else, or agree with that session first (csc-git: wait_for_changes)."
@@ -27,6 +32,7 @@ def answer(start: Path, told: dict[str, Any]) -> dict[str, Any] | None:
     glance = Glance.at(around)  # a session may edit in other worktrees than its own
     if glance is None or glance.guard == "off":
         return None
+    allow(_SECONDS_TO_BLOCK if glance.guard == "block" else _SECONDS_TO_WARN)
     place = path.relative_to(glance.project.top.resolve()).as_posix()
     rivals = [*glance.claims(lambda resource: covers(resource, place))]
     return _told(place, rivals, block=glance.guard == "block") if rivals else None

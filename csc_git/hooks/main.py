@@ -8,25 +8,17 @@ told on standard error.
 import gc
 import json
 import os
-import signal
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
-from csc_git.coordinator.client import started_ticks
+from csc_git.hooks.deadline import allow, debug
 
-_SECONDS: Final = 0.28
-"""From the start of the process until it gives up; its end takes the rest of 300 ms."""
-
-_SECONDS_AT_START: Final = 2.0
-"""The same for the start of a session, which waits for a first contact with the remote."""
-
-_LEAST: Final = 0.05
-_START: Final = 0.02
-"""What the interpreter's own start takes, where the system doesn't tell when that was."""
+_SECONDS: Final = {"session-start": 2.0, "before-edit": 2.0, "session-end": 0.28}
+"""From the start of the process until it gives up. A session's start waits for a first contact with
+the remote; before an edit the settings are read first, which say how long it may take.
+"""
 
 _EVENTS: Final = {
     "session-start": "csc_git.hooks.start",
@@ -42,13 +34,12 @@ def main() -> None:
         return
     gc.disable()  # nothing here lives long enough
     try:
-        signal.signal(signal.SIGALRM, _give_up)
-        signal.setitimer(signal.ITIMER_REAL, max(_LEAST, _allowed(sys.argv[1]) - _elapsed()))
+        allow(_SECONDS[sys.argv[1]])
         if said := _answer(sys.argv[1], json.load(sys.stdin)):
             sys.stdout.write(json.dumps(said))
             sys.stdout.flush()
     except Exception as error:  # noqa: BLE001  a hook never fails the user's session
-        _debug(f"{type(error).__name__}: {error}")
+        debug(f"{type(error).__name__}: {error}")
     os._exit(0)  # to take everything down in order would take a tenth of the time
 
 
@@ -56,29 +47,6 @@ def _answer(event: str, told: dict[str, Any]) -> dict[str, Any] | None:
     module = import_module(_EVENTS[event])
     said: dict[str, Any] | None = module.answer(Path(told.get("cwd") or "."), told)
     return said
-
-
-def _allowed(event: str) -> float:
-    usual = _SECONDS_AT_START if event == "session-start" else _SECONDS
-    return float(os.environ.get("CSC_HOOK_SECONDS") or usual)
-
-
-def _elapsed() -> float:
-    """Seconds since this process was started; a busy machine may take long to start it."""
-    ticks = started_ticks(os.getpid())
-    if ticks is None:
-        return _START
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _give_up(_: int, __: FrameType | None) -> None:
-    _debug("gave up: no time left")
-    os._exit(0)
-
-
-def _debug(words: str) -> None:
-    if os.environ.get("CSC_HOOK_DEBUG"):
-        sys.stderr.write(f"csc-git-hook: {words}\n")
 
 
 if __name__ == "__main__":

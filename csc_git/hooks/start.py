@@ -3,6 +3,7 @@
 Only the server signs on: a hook is gone before the session has begun.
 """
 
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from csc_git.core.conflict import CONFLICTS
 from csc_git.git.words import span
 from csc_git.hooks.glance import QUOTES, RECENT, Glance, listed, quoted
 
+_MOST_CLAIMS: Final = 11
 _PATIENCE: Final = 1.2
 """Seconds to wait for the client's server, which starts at the same time, to ask the remote."""
 
@@ -28,14 +30,15 @@ def answer(start: Path, _: dict[str, Any]) -> dict[str, Any] | None:
 def _lines(glance: Glance) -> list[str]:
     claims = [
         f"{quoted(claim.resource)} ({claim.session}{', provisional' if claim.provisional else ''})"
-        for claim in glance.claims()
+        for claim in islice(glance.claims(), _MOST_CLAIMS)
     ]
-    others = [f"{one.name}{_on(one.issue)}" for one in glance.others()]
-    conflicts = len(glance.snapshot.keys(CONFLICTS))
+    seen, more = glance.others()
+    others = [f"{one.name}{_on(one.issue)}" for one in seen]
+    conflicts = len(glance.snapshot.names(CONFLICTS))
     return [
         "The agent sessions on this project share state through the MCP server csc-git.",
         _who(glance),
-        f"Signed on elsewhere: {listed(others) or 'nobody'}{_as_of(glance)}.",
+        f"Signed on elsewhere: {listed(others, more) or 'nobody'}{_as_of(glance)}.",
         *([f"Claimed by others: {listed(claims)}."] if claims else []),
         *([f"Open conflicts: {conflicts}; see list_conflicts."] if conflicts else []),
         "A subagent that writes calls sign_on for a name of its own, and passes it as session.",

@@ -60,27 +60,21 @@ def _startup(coordinator: Coordinator) -> list[Message]:
 
 def _unfinished(coordinator: Coordinator) -> list[str]:
     """What sessions left that are gone, a line each; names only, their words stay data."""
-    snapshot = coordinator.store.snapshot()
-    left = [
-        one.session
-        for one in coordinator.overview.everyone(snapshot)
-        if not one.active and (one.open_todos or one.current_issue)
-    ]
+    left = coordinator.overview.unfinished(coordinator.store.snapshot())
     return [f"{name} left unfinished work: read session://state/{name}." for name in left]
 
 
 def _sign_off(coordinator: Coordinator, session: str | None) -> list[Message]:
     name = str(coordinator.sessions.find(session).name)
     state = coordinator.overview.state(name)
-    todos = coordinator.overview.everyone(coordinator.store.snapshot())
-    mine = next((one for one in todos if one.session == name), None)
+    mine = coordinator.overview.summary(coordinator.store.snapshot(), name)
     steps = [
         (
             f"Store what whoever comes next must know: store_data(scope={state.scope!r}, "
             "key='handoff', …): what is done, what is not, what to look out for."
         ),
     ]
-    if mine and mine.open_todos:
+    if mine.open_todos:
         steps.append(f"Your open todos ({mine.open_todos}): finish them or say so in handoff.")
     steps.append(
         "Remove what you no longer work on, current_issue included. Claims end with the sign-off."

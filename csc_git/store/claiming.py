@@ -7,12 +7,17 @@ and somebody claimed another resource that overlaps.
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from typing import Final, Generic, TypeVar
 
 from csc_git.core.claim import CLAIMS, Claim, Tracked, overlaps
-from csc_git.core.key import Key
+from csc_git.core.key import Key, Scope
 from csc_git.core.lease import SESSIONS, Lease, lease_key
 from csc_git.core.session import is_session_name
+from csc_git.core.value import Json
 from csc_git.store.snapshot import Snapshot, Stored
+
+_MOST_KNOWN: Final = 1 << 14
+R = TypeVar("R")
 
 
 class Overlaps:
@@ -34,6 +39,32 @@ class Overlaps:
         return self._known[pair]
 
 
+def read_lease(stored: Stored | None) -> Lease | None:
+    """The lease that a session's record holds, if it is one."""
+    return _LEASES.read(stored)
+
+
+class _Parsed(Generic[R]):
+    """Records that were read, by their revision: the same ones are looked at again and again."""
+
+    def __init__(self, parse: Callable[[Json], R | None]) -> None:
+        self._parse = parse
+        self._known: dict[str, R | None] = {}
+
+    def read(self, stored: Stored | None) -> R | None:
+        if stored is None:
+            return None
+        if stored.revision not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[stored.revision] = self._parse(stored.entry.value)
+        return self._known[stored.revision]
+
+
+_LEASES: Final = _Parsed(Lease.from_json)
+_CLAIMS: Final = _Parsed(Claim.from_json)
+
+
 def claims(
     snapshot: Snapshot, concerns: Callable[[str], bool] = bool
 ) -> Iterator[tuple[Key, Stored, Claim]]:
@@ -43,11 +74,20 @@ def claims(
         snapshot: Of the branch.
         concerns: Whether a resource's record is asked for; default all.
     """
-    for key in filter(lambda key: concerns(key.name), snapshot.keys(CLAIMS)):
-        stored = snapshot.get(key)
-        claim = Claim.from_json(stored.entry.value) if stored else None
-        if stored is not None and claim is not None and claim.resource == key.name:
-            yield key, stored, claim
+    for resource, stored in _records(snapshot, concerns):
+        claim = _CLAIMS.read(stored)
+        if claim is not None and claim.resource == resource:
+            yield Key(CLAIMS, resource), stored, claim
+
+
+def _records(snapshot: Snapshot, concerns: Callable[[str], bool]) -> Iterator[tuple[str, Stored]]:
+    """The records of some resources: only those are read, or all that are in memory anyway."""
+    if concerns is bool:
+        yield from snapshot.records(CLAIMS).items()
+        return
+    for name in snapshot.names(CLAIMS):
+        if concerns(name) and (stored := snapshot.get(Key(CLAIMS, name))) is not None:
+            yield name, stored
 
 
 def is_nobodys(snapshot: Snapshot, key: Key) -> bool:
@@ -55,25 +95,31 @@ def is_nobodys(snapshot: Snapshot, key: Key) -> bool:
 
     Anybody who may push can have written it. It holds nothing, and a person may remove it.
     """
-    stored = snapshot.look(key)
-    if stored is None or key.scope not in {SESSIONS, CLAIMS}:
+    if key.scope not in {SESSIONS, CLAIMS} or snapshot.revision(key) is None:
         return False
-    if key.scope == SESSIONS:
-        return not is_session_name(key.name) or Lease.from_json(stored.entry.value) is None
-    claim = Claim.from_json(stored.entry.value)
-    return claim is None or claim.resource != key.name
+    return not _is_record(key.scope, key.name, snapshot.get(key))
 
 
 def nobodys(snapshot: Snapshot) -> Iterator[Key]:
     """The records of `is_nobodys`."""
     for scope in (SESSIONS, CLAIMS):
-        yield from (key for key in snapshot.keys(scope) if is_nobodys(snapshot, key))
+        records = snapshot.records(scope)
+        for name in snapshot.names(scope):
+            if not _is_record(scope, name, records.get(name)):
+                yield Key(scope, name)
+
+
+def _is_record(scope: Scope, name: str, stored: Stored | None) -> bool:
+    """Whether what a key of `sessions` or `claims` holds is a record of ours."""
+    if scope == SESSIONS:
+        return is_session_name(name) and read_lease(stored) is not None
+    claim = _CLAIMS.read(stored)
+    return claim is not None and claim.resource == name
 
 
 def is_signed_on(claim: Claim, snapshot: Snapshot) -> bool:
     """Whether the sign-on that made a claim still holds its session's name."""
-    stored = snapshot.get(lease_key(claim.session))
-    lease = Lease.from_json(stored.entry.value) if stored else None
+    lease = read_lease(snapshot.get(lease_key(claim.session)))
     return lease is not None and lease.holder == claim.holder and lease.state == "active"
 
 

@@ -19,6 +19,11 @@ from csc_git.git.tree import TREE_MODE, Tree, TreeEntry
 
 SPLIT_PAST: Final = 256
 _FAN: Final = re.compile(rb"~[0-9a-f]{2}")
+_PLAIN_FILE: Final = re.compile(
+    rb"(?!(?:con|prn|aux|nul|com|lpt))[a-z0-9_@][a-z0-9_@-]{0,80}\.json"
+)
+"""Names of keys that need no escape: nearly all, and told at a glance."""
+
 _MAX_FAN_DEPTH: Final = 31
 _MOST_SPELLINGS: Final = 729
 
@@ -201,6 +206,8 @@ def why_foreign(entry: TreeEntry) -> str:
     """Why an entry is none of ours; empty if it may be one."""
     if not entry.is_ours:
         return f"mode {entry.mode:06o}"
+    if entry.is_file and _PLAIN_FILE.fullmatch(entry.name):
+        return ""
     if _is_fan(entry):
         return ""
     try:

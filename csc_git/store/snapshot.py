@@ -1,10 +1,10 @@
 """Snapshots: what one commit says. Immutable, so it can be read for as long as anyone likes."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from csc_git.core import key as names
 from csc_git.core.clock import EPOCH
@@ -12,7 +12,8 @@ from csc_git.core.key import Key, Scope
 from csc_git.core.value import Entry, parse
 from csc_git.errors import FormatTooNew, StoreDamaged, ValueTooLarge, WrongType
 from csc_git.git.commit import CommitInfo
-from csc_git.git.tree import TreeEntry
+from csc_git.git.tree import TREE_MODE, TreeEntry
+from csc_git.store.index import Index, index_of
 from csc_git.store.layout import Foreign, Trees, entries, find, is_fan_name, why_foreign
 
 DATA: Final = b"data"
@@ -26,6 +27,10 @@ _decoded: Final = lru_cache(maxsize=1024)(Entry.decode)
 
 class Reads(Trees, Protocol):
     """Where a snapshot reads from: the repository's objects, or a batch on top of them."""
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What is derived from objects."""
 
     def blob(self, blob_id: str) -> bytes:
         """The bytes of a blob."""
@@ -71,7 +76,7 @@ class Snapshot:
     """What a commit says; an empty store if there is no commit yet."""
 
     def __init__(self, objects: Reads, commit: str | None) -> None:
-        self._objects = objects
+        self.objects = objects
         self.commit = commit
         self.tree = objects.commit(commit).tree if commit else None
         data = find(objects, self.tree, DATA) if self.tree else None
@@ -116,36 +121,103 @@ class Snapshot:
         """The revision of the key at a path without fan-out."""
         place = self.data
         for component in path:
-            found = find(self._objects, place, component) if place else None
+            found = find(self.objects, place, component) if place else None
             place = found.id if found else None
         return place
 
     def keys(self, scope: Scope) -> list[Key]:
-        """The keys of a scope, without those of scopes below it."""
+        """The keys of a scope, without those of scopes below it, in order."""
+        return [Key(scope, name) for name in self.names(scope)]
+
+    def names(self, scope: Scope) -> Sequence[str]:
+        """The names of a scope's keys, without those of scopes below it, in order."""
         directory = self._directory(scope)
-        files = (entry for entry in self._lines(directory) if entry.is_file)
-        named = ((self._file_name(file), file) for file in files)
-        return sorted(Key(scope, name) for name, _ in named if name is not None)
+        return self._index.names(self, scope, directory) if directory else []
+
+    def records(self, scope: Scope) -> Mapping[str, Stored]:
+        """What the keys of a scope hold, by their names; those that can't be read are left out.
+
+        They stay in memory, so this is for csc-git's own scopes, whose values are small.
+        """
+        directory = self._directory(scope)
+        return self._index.records(self, scope, directory) if directory else {}
 
     def scopes(self) -> list[Scope]:
-        """The scopes that hold keys."""
-        return sorted(scope for scope, directory in self._walk() if self._holds_keys(directory))
+        """The scopes that hold keys, in order."""
+        return sorted(set(self._index.scopes(self, self.data, 0))) if self.data else []
 
-    def foreign(self) -> list[Foreign]:
-        """Everything below `data/` that is no entry of ours: for a report, not for reads."""
-        found: list[Foreign] = []
+    @property
+    def _index(self) -> Index:
+        return index_of(self.objects.shared)
+
+    def contents(self, directory: str) -> tuple[list[TreeEntry], list[tuple[bytes, str]]]:
+        """Of a directory: its files, and names and trees of the directories in it."""
+        lines = self._lines(directory)
+        below = [(line.name, line.id) for line in lines if line.is_tree]
+        return [line for line in lines if line.is_file], below
+
+    def names_in(self, directory: str) -> Iterator[str]:
+        """The names of the keys in a directory."""
+        named = (self._file_name(line) for line in self._lines(directory) if line.is_file)
+        return (name for name in named if name is not None)
+
+    def changed_names(self, before: str, after: str) -> Iterator[str]:
+        """The names of the keys in which two trees of a directory may differ.
+
+        Raises:
+            StoreDamaged: one of the trees is not here.
+        """
+        for path in _changed_files(self.objects, before, after, below=False):
+            found = (self._named(tree, path[0]) for tree in (before, after))
+            yield from {name for name in found if name is not None}
+
+    def _named(self, directory: str, file: bytes) -> str | None:
+        """The key of a file in a directory."""
+        line = find(self.objects, directory, file)
+        return self._file_name(line) if line is not None and line.is_file else None
+
+    def records_in(self, directory: str) -> Iterator[tuple[str, Stored]]:
+        """The names of the keys in a directory with what they hold, if it can be read."""
+        for line in self._lines(directory):
+            name = self._file_name(line) if line.is_file else None
+            entry = self._entry(line.id) if name is not None else None
+            if name is not None and entry is not None:
+                yield name, Stored(entry, line.id)
+
+    def get_in(self, scope: Scope, name: str) -> Stored | None:
+        """As `get`."""
+        return self.get(Key(scope, name))
+
+    def revision_in(self, scope: Scope, name: str) -> str | None:
+        """As `revision`."""
+        return self.revision(Key(scope, name))
+
+    def segment(self, name: bytes, directory: str, depth: int) -> str | None:
+        """The segment of a scope that a directory stands for; None if nobody can tell."""
+        try:
+            return self._segment(TreeEntry.of(name, TREE_MODE, directory), depth)
+        except ValueError:
+            return None
+
+    def foreign(self, has_time: Callable[[], bool] = lambda: True) -> Iterator[Foreign]:
+        """Everything below `data/` that is no entry of ours: for a report, not for reads.
+
+        Args:
+            has_time: Asked now and then; False to leave the rest out.
+        """
         stack = [(b"data/", self.data)] if self.data else []
-        while stack:
+        while stack and has_time():
             path, directory = stack.pop()
+            found: list[Foreign] = []
             try:
-                for line in entries(self._objects, directory, found, path):
+                for line in entries(self.objects, directory, found, path):
                     if line.is_tree:
                         stack.append((path + line.name + b"/", line.id))
-                    elif self._file_name(line) is None or self._entry(line.id) is None:
+                    elif has_time() and not (self._file_name(line) and self._entry(line.id)):
                         found.append(Foreign(path + line.name, "the file is no entry"))
             except StoreDamaged as damage:
                 found.append(Foreign(path, damage.what))
-        return found
+            yield from found
 
     def format(self) -> Format | None:
         """What `format.json` says; None if this is no store of ours.
@@ -153,9 +225,9 @@ class Snapshot:
         Raises:
             FormatTooNew: a later csc-git wrote it.
         """
-        file = find(self._objects, self.tree, FORMAT_FILE) if self.tree else None
+        file = find(self.objects, self.tree, FORMAT_FILE) if self.tree else None
         try:
-            says = parse(self._objects.blob(file.id)) if file and file.is_file else {}
+            says = parse(self.objects.blob(file.id)) if file and file.is_file else {}
             number, store, previous = says["format"], says["store"], says.get("previous")
         except (ValueError, KeyError, TypeError, AttributeError, ValueTooLarge):
             return None
@@ -191,7 +263,7 @@ class Snapshot:
 
     def _file(self, key: Key) -> TreeEntry | None:
         directory = self._directory(key.scope)
-        found = find(self._objects, directory, key.file) if directory else None
+        found = find(self.objects, directory, key.file) if directory else None
         return found if found and found.is_file else None
 
     def _directory(self, scope: Scope) -> str | None:
@@ -199,31 +271,16 @@ class Snapshot:
         for segment in scope:
             if directory is None:
                 return None
-            found = find(self._objects, directory, names.encode(segment, directory=True))
+            found = find(self.objects, directory, names.encode(segment, directory=True))
             directory = found.id if found and found.is_tree else None
         return directory
-
-    def _walk(self) -> Iterator[tuple[Scope, str]]:
-        """Every directory below `data/` whose name can be told."""
-        stack: list[tuple[Scope, str]] = [((), self.data)] if self.data else []
-        while stack:
-            scope, directory = stack.pop()
-            if scope:
-                yield scope, directory
-            for line in self._lines(directory):
-                segment = self._segment(line, len(scope)) if line.is_tree else None
-                if segment is not None:
-                    stack.append(((*scope, segment), line.id))
 
     def _lines(self, directory: str | None) -> list[TreeEntry]:
         """A directory's entries; none where it can't be read, which `foreign` reports."""
         try:
-            return list(entries(self._objects, directory)) if directory else []
+            return list(entries(self.objects, directory)) if directory else []
         except StoreDamaged:
             return []
-
-    def _holds_keys(self, directory: str) -> bool:
-        return any(line.is_file for line in self._lines(directory))
 
     def _segment(self, line: TreeEntry, depth: int) -> str | None:
         """A directory's segment; where it was cut, some file below knows it."""
@@ -263,7 +320,7 @@ class Snapshot:
     def _said(self, blob_id: str) -> Entry | None:
         """What a file says; None if it is no entry of ours."""
         try:
-            data = self._objects.blob(blob_id)
+            data = self.objects.blob(blob_id)
             return _decoded(data) if len(data) <= _SMALL else Entry.decode(data)
         except (ValueError, ValueTooLarge, WrongType):
             return None
@@ -283,11 +340,23 @@ def changed_keys(
 
 
 def _changed_files(
-    objects: Reads, before: str | None, after: str | None, path: tuple[bytes, ...] = ()
+    objects: Reads,
+    before: str | None,
+    after: str | None,
+    path: tuple[bytes, ...] = (),
+    *,
+    below: bool = True,
 ) -> Iterator[tuple[bytes, ...]]:
     """Paths, without fan-out, of the files that differ; a few more where the fan-out does.
 
-    A line that stands in both trees says the same in both, so only the others are looked at.
+    A line that stands in both trees is the same in both, so only the others are looked at.
+
+    Args:
+        objects: Where to read.
+        before: A directory's tree; None: there is none.
+        after: Another one.
+        path: Where the directory is.
+        below: Whether to look into directories below it, apart from its own fan-out.
     """
     old = set(objects.tree(before)) if before else set()
     new = set(objects.tree(after)) if after else set()
@@ -295,6 +364,9 @@ def _changed_files(
     for name in {line.name for line in lines if line.is_file}:
         yield (*path, name)
     for name in {line.name for line in lines if line.is_tree}:
+        if not below and not is_fan_name(name):
+            continue
         was = next((line.id for line in old if line.name == name and line.is_tree), None)
         now = next((line.id for line in new if line.name == name and line.is_tree), None)
-        yield from _changed_files(objects, was, now, path if is_fan_name(name) else (*path, name))
+        place = path if is_fan_name(name) else (*path, name)
+        yield from _changed_files(objects, was, now, place, below=below)

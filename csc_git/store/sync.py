@@ -17,6 +17,7 @@ from typing import Final
 from csc_git.core.lease import Instant
 from csc_git.core.pace import Pace
 from csc_git.errors import CscError, FormatTooNew, StorageFailed, StoreGone
+from csc_git.git.durable import file_identity
 from csc_git.git.failure import RemoteFailure, RemoteState
 from csc_git.git.lock import FileLock
 from csc_git.git.remote import Remote
@@ -69,7 +70,7 @@ class Sync:
         """How the clone's last attempt ended."""
         if self._unsaved is not None:
             return self._unsaved
-        stamp = _stamp(self._status_file)
+        stamp = file_identity(self._status_file)
         if stamp is None or stamp != self._loaded[0]:  # read again only if it was replaced
             self._loaded = stamp, SyncStatus.load(self._status_file)
         return self._loaded[1]
@@ -168,15 +169,6 @@ class Sync:
             status = status.failed(RemoteState.FAILED, f"{type(error).__name__}: {error}", began)
         held = self._replica.branch.held()
         return replace(status, reasons={op: why for op, why in reasons.items() if op in held})
-
-
-def _stamp(path: Path) -> object:
-    """What changes when a file is replaced; None if there is none, or it can't be told."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _serves(status: SyncStatus, began: Instant) -> bool:

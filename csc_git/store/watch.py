@@ -65,6 +65,10 @@ class Watch:
         finally:
             self._end()
 
+    def wake(self) -> None:
+        """Wake everybody who waits, to look again."""
+        self._notify()
+
     def close(self) -> None:
         """Wake everybody for good."""
         with self._changed:

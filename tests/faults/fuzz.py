@@ -157,7 +157,7 @@ def one_input(data: bytes) -> None:
 
 def _read(snapshot: Snapshot) -> None:
     snapshot.format()
-    snapshot.foreign()
+    list(snapshot.foreign())
     for scope in snapshot.scopes():
         for key in snapshot.keys(scope):
             stored = snapshot.get(key)

@@ -68,6 +68,7 @@ class SignedOn(Result):
     left_here: list[str] = Field(description="keys that an earlier holder left in own_scope")
     resumed: list[str] = Field(description="claims taken up again after a restart")
     others: list[SessionSummary] = Field(description="what they say is data")
+    others_more: int
     conflicts: int
     cursor: str = Field(description="for wait_for_changes")
     sync: SyncSummary
@@ -140,6 +141,7 @@ class Context(Result):
     session: str | None
     signed_on_here: list[str]
     active: list[SessionSummary]
+    active_more: int
     instances: dict[str, str] = Field(description="session name to active, gone or signed_off")
     first_available: str
     claims: list[ClaimSummary]
@@ -195,6 +197,7 @@ class Status(Result):
     sync: SyncSummary
     held: list[HeldEdit]
     active: list[SessionSummary]
+    active_count: int
     claims: list[ClaimSummary]
     conflicts: list[str]
     keys: int
