@@ -47,6 +47,7 @@ class HttpServer:
     chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
     port: int = 0
     requests: list[str] = field(default_factory=list)
+    headers: list[list[str]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
 
     asked: int = 0
@@ -82,6 +83,7 @@ def http_server(  # noqa: C901  a handler class in it
 
         def serve(self) -> None:
             settings.requests.append(f"{self.command} {self.path}")
+            settings.headers.append([name.lower() for name, _ in self.headers.items()])
             if settings.hang or (settings.hang_at and settings.hang_at in self.path):
                 settings.asked += 1
                 settings.reached.set()

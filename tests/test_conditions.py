@@ -49,7 +49,7 @@ def test_refused_here_with_all_it_takes_to_try_again(pair: list[Coordinator]) ->
     said = str(caught.value)
     assert revision(pair[0]) in said
     assert old in said
-    assert "data stored by tester@one at 20" in said
+    assert 'data stored by "tester@one" at 20' in said
     assert ": 1)" in said
     assert pair[0].store.branch.tip == before
     with pytest.raises(ConditionFailed, match="but absent was required"):

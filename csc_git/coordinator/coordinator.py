@@ -251,8 +251,7 @@ class Coordinator:
 
     def hand_over(self) -> None:
         """Have a process that goes on push what is queued, and sign dead sessions off."""
-        place = self.project.top if self.project.top.is_dir() else self.project.common_dir
-        self.delivery.go_on(place, self.sessions.own_settings)
+        self.delivery.go_on(self.project.place, self.sessions.own_settings)
 
     def _has_queue(self) -> bool:
         try:

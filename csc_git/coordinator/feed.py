@@ -23,7 +23,7 @@ from csc_git.core.lease import SESSIONS, lease_key
 from csc_git.core.pattern import compile_pattern
 from csc_git.errors import CursorExpired, InputError
 from csc_git.git.commit import CommitInfo
-from csc_git.git.words import printable
+from csc_git.git.words import readable
 from csc_git.store.history import descent, is_commit, lineage, record_of
 from csc_git.store.past import changes_of
 from csc_git.store.snapshot import Snapshot, Stored, changed_keys
@@ -33,6 +33,7 @@ from csc_git.store.watch import Watch
 MOST_CHANGES: Final = 200
 MAX_TIMEOUT: Final = 600.0
 _MOST_SEARCHED: Final = 5000
+_LONGEST_NAME: Final = 200
 _NONE: Final = "-"
 _CURSOR: Final = re.compile(
     r"(?P<tip>-|[0-9a-f]{40,64})\.(?P<base>-|[0-9a-f]{40,64})"
@@ -257,7 +258,7 @@ def _changed(
         who, when = new.entry.session, format_time(new.entry.time)
     else:
         who, when = (said.session, format_time(said.clock)) if said else ("", "")
-    return Changed.of(key, old, new, session=printable(who), time=when)
+    return Changed.of(key, old, new, session=readable(who, _LONGEST_NAME), time=when)
 
 
 def _filter(scopes: Sequence[str] | None) -> Callable[[Key], bool]:

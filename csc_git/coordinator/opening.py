@@ -84,7 +84,7 @@ class _Connecting:
 
     def _reload(self) -> None:
         try:
-            project = discover(self._project.top)
+            project = discover(self._project.place)
             settings = load(project, self._flags)
         except SetupError:
             return  # a worktree that is gone, a setting just being typed: the old ones still do

@@ -110,9 +110,9 @@ class Overview:
             "found": True,
             "value": entry.value,
             "revision": stored.revision,
-            "session": printable(entry.session),
+            "session": readable(entry.session, _LONGEST),
             "time": format_time(entry.time),
-            "authors": list(map(printable, entry.authors)),
+            "authors": [readable(author, _LONGEST) for author in entry.authors[:_MOST_LISTED]],
         }
         return where.model_copy(update=found)
 
@@ -319,11 +319,11 @@ class Overview:
             session=printable(session),
             active=stored is not None and self._sessions.roster.is_active(session, stored),
             here=stored is not None and self._sessions.roster.is_here(stored),
-            since=printable(lease.since) if lease else "",
+            since=readable(lease.since, 40) if lease else "",
             current_issue=_cut(issue),
             status=_cut(status),
             open_todos=_open_todos(todos),
-            stored_by=printable(newest.session) if newest else None,
+            stored_by=readable(newest.session, _LONGEST) if newest else None,
             stored_at=format_time(newest.time) if newest else None,
         )
 

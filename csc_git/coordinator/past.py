@@ -18,7 +18,7 @@ from csc_git.core.key import Key, format_scope, parse_key, parse_scope
 from csc_git.core.moment import parse_moment
 from csc_git.core.session import parse_session, resolve_scope
 from csc_git.errors import InputError, UnreadableValue
-from csc_git.git.words import printable, readable
+from csc_git.git.words import printable, quoted, readable
 from csc_git.store.past import PastEdit, Place, commit_at, edits
 from csc_git.store.snapshot import Snapshot, changed_keys
 from csc_git.store.store import Store
@@ -27,7 +27,6 @@ MOST_EDITS: Final = 500
 _MOST_KEYS: Final = 50
 _MOST_SEARCHED: Final = 100
 _LONGEST_VALUE: Final = 1000
-_LONGEST_NAME: Final = 80
 
 
 class Past:
@@ -104,12 +103,12 @@ class Past:
                 break
         who = ""
         if broken_by is not None:
-            by = json.dumps(readable(broken_by.record.session, _LONGEST_NAME))
+            by = quoted(broken_by.record.session)
             who = f" since the commit {broken_by.commit.id[:12]} by {by}"
         last = "No earlier value of it was found"
         if good is not None:
             value = readable(json.dumps(good.entry.value), _LONGEST_VALUE)
-            author = json.dumps(readable(good.entry.session, _LONGEST_NAME))
+            author = quoted(good.entry.session)
             when = format_time(good.entry.time)
             last = f"The last value before is data stored by {author} at {when}: {value}"
         return UnreadableValue(
@@ -155,7 +154,7 @@ def _past(edit: PastEdit) -> PastChange:
     changed = [ChangedKey.of(key, old, new) for key, old, new in edit.changes]
     return PastChange(
         time=format_time(edit.commit.author_time),
-        session=printable(edit.record.session),
+        session=readable(edit.record.session, 200),
         subject=readable(edit.record.subject, 200),
         op=printable(edit.record.op),
         commit=edit.commit.id,

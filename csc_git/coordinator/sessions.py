@@ -25,7 +25,7 @@ from csc_git.core.session import DEFAULT_STEM, SessionName, parse_session
 from csc_git.core.value import Json
 from csc_git.errors import ConditionFailed, CscError, NotSignedOn, SessionFenced, SessionTaken
 from csc_git.git.lock import FileLock
-from csc_git.git.words import printable
+from csc_git.git.words import quoted
 from csc_git.store.claiming import claims, read_lease
 from csc_git.store.clone import Clone
 from csc_git.store.snapshot import Snapshot
@@ -461,7 +461,7 @@ def _lost(held: Held, snapshot: Snapshot) -> SessionFenced:
     stored = snapshot.get(lease_key(str(held.name)))
     lease = read_lease(stored)
     if stored and lease and lease.holder == held.lease.holder:
-        what = f"{held.name} was signed off by {printable(stored.entry.session)}"
+        what = f"{held.name} was signed off by {quoted(stored.entry.session)}"
     else:
         what = f"The name {held.name} is held by somebody else now: its lease had lapsed"
     return SessionFenced(what, str(held.name))

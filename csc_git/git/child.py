@@ -39,6 +39,17 @@ _TIES: Final = frozenset({
 })  # fmt: skip
 """What `git rev-parse --local-env-vars` prints, and the quarantine of a running hook."""
 
+_DROPPED: Final = _TIES | {
+    "GIT_CURL_VERBOSE",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_ICASE_PATHSPECS",
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_PUSH_OPTION_COUNT",
+    "GIT_REFLOG_ACTION",
+}
+"""Those, and what changes the meaning of arguments or adds to what git prints; see git(1)."""
+
 _QUIET: Final = {
     "GCM_INTERACTIVE": "never",
     "GIT_ADVICE": "0",
@@ -47,6 +58,10 @@ _QUIET: Final = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_PAGER": "cat",
     "GIT_TERMINAL_PROMPT": "0",
+    "GIT_TRACE": "0",
+    "GIT_TRACE2": "0",
+    "GIT_TRACE2_EVENT": "0",
+    "GIT_TRACE2_PERF": "0",
     "LC_ALL": "C",
     "SSH_ASKPASS_REQUIRE": "never",
 }
@@ -57,14 +72,28 @@ SETTINGS: Final = (
     ("core.fsmonitor", "false"),
     ("core.askPass", ""),
     ("core.bigFileThreshold", "1m"),
+    ("color.advice", "false"),
+    ("color.push", "false"),
+    ("color.remote", "false"),
+    ("color.transport", "false"),
+    ("color.ui", "false"),
     ("credential.interactive", "false"),
+    ("fetch.prune", "false"),
+    ("fetch.pruneTags", "false"),
+    ("fetch.writeCommitGraph", "false"),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
+    ("push.followTags", "false"),
     ("push.gpgSign", "false"),
+    ("push.negotiate", "false"),
+    ("push.pushOption", ""),
+    ("push.recurseSubmodules", "no"),
+    ("push.useForceIfIncludes", "false"),
     ("submodule.recurse", "false"),
 )
-"""Settings under which git calls nothing but transports and credential helpers, and streams what
-is large instead of holding it in memory.
+"""Settings under which git calls nothing but transports and credential helpers, sends and removes
+only what it was asked to, prints no colours, and streams what is large instead of holding it in
+memory.
 """
 
 
@@ -256,14 +285,16 @@ def _kill_group(pid: int) -> None:
 
 
 def _environment(git_dir: Path | None, config: Sequence[tuple[str, str]]) -> dict[str, str]:
-    dropped = _PROMPTS + (tuple(_TIES) if git_dir is not None else ())
+    dropped = _DROPPED if git_dir is not None else _DROPPED - _TIES
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    kept = {name: value for name, value in kept.items() if name not in _PROMPTS}
     kept = {name: value for name, value in kept.items() if not name.startswith("GIT_TRACE")}
     kept |= _QUIET
     if git_dir is not None:
         kept["GIT_DIR"] = str(git_dir)
     settings = [*SETTINGS, *config]
-    start = int(kept.get("GIT_CONFIG_COUNT", "0") or 0)
+    given = kept.get("GIT_CONFIG_COUNT", "")
+    start = int(given) if given.isdecimal() else 0
     for number, (name, value) in enumerate(settings, start):
         kept[f"GIT_CONFIG_KEY_{number}"], kept[f"GIT_CONFIG_VALUE_{number}"] = name, value
     return kept | {"GIT_CONFIG_COUNT": str(start + len(settings))}

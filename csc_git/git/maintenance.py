@@ -28,8 +28,12 @@ _SETTINGS: Final = (
     ("gc.cruftPacks", "true"),  # loose, what nothing names would be packed again, and look new
     ("gc.packRefs", "false"),
     ("gc.pruneExpire", "2.weeks.ago"),
+    ("gc.recentObjectsHook", ""),
+    ("repack.packKeptObjects", "false"),
     ("repack.writeBitmaps", "false"),
     ("core.fsync", "all"),
+    ("core.fsyncMethod", "fsync"),
+    ("pack.packSizeLimit", "0"),
     ("pack.window", "50"),  # commits and values are like others of theirs, but not the next ones
     ("pack.compression", "9"),
 )

@@ -6,7 +6,8 @@ repository it is: normal, bare, mirror, worktree, submodule, separate git direct
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,8 @@ from csc_git.errors import ForeignRepository, InvalidSetting, NotARepository, Se
 from csc_git.git.child import GitMissing, run_git
 from csc_git.git.words import readable
 
-_HANDED_OVER: Final = re.compile(r"(?:credential|http|url|ssh)\.|core\.sshcommand$")
+_LIST: Final = ("config", "--list", "--null", "--show-scope", "--includes")
+_HANDED_OVER: Final = re.compile(r"(?:credential|http|url|ssh)\.|core\.(?:sshcommand|gitproxy)$")
 _OWN: Final = frozenset({"local", "worktree", "command"})
 
 
@@ -65,10 +67,33 @@ class Project:
         return {line.name.removeprefix(prefix): line.value for line in lines}
 
     @property
-    def transport_config(self) -> list[tuple[str, str]]:
-        """Repository-level settings that say how remotes are reached, for use from elsewhere."""
-        lines = (line for line in self.config if line.scope in _OWN)
-        return [(line.name, line.value) for line in lines if _HANDED_OVER.match(line.name)]
+    def place(self) -> Path:
+        """Where git runs: the top of the work tree, or the main one's if this one was removed."""
+        main = self.common_dir.parent
+        if self.top.is_dir():
+            return self.top
+        return main if (main / ".git").exists() else self.common_dir
+
+    def transport_beyond(self, ours: Sequence[ConfigLine]) -> list[tuple[str, str]]:
+        """Settings that say how remotes are reached and hold here, but not in our repository.
+
+        Those of this repository, and those of the user that hold only here: by a conditional
+        include, say. The others would be given twice, and a header that is sent twice is refused
+        by some servers.
+
+        Args:
+            ours: The configuration that holds in our repository.
+        """
+        there = Counter((line.name, line.value) for line in ours)
+        found: list[tuple[str, str]] = []
+        for line in self.config:
+            if not _HANDED_OVER.match(line.name):
+                continue
+            if line.scope not in _OWN and there[line.name, line.value] > 0:
+                there[line.name, line.value] -= 1
+            else:
+                found.append((line.name, line.value))
+        return found
 
     def rewriting_rules(self, kind: str) -> dict[str, str]:
         """The rules of `url.<base>.<kind>`: beginnings of URLs, and what stands for them.
@@ -145,7 +170,7 @@ def _ask_git(start: Path) -> Project:
         raise _refusal(start, answer.err)
     common, git_dir, object_format = answer.out.decode(errors="surrogateescape").split("\n")[:3]
     top = run_git(["rev-parse", "--path-format=absolute", "--show-toplevel"], cwd=start)
-    lines = run_git(["config", "--list", "--null", "--show-scope", "--includes"], cwd=start)
+    lines = run_git(_LIST, cwd=start)
     if not lines.ok:
         raise InvalidSetting(
             f"git can't read its configuration: {readable(lines.err)}",
@@ -159,6 +184,15 @@ def _ask_git(start: Path) -> Project:
         config=tuple(_lines(lines.out)),
         has_work_tree=bool(work_tree),
     )
+
+
+def configuration(git_dir: Path) -> list[ConfigLine]:
+    """The configuration that holds in a repository; nothing where git can't tell."""
+    try:
+        lines = run_git(_LIST, cwd=git_dir, git_dir=git_dir)
+    except GitMissing:
+        return []
+    return list(_lines(lines.out)) if lines.ok else []
 
 
 def _refusal(start: Path, stderr: str) -> SetupError:

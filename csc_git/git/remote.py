@@ -24,14 +24,16 @@ from csc_git.git.failure import (
     rejection,
     transport_failure,
 )
-from csc_git.git.project import Project
+from csc_git.git.project import Project, configuration
 from csc_git.git.repository import Repository
 from csc_git.git.words import readable
 
 DEFAULT_BRANCH: Final = "csc/state"
 FETCHED: Final = "refs/csc/fetch/"
-_NAME: Final = "csc"
-_OTHER: Final = "csc-other"
+_NAME: Final = f"csc-{uuid.uuid4().hex}"
+"""Of the remote that we name by configuration; nobody's own configuration says anything of it."""
+
+_OTHER: Final = f"{_NAME}-other"
 _SCHEMES: Final = "file:git:http:https:ssh"
 _SCHEME: Final = re.compile(r"([A-Za-z0-9+.-]+)(::|://)")
 _OPTIONS: Final = ("url", "pushurl", "proxy", "proxyauthmethod", "uploadpack", "receivepack")
@@ -40,6 +42,7 @@ _DATE: Final = re.compile(r"(?:^<|<= Recv header:) date: (.+)$", re.MULTILINE | 
 _LOOKS: Final = 3
 _SLOW: Final = (("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "30"))
 _DURABLE: Final = (
+    ("core.fsyncMethod", "fsync"),
     ("core.fsync", "objects,derived-metadata"),  # not the ref, which is of one attempt
     ("fetch.fsckObjects", "false"),
     ("fetch.unpackLimit", "1"),  # one pack to be made durable, not as many files as objects
@@ -259,11 +262,11 @@ class Remote:
         env: Mapping[str, str] | None = None,
     ) -> Completed:
         self._urls  # noqa: B018  refuses what a rewriting rule makes of a URL
-        config = [*self._project.transport_config, *self._settings, *_SLOW, *extra]
+        config = [*self._transport, *self._settings, *_SLOW, *extra]
         try:
             done = run_git(
                 args,
-                cwd=self._project.top if self._project.top.is_dir() else self._project.common_dir,
+                cwd=self._project.place,
                 git_dir=self._repository.path,
                 config=config,
                 env={"GIT_ALLOW_PROTOCOL": _SCHEMES, **(env or {})},
@@ -285,6 +288,11 @@ class Remote:
             if name.rpartition(".")[2] in {"url", "pushurl"}:
                 _check_url(url)
         return settings
+
+    @cached_property
+    def _transport(self) -> list[tuple[str, str]]:
+        """What their configuration says of transports, and ours does not, at a repository."""
+        return self._project.transport_beyond(configuration(self._repository.path))
 
     @cached_property
     def _urls(self) -> tuple[str, str]:
@@ -315,7 +323,7 @@ class Remote:
             ["ls-remote", "--get-url", _OTHER],
             cwd=self._project.common_dir,
             git_dir=self._repository.path,
-            config=[*self._project.transport_config, (f"remote.{_OTHER}.url", url)],
+            config=[*self._transport, (f"remote.{_OTHER}.url", url)],
         )
         resolved = done.out.decode(errors="replace").strip() if done.ok else url
         _check_url(resolved)
@@ -378,7 +386,7 @@ def listed_format(project: Project, url: str, timeout: float) -> str | None:
     try:
         _check_url(url)
         env = {"GIT_ALLOW_PROTOCOL": _SCHEMES}
-        done = run_git(["ls-remote", "--", url], cwd=project.top, env=env, timeout=timeout)
+        done = run_git(["ls-remote", "--", url], cwd=project.place, env=env, timeout=timeout)
     except (RemoteFailure, GitMissing):
         return None
     first = done.out.split(b"\t")[0].strip() if done.ok else b""

@@ -21,7 +21,7 @@ def tracked_files(project: Project) -> list[str]:
     index, head = ["ls-files", "-z"], ["ls-tree", "-rz", "--name-only", "HEAD"]
     try:
         answer = run_git(
-            index if project.has_work_tree else head, cwd=project.top, timeout=_SECONDS
+            index if project.has_work_tree else head, cwd=project.place, timeout=_SECONDS
         )
     except GitMissing:
         return _from_index(project)
@@ -31,5 +31,5 @@ def tracked_files(project: Project) -> list[str]:
 
 
 def _from_index(project: Project) -> list[str]:
-    with Repo.discover(str(project.top)) as repo:
+    with Repo.discover(str(project.place)) as repo:
         return [name.decode(errors="surrogateescape") for name in repo.open_index()]

@@ -35,6 +35,11 @@ def readable(text: str, limit: int = 600) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def quoted(text: str, limit: int = 80) -> str:
+    """What others wrote, cut short, in quotes that nothing in it can close."""
+    return f'"{readable(text, limit).replace(chr(34), chr(39))}"'
+
+
 def count(number: int, noun: str) -> str:
     """`1 key`, `2 keys`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

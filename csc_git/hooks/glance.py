@@ -15,7 +15,6 @@ from csc_git.core.key import TEAM_KEY, Key
 from csc_git.git.failure import RemoteState
 from csc_git.git.project import Project, discover
 from csc_git.git.remote import DEFAULT_BRANCH
-from csc_git.git.words import readable
 from csc_git.store.clone import Clone, recall
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.status import SyncStatus
@@ -29,7 +28,6 @@ RECENT = 60.0
 """Seconds since the last contact below which nobody need ask again."""
 
 _PAUSE = 0.02
-_LONGEST = 80
 _MOST = 10
 
 
@@ -151,11 +149,6 @@ class Glance:
 
 def _is_later(status: SyncStatus, before: SyncStatus) -> bool:
     return status.contact is not None and status.contact != before.contact
-
-
-def quoted(text: str) -> str:
-    """What others wrote, cut short, in quotes that nothing in it can close."""
-    return f'"{readable(text, _LONGEST).replace(chr(34), chr(39))}"'
 
 
 def listed(names: Sequence[str], others: int = 0) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from csc_git.core.claim import covers
-from csc_git.git.words import printable
+from csc_git.git.words import printable, quoted
 from csc_git.hooks.deadline import allow
-from csc_git.hooks.glance import QUOTES, Glance, SeenClaim, listed, quoted
+from csc_git.hooks.glance import QUOTES, Glance, SeenClaim, listed
 
 _SECONDS_TO_BLOCK: Final = 10.0
 """A guard that blocks must not let an edit through because the machine is busy."""

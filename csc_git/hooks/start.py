@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from csc_git.core.conflict import CONFLICTS
-from csc_git.git.words import span
-from csc_git.hooks.glance import QUOTES, RECENT, Glance, listed, quoted
+from csc_git.git.words import quoted, span
+from csc_git.hooks.glance import QUOTES, RECENT, Glance, listed
 
 _MOST_CLAIMS: Final = 11
 _PATIENCE: Final = 1.2

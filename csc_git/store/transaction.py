@@ -21,13 +21,18 @@ from csc_git.git.batch import Batch
 from csc_git.git.commit import Signature
 from csc_git.git.repository import Repository
 from csc_git.git.tree import FILE_MODE, TREE_MODE, TreeEntry
-from csc_git.git.words import printable
+from csc_git.git.words import quoted
 from csc_git.store.history import high_water
 from csc_git.store.layout import apply
 from csc_git.store.snapshot import DATA, FORMAT, FORMAT_FILE, Snapshot
 
-_MOST_SHOWN: Final = 4000
+_MOST_SHOWN: Final = 1000
 """Characters of a value that an error still carries."""
+
+_MOST_EXPLAINED: Final = 5
+"""Conditions that an error explains; of the others only the number."""
+
+_LONGEST_NAME: Final = 80
 
 README: Final = b"""# Shared state of coding agents
 
@@ -144,10 +149,13 @@ def check_conditions(snapshot: Snapshot, requires: Mapping[Key, str | None]) -> 
 
 def explain(snapshot: Snapshot, required: Mapping[Key, str | None]) -> str:
     """What stands at keys where something else was required, for the author to decide anew."""
-    return "; ".join(
-        f"{stands(snapshot, key)}, but {wanted or ABSENT} was required"
-        for key, wanted in required.items()
-    )
+    shown = list(required.items())[:_MOST_EXPLAINED]
+    lines = [
+        f"{stands(snapshot, key)}, but {wanted or ABSENT} was required" for key, wanted in shown
+    ]
+    if len(required) > len(shown):
+        lines.append(f"and {len(required) - len(shown)} more")
+    return "; ".join(lines)
 
 
 def stands(snapshot: Snapshot, key: Key) -> str:
@@ -161,7 +169,7 @@ def stands(snapshot: Snapshot, key: Key) -> str:
     value = json.dumps(stored.entry.value)
     if len(value) > _MOST_SHOWN:
         value = f"{len(value):,} characters of JSON, to be read with retrieve_data"
-    who, when = printable(stored.entry.session), format_time(stored.entry.time)
+    who, when = quoted(stored.entry.session, _LONGEST_NAME), format_time(stored.entry.time)
     return f"{key} has revision {found} (data stored by {who} at {when}: {value})"
 
 
