@@ -124,7 +124,7 @@ def test_pushes_that_arrive_elsewhere_are_not_synced(world: World, by: str) -> N
     for number in range(2):
         put(again, "s", "k", number + 1)
         status = again.sync()
-        assert status.state == "bad-url"
+        assert status.state == "pushed-elsewhere"
         assert "fork.git" in status.detail
     assert len(again.store.branch.queue()) == 2
     assert two.retrieve("s", "k", fresh=True).value == 0

@@ -20,6 +20,7 @@ class RemoteState(StrEnum):
     NO_GIT = "no-git"
     NO_REMOTE = "no-remote"
     BAD_URL = "bad-url"
+    PUSHED_ELSEWHERE = "pushed-elsewhere"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
     CREDENTIALS = "credentials"
@@ -74,6 +75,13 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     RemoteState.BAD_URL: (
         "The remote's URL is not one csc-git will use",
         "Use https, http, ssh, git, file or a path: git config csc.remote NAME-OR-URL",
+    ),
+    RemoteState.PUSHED_ELSEWHERE: (
+        "Pushes go to another repository than the one that is fetched from",
+        (
+            "Others would not see your edits. Use a remote that is one repository for both "
+            "(git config csc.remote NAME-OR-URL), or see pushurl and pushInsteadOf in git config"
+        ),
     ),
     RemoteState.UNREACHABLE: (
         "The remote can't be reached",

@@ -157,8 +157,8 @@ class Remote:
 
     def _two_places(self) -> RemoteFailure:
         here, there = self._urls
-        what = f"what is pushed to {there} does not show at {here}, where it is fetched from"
-        return RemoteFailure(RemoteState.BAD_URL, readable(what))
+        what = f"what is pushed to {there} does not show at {here}"
+        return RemoteFailure(RemoteState.PUSHED_ELSEWHERE, readable(what))
 
     def replace(self, commit: str, expected: str, kept: str) -> None:
         """As `push`, with what was there kept as the branch `kept`: both or neither.
