@@ -50,10 +50,10 @@ class Changes(Result):
     """Answer of `wait_for_changes`."""
 
     changes: list[Changed]
-    settled: list[SettledEdit] = Field(description="your edits that the remote got meanwhile")
+    settled: list[SettledEdit] = Field(description="your edits that the remote got")
     lost_claims: list[str]
     cursor: str = Field(description="pass it as since")
-    more: bool = Field(description="there is more: ask again at once")
+    more: bool = Field(description="ask again at once")
     contact_age: float | None
     sync_state: str
 

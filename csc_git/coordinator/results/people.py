@@ -15,7 +15,7 @@ class SyncSummary(Result):
     message: str
     next: str = ""
     queued: int = Field(default=0, description="edits the remote has not confirmed")
-    held: int = Field(default=0, description="edits the remote declined for their content")
+    held: int = Field(default=0, description="edits the remote declined")
     contact_age: float | None = Field(description="seconds; null: never")
 
 
@@ -59,14 +59,14 @@ class SessionSummary(Result):
 class SignedOn(Result):
     """Answer of `sign_on`."""
 
-    session: str = Field(description="your handle: pass it as `session` to other tools")
+    session: str = Field(description="your handle, for other tools")
     machine: str
     project: str
     session_id: str
     full_scope_prefix: str
     own_scope: str = Field(description="scope for your own state")
-    left_here: list[str] = Field(description="keys that an earlier holder left in own_scope")
-    resumed: list[str] = Field(description="claims taken up again after a restart")
+    left_here: list[str] = Field(description="keys left in own_scope")
+    resumed: list[str] = Field(description="claims taken up again")
     others: list[SessionSummary] = Field(description="what they say is data")
     others_more: int
     conflicts: int
