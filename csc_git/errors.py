@@ -38,7 +38,7 @@ CscError
 ```
 
 What goes wrong with the *remote* is no exception to the caller: everything local goes on. Those
-are states, in `csc_git.git.failure`.
+are states, in `csc_git.core.remote_state`.
 """
 
 

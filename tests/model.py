@@ -8,12 +8,12 @@ session, a claim, a conflict) is a tuple of what matters in it.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 Key = tuple[str, str]
 TICK = timedelta(microseconds=1)
 UNRECORDED = {"sessions", "claims", "conflicts"}
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 OVERLAPS = [{"src", "src/a.py"}, {"src", "*.py"}, {"src/a.py", "*.py"}]
 
 
@@ -64,16 +64,26 @@ class Line:
 
     state: State = field(default_factory=dict)
     placed: list[Placed] = field(default_factory=list)
-    clock: datetime | None = None
+    root: datetime | None = None
+    """The clock of its first commit; None if there is none yet."""
 
     def copy(self) -> "Line":
-        return Line(dict(self.state), list(self.placed), self.clock)
+        return Line(dict(self.state), list(self.placed), self.root)
+
+    def clock(self, now: datetime) -> datetime | None:
+        """The latest time that it vouches for; clocks far ahead of the reader's are passed over."""
+        clocks = [placed.clock for placed in reversed(self.placed)]
+        clocks += [self.root] if self.root else []
+        return next((clock for clock in clocks if clock - now <= TRUSTED), None)
 
 
 class Remote:
     """The shared branch; None until somebody pushed it."""
 
     line: Line | None = None
+
+
+TRUSTED: Final = timedelta(minutes=5)
 
 
 class Refused(Exception):
@@ -93,6 +103,7 @@ class Clone:
         self.reaches = True
         self.pushes = True
         self.holder: Any = None
+        self.now = self.clock = LONG_AGO
 
     # Writing
 
@@ -121,9 +132,12 @@ class Clone:
         if kind == "edit":  # what an edit only says again is a condition of the whole
             again = {*puts, *deletes} - {*changed, *gone}
             requires = {key: state.get(key) for key in again} | requires
-        seen = [self.here.clock or now]
+        if self.here.root is None:
+            self.here.root = now
+        vouched = self.here.clock(now)
+        seen = [vouched] if vouched else []
         seen += [state[key].time for key in (*changed, *gone) if key in state]
-        time = max(now, *(one + TICK for one in seen))
+        time = max([now, *(one + TICK for one in seen)])
         after: dict[Key, Value | None] = {
             **{key: Value(content, author, time) for key, content in changed.items()},
             **dict.fromkeys(gone),
@@ -183,7 +197,7 @@ class Clone:
         if remote is not None and self.base != len(remote.placed):
             self._adopt(remote, waiting)
         if self.pushes and (remote is None or self.queue):
-            if remote is None and not self.queue and self.here.clock is None:
+            if remote is None and not self.queue and self.here.root is None:
                 return
             self.remote.line = self.here.copy()
             self.confirmed = dict(self.here.state)
@@ -197,6 +211,7 @@ class Clone:
 
     def _adopt(self, remote: Line, waiting: str | None) -> None:
         line, chain = remote.copy(), dict[Key, str]()
+        self.clock = line.clock(self.now) or LONG_AGO
         for edit in self.queue:
             self._replay(edit, line, chain, waiting)
         self.here = line
@@ -226,7 +241,9 @@ class Clone:
                 outcomes.append(self._settle(edit, key, line, changes, records, chain))
         order = ["refused", "applied", "merged", "lost", "equal"]
         edit.outcome = min(outcomes, key=order.index, default="equal")
-        edit.clock = max(edit.clock, line.clock or edit.clock)
+        if edit.clock - self.now <= TRUSTED:
+            self.clock = max(self.clock, edit.clock)
+        edit.clock = self.clock
         for key, record in records.items():
             changes[key] = Value(record, edit.author, edit.clock)
         self._end(line, edit, changes)
@@ -267,13 +284,8 @@ class Clone:
 
     def _deletion(self, edit: Edit, key: Key, line: Line) -> tuple[datetime, str]:
         """When and by whom a key that is gone was removed, as far as it may be looked up."""
-        before = edit.before[key]
-        assert before is not None
-        for number in range(len(line.placed) - 1, -1, -1):
-            placed = line.placed[number]
-            reached = self.base is None or number < self.base
-            if reached and placed.clock < before.time:
-                break
+        assert edit.before[key] is not None
+        for placed in reversed(line.placed):
             if key in placed.deleted:
                 return placed.author_time, placed.author
         return LONG_AGO, ""
@@ -287,7 +299,6 @@ class Clone:
                 line.state.pop(key, None)
             else:
                 line.state[key] = value
-        line.clock = edit.clock
         line.placed.append(Placed(edit.op, edit.clock, gone, edit.author, _whole(edit.time)))
 
 

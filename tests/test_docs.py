@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from csc_git.cli.main import main
 from csc_git.config.settings import Settings
-from csc_git.git.failure import RemoteState, describe
+from csc_git.core.remote_state import RemoteState, describe
 from csc_git.server.app import Server
 from csc_git.server.host import Host
 from tests.world import ROOT, World

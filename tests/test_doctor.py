@@ -12,7 +12,7 @@ import pytest
 
 from csc_git.coordinator.delivery import Delivered, Delivery
 from csc_git.coordinator.roundtrip import round_trip
-from csc_git.git.failure import RemoteState
+from csc_git.core.remote_state import RemoteState
 from csc_git.git.lock import FileLock
 from tests import ailments as ail
 from tests.ailments import Patient

@@ -14,8 +14,9 @@ from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.claim import Claim
 from csc_git.core.lease import Lease
+from csc_git.core.remote_state import RemoteState
 from csc_git.errors import FormatTooNew
-from csc_git.git.failure import RemoteFailure, RemoteState
+from csc_git.git.failure import RemoteFailure
 from csc_git.store.recovery import Permit
 from tests.world import REF, World, git, person, put, state_of
 

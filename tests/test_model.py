@@ -35,7 +35,7 @@ from csc_git.core.key import Key as RealKey
 from csc_git.core.key import parse_scope
 from csc_git.core.lease import Lease
 from csc_git.errors import ClaimLost, ConditionFailed
-from tests.model import Clone, Refused, Remote, Value
+from tests.model import Clone, Edit, Refused, Remote, Value
 from tests.world import World, git
 
 EXAMPLES = int(os.environ.get("CSC_TEST_EXAMPLES", "40"))
@@ -146,6 +146,9 @@ class Histories(RuleBasedStateMachine):
             op = f"claim {self.writes}"
             try:
                 made = model.claim(op, now, wanted)
+                if made is None and not _asks(model):
+                    return "provisional"
+                made = made or model.claim(op, now, wanted)  # on what the remote has
             except Refused:
                 if asked:
                     return "held"
@@ -153,7 +156,7 @@ class Histories(RuleBasedStateMachine):
                 asked = True
                 continue
             keys = [("claims", resource) for resource in wanted]
-            if made or not model.is_confirmed(keys):
+            if made:
                 model.sync(waiting=op)
             if made is None or made.outcome != "refused":
                 return "granted" if model.is_confirmed(keys) else "provisional"
@@ -290,16 +293,22 @@ class Histories(RuleBasedStateMachine):
             refused = False
         except ConditionFailed:
             refused = True
+        self.writes += 1
+        made = None
+
+        def write() -> Edit | None:
+            name = op or f"unnamed {self.writes}"
+            return model.write(name, self._name(n), now, puts, deletes, requires)
+
         try:
-            self.writes += 1
-            made = model.write(
-                op or f"unnamed {self.writes}", self._name(n), now, puts, deletes, requires
-            )
+            made = write()
+            if confirm and made is None and _asks(model):
+                made = write()  # on what the remote has
         except Refused:
             assert refused
             return
-        if confirm and (made or not model.is_confirmed([*puts, *deletes])):
-            model.sync(waiting=made.op if made else None)
+        if confirm and made:
+            model.sync(waiting=made.op)
         assert refused == bool(confirm and made and made.outcome == "refused")
         if refused:
             self._rename(n)
@@ -378,6 +387,7 @@ class Histories(RuleBasedStateMachine):
         self.steps += 1
         now = START + timedelta(seconds=7 * self.steps) + SKEW[n]
         clock.now = lambda: now
+        self.model[n].now = now
         return now
 
     def _queue(self, n: int) -> list[str]:
@@ -400,6 +410,14 @@ def _records(coordinator: Coordinator) -> list[Any]:
 
 def _conflicts(model: Clone) -> list[Any]:
     return sorted(key for key in model.here.state if key[0] == "conflicts")
+
+
+def _asks(model: Clone) -> bool:
+    """Have a clone ask the remote, as a confirmed edit that changes nothing does; whether it got
+    an answer: what waits to be pushed to a remote that takes nothing makes it none.
+    """
+    model.sync()
+    return model.reaches and not model.queue
 
 
 Histories.TestCase.settings = settings(

@@ -14,8 +14,9 @@ import pytest
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.edits import Change
 from csc_git.core.edit import Record
+from csc_git.core.remote_state import RemoteState
 from csc_git.errors import CscError, LooksLikeSecret
-from csc_git.git.failure import RemoteState, rejection, transport_failure
+from csc_git.git.failure import rejection, transport_failure
 from tests.world import REF, World, git, person, put, state_of
 
 AWS = "AKIAIOSFODNN7EXAMPLA"

@@ -94,7 +94,7 @@ def test_a_restated_claim_asks_the_remote(world: World) -> None:
     one.sign_on()
     assert one.claims.claim(None, ["src"]).status == "granted"
     assert state_of(two) == "ok"
-    assert two.sessions.end("claude_1@one", "tester@two", _now())
+    assert two.sessions.endings.end("claude_1@one", "tester@two", _now())
     assert state_of(two) == "ok"
     with pytest.raises(Exception, match="signed off by"):
         one.claims.claim(None, ["src"])

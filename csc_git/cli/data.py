@@ -14,9 +14,9 @@ from csc_git.cli.options import command, common, opened, opened_for_reading, use
 from csc_git.cli.output import ago, note, progress, show, wants_json, warn
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Delivered
+from csc_git.core.remote_state import RemoteState
 from csc_git.core.value import Json, parse
 from csc_git.errors import InvalidValue
-from csc_git.git.failure import RemoteState
 from csc_git.git.words import printable
 
 _SHORT = 30

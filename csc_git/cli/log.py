@@ -18,8 +18,9 @@ from csc_git.errors import StoreError
 from csc_git.git.log import log_lines
 from csc_git.git.objects import Objects
 from csc_git.git.words import printable_lines
+from csc_git.store.difference import changed_keys
 from csc_git.store.history import record_of
-from csc_git.store.snapshot import Snapshot, changed_keys
+from csc_git.store.snapshot import Snapshot
 
 _ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 

@@ -15,8 +15,8 @@ from csc_git.cli.output import warn
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.opening import open_coordinator
+from csc_git.core.remote_state import RemoteState
 from csc_git.core.session import machine_from_host
-from csc_git.git.failure import RemoteState
 from csc_git.git.words import span
 
 _LONG: Final = 600.0

@@ -13,12 +13,12 @@ from csc_git.config.settings import SHARING
 from csc_git.coordinator.opening import directory_of
 from csc_git.coordinator.results import Result
 from csc_git.coordinator.roundtrip import RoundTrip, round_trip
+from csc_git.core.remote_state import RemoteState
 from csc_git.doctor.client import check_agreement
 from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
 from csc_git.doctor.project import check_machine
 from csc_git.doctor.start import Sharing, sharing_at
 from csc_git.errors import CscError, as_told
-from csc_git.git.failure import RemoteState
 from csc_git.git.project import Project
 from csc_git.git.tracked import tracked_files
 

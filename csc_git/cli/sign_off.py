@@ -38,7 +38,7 @@ def sign_off_command(
         coordinator.sync()
         named = _named(coordinator, sessions, stale=stale)
         by = f"{user()}@{coordinator.clone.machine}"
-        ended = coordinator.sessions.end_all(named, by, clock.now(), holder)
+        ended = coordinator.sessions.endings.end_all(named, by, clock.now(), holder)
         coordinator.sync()
         sync = coordinator.overview.sync()
     gone = [one for one in named if one not in ended]
@@ -56,5 +56,5 @@ def _named(coordinator: Coordinator, sessions: tuple[str, ...], *, stale: bool) 
     signed_on = coordinator.sessions.roster.signed_on(snapshot) if patterns or stale else []
     found += [one for one in signed_on if any(pattern.match(one) for pattern in patterns)]
     if stale:
-        found += [one for one in signed_on if coordinator.sessions.is_stale(one, snapshot)]
+        found += [one for one in signed_on if coordinator.sessions.endings.is_stale(one, snapshot)]
     return list(dict.fromkeys(found))

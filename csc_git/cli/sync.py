@@ -11,8 +11,8 @@ from csc_git.cli.output import hanging, progress, show, sync_line, wants_json
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Decision
+from csc_git.core.remote_state import CHOICES, RemoteState
 from csc_git.errors import InputError
-from csc_git.git.failure import CHOICES, RemoteState
 from csc_git.git.words import count, printable
 from csc_git.store.recovery import Permit
 from csc_git.store.status import SyncStatus

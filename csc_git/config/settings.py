@@ -13,7 +13,8 @@ from csc_git.core.value import DEFAULT_LIMIT
 from csc_git.errors import InvalidName, InvalidSetting
 from csc_git.git.objects import MAX_BLOB
 from csc_git.git.project import Project
-from csc_git.git.remote import DEFAULT_BRANCH, check_branch, is_usable_url
+from csc_git.git.remote import DEFAULT_BRANCH
+from csc_git.git.url import check_branch, is_usable_url
 from csc_git.git.words import readable
 
 SHARING: Final = frozenset({"branch", "remote", "sync"})

@@ -20,13 +20,14 @@ from typing import Final
 from csc_git.coordinator import clock
 from csc_git.coordinator.delivery import Delivered, Delivery
 from csc_git.coordinator.results import Claimed, ClaimSummary, Released
-from csc_git.coordinator.sessions import Held, Sessions
+from csc_git.coordinator.roster import Held
+from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.standing import Standing
 from csc_git.core.claim import Claim, Tracked, claim_key, parse_resource
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Kind, Outcome
 from csc_git.core.key import Key
-from csc_git.core.lease import Instant, lease_key
+from csc_git.core.lease import Instant
 from csc_git.core.secret import screen
 from csc_git.errors import ClaimLost, InputError
 from csc_git.git.words import printable, readable
@@ -88,6 +89,7 @@ class Claims:
         self._tracked = tracked
         self._longest = longest
         self._standing = Standing(store, sessions.roster, clone)
+        self.timed = self._standing.timed
         self._mutex = threading.Lock()
         self._mine: dict[str, Claim] = {}
         self._lost: dict[str, list[str]] = {}
@@ -216,14 +218,6 @@ class Claims:
         if news := self.lost(str(held.name)):
             raise ClaimLost("; ".join(news))
 
-    def timed(self, snapshot: Snapshot) -> list[tuple[Key, str]]:
-        """The records that end by time, with their revisions: whose first sighting counts."""
-        return [
-            (key, stored.revision)
-            for key, stored, claim in claims(snapshot)
-            if claim.state == "held" and claim.seconds is not None
-        ]
-
     def _wish(
         self, session: str | None, resources: Sequence[str], note: str, ttl: int | None
     ) -> _Wish:
@@ -341,14 +335,8 @@ class Claims:
             fence=claim.fence,
             revision=stored.revision,
             provisional=not self._standing.is_confirmed(stored, claim),
-            last_seen=self._last_seen(stored, claim),
+            last_seen=format_time(self._standing.last_seen(stored, claim)),
         )
-
-    def _last_seen(self, stored: Stored, claim: Claim) -> str:
-        """When a claim's session last changed its record or the claim, by its own clock."""
-        lease = self._store.snapshot().get(lease_key(claim.session))
-        times = [one.entry.time for one in (stored, lease) if one is not None]
-        return format_time(max(times))
 
     def _is_of(self, held: Held, resource: str) -> bool:
         claim = self._mine.get(resource)

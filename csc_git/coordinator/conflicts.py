@@ -27,7 +27,7 @@ from csc_git.store.transaction import Draft
 
 Choice = Literal["standing", "lost", "value"]
 MOST_LISTED: Final = 50
-_MOST_READ: Final = 500
+_MOST_READ: Final = 100
 _SHORTEST: Final = 4
 """Of the beginning of an id, as git has it for its own."""
 

@@ -23,7 +23,8 @@ from csc_git.coordinator.edits import Edits
 from csc_git.coordinator.feed import Feed
 from csc_git.coordinator.overview import Overview
 from csc_git.coordinator.past import Past
-from csc_git.coordinator.sessions import Held, Sessions
+from csc_git.coordinator.roster import Held
+from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.upkeep import Upkeep
 from csc_git.core.backoff import Backoff
 from csc_git.core.edit import Outcome
@@ -31,9 +32,10 @@ from csc_git.core.key import Key, format_scope, parse_key, parse_scope
 from csc_git.core.lease import SESSIONS, Instant, Lease, lease_key
 from csc_git.core.pace import requests_per_hour
 from csc_git.core.pattern import compile_pattern
+from csc_git.core.remote_state import PASSING, RemoteState, describe
 from csc_git.core.session import resolve_scope
 from csc_git.errors import CscError, NotRotated
-from csc_git.git.failure import PASSING, RemoteFailure, RemoteState, describe
+from csc_git.git.failure import RemoteFailure
 from csc_git.git.project import Project
 from csc_git.git.tracked import tracked_files
 from csc_git.store.attempt import Progress
@@ -95,6 +97,7 @@ class Coordinator:
         self.overview = Overview(
             store, self.sessions, self.claims, clone, project.name(remote_url), remote_url
         )
+        self._has_left = False
         self.progress: Progress = lambda _: None
         """Told what a sync is doing; for whoever waits for one in the foreground."""
 
@@ -185,7 +188,7 @@ class Coordinator:
     ) -> SyncStatus:
         """Bring this clone and the remote together once, and do what follows from it."""
         with suppress(CscError, OSError):  # a dead session's name is free within this clone anyway
-            self.sessions.bury(clock.now())
+            self.sessions.endings.bury(clock.now())
         status = self.store.sync(
             clock.now(), began or clock.instant(), permit=permit, progress=self.progress
         )
@@ -243,6 +246,7 @@ class Coordinator:
         self.sessions.leave(clock.now())
         syncs = self.store.syncs and self.delivery.background is not None
         self.delivery.abandon()
+        self._has_left = True
         hopeful = self.store.status.state in PASSING | {RemoteState.NEVER}
         queued = syncs and hopeful and self._has_queue()
         self.close()
@@ -261,12 +265,15 @@ class Coordinator:
 
     def close(self) -> None:
         """End the background, let go of locks, close files. Sessions are not signed off."""
+        is_server = self.delivery.background is not None or self._has_left
         self.watch.close()
-        self.delivery.finish()
-        if self.delivery.background is None:
-            self._upkeep.catch_up()
-        self.sessions.release_all()
-        self.store.close()
+        try:
+            self.delivery.finish()
+            if not is_server:
+                self._upkeep.catch_up()
+        finally:
+            self.sessions.release_all()
+            self.store.close()
 
     def _tick(self, began: Instant) -> SyncStatus:
         self.sessions.renew(clock.now(), clock.instant())

@@ -19,9 +19,9 @@ from csc_git.coordinator.results import Where
 from csc_git.coordinator.upkeep import Upkeep
 from csc_git.core.edit import Outcome
 from csc_git.core.lease import Instant
+from csc_git.core.remote_state import RemoteState
 from csc_git.errors import CscError, Interrupted, SessionFenced, StorageFailed, as_told
 from csc_git.git.child import start_detached
-from csc_git.git.failure import RemoteState
 from csc_git.store.branch import Fate
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
@@ -262,8 +262,9 @@ class Delivery:
             self._asking.join(_LAST_PUSH)
         if self.background is None:
             return
-        if self._store.status.state is RemoteState.OK:
-            self.background.wait_until(lambda: not self._store.branch.queue(), _LAST_PUSH)
+        with suppress(CscError, OSError):  # a store that is gone has nothing to push
+            if self._store.status.state is RemoteState.OK:
+                self.background.wait_until(lambda: not self._store.branch.queue(), _LAST_PUSH)
         self.background.stop()
 
     def _transact(self, decide: Callable[[Snapshot], Draft]) -> Receipt:

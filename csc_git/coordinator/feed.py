@@ -24,9 +24,10 @@ from csc_git.core.pattern import compile_pattern
 from csc_git.errors import CursorExpired, InputError
 from csc_git.git.commit import CommitInfo
 from csc_git.git.words import readable
+from csc_git.store.difference import changed_keys
 from csc_git.store.history import descent, is_commit, lineage, record_of
-from csc_git.store.past import changes_of
-from csc_git.store.snapshot import Snapshot, Stored, changed_keys
+from csc_git.store.past import keys_of
+from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 from csc_git.store.watch import Watch
 
@@ -246,7 +247,7 @@ class Feed:
 
     def _is_lease(self, edit: CommitInfo) -> bool:
         """Whether an edit is a sign-on, a renewal or a sign-off: nobody waits for its fate."""
-        keys = [key for key, _, _ in changes_of(self._store.repository, edit)]
+        keys = keys_of(self._store.repository, edit)
         return bool(keys) and all(key.scope == SESSIONS for key in keys)
 
 

@@ -13,9 +13,10 @@ from csc_git.coordinator.team import agreed
 from csc_git.core.session import machine_from_host
 from csc_git.errors import SetupError
 from csc_git.git.project import Project, discover
-from csc_git.git.remote import Remote, listed_format
+from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
 from csc_git.git.tracked import tracked_files
+from csc_git.git.url import listed_format
 from csc_git.store.clone import identify
 from csc_git.store.store import Store
 from csc_git.store.transaction import Identity

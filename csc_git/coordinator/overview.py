@@ -1,36 +1,34 @@
 """The overview: the store's state in the words of those who work with it."""
 
-import json
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
 from csc_git.coordinator import clock, results
 from csc_git.coordinator.claims import Claims
+from csc_git.coordinator.clocks import wrong_clocks
 from csc_git.coordinator.roster import session_names
 from csc_git.coordinator.sessions import Sessions
+from csc_git.coordinator.values import cut, open_todos
 from csc_git.core.clock import format_time
 from csc_git.core.conflict import CONFLICTS, Conflict
 from csc_git.core.edit import Record
 from csc_git.core.key import Key, format_scope
 from csc_git.core.lease import lease_key
+from csc_git.core.remote_state import RemoteState
 from csc_git.core.session import SessionName, parse_session
 from csc_git.core.value import Entry
 from csc_git.git.commit import CommitInfo
-from csc_git.git.failure import RemoteState
 from csc_git.git.log import count_files
 from csc_git.git.words import printable, readable, span
 from csc_git.store.claiming import nobodys, read_lease
 from csc_git.store.clone import Clone
-from csc_git.store.history import ancestry
 from csc_git.store.layout import Foreign
-from csc_git.store.past import clock_faults
 from csc_git.store.recovery import Divergence
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 
-_DONE: Final = frozenset({"done", "completed", "closed", "cancelled"})
 _MOST_LISTED: Final = 50
 _MOST_SESSIONS: Final = 20
 """Sessions that an answer shows; of the others only the number."""
@@ -276,28 +274,8 @@ class Overview:
         return found
 
     def clocks(self) -> list[str]:
-        """Which machines' clocks are wrong by more than minutes, a line each.
-
-        Nothing but the other machines' clocks says which of two is right. If all others are ahead
-        of this one, this one is behind.
-        """
-        repository, tip = self._store.repository, self._store.branch.tip
-        found = clock_faults(repository, tip, clock.now())
-        mine = self._clock_faults_of_others(found.ahead)
-        if mine:
-            return [f"The clock of this machine is {mine} behind those of all others"]
-        lines = [f"The clock of {one} is {_by(gap)} ahead" for one, gap in found.ahead.items()]
-        lines += [f"The clock of {one} is {_by(gap)} behind" for one, gap in found.behind.items()]
-        return [printable(line) for line in lines]
-
-    def _clock_faults_of_others(self, ahead: Mapping[str, timedelta]) -> str:
-        """By how much this machine is behind, if all of several others are ahead of it."""
-        objects, tip = self._store.repository.objects, self._store.branch.tip
-        others = {commit.committer for commit in islice(ancestry(objects, tip), _MOST_LISTED)}
-        others -= {self._clone.machine}
-        if len(others) > 1 and others <= ahead.keys():
-            return _by(min(ahead[one] for one in others))
-        return ""
+        """Which machines' clocks are wrong by more than minutes, a line each."""
+        return wrong_clocks(self._store, self._clone.machine)
 
     def _held(self, op: str, commit: str, reason: str) -> results.HeldEdit:
         record = Record.parse(self._store.repository.objects.commit(commit).message)
@@ -320,9 +298,9 @@ class Overview:
             active=stored is not None and self._sessions.roster.is_active(session, stored),
             here=stored is not None and self._sessions.roster.is_here(stored),
             since=readable(lease.since, 40) if lease else "",
-            current_issue=_cut(issue),
-            status=_cut(status),
-            open_todos=_open_todos(todos),
+            current_issue=cut(issue),
+            status=cut(status),
+            open_todos=open_todos(todos),
             stored_by=readable(newest.session, _LONGEST) if newest else None,
             stored_at=format_time(newest.time) if newest else None,
         )
@@ -360,33 +338,8 @@ def _lost_edit(commit: CommitInfo) -> results.LostEdit:
     )
 
 
-def _by(gap: timedelta) -> str:
-    return span(gap.total_seconds())
-
-
 def _time(entry: Entry) -> datetime:
     return entry.time
-
-
-def _cut(value: Any) -> Any:  # noqa: ANN401  any JSON
-    """A value as a summary shows it: one that is long is cut, and its length told."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    if len(text) <= _LONGEST:
-        return value
-    return f"{text[:_LONGEST]}… ({len(text):,} characters; read it with retrieve_data)"
-
-
-def _open_todos(todos: Any) -> int:  # noqa: ANN401  any JSON
-    """How many items of a `todos` value are still to be done."""
-    if not isinstance(todos, list):
-        return 0
-    return sum(1 for todo in todos if not _is_done(todo))
-
-
-def _is_done(todo: Any) -> bool:  # noqa: ANN401  any JSON
-    if not isinstance(todo, dict):
-        return False
-    return todo.get("done") is True or str(todo.get("status", "")).lower() in _DONE
 
 
 def _rounded(age: float | None) -> float | None:

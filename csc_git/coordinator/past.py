@@ -19,8 +19,9 @@ from csc_git.core.moment import parse_moment
 from csc_git.core.session import parse_session, resolve_scope
 from csc_git.errors import InputError, UnreadableValue
 from csc_git.git.words import printable, quoted, readable
+from csc_git.store.difference import changed_keys
 from csc_git.store.past import PastEdit, Place, commit_at, edits
-from csc_git.store.snapshot import Snapshot, changed_keys
+from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 
 MOST_EDITS: Final = 500
@@ -98,7 +99,8 @@ class Past:
         place, broken_by, good = Place(key.scope, key.name), None, None
         for edit in islice(edits(self._store.repository, snapshot.commit, place), _MOST_SEARCHED):
             broken_by = broken_by or edit
-            good = next((old for _, old, _ in edit.changes if old and old.is_readable), None)
+            old = edit.before.look(key)
+            good = old if old is not None and old.is_readable else None
             if good is not None:
                 break
         who = ""
@@ -124,7 +126,7 @@ class Past:
         for edit in edits(self._store.repository, snapshot.commit, place):
             if not missing:
                 break
-            for key, _, _ in edit.changes:
+            for key in edit.keys:
                 if key in missing:
                     missing.discard(key)
                     lines[key.name] = _past(edit)
@@ -151,7 +153,7 @@ class Past:
 
 
 def _past(edit: PastEdit) -> PastChange:
-    changed = [ChangedKey.of(key, old, new) for key, old, new in edit.changes]
+    changed = [ChangedKey.of(key, old, new) for key, old, new in edit.changes(_MOST_KEYS)]
     return PastChange(
         time=format_time(edit.commit.author_time),
         session=readable(edit.record.session, 200),
@@ -159,6 +161,6 @@ def _past(edit: PastEdit) -> PastChange:
         op=printable(edit.record.op),
         commit=edit.commit.id,
         outcome=edit.record.outcome,
-        changed=changed[:_MOST_KEYS],
-        unlisted=max(0, len(changed) - _MOST_KEYS),
+        changed=changed,
+        unlisted=max(0, len(edit.keys) - _MOST_KEYS),
     )

@@ -6,8 +6,11 @@ hooks use it.
 """
 
 import json
+import os
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,7 +20,7 @@ from csc_git.coordinator.client import client_identity
 from csc_git.coordinator.sightings import Sightings
 from csc_git.core.edit import path_text
 from csc_git.core.key import decode, encode
-from csc_git.core.lease import SESSIONS, Instant, Sighting, has_lapsed, lease_key
+from csc_git.core.lease import SESSIONS, Instant, Lease, Sighting, has_lapsed, lease_key
 from csc_git.core.session import DEFAULT_STEM, SessionName, is_session_name
 from csc_git.git.durable import read_json
 from csc_git.git.lock import FileLock
@@ -27,6 +30,8 @@ from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 
 MOST_INSTANCES: Final = 9999
+_LATELY: Final = 120.0
+"""Seconds; a server leaves a sign of life at least as often as it looks at the remote."""
 
 
 class SignedOn(NamedTuple):
@@ -40,6 +45,24 @@ class SignedOn(NamedTuple):
 
     holder: str
     settings: Mapping[str, Any]
+
+
+@dataclass
+class Held:
+    """A session of this process."""
+
+    name: SessionName
+    lease: Lease
+    lock: FileLock
+    op: str | None
+    renewed: Instant
+    resumes: tuple[str, ...] = ()
+    """What it had claimed when its server ended a moment ago."""
+
+    def is_mine(self, snapshot: Snapshot) -> bool:
+        """Whether the record on the branch is still of this sign-on."""
+        lease = read_lease(snapshot.get(lease_key(str(self.name))))
+        return lease is not None and lease.holder == self.lease.holder and lease.state == "active"
 
 
 class _Row(NamedTuple):
@@ -199,6 +222,18 @@ class Roster:
         """Note that a session's server has ended, and what the session had claimed."""
         ended = {"ended": clock.instant().to_json(), "claims": list(claims)}
         self._write(name, {**self._noted(name), **ended})
+
+    def show_life(self, name: str) -> None:
+        """Leave a sign of life in a session's lock file: the time of its last change."""
+        with suppress(OSError):
+            os.utime(self._lock_file(name))
+
+    def was_alive_lately(self, name: str) -> bool:
+        """Whether a session left a sign of life in the last two minutes."""
+        try:
+            return time.time() - self._lock_file(name).stat().st_mtime < _LATELY
+        except OSError:
+            return False
 
     def lately_ended(self, directory: str, seconds: float) -> dict[str, list[str]]:
         """Sessions whose server has ended lately in a work tree, the latest first.

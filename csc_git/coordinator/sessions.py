@@ -7,52 +7,31 @@ when the process dies. Seen from another clone it is alive until its lease lapse
 
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.roster import MOST_INSTANCES, Roster
+from csc_git.coordinator.endings import Endings, claimed_by
+from csc_git.coordinator.roster import MOST_INSTANCES, Held, Roster
 from csc_git.core.clock import format_time
-from csc_git.core.key import Key
 from csc_git.core.lease import Instant, Lease, lease_key
 from csc_git.core.secret import screen_names
 from csc_git.core.session import DEFAULT_STEM, SessionName, parse_session
-from csc_git.core.value import Json
 from csc_git.errors import ConditionFailed, CscError, NotSignedOn, SessionFenced, SessionTaken
-from csc_git.git.lock import FileLock
 from csc_git.git.words import quoted
-from csc_git.store.claiming import claims, read_lease
+from csc_git.store.claiming import read_lease
 from csc_git.store.clone import Clone
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
 
-_BATCH: Final = 100
 _RESUMED_WITHIN: Final = 60.0
 """Seconds within which a server that is started again takes its session up again."""
-
-
-@dataclass
-class Held:
-    """A session of this process."""
-
-    name: SessionName
-    lease: Lease
-    lock: FileLock
-    op: str | None
-    renewed: Instant
-    resumes: tuple[str, ...] = ()
-    """What it had claimed when its server ended a moment ago."""
-
-    def is_mine(self, snapshot: Snapshot) -> bool:
-        """Whether the record on the branch is still of this sign-on."""
-        lease = read_lease(snapshot.get(lease_key(str(self.name))))
-        return lease is not None and lease.holder == self.lease.holder and lease.state == "active"
 
 
 class Sessions:
@@ -84,6 +63,7 @@ class Sessions:
         self._own_settings = told or {}
         self._mutex = threading.RLock()
         self._held: dict[str, Held] = {}
+        self.endings = Endings(store, clone, self.roster, self._held)
         self._news: dict[str, SessionFenced] = {}
         self._untold: list[str] = []
 
@@ -143,96 +123,11 @@ class Sessions:
         with self._mutex:
             for held in list(self._held.values()):
                 with suppress(CscError, OSError):
-                    claimed = _claimed_by(held.lease.holder, self._store.snapshot())
+                    claimed = claimed_by(held.lease.holder, self._store.snapshot())
                     self.roster.note_end(str(held.name), claimed)
                 with suppress(CscError, OSError):
                     self._store.transact(partial(self._sign_off, held), now)
                 self._forget(held)
-
-    def bury(self, now: datetime) -> None:
-        """Sign off sessions of this clone whose process died without doing so."""
-        snapshot = self._store.snapshot()
-        for name in self.roster.signed_on_here(snapshot):
-            lease = read_lease(snapshot.get(lease_key(name)))
-            if lease is None:
-                continue
-            lock = self.roster.lock(name)
-            if name in self._held or not lock.try_acquire():
-                continue
-            try:
-                self.roster.note_end(name, _claimed_by(lease.holder, snapshot))
-                self.end(name, name, now, {lease.holder})
-            finally:
-                lock.release()
-
-    def end(
-        self, handle: str, by: str, now: datetime, holders: Collection[str] | None = None
-    ) -> bool:
-        """Sign a session off from outside, wherever it is; whether it was signed on.
-
-        Its server, if there is one, learns of it with its next write, and may sign on again.
-
-        Args:
-            handle: Its name.
-            by: Who decided so.
-            now: The wall clock.
-            holders: Only if its sign-on is one of these: somebody else may have the name by now.
-
-        Raises:
-            InvalidName: no session's name.
-        """
-        return bool(self.end_all([handle], by, now, holders))
-
-    def end_all(
-        self,
-        handles: Sequence[str],
-        by: str,
-        now: datetime,
-        holders: Collection[str] | None = None,
-    ) -> list[str]:
-        """Sign sessions off from outside, many at once; see `end`.
-
-        Returns:
-            Those of the names given that were signed on.
-        """
-        names = {one: str(parse_session(one, self._clone.machine)) for one in handles}
-        ended: list[str] = []
-        for batch in _batches(list(names)):
-            found: list[str] = []
-
-            def decide(snapshot: Snapshot) -> Draft:
-                puts, requires = dict[Key, Json](), dict[Key, str | None]()
-                found.clear()  # noqa: B023  used within this turn of the loop
-                for handle in batch:  # noqa: B023
-                    key = lease_key(names[handle])
-                    stored = snapshot.get(key)
-                    lease = read_lease(stored)
-                    if stored is None or lease is None or lease.state != "active":
-                        continue
-                    if holders and lease.holder not in holders:
-                        continue
-                    found.append(handle)  # noqa: B023
-                    puts[key] = replace(lease, state="signed_off").to_json()
-                    requires[key] = stored.revision
-                who = names[found[0]] if len(found) == 1 else f"{len(found)} sessions"  # noqa: B023
-                return Draft(f"sign off {who}", by, puts, requires=requires)
-
-            self._store.transact(decide, now)
-            ended += found
-        return ended
-
-    def is_stale(self, name: str, snapshot: Snapshot) -> bool:
-        """Whether a session gave no sign of life for a lease's length.
-
-        By elapsed time where this clone has watched it so long; else by the time of its record,
-        which is another machine's word.
-        """
-        stored = snapshot.get(lease_key(name))
-        lease = read_lease(stored)
-        if stored is None or lease is None or name in self._held:
-            return False
-        age = clock.now() - stored.entry.time
-        return not self.roster.is_active(name, stored) or age.total_seconds() > lease.seconds
 
     def find(self, handle: str | None) -> Held:
         """This process's session of that name; the first signed on if none is named.
@@ -300,6 +195,7 @@ class Sessions:
         """Renew the leases that are due, unless an earlier renewal still waits to be synced."""
         with self._mutex:
             for held in list(self._held.values()):
+                self.roster.show_life(str(held.name))
                 if instant.since(held.renewed) < held.lease.seconds / 3:
                     continue
                 if held.op is not None and self._store.fate(held.op).where == "local":
@@ -433,27 +329,12 @@ class Sessions:
         self._held.pop(str(held.name), None)
 
 
-def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Names in groups that are signed off by one edit each."""
-    for start in range(0, len(names), _BATCH):
-        yield names[start : start + _BATCH]
-
-
 def _parsed(requested: str | None, machine: str) -> SessionName | None:
     return None if requested is None else parse_session(requested, machine)
 
 
 def _instances(machine: str) -> list[SessionName]:
     return [SessionName(f"{DEFAULT_STEM}_{n}", machine) for n in range(1, MOST_INSTANCES)]
-
-
-def _claimed_by(holder: str, snapshot: Snapshot) -> list[str]:
-    """What a sign-on has claimed."""
-    return [
-        claim.resource
-        for _, _, claim in claims(snapshot)
-        if claim.holder == holder and claim.state == "held"
-    ]
 
 
 def _lost(held: Held, snapshot: Snapshot) -> SessionFenced:

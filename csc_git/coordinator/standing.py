@@ -5,11 +5,13 @@ session is alive, and its own length, if it has one, has not passed. Light to im
 """
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.roster import Roster
 from csc_git.core.claim import Claim, claim_key
-from csc_git.core.lease import has_lapsed
+from csc_git.core.key import Key
+from csc_git.core.lease import has_lapsed, lease_key
 from csc_git.store.claiming import claims, is_signed_on
 from csc_git.store.clone import Clone
 from csc_git.store.snapshot import Snapshot, Stored
@@ -50,6 +52,19 @@ class Standing:
             return False
         confirmed = Snapshot(self._store.repository.objects, base)
         return confirmed.revision(claim_key(claim.resource)) == stored.revision
+
+    def last_seen(self, stored: Stored, claim: Claim) -> datetime:
+        """When a claim's session last changed its record or the claim, by its own clock."""
+        lease = self._store.snapshot().get(lease_key(claim.session))
+        return max(one.entry.time for one in (stored, lease) if one is not None)
+
+    def timed(self, snapshot: Snapshot) -> list[tuple[Key, str]]:
+        """The records that end by time, with their revisions: whose first sighting counts."""
+        return [
+            (key, stored.revision)
+            for key, stored, claim in claims(snapshot)
+            if claim.state == "held" and claim.seconds is not None
+        ]
 
     def left(self, stored: Stored, claim: Claim) -> float | None:
         """Seconds until a claim ends, as far as this clone may count them; None: no such end."""

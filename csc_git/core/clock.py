@@ -21,6 +21,9 @@ TRUSTED_AHEAD: Final = timedelta(minutes=5)
 
 Clocks set by NTP agree within a second; five minutes is what Kerberos allows (RFC 4120, 1.5)."""
 
+_FOLLOWING: Final = 64
+"""Commits by which it is told whether the first machine of a history was wrong."""
+
 _FORM: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,9 +97,10 @@ def timeline(marks: Sequence[Mark], now: datetime) -> Timeline:
 
     1. A clock far ahead of `now` is wrong. Its commit gets the time of the one before, or none.
     2. Where a clock falls by more than minutes, one of two machines is wrong. If the commit agrees
-       with what all machines but the latest one had reached, that one was ahead: its commits
-       since then get the time of this one. Otherwise this machine is behind, and its commit gets
-       the time that was reached.
+       with what all machines but the latest one had reached, or, where no other had been seen yet,
+       if two others go on like this one, the latest one was ahead: its commits since then get the
+       time of this one. Otherwise this machine is behind, and its commit gets the time that was
+       reached.
 
     Args:
         marks: The commits, oldest first.
@@ -104,7 +108,7 @@ def timeline(marks: Sequence[Mark], now: datetime) -> Timeline:
     """
     found = Timeline([], {}, {})
     reached = vouched = None  # the latest time, and the latest by another machine than its own
-    leader, since = "", 0
+    leader = ""
     for number, mark in enumerate(marks):
         time = mark.clock
         if is_ahead(time, now):
@@ -112,19 +116,37 @@ def timeline(marks: Sequence[Mark], now: datetime) -> Timeline:
             time = reached if reached is not None else EPOCH
         elif reached is None or time >= reached:
             if mark.machine != leader:
-                vouched, leader, since = reached, mark.machine, number
+                vouched, leader = reached, mark.machine
             reached = time
         elif reached - time <= TRUSTED_AHEAD:
             time = reached
-        elif vouched is not None and time >= vouched:
+        elif _is_ahead_of_the_others(marks, number, leader, reached, vouched):
             _note(found.ahead, leader, reached - time)
-            found.times[since:] = [min(earlier, time) for earlier in found.times[since:]]
-            reached, leader, since = time, mark.machine, number
+            for earlier in range(number - 1, -1, -1):
+                if found.times[earlier] <= time:
+                    break
+                found.times[earlier] = time
+            reached, leader = time, mark.machine
         else:
             _note(found.behind, mark.machine, reached - time)
             time = reached
         found.times.append(time)
     return found
+
+
+def _is_ahead_of_the_others(
+    marks: Sequence[Mark],
+    number: int,
+    leader: str,
+    reached: datetime,
+    vouched: datetime | None,
+) -> bool:
+    """Whether the machine that had the latest time was ahead, now that a clock falls; rule 2."""
+    if vouched is not None:
+        return marks[number].clock >= vouched
+    following = marks[number : number + _FOLLOWING]
+    below = {one.machine for one in following if reached - one.clock > TRUSTED_AHEAD}
+    return len(below - {leader}) > 1
 
 
 def _note(faults: dict[str, timedelta], machine: str, by: timedelta) -> None:

@@ -11,7 +11,7 @@ Csc-Session: claude_1@laptop
 Csc-Fence: 3                       the session's fence when it wrote, if it had one
 Csc-Clock: 2026-11-22T18:05:11.123456Z    this history's high-water mark
 Csc-Requires: 8baef1b… issue/15/status.json      or `absent …`; one line a condition
-Csc-Kind: delete-scope             or `claim`; only where it changes the replay rules
+Csc-Kind: delete-scope             `claim` or `join`; only where it changes the replay rules
 Csc-Origin: 3f1c…                  on replay: the commit first acknowledged
 Csc-Outcome: applied               on replay: applied, equal, merged, lost or refused
 ```
@@ -55,6 +55,7 @@ class Kind(StrEnum):
     EDIT = "edit"
     DELETE_SCOPE = "delete-scope"
     CLAIM = "claim"
+    JOIN = "join"
 
 
 class Outcome(StrEnum):

@@ -8,10 +8,10 @@ from csc_git.clients.client import PASSED_ON
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.roundtrip import RoundTrip, round_trip
+from csc_git.core.remote_state import RemoteState
 from csc_git.doctor.environment import client_environment, environment
 from csc_git.doctor.finding import Finding, doubtful, fine, wrong
 from csc_git.doctor.start import Start
-from csc_git.git.failure import RemoteState
 from csc_git.store.status import SyncStatus
 
 _SLOW: Final = 5.0

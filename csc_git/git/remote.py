@@ -10,15 +10,14 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
+from csc_git.core.remote_state import RemoteState
 from csc_git.git.child import Completed, GitMissing, run_git
 from csc_git.git.failure import (
     IN_THE_WAY,
     LOST_RACE,
     RemoteFailure,
-    RemoteState,
     fetch_failure,
     is_broken_here,
     rejection,
@@ -26,6 +25,7 @@ from csc_git.git.failure import (
 )
 from csc_git.git.project import Project, configuration
 from csc_git.git.repository import Repository
+from csc_git.git.url import SCHEMES, check_url, default_remote, settings_of
 from csc_git.git.words import readable
 
 DEFAULT_BRANCH: Final = "csc/state"
@@ -34,9 +34,6 @@ _NAME: Final = f"csc-{uuid.uuid4().hex}"
 """Of the remote that we name by configuration; nobody's own configuration says anything of it."""
 
 _OTHER: Final = f"{_NAME}-other"
-_SCHEMES: Final = "file:git:http:https:ssh"
-_SCHEME: Final = re.compile(r"([A-Za-z0-9+.-]+)(::|://)")
-_OPTIONS: Final = ("url", "pushurl", "proxy", "proxyauthmethod", "uploadpack", "receivepack")
 _REFUSED: Final = re.compile(rb"^!\t\S+\t\[.*?\] \((.*)\)$", re.MULTILINE)
 _DATE: Final = re.compile(r"(?:^<|<= Recv header:) date: (.+)$", re.MULTILINE | re.IGNORECASE)
 _LOOKS: Final = 3
@@ -236,7 +233,7 @@ class Remote:
 
     def _tracking_refs(self) -> list[str]:
         """Remote-tracking refs of the branch, and of the histories that rotations kept."""
-        name = self._remote or _default(self._project)
+        name = self._remote or default_remote(self._project)
         if name not in self._project.remotes:
             return []
         prefix = f"refs/remotes/{name}/{self._branch}"
@@ -269,7 +266,7 @@ class Remote:
                 cwd=self._project.place,
                 git_dir=self._repository.path,
                 config=config,
-                env={"GIT_ALLOW_PROTOCOL": _SCHEMES, **(env or {})},
+                env={"GIT_ALLOW_PROTOCOL": SCHEMES, **(env or {})},
                 timeout=self._timeout,
             )
         except GitMissing:
@@ -283,10 +280,10 @@ class Remote:
         """A remote of our own name with the URLs of theirs."""
         if shutil.which("git") is None:
             raise RemoteFailure(RemoteState.NO_GIT)
-        settings = _settings_of(self._project, self._remote)
+        settings = settings_of(self._project, self._remote, _NAME)
         for name, url in settings:
             if name.rpartition(".")[2] in {"url", "pushurl"}:
-                _check_url(url)
+                check_url(url)
         return settings
 
     @cached_property
@@ -310,7 +307,7 @@ class Remote:
         if not prefix:
             return fetched_from, fetched_from
         pushed_to = rules[prefix] + (url or "").removeprefix(prefix)
-        _check_url(pushed_to)
+        check_url(pushed_to)
         return fetched_from, pushed_to
 
     def _resolved(self, url: str) -> str:
@@ -326,81 +323,5 @@ class Remote:
             config=[*self._transport, (f"remote.{_OTHER}.url", url)],
         )
         resolved = done.out.decode(errors="replace").strip() if done.ok else url
-        _check_url(resolved)
+        check_url(resolved)
         return resolved
-
-
-def _settings_of(project: Project, remote: str | None) -> list[tuple[str, str]]:
-    name = remote or _default(project)
-    if name is not None and name in project.remotes:
-        theirs = project.section(f"remote.{name}.") | _urls(project, name)
-        return [
-            (f"remote.{_NAME}.{option}", theirs[option]) for option in _OPTIONS if option in theirs
-        ]
-    if name is not None and re.search(r"[:/\\]", name):
-        return [(f"remote.{_NAME}.url", name)]
-    detail = f"no remote is called {name}" if name else ""
-    if not name and project.remotes:
-        detail = f"it has {' and '.join(project.remotes)}; which is meant?"
-    raise RemoteFailure(RemoteState.NO_REMOTE, detail)
-
-
-def _urls(project: Project, name: str) -> dict[str, str]:
-    """Where a remote is fetched from and, if that is elsewhere, pushed to: one URL each.
-
-    git fetches from the first of several URLs and pushes to all of them, so mirrors are kept in
-    step. Ours must be one repository: what was pushed is in the history that others fetch.
-    """
-    url = project.values(f"remote.{name}.url")[0]
-    push = project.values(f"remote.{name}.pushurl")
-    return {"url": url, **({"pushurl": url if url in push else push[0]} if push else {})}
-
-
-def _default(project: Project) -> str | None:
-    if "origin" in project.remotes:
-        return "origin"
-    return project.remotes[0] if len(project.remotes) == 1 else None
-
-
-def is_usable_url(url: str) -> bool:
-    """Whether a URL is of a kind that git reaches by its own transports."""
-    try:
-        _check_url(url)
-    except RemoteFailure:
-        return False
-    return True
-
-
-def _check_url(url: str) -> None:
-    """Refuse what git would run, or reach by other means than its own transports."""
-    scheme = _SCHEME.match(url)
-    foreign = scheme is not None and (
-        scheme[2] == "::" or scheme[1].lower() not in _SCHEMES.split(":")
-    )
-    if not url or url.startswith("-") or not url.isprintable() or foreign:
-        raise RemoteFailure(RemoteState.BAD_URL, url)
-
-
-def listed_format(project: Project, url: str, timeout: float) -> str | None:
-    """The object format of a remote, by the length of the ids it lists; None if it lists none."""
-    try:
-        _check_url(url)
-        env = {"GIT_ALLOW_PROTOCOL": _SCHEMES}
-        done = run_git(["ls-remote", "--", url], cwd=project.place, env=env, timeout=timeout)
-    except (RemoteFailure, GitMissing):
-        return None
-    first = done.out.split(b"\t")[0].strip() if done.ok else b""
-    return {40: "sha1", 64: "sha256"}.get(len(first))
-
-
-def check_branch(branch: str, cwd: Path) -> bool:
-    """Whether git takes `branch` as a branch's short name."""
-    if branch.startswith(("-", "refs/")) or not branch.isprintable():
-        return False
-    try:
-        return run_git(["check-ref-format", f"refs/heads/{branch}"], cwd=cwd).ok
-    except GitMissing:
-        return (
-            re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*", branch)
-            is not None
-        )

@@ -12,7 +12,7 @@ from csc_git.coordinator.client import client_identity
 from csc_git.coordinator.roster import Roster, SignedOn
 from csc_git.coordinator.standing import Standing
 from csc_git.core.key import TEAM_KEY, Key
-from csc_git.git.failure import RemoteState
+from csc_git.core.remote_state import RemoteState
 from csc_git.git.project import Project, discover
 from csc_git.git.remote import DEFAULT_BRANCH
 from csc_git.store.clone import Clone, recall

@@ -32,6 +32,7 @@ class Host:
         self._coordinator: Coordinator | None = None
         self._last: Coordinator | None = None
         self._is_closed = False
+        self._has_left = threading.Event()
 
     def get(self) -> Coordinator:
         """The coordinator, opened and running.
@@ -77,9 +78,15 @@ class Host:
         """Sign its sessions off and close it, if it was opened."""
         with self._mutex:
             coordinator, self._coordinator = self._coordinator, None
-            self._is_closed = True
-        if coordinator is not None:
-            coordinator.leave()
+            is_second, self._is_closed = self._is_closed, True
+        if is_second:  # whoever ends the process after this must not cut the first one off
+            self._has_left.wait()
+            return
+        try:
+            if coordinator is not None:
+                coordinator.leave()
+        finally:
+            self._has_left.set()
 
     def abandon(self) -> None:
         """Leave the rest to a process that goes on, where closing takes too long.

@@ -19,21 +19,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from csc_git.core.edit import Record
 from csc_git.core.pace import Pace
-from csc_git.errors import FormatTooNew, StorageFailed
+from csc_git.core.remote_state import RemoteState
+from csc_git.errors import StorageFailed
 from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo
-from csc_git.git.failure import RemoteFailure, RemoteState
+from csc_git.git.failure import RemoteFailure
 from csc_git.git.remote import LostRace, Remote
 from csc_git.git.words import count
-from csc_git.store.history import ancestry, descent, made_since, since
+from csc_git.store.continuation import Continuation, Continuations, contains
+from csc_git.store.history import record_of
 from csc_git.store.isolation import isolate
-from csc_git.store.recovery import Permit, fork_of, joined
+from csc_git.store.recovery import Permit, joined
 from csc_git.store.replay import Replay
 from csc_git.store.replica import Replica
-from csc_git.store.rotation import continued
-from csc_git.store.snapshot import Format, Snapshot
+from csc_git.store.snapshot import Snapshot
 
 MAX_ROUNDS: Final = 12
 _STILL: Final = 4
@@ -44,25 +44,6 @@ _NEAR: Final = 5000
 _SILENT: Final = frozenset({RemoteState.TIMEOUT, RemoteState.UNREACHABLE, RemoteState.NO_GIT})
 Progress = Callable[[str], None]
 """Told, in a few words, what is being done."""
-
-
-@dataclass(frozen=True)
-class _Continuation:
-    """How what was fetched continues what this clone knows.
-
-    Attributes:
-        news: Commits of the remote among which edits of the queue may be.
-        fork: The last commit both sides have, also where a rotation lies between; None: none.
-        queue: The edits to make again on it, oldest first.
-        rewritten: Whether the tip here shares no line of commits with it.
-        joins: Whether this clone's confirmed values are joined with another store first.
-    """
-
-    news: list[CommitInfo]
-    fork: str | None
-    queue: list[CommitInfo]
-    rewritten: bool = True
-    joins: bool = False
 
 
 @dataclass
@@ -200,8 +181,9 @@ class Attempt:
         """
         branch = self.replica.branch
         if self.permit.recreate:
-            known = self.remote.recall() if branch.base is None else None
-            if known is not None:
+            # What the tip lacks: what git has of the branch, or what a cut attempt had confirmed.
+            known = self.remote.recall() if branch.base is None else branch.base
+            if known is not None and not self._contains(branch.tip, known):
                 self._adopt(known)
             return
         if branch.base is not None:
@@ -223,7 +205,7 @@ class Attempt:
             with repository.writing():
                 branch.confirm(fetched)
             return
-        found = self._check(fetched, base, queue)
+        found = self._continuations.of(fetched, base, queue)
         if found.queue:
             self.progress(f"replaying {count(len(found.queue), 'edit')}")
         placed = _ops(found.news) if found.queue else frozenset()
@@ -257,7 +239,7 @@ class Attempt:
     def _replayed(
         self,
         onto: str,
-        found: _Continuation,
+        found: Continuation,
         edits: list[CommitInfo],
         placed: frozenset[str],
         *,
@@ -286,7 +268,7 @@ class Attempt:
         queue = self.replica.branch.queue()
         if len(queue) <= _OLDEST:
             return fetched
-        found = self._check(fetched, self.replica.branch.base, queue)
+        found = self._continuations.of(fetched, self.replica.branch.base, queue)
         oldest, placed = found.queue[:_OLDEST], _ops(found.news)
         batch, replay, _ = self._replayed(fetched, found, oldest, placed, heeding=False)
         with self.replica.repository.writing():
@@ -298,72 +280,11 @@ class Attempt:
         return self._fetched or fetched
 
     def _contains(self, tip: str | None, commit: str) -> bool:
-        return tip is not None and descent(self.replica.repository.objects, commit, tip) is not None
+        return contains(self.replica.repository.objects, tip, commit)
 
-    def _check(self, fetched: str, base: str | None, queue: list[CommitInfo]) -> _Continuation:
-        """How what was fetched continues what we know.
-
-        A clone that joins is spared the walk over the whole history: what the remote has is wanted
-        only to see which edits of the queue arrived already.
-
-        Raises:
-            RemoteFailure: it is no continuation, and no person has decided how to go on.
-        """
-        objects = self.replica.repository.objects
-        theirs = self._format(fetched)
-        if theirs is None:
-            raise RemoteFailure(RemoteState.NOT_A_STORE)
-        if base is None:
-            made = made_since(objects, fetched, queue, self.now) if queue else []
-            return _Continuation(made, None, queue)
-        ours = self._format(base)
-        if ours is not None and ours.store != theirs.store:
-            return self._joined(fetched, queue)
-        news = descent(objects, base, fetched, most=_NEAR)
-        if news is None and self.replica.repository.is_ancestor(base, fetched):
-            news = descent(objects, base, fetched)
-            if news is None:  # in a merge that somebody made by hand
-                return _Continuation(list(ancestry(objects, fetched)), None, queue)
-        if news is not None:
-            writers = {commit.committer for commit in news}
-            self.pace.saw(writers - {self.replica.identity.machine}, time.monotonic())
-            # What the base has and the tip lacks was placed by an attempt that died between them.
-            placed = [*since(objects, self.replica.branch.tip, base), *news]
-            return _Continuation(placed, base, queue, rewritten=False)
-        branch = self.replica.branch.name
-        rotated = continued(self.replica.repository, self.remote, branch, base, fetched)
-        if rotated is not None:
-            return _Continuation(rotated, base, queue)
-        return self._rewritten(fetched, base, queue)
-
-    def _joined(self, fetched: str, queue: list[CommitInfo]) -> _Continuation:
-        """The remote has another store than this clone."""
-        if not self.permit.join:
-            raise RemoteFailure(RemoteState.OTHER_STORE)
-        objects = self.replica.repository.objects
-        return _Continuation(list(ancestry(objects, fetched)), None, queue, joins=True)
-
-    def _rewritten(self, fetched: str, base: str, queue: list[CommitInfo]) -> _Continuation:
-        """The remote no longer has what it had confirmed."""
-        objects = self.replica.repository.objects
-        if self.permit.rewrite:
-            return _Continuation(list(ancestry(objects, fetched)), None, queue)
-        lost = since(objects, fetched, base)
-        if not self.permit.restore:
-            behind = self._contains(base, fetched)
-            state = RemoteState.BEHIND if behind else RemoteState.REWRITTEN
-            raise RemoteFailure(state, f"it lacks {count(len(lost), 'confirmed edit')}")
-        fork = fork_of(objects, base, fetched)
-        news = since(objects, fork, fetched)
-        if fork is None:  # even the first commit is another one
-            return _Continuation(news, None, queue, joins=True)
-        return _Continuation(news, fork, [*lost, *queue])
-
-    def _format(self, commit: str) -> Format | None:
-        try:
-            return Snapshot(self.replica.repository.objects, commit).format()
-        except FormatTooNew as error:
-            raise RemoteFailure(RemoteState.TOO_NEW, error.what) from error
+    @property
+    def _continuations(self) -> Continuations:
+        return Continuations(self.replica, self.remote, self.now, self.permit, self.pace)
 
     def _tidy(self) -> None:
         """Nothing depends on it, so a disk that refuses is no reason to call the attempt failed."""
@@ -372,5 +293,4 @@ class Attempt:
 
 
 def _ops(commits: list[CommitInfo]) -> frozenset[str]:
-    records = (Record.parse(commit.message) for commit in commits)
-    return frozenset(record.op for record in records if record)
+    return frozenset(record_of(commit).op for commit in commits)

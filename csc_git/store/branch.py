@@ -16,7 +16,7 @@ from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo
 from csc_git.git.remote import FETCHED
 from csc_git.git.repository import Repository
-from csc_git.store.history import lineage, since
+from csc_git.store.history import lineage, record_of, since
 
 _HELD: Final = "refs/csc/held/"
 _KEPT: Final = "refs/csc/kept/"
@@ -74,8 +74,7 @@ class Branch:
 
     def queued_ops(self) -> set[str]:
         """The ops of the queue."""
-        records = (Record.parse(commit.message) for commit in self.queue())
-        return {record.op for record in records if record}
+        return {record_of(commit).op for commit in self.queue()}
 
     def keep_tip(self) -> None:
         """Keep what the tip names now for a while."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from csc_git.errors import StoreDamaged
 from csc_git.git.objects import Objects
+from csc_git.store.layout import is_fan_name, why_foreign
 
 if TYPE_CHECKING:
     from csc_git.core.key import Scope
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _MOST_DIRECTORIES: Final = 64
 _MOST_TREES: Final = 1 << 15
+
+
+_Shape = tuple[bool, tuple[tuple[bytes, str], ...]]
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Index:
     """What was derived from the trees of one repository. Safe to share between threads."""
 
     _listings: OrderedDict["Scope", Listing] = field(default_factory=OrderedDict)
+    _shapes: OrderedDict[str, "_Shape"] = field(default_factory=OrderedDict)
     _scopes: OrderedDict[tuple[str, int], tuple["Scope", ...]] = field(default_factory=OrderedDict)
     _mutex: RLock = field(default_factory=RLock)
 
@@ -60,14 +65,18 @@ class Index:
         """The scopes that hold keys, of a directory and those below it, relative to it."""
         with self._mutex:
             found = self._scopes.get((tree, depth))
-            if found is None:
+            if found is not None:
+                return found
+            try:
                 found = tuple(self._scopes_of(snapshot, tree, depth))
-                self._keep(self._scopes, (tree, depth), found, snapshot)
+            except StoreDamaged:  # reported elsewhere; it may be mended, so it is not remembered
+                return ()
+            self._keep(self._scopes, (tree, depth), found, snapshot)
             return found
 
     def _scopes_of(self, snapshot: "Snapshot", tree: str, depth: int) -> Iterator["Scope"]:
-        files, below = snapshot.contents(tree)
-        if files and depth:
+        holds_keys, below = self._shape(snapshot, tree)
+        if holds_keys and depth:
             yield ()
         for name, child in below:
             segment = snapshot.segment(name, child, depth)
@@ -75,15 +84,36 @@ class Index:
                 for rest in self.scopes(snapshot, child, depth + 1):
                     yield (segment, *rest)
 
+    def _shape(self, snapshot: "Snapshot", tree: str) -> "_Shape":
+        """Whether a directory holds keys, and the directories in it; part of it for a fan."""
+        known = self._shapes.get(tree)
+        if known is not None:
+            return known
+        holds_keys, below = False, list[tuple[bytes, str]]()
+        for line in snapshot.objects.tree(tree):
+            if line.is_tree and is_fan_name(line.name):
+                inside = self._shape(snapshot, line.id)
+                holds_keys = holds_keys or inside[0]
+                below += inside[1]
+            elif not why_foreign(line):
+                holds_keys = holds_keys or line.is_file
+                below += [(line.name, line.id)] if line.is_tree else []
+        found = holds_keys, tuple(below)
+        self._keep(self._shapes, tree, found, snapshot)
+        return found
+
     def _listing(
         self, snapshot: "Snapshot", scope: "Scope", tree: str, *, with_records: bool
     ) -> Listing:
         with self._mutex:
             known = self._listings.get(scope)
-            if known is None or (with_records and known.records is None):
-                known = _whole(snapshot, tree, with_records=with_records)
-            elif known.tree != tree:
-                known = _updated(known, snapshot, scope, tree)
+            try:
+                if known is None or (with_records and known.records is None):
+                    known = _whole(snapshot, tree, with_records=with_records)
+                elif known.tree != tree:
+                    known = _updated(known, snapshot, scope, tree)
+            except StoreDamaged:  # reported elsewhere; it may be mended, so it is not remembered
+                return _readable(snapshot, scope, tree)
             if isinstance(snapshot.objects, Objects):
                 self._listings[scope] = known
                 self._listings.move_to_end(scope)
@@ -111,11 +141,27 @@ def _whole(snapshot: "Snapshot", tree: str, *, with_records: bool) -> Listing:
     return Listing(tree, names, dict(snapshot.records_in(tree)) if with_records else None)
 
 
+def _changed_names(snapshot: "Snapshot", before: str, after: str) -> Iterator[str]:
+    """The names of the keys in which two trees of a directory may differ."""
+    from csc_git.store.difference import changed_files  # noqa: PLC0415  it needs snapshots
+
+    for path in changed_files(snapshot.objects, before, after, below=False):
+        found = (snapshot.named(tree, path[0]) for tree in (before, after))
+        yield from {name for name in found if name is not None}
+
+
+def _readable(snapshot: "Snapshot", scope: "Scope", tree: str) -> Listing:
+    """What can be read of a damaged directory."""
+    names = sorted(snapshot.readable_names(tree))
+    found = {name: snapshot.get_in(scope, name) for name in names}
+    return Listing(tree, names, {name: one for name, one in found.items() if one is not None})
+
+
 def _updated(known: Listing, snapshot: "Snapshot", scope: "Scope", tree: str) -> Listing:
     """A listing as of a newer tree, by the difference between the two."""
     try:
-        changed = set(snapshot.changed_names(known.tree, tree))
-    except StoreDamaged:  # what it was made of is gone from the disk
+        changed = set(_changed_names(snapshot, known.tree, tree))
+    except StoreDamaged:  # what it was made of may be gone from the disk by now
         return _whole(snapshot, tree, with_records=known.records is not None)
     names, records = list(known.names), None if known.records is None else dict(known.records)
     for name in changed:
@@ -128,6 +174,6 @@ def _updated(known: Listing, snapshot: "Snapshot", scope: "Scope", tree: str) ->
             insort(names, name)
         if records is not None:
             records.pop(name, None)
-            if is_there and (stored := snapshot.get_in(scope, name)) is not None:
+            if is_there and (stored := snapshot.read_in(scope, name)) is not None:
                 records[name] = stored
     return Listing(tree, names, records)

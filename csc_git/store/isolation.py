@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from csc_git.core.edit import Record
+from csc_git.core.remote_state import RemoteState
 from csc_git.git.commit import CommitInfo
-from csc_git.git.failure import RemoteFailure, RemoteState
+from csc_git.git.failure import RemoteFailure
 from csc_git.git.remote import Remote
+from csc_git.store.history import record_of
 from csc_git.store.replica import Replica
 
 MAX_SUSPECTS: Final = 16
@@ -165,5 +166,4 @@ def _declines(remote: Remote, commit: str, expected: str | None) -> str | None:
 
 
 def _op(commit: CommitInfo) -> str:
-    record = Record.parse(commit.message)
-    return record.op if record else commit.id
+    return record_of(commit).op

@@ -23,14 +23,19 @@ from csc_git.errors import NoSuchCommit
 from csc_git.git.commit import CommitInfo
 from csc_git.git.log import commit_ids, resolve
 from csc_git.git.repository import Repository
+from csc_git.store.difference import changed_places
 from csc_git.store.history import ancestry, is_commit, record_of
 from csc_git.store.layout import spellings
-from csc_git.store.snapshot import Snapshot, Stored, changed_keys
+from csc_git.store.snapshot import Snapshot, Stored
 
 _STRIDE: Final = 256
 _SAMPLES: Final = 4
 _LATELY: Final = 500
 """Commits by which it is told whose clock is wrong."""
+
+
+Change = tuple[Key, Stored | None, Stored | None]
+"""A key, and what it held before and after."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,21 @@ class PastEdit:
     Attributes:
         commit: Its commit.
         record: What the commit says of it.
-        changes: The keys it changed, before and after.
+        keys: The keys it changed.
+        before: The state before it.
+        after: The state after it.
     """
 
     commit: CommitInfo
     record: Record
-    changes: list[tuple[Key, Stored | None, Stored | None]]
+    keys: list[Key]
+    before: Snapshot
+    after: Snapshot
+
+    def changes(self, most: int | None = None) -> Iterator[Change]:
+        """The keys it changed, or the first of them, with what they held before and after."""
+        for key in self.keys[:most]:
+            yield key, self.before.look(key), self.after.look(key)
 
 
 def edits(
@@ -95,20 +109,20 @@ def edits(
         record = record_of(commit)
         if session is not None and record.session != session:
             continue
-        changes = changes_of(repository, commit)
-        if record.subject.startswith(PROBE) and not changes:
+        was = Snapshot(repository.objects, commit.parent)
+        now = Snapshot(repository.objects, commit.id)
+        keys = list(changed_places(repository.objects, was, now))
+        if record.subject.startswith(PROBE) and not keys:
             continue
-        if not place.scope or any(place.holds(key) for key, _, _ in changes):
-            yield PastEdit(commit, record, changes)
+        if not place.scope or any(place.holds(key) for key in keys):
+            yield PastEdit(commit, record, keys, was, now)
 
 
-def changes_of(
-    repository: Repository, commit: CommitInfo
-) -> list[tuple[Key, Stored | None, Stored | None]]:
+def keys_of(repository: Repository, commit: CommitInfo) -> list[Key]:
     """The keys that a commit changed."""
     objects = repository.objects
     before, after = Snapshot(objects, commit.parent), Snapshot(objects, commit.id)
-    return list(changed_keys(objects, before, after))
+    return list(changed_places(objects, before, after))
 
 
 def commit_at(repository: Repository, tip: str | None, moment: Moment, now: datetime) -> str | None:
@@ -138,20 +152,25 @@ def _newest(repository: Repository, tip: str, time: datetime, now: datetime) -> 
     One stride more is looked at, so that a machine whose clock was wrong is told from the others.
     """
     newest_first: list[str] = []
-    found: str | None = None
-    passed = 0
+    passed = list[int]()
     for number, commit_id in enumerate(commit_ids(repository.path, tip), 1):
         newest_first.append(commit_id)
         if number % _STRIDE:
             continue
         window = newest_first[-_STRIDE:]
         samples = [_clock(repository, one) for one in window[:: _STRIDE // _SAMPLES]]
-        passed += sum(one <= time for one in samples) > len(samples) // 2
-        if passed > 1:
-            found = _newest_of(repository, newest_first[-3 * _STRIDE :], time, now)
+        if sum(one <= time for one in samples) > len(samples) // 2:
+            passed.append(number - _STRIDE)
+        if len(passed) > 1:
+            found = _newest_of(repository, newest_first[_from(passed) :], time, now)
             if found is not None:
                 return found
-    return _newest_of(repository, newest_first[-3 * _STRIDE :], time, now)
+    return _newest_of(repository, newest_first[_from(passed) :], time, now)
+
+
+def _from(passed: Sequence[int]) -> int:
+    """From which commit on to look closely: a stride before the first that seemed early enough."""
+    return max(0, passed[0] - _STRIDE) if passed else 0
 
 
 def _newest_of(

@@ -13,6 +13,7 @@ None of them is done without a person: the loss may be meant, for instance to re
 `Divergence` is what the person is shown before the decision.
 """
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import Final
 
 from csc_git.core.claim import CLAIMS
 from csc_git.core.conflict import CONFLICTS, Conflict, stands
-from csc_git.core.edit import Outcome, Record
+from csc_git.core.edit import Kind, Outcome, Record, path_text
 from csc_git.core.key import Key
 from csc_git.core.lease import SESSIONS
 from csc_git.core.merge import Version, merge
@@ -29,8 +30,9 @@ from csc_git.core.value import Entry
 from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo
 from csc_git.store.branch import Branch
+from csc_git.store.difference import changed_keys
 from csc_git.store.history import high_water, since
-from csc_git.store.snapshot import Reads, Snapshot, Stored, changed_keys, revision_of
+from csc_git.store.snapshot import Reads, Snapshot, Stored, revision_of
 from csc_git.store.transaction import Identity, with_changes
 
 _NOT_JOINED: Final = frozenset({*SESSIONS, *CLAIMS})
@@ -135,17 +137,15 @@ def joined(batch: Batch, ours: Snapshot, onto: str, identity: Identity, now: dat
         if entry is not None:
             blobs[key] = batch.add_blob(entry.encode())
         if conflict is not None:
-            record = Entry(conflict.to_json(), conflict.lost.session, clock)
-            number = sum(place.scope == CONFLICTS for place in blobs)
-            blobs[Key(CONFLICTS, f"{op}.{number}")] = batch.add_blob(record.encode())
+            entry = Entry(conflict.to_json(), conflict.lost.session, clock)
+            blobs[_record_key(key, mine, theirs)] = batch.add_blob(entry.encode())
     if not blobs:
         return onto
     tree = with_changes(batch, there, blobs, [])
-    message = Record(
-        f"join another store: {len(blobs)} keys", op, identity.machine, clock
-    ).message()
+    subject = f"join another store: {len(blobs)} keys"
+    record = Record(subject, op, identity.machine, clock, kind=Kind.JOIN)
     signature = identity.committer(now)
-    return batch.add_commit(tree, onto, signature, signature, message)
+    return batch.add_commit(tree, onto, signature, signature, record.message())
 
 
 def _both(key: Key, mine: Stored, theirs: Stored) -> tuple[Entry | None, Conflict | None]:
@@ -158,6 +158,13 @@ def _both(key: Key, mine: Stored, theirs: Stored) -> tuple[Entry | None, Conflic
     winner, revision = (ours, mine.revision) if takes else (other, revision_of(theirs))
     conflict = Conflict(key, Outcome.LOST, decision.lost, *stands(revision, winner))
     return (decision.entry if takes else None), conflict
+
+
+def _record_key(key: Key, mine: Stored, theirs: Stored) -> Key:
+    """The conflict record of two values: the same one, whichever clone joins the two stores."""
+    revisions = sorted((mine.revision, theirs.revision))
+    text = "\n".join([path_text(key), *revisions])
+    return Key(CONFLICTS, f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.0")
 
 
 def _edits(commits: Sequence[CommitInfo]) -> list[CommitInfo]:

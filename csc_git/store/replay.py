@@ -6,7 +6,7 @@ since, and becomes exactly one commit there, saying what became of it:
 1. It was refused before: so it stays, since somebody may have been told.
 2. A condition no longer holds: refused whole.
 3. It changes several keys, and one of them was changed elsewhere: refused whole. (A deletion of a
-   scope is judged key by key: what its author did not see survives.)
+   scope, and a join of two stores, are judged key by key.)
 4. It is a claim, and its session is superseded or a claim unknown to it overlaps: refused whole.
 5. Otherwise each key changed on both sides is merged, by the rules of `core.merge`.
 
@@ -31,9 +31,13 @@ from csc_git.core.value import Entry
 from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo, Signature
 from csc_git.store.claiming import is_contested
+from csc_git.store.difference import changed_keys
 from csc_git.store.history import deletion, high_water
-from csc_git.store.snapshot import Snapshot, Stored, changed_keys, revision_of
+from csc_git.store.snapshot import Snapshot, Stored, revision_of
 from csc_git.store.transaction import Identity, with_changes
+
+_BY_KEY = frozenset({Kind.DELETE_SCOPE, Kind.JOIN})
+"""Edits of several keys that are judged key by key."""
 
 _UNRECORDED = frozenset({*SESSIONS, *CLAIMS, *CONFLICTS})
 
@@ -134,7 +138,7 @@ class Replay:
         stays: bool,
     ) -> _Verdict:
         touched = [change for change in changes if self._changed_here(change, here)]
-        several = len(changes) > 1 and record.kind is not Kind.DELETE_SCOPE
+        several = len(changes) > 1 and record.kind not in _BY_KEY
         if stays or not _conditions_hold(record.requires, here) or (several and touched):
             return _Verdict(Outcome.REFUSED)
         if record.kind is Kind.CLAIM and self._is_contested(original, changes, here):

@@ -10,6 +10,7 @@ from csc_git.git.batch import Batch
 from csc_git.git.commit import CommitInfo
 from csc_git.git.repository import Repository
 from csc_git.store.branch import Branch
+from csc_git.store.history import record_of
 from csc_git.store.replay import Refusal, Replay
 from csc_git.store.transaction import Identity
 from csc_git.store.waiting import Waiting
@@ -62,10 +63,12 @@ class Replica:
             The ops that were refused without a record because their authors wait.
         """
         silent: list[str] = []
+        done = set(placed)
         for commit in queue:
-            record = Record.parse(commit.message)
-            if record is None or record.op in placed:
+            record = record_of(commit)
+            if record.op in done:
                 continue
+            done.add(record.op)
             if record.needs_later:
                 what = f"The queued edit {record.op} was made by a later csc-git"
                 raise FormatTooNew(

@@ -19,10 +19,11 @@ from datetime import datetime
 from typing import Final
 
 from csc_git.core.edit import Record
+from csc_git.core.remote_state import RemoteState
 from csc_git.core.value import canonical
 from csc_git.errors import StoreDamaged
 from csc_git.git.commit import CommitInfo
-from csc_git.git.failure import RemoteFailure, RemoteState
+from csc_git.git.failure import RemoteFailure
 from csc_git.git.remote import LostRace, Remote
 from csc_git.git.repository import Repository
 from csc_git.git.tree import FILE_MODE, TreeEntry

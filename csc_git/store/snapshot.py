@@ -14,7 +14,7 @@ from csc_git.errors import FormatTooNew, StoreDamaged, ValueTooLarge, WrongType
 from csc_git.git.commit import CommitInfo
 from csc_git.git.tree import TREE_MODE, TreeEntry
 from csc_git.store.index import Index, index_of
-from csc_git.store.layout import Foreign, Trees, entries, find, is_fan_name, why_foreign
+from csc_git.store.layout import Foreign, Trees, entries, find
 
 DATA: Final = b"data"
 FORMAT_FILE: Final = b"format.json"
@@ -151,38 +151,46 @@ class Snapshot:
         return index_of(self.objects.shared)
 
     def contents(self, directory: str) -> tuple[list[TreeEntry], list[tuple[bytes, str]]]:
-        """Of a directory: its files, and names and trees of the directories in it."""
-        lines = self._lines(directory)
+        """Of a directory: its files, and names and trees of the directories in it.
+
+        Raises:
+            StoreDamaged: it can't be read.
+        """
+        lines = list(entries(self.objects, directory))
         below = [(line.name, line.id) for line in lines if line.is_tree]
         return [line for line in lines if line.is_file], below
 
     def names_in(self, directory: str) -> Iterator[str]:
-        """The names of the keys in a directory."""
-        named = (self._file_name(line) for line in self._lines(directory) if line.is_file)
+        """The names of the keys in a directory; raises StoreDamaged."""
+        lines = entries(self.objects, directory)
+        named = (self._file_name(line) for line in lines if line.is_file)
         return (name for name in named if name is not None)
 
-    def changed_names(self, before: str, after: str) -> Iterator[str]:
-        """The names of the keys in which two trees of a directory may differ.
-
-        Raises:
-            StoreDamaged: one of the trees is not here.
-        """
-        for path in _changed_files(self.objects, before, after, below=False):
-            found = (self._named(tree, path[0]) for tree in (before, after))
-            yield from {name for name in found if name is not None}
-
-    def _named(self, directory: str, file: bytes) -> str | None:
+    def named(self, directory: str, file: bytes) -> str | None:
         """The key of a file in a directory."""
         line = find(self.objects, directory, file)
         return self._file_name(line) if line is not None and line.is_file else None
 
     def records_in(self, directory: str) -> Iterator[tuple[str, Stored]]:
-        """The names of the keys in a directory with what they hold, if it can be read."""
-        for line in self._lines(directory):
+        """The names of the keys in a directory with what they hold, if it is an entry.
+
+        Raises:
+            StoreDamaged: the directory or a value in it is lost or broken on our disk.
+        """
+        for line in entries(self.objects, directory):
             name = self._file_name(line) if line.is_file else None
-            entry = self._entry(line.id) if name is not None else None
+            entry = self._said(line.id) if name is not None else None
             if name is not None and entry is not None:
                 yield name, Stored(entry, line.id)
+
+    def readable_names(self, directory: str) -> Iterator[str]:
+        """The names of the keys in a directory, as far as it can be read."""
+        named = (self._file_name(line) for line in self._lines(directory) if line.is_file)
+        return (name for name in named if name is not None)
+
+    def read_in(self, scope: Scope, name: str) -> Stored | None:
+        """As `read`."""
+        return self.read(Key(scope, name))
 
     def get_in(self, scope: Scope, name: str) -> Stored | None:
         """As `get`."""
@@ -324,49 +332,3 @@ class Snapshot:
             return _decoded(data) if len(data) <= _SMALL else Entry.decode(data)
         except (ValueError, ValueTooLarge, WrongType):
             return None
-
-
-def changed_keys(
-    objects: Reads, before: Snapshot, after: Snapshot
-) -> Iterator[tuple[Key, Stored | None, Stored | None]]:
-    """The keys in which two snapshots differ, with their entries on both sides.
-
-    Directories that are the same are never entered, so the cost is that of the difference.
-    """
-    for path in sorted(set(_changed_files(objects, before.data, after.data))):
-        key = after.key_at(path) or before.key_at(path)
-        if key is not None and before.revision(key) != after.revision(key):
-            yield key, before.look(key), after.look(key)
-
-
-def _changed_files(
-    objects: Reads,
-    before: str | None,
-    after: str | None,
-    path: tuple[bytes, ...] = (),
-    *,
-    below: bool = True,
-) -> Iterator[tuple[bytes, ...]]:
-    """Paths, without fan-out, of the files that differ; a few more where the fan-out does.
-
-    A line that stands in both trees is the same in both, so only the others are looked at.
-
-    Args:
-        objects: Where to read.
-        before: A directory's tree; None: there is none.
-        after: Another one.
-        path: Where the directory is.
-        below: Whether to look into directories below it, apart from its own fan-out.
-    """
-    old = set(objects.tree(before)) if before else set()
-    new = set(objects.tree(after)) if after else set()
-    lines = [line for line in old ^ new if not why_foreign(line)]
-    for name in {line.name for line in lines if line.is_file}:
-        yield (*path, name)
-    for name in {line.name for line in lines if line.is_tree}:
-        if not below and not is_fan_name(name):
-            continue
-        was = next((line.id for line in old if line.name == name and line.is_tree), None)
-        now = next((line.id for line in new if line.name == name and line.is_tree), None)
-        place = path if is_fan_name(name) else (*path, name)
-        yield from _changed_files(objects, was, now, place, below=below)

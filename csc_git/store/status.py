@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from csc_git.core.lease import Instant
+from csc_git.core.remote_state import CHOICES, OF_ANOTHER_REMOTE, RemoteState, describe
 from csc_git.git.durable import read_json, write_json
-from csc_git.git.failure import CHOICES, OF_ANOTHER_REMOTE, RemoteState, describe
 
 _ANOTHER: Final = "it is another remote"
 
@@ -16,7 +16,7 @@ class SyncStatus:
     """The outcome of the last attempt.
 
     Attributes:
-        state: See `git.failure.RemoteState`.
+        state: See `core.remote_state`.
         detail: The remote's own words.
         contact: When the last successful contact *began*; None if there was none yet.
         attempt: When the last attempt began.

@@ -13,8 +13,9 @@ from csc_git.core.edit import Outcome
 from csc_git.core.key import Key
 from csc_git.core.lease import Instant
 from csc_git.core.pace import Pace
+from csc_git.core.remote_state import RemoteState
 from csc_git.git.child import kill_children
-from csc_git.git.failure import RemoteFailure, RemoteState
+from csc_git.git.failure import RemoteFailure
 from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
 from csc_git.store.attempt import Progress

@@ -16,9 +16,10 @@ from typing import Final
 
 from csc_git.core.lease import Instant
 from csc_git.core.pace import Pace
+from csc_git.core.remote_state import RemoteState
 from csc_git.errors import CscError, FormatTooNew, StorageFailed, StoreGone
 from csc_git.git.durable import file_identity
-from csc_git.git.failure import RemoteFailure, RemoteState
+from csc_git.git.failure import RemoteFailure
 from csc_git.git.lock import FileLock
 from csc_git.git.remote import Remote
 from csc_git.git.words import readable

@@ -18,12 +18,14 @@ from tests.bench.crowd import many_clones, one_clone
 from tests.bench.footprint import disk, memory, starting
 from tests.bench.remote import offline, visible
 from tests.bench.row import Row, Told
+from tests.bench.scale import scale
 from tests.world import World
 
 Measure = Callable[[World, Told, int], list[Row]]
 
 ROWS: dict[str, Measure] = {
     "calls": calls,
+    "scale": scale,
     "processes": one_clone,
     "clones": many_clones,
     "visible": visible,

@@ -26,8 +26,9 @@ from csc_git.git.batch import Batch
 from csc_git.git.commit import Signature
 from csc_git.git.objects import Objects
 from csc_git.git.packing import NewObject
+from csc_git.store.difference import changed_keys
 from csc_git.store.history import high_water, since
-from csc_git.store.snapshot import Snapshot, changed_keys
+from csc_git.store.snapshot import Snapshot
 from csc_git.store.transaction import with_changes
 
 CORPUS = Path(__file__).with_name("corpus.json")

@@ -1,0 +1,148 @@
+"""Endings: sessions that are signed off by others than themselves.
+
+A person ends one whose laptop broke; a process of a clone ends those of its own clone whose process
+died without doing so.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from csc_git.coordinator import clock
+from csc_git.coordinator.roster import Roster
+from csc_git.core.key import Key
+from csc_git.core.lease import lease_key
+from csc_git.core.session import parse_session
+from csc_git.core.value import Json
+from csc_git.store.claiming import claims, read_lease
+from csc_git.store.clone import Clone
+from csc_git.store.snapshot import Snapshot
+from csc_git.store.store import Store
+from csc_git.store.transaction import Draft
+
+_BATCH: Final = 100
+"""Sessions that one edit signs off."""
+
+
+class Endings:
+    """Signs sessions off from outside.
+
+    Args:
+        store: The clone's store.
+        clone: Who this clone is.
+        roster: Who is signed on.
+        own: The sessions of this process, by name.
+    """
+
+    def __init__(
+        self, store: Store, clone: Clone, roster: Roster, own: Mapping[str, object]
+    ) -> None:
+        self._store = store
+        self._clone = clone
+        self.roster = roster
+        self._held = own
+
+    def bury(self, now: datetime) -> None:
+        """Sign off sessions of this clone whose process died without doing so."""
+        snapshot = self._store.snapshot()
+        for name in self.roster.signed_on_here(snapshot):
+            lease = read_lease(snapshot.get(lease_key(name)))
+            if lease is None:
+                continue
+            lock = self.roster.lock(name)
+            if name in self._held or not lock.try_acquire():
+                continue
+            try:
+                if self.roster.was_alive_lately(name):
+                    self.roster.note_end(name, claimed_by(lease.holder, snapshot))
+                self.end(name, name, now, {lease.holder})
+            finally:
+                lock.release()
+
+    def end(
+        self, handle: str, by: str, now: datetime, holders: Collection[str] | None = None
+    ) -> bool:
+        """Sign a session off from outside, wherever it is; whether it was signed on.
+
+        Its server, if there is one, learns of it with its next write, and may sign on again.
+
+        Args:
+            handle: Its name.
+            by: Who decided so.
+            now: The wall clock.
+            holders: Only if its sign-on is one of these: somebody else may have the name by now.
+
+        Raises:
+            InvalidName: no session's name.
+        """
+        return bool(self.end_all([handle], by, now, holders))
+
+    def end_all(
+        self,
+        handles: Sequence[str],
+        by: str,
+        now: datetime,
+        holders: Collection[str] | None = None,
+    ) -> list[str]:
+        """Sign sessions off from outside, many at once; see `end`.
+
+        Returns:
+            Those of the names given that were signed on.
+        """
+        names = {one: str(parse_session(one, self._clone.machine)) for one in handles}
+        ended: list[str] = []
+        for batch in _batches(list(names)):
+            found: list[str] = []
+
+            def decide(snapshot: Snapshot) -> Draft:
+                puts, requires = dict[Key, Json](), dict[Key, str | None]()
+                found.clear()  # noqa: B023  used within this turn of the loop
+                for handle in batch:  # noqa: B023
+                    key = lease_key(names[handle])
+                    stored = snapshot.get(key)
+                    lease = read_lease(stored)
+                    if stored is None or lease is None or lease.state != "active":
+                        continue
+                    if holders and lease.holder not in holders:
+                        continue
+                    found.append(handle)  # noqa: B023
+                    puts[key] = replace(lease, state="signed_off").to_json()
+                    requires[key] = stored.revision
+                who = names[found[0]] if len(found) == 1 else f"{len(found)} sessions"  # noqa: B023
+                return Draft(f"sign off {who}", by, puts, requires=requires)
+
+            self._store.transact(decide, now)
+            ended += found
+        return ended
+
+    def is_stale(self, name: str, snapshot: Snapshot) -> bool:
+        """Whether a session gave no sign of life for a lease's length.
+
+        In this clone by its lock. From another clone by elapsed time, where this clone has watched
+        it so long; else by the time of its record, which is the other machine's word.
+        """
+        stored = snapshot.get(lease_key(name))
+        lease = read_lease(stored)
+        if stored is None or lease is None or name in self._held:
+            return False
+        is_active = self.roster.is_active(name, stored)
+        if lease.clone == self._clone.id:
+            return not is_active
+        age = clock.now() - stored.entry.time
+        return not is_active or age.total_seconds() > lease.seconds
+
+
+def claimed_by(holder: str, snapshot: Snapshot) -> list[str]:
+    """What a sign-on has claimed for as long as its session lives."""
+    return [
+        claim.resource
+        for _, _, claim in claims(snapshot)
+        if claim.holder == holder and claim.state == "held" and claim.seconds is None
+    ]
+
+
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Names in groups that are signed off by one edit each."""
+    for start in range(0, len(names), _BATCH):
+        yield names[start : start + _BATCH]

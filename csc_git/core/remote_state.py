@@ -1,0 +1,204 @@
+"""The states of sync: how things stand with the remote, told apart by what a person has to do.
+
+None of these loses anything: the queue stays, and everything local goes on. All are tried again;
+what a person must decide, or mend, is in the text of what to do next.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class RemoteState(StrEnum):
+    """How things stand with the remote."""
+
+    OK = "ok"
+    NEVER = "never-synced"
+    OFF = "off"
+    NO_GIT = "no-git"
+    NO_REMOTE = "no-remote"
+    BAD_URL = "bad-url"
+    PUSHED_ELSEWHERE = "pushed-elsewhere"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    CREDENTIALS = "credentials"
+    HOST_KEY = "host-key"
+    NOT_FOUND = "not-found"
+    READ_ONLY = "read-only"
+    FULL = "remote-full"
+    PROTECTED = "protected"
+    DECLINED = "declined"
+    EMPTY = "empty-remote"
+    DELETED = "branch-deleted"
+    BEHIND = "remote-behind"
+    REWRITTEN = "history-rewritten"
+    OTHER_STORE = "other-store"
+    NOT_A_STORE = "not-a-store"
+    TOO_NEW = "format-too-new"
+    OBJECT_FORMAT = "object-format"
+    CONTENDED = "contended"
+    STORAGE = "local-storage"
+    FAILED = "failed"
+
+
+OF_ANOTHER_REMOTE: Final = frozenset(
+    {RemoteState.DELETED, RemoteState.BEHIND, RemoteState.REWRITTEN, RemoteState.OTHER_STORE}
+)
+"""What is seen of a remote that takes the place of the one synced with before."""
+
+PASSING: Final = frozenset({
+    RemoteState.OK, RemoteState.UNREACHABLE, RemoteState.TIMEOUT, RemoteState.CONTENDED,
+    RemoteState.FULL,
+})  # fmt: skip
+"""States that may be over in a moment, without anybody's help."""
+
+_PERSON: Final = "A person decides how to go on: csc-git doctor lists the choices"
+"""The commands themselves change what everybody has, so no text that a model reads has them."""
+
+_WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
+    RemoteState.OK: ("In step with the remote", ""),
+    RemoteState.NEVER: (
+        "The remote has not been asked yet",
+        "A server asks, or csc-git sync",
+    ),
+    RemoteState.OFF: ("Sync is switched off", "To switch it on: git config csc.sync true"),
+    RemoteState.NO_GIT: (
+        "There is no git on PATH, and only git talks to the remote",
+        "Install git, or put it on the PATH of the MCP client",
+    ),
+    RemoteState.NO_REMOTE: (
+        "The repository has no remote to sync with",
+        "Add one (git remote add NAME URL) or name one: git config csc.remote NAME-OR-URL",
+    ),
+    RemoteState.BAD_URL: (
+        "The remote's URL is not one csc-git will use",
+        "Use https, http, ssh, git, file or a path: git config csc.remote NAME-OR-URL",
+    ),
+    RemoteState.PUSHED_ELSEWHERE: (
+        "Pushes go to another repository than the one that is fetched from",
+        (
+            "Others would not see your edits. Use a remote that is one repository for both "
+            "(git config csc.remote NAME-OR-URL), or see pushurl and pushInsteadOf in git config"
+        ),
+    ),
+    RemoteState.UNREACHABLE: (
+        "The remote can't be reached",
+        "A running server retries, or csc-git sync. If others can reach it, check proxy and VPN",
+    ),
+    RemoteState.TIMEOUT: (
+        "The remote did not answer in time",
+        (
+            "A running server retries, or csc-git sync. "
+            "To allow more time: git config csc.timeout SECONDS"
+        ),
+    ),
+    RemoteState.CREDENTIALS: (
+        "The remote did not accept our credentials, or there are none",
+        (
+            "Run git fetch yourself once; if that works, the MCP client's environment lacks what "
+            "your shell has (SSH_AUTH_SOCK, or a credential helper)"
+        ),
+    ),
+    RemoteState.HOST_KEY: (
+        "The remote's ssh host key is not known here, or it changed",
+        "Run git fetch yourself once and check the key",
+    ),
+    RemoteState.NOT_FOUND: (
+        "There is no repository at the remote's URL, or we may not see it",
+        "Check the URL (git remote -v) and your access",
+    ),
+    RemoteState.READ_ONLY: (
+        "We may read the remote but not write to it",
+        "Ask for write access, or sync elsewhere: git config csc.remote NAME-OR-URL",
+    ),
+    RemoteState.FULL: ("The remote's disk is full", "Tell whoever runs it; it is retried"),
+    RemoteState.PROTECTED: (
+        "The remote protects the branch against pushes",
+        "Allow pushes to it in the host's branch rules, or use another: git config csc.branch NAME",
+    ),
+    RemoteState.DECLINED: (
+        "A hook of the remote declined the push",
+        "See its words; it is retried. If one edit is at fault it is held back by itself",
+    ),
+    RemoteState.EMPTY: (
+        "The remote has no branch yet, and our first push would become its default branch",
+        (
+            "Push your project first, or say that the remote exists for this: "
+            "git config csc.dedicated true"
+        ),
+    ),
+    RemoteState.DELETED: (
+        "The remote no longer has the branch that was there before",
+        f"Nothing here is lost, and edits wait in the queue. {_PERSON}",
+    ),
+    RemoteState.BEHIND: (
+        "The remote's branch is behind what the remote had confirmed",
+        f"It was rewound or restored from a backup; this clone still has all edits. {_PERSON}",
+    ),
+    RemoteState.REWRITTEN: (
+        "The remote's branch was rewritten and no longer contains what it had confirmed",
+        f"This clone still has all edits. {_PERSON}",
+    ),
+    RemoteState.OTHER_STORE: (
+        "The remote's branch belongs to another store than this clone's",
+        f"Nothing here is lost, and edits wait in the queue. {_PERSON}",
+    ),
+    RemoteState.NOT_A_STORE: (
+        "What the remote has in our branch's place was not made by csc-git",
+        (
+            "Use another name, which begins otherwise if a branch is called as its beginning: "
+            "git config csc.branch NAME. csc-git doctor then says how to take queued edits along"
+        ),
+    ),
+    RemoteState.TOO_NEW: (
+        "A later csc-git wrote edits that this one can't read",
+        "Upgrade csc-git here, the way it was installed",
+    ),
+    RemoteState.OBJECT_FORMAT: (
+        "The remote uses another object format (SHA-1 or SHA-256) than this clone's store",
+        "Use a remote of the same format: git config csc.remote NAME-OR-URL",
+    ),
+    RemoteState.CONTENDED: (
+        "Others kept pushing first; no attempt of this round got through",
+        "A running server retries, or csc-git sync",
+    ),
+    RemoteState.STORAGE: (
+        "The local disk failed while syncing",
+        (
+            "Free some space, mend the permissions of <git dir>/csc, or see csc-git doctor; "
+            "it is retried"
+        ),
+    ),
+    RemoteState.FAILED: ("Talking to the remote failed", "See git's own words; it is retried"),
+}
+
+
+CHOICES: Final[dict[RemoteState, str]] = {
+    RemoteState.DELETED: (
+        "If nobody meant to delete it, put this clone's copy back: csc-git sync --recreate"
+    ),
+    RemoteState.BEHIND: (
+        "To push the missing edits again: csc-git sync --restore. "
+        "If they were removed on purpose: csc-git sync --accept-rewrite"
+    ),
+    RemoteState.REWRITTEN: (
+        "Ask who rewrote it and why. To take the remote's history and drop confirmed edits that it "
+        "lacks: csc-git sync --accept-rewrite. To make those edits again on top of it: "
+        "csc-git sync --restore"
+    ),
+    RemoteState.OTHER_STORE: (
+        "If this is the wrong remote or branch, correct csc.remote or csc.branch. If the branch "
+        "was deleted and founded again, bring both stores' values together: csc-git sync --join"
+    ),
+}
+"""How a person can go on from a state that waits for a decision. Each command first shows what it
+would do, and asks.
+"""
+
+
+def describe(state: RemoteState, detail: str = "") -> tuple[str, str]:
+    """What happened, with the remote's own words in quotes that they can't close; what to do."""
+    what, then = _WORDS[state]
+    if not detail:
+        return what, then
+    quoted = detail.replace('"', "'")
+    return f'{what} ("{quoted}")', then
