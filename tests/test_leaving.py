@@ -6,16 +6,21 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.lease import Lease, lease_key
+from csc_git.errors import StoreGone
+from csc_git.server.host import Host
 from tests.git_servers import HttpServer, http_server
 from tests.test_cli import csc
 from tests.world import World, git, put, state_of
@@ -87,6 +92,15 @@ def served(clone: Path, *flags: str) -> Iterator[RawServer]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running(tmp_path: Path) -> Iterator[None]:
+    """What pushes for a server that ended goes on for minutes; not longer than its test."""
+    yield
+    for pid in _pushing(tmp_path):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -233,7 +247,7 @@ def test_sign_off_takes_patterns_and_finds_the_stale_ones(world: World) -> None:
     assert state_of(one) == "ok"
     two = world.clone("two")
     found = json.loads(csc("sign-off", "ci_*@one", "--json", cwd=two).stdout)
-    assert found["signed_off"] == ["ci_1@one", "ci_2@one"]
+    assert sorted(found["signed_off"]) == ["ci_1@one", "ci_2@one"]
     assert json.loads(csc("sign-off", "--stale", "--json", cwd=two).stdout)["signed_off"] == []
     fresh = world.open("other", lease=2)
     fresh.sign_on()
@@ -258,13 +272,13 @@ def test_a_server_without_sync_pushes_nothing_when_it_ends(world: World) -> None
         server.call("store_data", scope="s", key="private", value=1)
         server.end("EOF")
     one = world.open("one", machine="x", sync=False)
-    until(lambda: not _tree_of_syncs(clone))
+    until(lambda: not _pushing(clone))
     assert one.retrieve("s", "private").found
     assert git("for-each-ref", "refs/heads/csc", cwd=world.remote) == ""
 
 
-def _tree_of_syncs(clone: Path) -> list[str]:
-    """Processes that push for a server of this clone which has ended."""
+def _pushing(directory: Path) -> list[int]:
+    """Processes that push for servers of clones below a directory, which have ended."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -272,6 +286,75 @@ def _tree_of_syncs(clone: Path) -> list[str]:
                 command = (entry / "cmdline").read_text()
             except OSError:
                 continue
-            if "--until-pushed" in command and str(clone) in command:
-                found.append(command)
+            if "--until-pushed" in command and str(directory) in command:
+                found.append(int(entry.name))
     return found
+
+
+def test_a_store_that_is_gone_leaves_no_session_that_looks_alive(world: World) -> None:
+    """The server's own session of before must not keep its name and claims from it."""
+    host = Host(world.clone("one"), {"machine": "one"})
+    one = host.get()
+    name = one.sign_on().session
+    assert one.claims.claim(None, ["src"]).status == "granted"
+    shutil.rmtree(world.directory / "one/.git/csc/state.git")
+    with pytest.raises(StoreGone):
+        host.get()
+    again = host.get()
+    assert again.sync().state == "ok"
+    assert again.sign_on().session == name
+    assert again.claims.claim(None, ["src"]).status == "granted"
+    host.close()
+
+
+def test_a_second_end_waits_for_the_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(world.clone("one"), {"machine": "one"})
+    host.get()
+    entered, may_go_on, order = threading.Event(), threading.Event(), list[str]()
+    leave = Coordinator.leave
+
+    def slowly(coordinator: Coordinator) -> None:
+        entered.set()
+        assert may_go_on.wait(20)
+        leave(coordinator)
+        order.append("first")
+
+    monkeypatch.setattr(Coordinator, "leave", slowly)
+
+    def second_end() -> None:
+        host.close()
+        order.append("second")
+
+    first = threading.Thread(target=host.close)
+    second = threading.Thread(target=second_end)
+    first.start()
+    assert entered.wait(20)
+    second.start()
+    may_go_on.set()
+    first.join(20)
+    second.join(20)
+    assert order == ["first", "second"]
+
+
+def test_a_session_here_is_stale_by_its_lock_only(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record is old where a laptop slept; the process lives all the same."""
+    one = world.open("one", lease=60)
+    name = one.sign_on().session
+    real = clock.now
+    monkeypatch.setattr(clock, "now", lambda: real() + timedelta(hours=5))
+    snapshot = one.store.snapshot()
+    assert not world.open("one", machine="one").sessions.endings.is_stale(name, snapshot)
+
+
+def test_what_died_long_ago_is_not_taken_up_again(world: World) -> None:
+    one = world.open("one")
+    name = one.sign_on().session
+    assert one.claims.claim(None, ["src"]).status == "granted"
+    one.sessions.release_all()  # as the kernel does when the process dies
+    file = world.directory / "one/.git/csc/sessions" / name
+    os.utime(file, (time.time() - 86_400, time.time() - 86_400))
+    again = world.open("one")
+    again.sync()
+    assert again.sign_on().resumed == []

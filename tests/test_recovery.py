@@ -265,3 +265,112 @@ def test_a_remote_restored_from_a_copy_of_its_directory(world: World, tmp_path: 
     assert two.sync(permit=Permit(restore=True)).state == "ok"
     assert state_of(one) == "ok"
     assert [read(one, key) for key in ("old", "today", "later")] == [1, 2, 3]
+
+
+def edited_by_hand(world: World, text: str) -> None:
+    """Change `s/today` as somebody does on the host's web page."""
+    work = world.directory / "by-hand"
+    git("clone", "-q", "-b", "csc/state", str(world.remote), str(work), cwd=world.directory)
+    file = work / "data" / "s" / "today.json"
+    file.write_text(file.read_text().replace("confirmed", text))
+    git("commit", "-qam", "Update today.json", cwd=work)
+    git("push", "-q", cwd=work)
+
+
+def dies(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_restoring_keeps_what_was_edited_by_hand(world: World) -> None:
+    one = world.open("one")
+    put(one, "s", "old", 1)
+    put(one, "s", "today", "confirmed")
+    assert state_of(one) == "ok"
+    backup = remote_tip(world)
+    edited_by_hand(world, "by hand")
+    assert state_of(one) == "ok"
+    git("update-ref", REF, backup, cwd=world.remote)
+    new = world.open("new")
+    put(new, "s", "other", 1)
+    assert state_of(new) == "ok"
+    assert state_of(one) == "history-rewritten"
+    assert one.sync(permit=Permit(restore=True)).state == "ok"
+    assert read(one, "today") == "by hand"
+
+
+def test_a_restore_that_is_cut_between_the_refs_places_each_op_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = world.open("one"), world.open("two")
+    rewound(world, one)
+    put(two, "s", "x", 1)
+    assert state_of(two) == "ok"
+    set_ref, moved = one.store.repository.set_ref, list[str]()
+
+    def dies_after_the_tip(name: str, *more: object) -> None:
+        if moved and name.startswith("refs/csc/base/"):
+            raise KeyboardInterrupt
+        set_ref(name, *more)  # type: ignore[arg-type]
+        moved.extend([name] if name.startswith("refs/heads/") else [])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one.store.repository, "set_ref", dies_after_the_tip)
+        with pytest.raises(KeyboardInterrupt):
+            one.sync(permit=Permit(restore=True))
+    put(two, "s", "y", 1)
+    assert state_of(two) == "ok"
+    if state_of(one) != "ok":
+        assert one.sync(permit=Permit(restore=True)).state == "ok"
+    ops = [record.op for record in world.log()]
+    assert len(ops) == len(set(ops))
+    assert read(one, "today") == "confirmed"
+
+
+def test_two_clones_that_join_keep_all_values(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = world.open("one"), world.open("two")
+    for number in range(5):
+        put(one, "s", f"k{number}", number)
+    assert [state_of(one), state_of(two)] == ["ok", "ok"]
+    git("update-ref", "-d", REF, cwd=world.remote)
+    new = world.open("new")
+    put(new, "s", "k0", "another value")
+    assert [state_of(new), state_of(one)] == ["ok", "other-store"]
+    with monkeypatch.context() as patched:  # the first one's push fails
+        patched.setattr("csc_git.git.remote.Remote.push", dies)
+        with pytest.raises(KeyboardInterrupt):
+            two.sync(permit=Permit(join=True))
+    put(new, "s", "k1", "meanwhile")
+    assert state_of(new) == "ok"
+    assert one.sync(permit=Permit(join=True)).state == "ok"
+    assert state_of(two) == "ok"
+    assert state_of(one) == "ok"
+    for clone in (one, two):
+        assert [read(clone, f"k{number}") for number in (2, 3, 4)] == [2, 3, 4]
+        assert {conflict.key for conflict in clone.conflicts.open()} == {"k0", "k1"}
+
+
+def test_recreating_begins_with_what_a_cut_attempt_had_confirmed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = world.open("one"), world.open("two")
+    put(one, "s", "old", 1)
+    assert [state_of(one), state_of(two)] == ["ok", "ok"]
+    put(two, "s", "others", 2)
+    assert state_of(two) == "ok"
+    set_ref = one.store.repository.set_ref
+
+    def dies_before_the_tip(name: str, *more: object) -> None:
+        if name.startswith("refs/heads/"):
+            raise KeyboardInterrupt
+        set_ref(name, *more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one.store.repository, "set_ref", dies_before_the_tip)
+        with pytest.raises(KeyboardInterrupt):
+            one.sync()
+    git("update-ref", "-d", REF, cwd=world.remote)
+    assert one.sync(permit=Permit(recreate=True)).state == "ok"
+    assert read(one, "others") == 2
+    assert "store s/others" in [record.subject for record in world.log()]

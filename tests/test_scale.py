@@ -24,6 +24,7 @@ from csc_git.core.key import Key
 from csc_git.core.lease import Lease, lease_key
 from csc_git.core.merge import Version
 from csc_git.core.value import Entry, Json
+from csc_git.errors import StoreDamaged
 from csc_git.git.objects import Objects
 from csc_git.hooks import guard
 from csc_git.store.snapshot import Snapshot
@@ -31,7 +32,7 @@ from csc_git.store.transaction import Draft
 from tests.agents import run
 from tests.test_cli import csc
 from tests.test_leaving import until
-from tests.world import World, put, state_of
+from tests.world import REF, World, git, put, state_of
 
 MANY = 300
 THEN = "2026-01-01T00:00:00.000000Z"
@@ -241,3 +242,26 @@ def test_a_guard_that_blocks_takes_the_time_it_needs(
         monkeypatch.setenv("CSC_GUARD", setting)
         guard.answer(clone, told)
         assert allowed.pop() == seconds
+
+
+def test_the_index_remembers_no_damage(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = world.open("one")
+    for number in range(3):
+        put(one, "s", f"k{number}", number)
+    put(one, "other", "k", 1)
+    read = Objects.tree
+
+    def damaged(objects: Objects, tree_id: str) -> Any:
+        if tree_id == broken:
+            raise StoreDamaged("gone for a moment")
+        return read(objects, tree_id)
+
+    broken = git("rev-parse", f"{REF}:data/s", cwd=one.store.repository.path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Objects, "tree", damaged)
+        assert one.list_keys("s").keys == []
+        assert one.list_scopes().scopes == ["other"]
+    assert one.list_keys("s").keys == ["k0", "k1", "k2"]
+    assert one.list_scopes().scopes == ["other", "s"]
+    put(one, "s", "k9", 1)
+    assert one.list_keys("s").keys == ["k0", "k1", "k2", "k9"]

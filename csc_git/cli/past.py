@@ -62,6 +62,7 @@ def _difference(change: Difference) -> list[str]:
     lines = [printable(f"{change.scope}/{change.key}")]
     lines += [f"  - {_said(change.before)}"] if change.before else []
     lines += [f"  + {_said(change.after)}"] if change.after else []
+    lines += ["  (a file there can't be read: csc-git get)"] if change.unreadable else []
     return lines
 
 

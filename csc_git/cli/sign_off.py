@@ -30,7 +30,8 @@ def sign_off_command(
     """Sign sessions off that can't do so themselves: a laptop that broke, a client that is gone.
 
     SESSION is a name, or a pattern such as 'claude_*@ci-*'. Their claims end with them, their state
-    stays. If one lives after all, its next write is refused, and it may sign on again.
+    stays. One that lives after all is refused once its server has heard of this, and may sign on
+    again; what it wrote until then is kept.
     """
     if not sessions and not stale:
         raise click.UsageError("Name a session or a pattern, or give --stale")
@@ -44,6 +45,8 @@ def sign_off_command(
     gone = [one for one in named if one not in ended]
     lines = [f"{printable(one)}: signed off" for one in ended]
     lines += [f"{printable(one)}: was not signed on" for one in gone]
+    if not named:
+        lines.append("No session that is signed on is meant. Nothing was changed.")
     result = SignedOffAll(signed_off=ended, were_not_on=gone, sync=sync)
     show(result, "\n".join([*lines, hanging("", sync_line(sync))]))
 

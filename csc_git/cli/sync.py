@@ -10,7 +10,7 @@ from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import hanging, progress, show, sync_line, wants_json
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.results import Decision
+from csc_git.coordinator.results import Decision, Synced
 from csc_git.core.remote_state import CHOICES, RemoteState
 from csc_git.errors import InputError
 from csc_git.git.words import count, printable
@@ -23,6 +23,12 @@ _WHAT: Final = {
     "rewrite": "Drop these edits here, and take what the remote has?",
     "recreate": "Publish this clone's copy of the branch on the remote?",
     "join": "Bring the values of both stores together on the remote?",
+}
+_DONE: Final = {
+    "restore": "the edits that the remote lacked were pushed again.",
+    "rewrite": "this clone has what the remote has.",
+    "recreate": "the branch is on the remote again.",
+    "join": "the remote has the values of both stores.",
 }
 _FITS: Final = {
     "restore": {RemoteState.BEHIND, RemoteState.REWRITTEN},
@@ -73,15 +79,21 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
             if until_pushed is not None:
                 status = coordinator.sync_until_pushed(until_pushed)
         kept = None
-        if chosen and status.state in CHOICES:
+        decided = bool(chosen) and status.state in CHOICES
+        if decided:
             kept = coordinator.store.branch.tip if chosen[0] in {"rewrite", "join"} else None
             status = _decide(coordinator, status, chosen[0], yes=yes)
         summary = coordinator.overview.sync()
     lines = [hanging("", sync_line(summary))]
-    if kept and status.state is RemoteState.OK:
+    kept = kept if status.state is RemoteState.OK else None
+    if kept:
         where = f"What this clone had is kept here for 30 days: csc-git export --at {kept[:12]}"
         lines.append(hanging("", where))
-    show(summary, "\n".join(lines))
+    if chosen and kept is None and decided and status.state is RemoteState.OK:
+        lines.insert(0, f"Done: {_DONE[chosen[0]]}")
+    elif chosen and not decided:
+        lines.insert(0, "There was nothing to decide.")
+    show(Synced(**summary.model_dump(), kept=kept), "\n".join(lines))
     if status.state not in {RemoteState.OK, RemoteState.OFF}:
         sys.exit(1)
 
@@ -92,14 +104,17 @@ def _decide(coordinator: Coordinator, status: SyncStatus, chosen: str, *, yes: b
         flag = "--accept-rewrite" if chosen == "rewrite" else f"--{chosen}"
         raise InputError(f"{flag} does not fit: {status.describe()[0]}", then=status.choices())
     found = coordinator.overview.decision(coordinator.store.divergence())
+    if not wants_json():
+        lines = (hanging("", printable(line), stream=sys.stderr) for line in _preview(found))
+        click.echo("\n".join(lines), err=True)
     if not yes:
         if wants_json() or not sys.stdin.isatty():
             raise InputError(
                 "This changes what every clone has, so it asks first, and nobody can answer here",
-                then="Run it in a terminal; or repeat it with --yes once you know what it does",
+                then="A person runs this in a terminal. For scripts see csc-git sync --help",
             )
-        click.echo("\n".join(hanging("", printable(line)) for line in _preview(found)))
-        click.confirm(_WHAT[chosen], abort=True)
+        if not click.confirm(_WHAT[chosen]):
+            raise InputError("The question was answered with no", then="Edits go on waiting here")
     with progress() as coordinator.progress:
         return coordinator.sync(permit=Permit(**{chosen: True}))
 
@@ -114,13 +129,14 @@ def _preview(found: Decision) -> Iterator[str]:
         yield f"  and {found.lost_count - _MOST} more"
     if found.unknown_count:
         yield f"It has {count(found.unknown_count, 'edit')} that this clone has not seen."
-    for title, keys in (
+    for title, names in (
         ("Only here", found.only_here),
         ("Only on the remote", found.only_there),
         ("With another value there", found.differing),
     ):
+        keys = [name for name in names if not name.startswith("conflicts/")]
         if keys:
             more = f" and {len(keys) - _MOST} more" if len(keys) > _MOST else ""
             yield f"{title}: {', '.join(keys[:_MOST])}{more}."
     if found.queued:
-        yield f"{count(found.queued, 'edit')} of yours that were never confirmed stay queued."
+        yield f"Of your own, never confirmed and still queued: {count(found.queued, 'edit')}."

@@ -9,9 +9,15 @@ import click
 
 from csc_git.cli.completion import complete_scope
 from csc_git.cli.options import command, common, opened, opened_for_reading, user
-from csc_git.cli.output import progress, show
+from csc_git.cli.output import progress, show, warn
 from csc_git.coordinator.results import Imported
-from csc_git.coordinator.transfer import compare, export, read_directory, read_lines
+from csc_git.coordinator.transfer import (
+    compare,
+    export,
+    read_directory,
+    read_lines,
+    unreadable,
+)
 from csc_git.core.key import Key
 from csc_git.core.pattern import compile_pattern
 from csc_git.core.value import Json
@@ -35,6 +41,10 @@ def export_command(scope: str | None, at: str | None, **options: Any) -> None:  
         matches = compile_pattern(scope).match if scope is not None else lambda _: True
         for one in export(snapshot, matches):
             click.echo(json.dumps(one.model_dump(mode="json")))
+        if left_out := unreadable(snapshot, matches):
+            names = ", ".join(left_out[:_MOST])
+            warn(f"{count(len(left_out), 'key')} can't be read and are not in this export: {names}")
+            sys.exit(1)
 
 
 @command("import")

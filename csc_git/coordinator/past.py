@@ -106,7 +106,7 @@ class Past:
         who = ""
         if broken_by is not None:
             by = quoted(broken_by.record.session)
-            who = f" since the commit {broken_by.commit.id[:12]} by {by}"
+            who = f": commit {broken_by.commit.id[:12]} by {by} changed it"
         last = "No earlier value of it was found"
         if good is not None:
             value = readable(json.dumps(good.entry.value), _LONGEST_VALUE)
@@ -114,7 +114,8 @@ class Past:
             when = format_time(good.entry.time)
             last = f"The last value before is data stored by {author} at {when}: {value}"
         return UnreadableValue(
-            f"{key} can't be read: its file is not JSON that csc-git wrote{who}", safe=last
+            f"{key} can't be read, since its file is not in csc-git's format{who}",
+            safe=f"Nothing was changed. {last}",
         )
 
     def blame(self, scope: str) -> Blame:
@@ -140,8 +141,9 @@ class Past:
             Difference(
                 scope=format_scope(key.scope),
                 key=key.name,
-                before=Version.of(old),
-                after=Version.of(new),
+                before=Version.of(old) if old is None or old.is_readable else None,
+                after=Version.of(new) if new is None or new.is_readable else None,
+                unreadable=any(one is not None and not one.is_readable for one in (old, new)),
             )
             for key, old, new in changed_keys(self._store.repository.objects, before, after)
         ]

@@ -60,6 +60,17 @@ def export(snapshot: Snapshot, matches: Callable[[str], object]) -> Iterator[Exp
                 )
 
 
+def unreadable(snapshot: Snapshot, matches: Callable[[str], object]) -> list[str]:
+    """The keys of the scopes that match whose files can't be read, as scope/key."""
+    return [
+        str(key)
+        for scope in snapshot.scopes()
+        if scope[0] not in RESERVED and matches(format_scope(scope))
+        for key in snapshot.keys(scope)
+        if snapshot.read(key) is None
+    ]
+
+
 def read_lines(lines: Iterator[str], machine: str) -> dict[Key, Json]:
     """The values of JSON Lines as `export` writes them; the last of a key wins.
 

@@ -195,10 +195,19 @@ would do, and asks.
 """
 
 
+_OWN_WORDS: Final = frozenset({
+    RemoteState.NO_REMOTE, RemoteState.PUSHED_ELSEWHERE, RemoteState.TIMEOUT, RemoteState.DELETED,
+    RemoteState.BEHIND, RemoteState.REWRITTEN, RemoteState.TOO_NEW, RemoteState.CONTENDED,
+})  # fmt: skip
+"""States whose detail is in csc-git's words, not in git's or the remote's."""
+
+
 def describe(state: RemoteState, detail: str = "") -> tuple[str, str]:
     """What happened, with the remote's own words in quotes that they can't close; what to do."""
     what, then = _WORDS[state]
     if not detail:
         return what, then
+    if state in _OWN_WORDS:
+        return f"{what} ({detail})", then
     quoted = detail.replace('"', "'")
     return f'{what} ("{quoted}")', then

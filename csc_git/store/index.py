@@ -61,27 +61,40 @@ class Index:
         """What the keys of a scope hold, those left out that can't be read."""
         return self._listing(snapshot, scope, tree, with_records=True).records or {}
 
-    def scopes(self, snapshot: "Snapshot", tree: str, depth: int) -> tuple["Scope", ...]:
-        """The scopes that hold keys, of a directory and those below it, relative to it."""
+    def scopes(self, snapshot: "Snapshot", tree: str) -> tuple["Scope", ...]:
+        """The scopes that hold keys, of a directory of scopes; what can't be read is left out."""
         with self._mutex:
-            found = self._scopes.get((tree, depth))
-            if found is not None:
-                return found
             try:
-                found = tuple(self._scopes_of(snapshot, tree, depth))
+                return self._below(snapshot, tree, 0)
             except StoreDamaged:  # reported elsewhere; it may be mended, so it is not remembered
-                return ()
-            self._keep(self._scopes, (tree, depth), found, snapshot)
-            return found
+                return tuple(self._readable_below(snapshot, tree, 0))
 
-    def _scopes_of(self, snapshot: "Snapshot", tree: str, depth: int) -> Iterator["Scope"]:
-        holds_keys, below = self._shape(snapshot, tree)
+    def _below(self, snapshot: "Snapshot", tree: str, depth: int) -> tuple["Scope", ...]:
+        """The scopes of a directory and those below it, relative to it; raises StoreDamaged."""
+        found = self._scopes.get((tree, depth))
+        if found is None:
+            holds_keys, below = self._shape(snapshot, tree)
+            scopes: list[Scope] = [()] if holds_keys and depth else []
+            for name, child in below:
+                segment = snapshot.segment(name, child, depth)
+                if segment is not None:
+                    rests = self._below(snapshot, child, depth + 1)
+                    scopes += [(segment, *rest) for rest in rests]
+            found = tuple(scopes)
+            self._keep(self._scopes, (tree, depth), found, snapshot)
+        return found
+
+    def _readable_below(self, snapshot: "Snapshot", tree: str, depth: int) -> Iterator["Scope"]:
+        try:
+            holds_keys, below = self._shape(snapshot, tree)
+        except StoreDamaged:
+            return
         if holds_keys and depth:
             yield ()
         for name, child in below:
             segment = snapshot.segment(name, child, depth)
             if segment is not None:
-                for rest in self.scopes(snapshot, child, depth + 1):
+                for rest in self._readable_below(snapshot, child, depth + 1):
                     yield (segment, *rest)
 
     def _shape(self, snapshot: "Snapshot", tree: str) -> "_Shape":

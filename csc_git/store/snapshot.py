@@ -144,7 +144,7 @@ class Snapshot:
 
     def scopes(self) -> list[Scope]:
         """The scopes that hold keys, in order."""
-        return sorted(set(self._index.scopes(self, self.data, 0))) if self.data else []
+        return sorted(set(self._index.scopes(self, self.data))) if self.data else []
 
     @property
     def _index(self) -> Index:

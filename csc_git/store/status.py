@@ -37,16 +37,22 @@ class SyncStatus:
         """What happened, and what to do next."""
         if self.state in OF_ANOTHER_REMOTE and self.detail.startswith(_ANOTHER):
             what = f"The remote has nothing of this clone's: {self.detail}"
-            return what, f"To use the earlier remote again: git config csc.remote {self.remote}"
+            return what, (
+                "Edits wait here. A person decides which remote is right: csc-git doctor lists the "
+                "choices"
+            )
         return describe(self.state, self.detail)
 
     def choices(self) -> str:
         """How a person can go on from a state that waits for a decision; empty for the others."""
         if self.state is RemoteState.DELETED and self.detail.startswith(_ANOTHER):
             return (
+                f"To use the earlier remote again: git config csc.remote {self.remote}. "
                 "To publish this clone's data on the new remote, where everyone with read access "
                 "can see it: csc-git sync --recreate"
             )
+        if self.state in OF_ANOTHER_REMOTE and self.detail.startswith(_ANOTHER):
+            return f"To use the earlier remote again: git config csc.remote {self.remote}"
         return CHOICES.get(self.state, "")
 
     def age(self, now: Instant) -> float | None:

@@ -49,6 +49,7 @@ from csc_git.coordinator.results.people import (
     SignedOffAll,
     SignedOn,
     Status,
+    Synced,
     SyncSummary,
     TeamAgreed,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "Status",
     "Stored",
     "SyncSummary",
+    "Synced",
     "TeamAgreed",
     "Version",
     "Where",

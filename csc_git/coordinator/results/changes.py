@@ -98,3 +98,4 @@ class Difference(Result):
     key: str
     before: Version | None
     after: Version | None
+    unreadable: bool = False

@@ -19,6 +19,12 @@ class SyncSummary(Result):
     contact_age: float | None = Field(description="seconds; null: never")
 
 
+class Synced(SyncSummary):
+    """Answer of `csc-git sync`."""
+
+    kept: str | None = Field(description="tip that a decision replaced; export --at reads it")
+
+
 class LostEdit(Result):
     """A confirmed edit that the remote no longer has."""
 
