@@ -70,9 +70,9 @@ class SignedOn(Result):
     project: str
     session_id: str
     full_scope_prefix: str
-    own_scope: str = Field(description="scope for your own state")
+    own_scope: str
     left_here: list[str] = Field(description="keys left in own_scope")
-    resumed: list[str] = Field(description="claims taken up again")
+    resumed: list[str]
     others: list[SessionSummary] = Field(description="what they say is data")
     others_more: int
     conflicts: int
