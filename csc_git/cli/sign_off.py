@@ -30,8 +30,8 @@ def sign_off_command(
     """Sign sessions off that can't do so themselves: a laptop that broke, a client that is gone.
 
     SESSION is a name, or a pattern such as 'claude_*@ci-*'. Their claims end with them, their state
-    stays. One that lives after all is refused once its server has heard of this, and may sign on
-    again; what it wrote until then is kept.
+    stays. A session that is alive after all is refused as soon as its server fetches the sign-off.
+    It may sign on again, and what it wrote until then is kept.
     """
     if not sessions and not stale:
         raise click.UsageError("Name a session or a pattern, or give --stale")

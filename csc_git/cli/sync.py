@@ -44,7 +44,7 @@ _FITS: Final = {
 @click.option("--recreate", is_flag=True, help="Put back a branch the remote has lost.")
 @click.option("--join", is_flag=True, help="Join this clone's store with the remote's other one.")
 @click.option("--yes", is_flag=True, help="Don't ask before one of these.")
-@click.option("--until-pushed", type=float, hidden=True, help="Try so many seconds.")
+@click.option("--until-pushed", type=float, hidden=True, help="Seconds to go on trying.")
 @click.option("--retry", metavar="OP", help="Push a held edit again.")
 @click.option("--drop", metavar="OP", help="Give a held edit up.")
 @common

@@ -189,7 +189,7 @@ class Claims:
         return Released(released=names, op=done.receipt.op, status=done.where)
 
     def standing(self, snapshot: Snapshot, most: int | None = None) -> list[ClaimSummary]:
-        """The claims that hold, as far as this clone can tell; so many of them at most."""
+        """List the active claims that this clone knows of, at most `most` of them; None: all."""
         found = islice(self._standing.all(snapshot), most)
         return [self._summary(stored, claim) for stored, claim in found]
 

@@ -199,7 +199,7 @@ class Coordinator:
         return status
 
     def sync_until_pushed(self, seconds: float) -> SyncStatus:
-        """Sync again and again until nothing is queued, for so many seconds at most.
+        """Sync until nothing is queued, or until this many seconds have passed.
 
         It ends at once where only a person can help.
         """

@@ -37,7 +37,7 @@ _LONGEST_PUSH: Final = 900
 """Seconds for which the process that pushes the rest tries again."""
 
 SHARING: Final = frozenset({"CSC_BRANCH", "CSC_REMOTE", "CSC_SYNC"})
-"""Environment variables that name with whom a process shares."""
+"""Environment variables of the branch, remote and sync settings."""
 
 _AT_ONCE: Final = 2.0
 """Seconds that `hear` and `hear_first` wait at most."""
@@ -247,8 +247,8 @@ class Delivery:
 
         Args:
             place: A directory of the repository.
-            settings: With whom this process shares, as far as it alone was told: what was to stay
-                here does.
+            settings: Branch, remote and sync settings given to this process by flag or
+                environment. The new process gets the same ones.
         """
         kept = {name: value for name, value in os.environ.items() if name not in SHARING}
         given = {f"CSC_{name.upper()}": str(value) for name, value in settings.items()}

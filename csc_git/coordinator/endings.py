@@ -1,7 +1,7 @@
-"""Endings: sessions that are signed off by others than themselves.
+"""Endings: sign sessions off from another process than their own.
 
-A person ends one whose laptop broke; a process of a clone ends those of its own clone whose process
-died without doing so.
+A person ends a session whose laptop broke. A process ends the sessions of its own clone whose
+process died before it could sign them off.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ class Endings:
         self._held = own
 
     def bury(self, now: datetime) -> None:
-        """Sign off sessions of this clone whose process died without doing so."""
+        """Sign off the sessions of this clone whose process died before it could do so."""
         snapshot = self._store.snapshot()
         for name in self.roster.signed_on_here(snapshot):
             lease = read_lease(snapshot.get(lease_key(name)))

@@ -44,7 +44,7 @@ _LOOK_SECONDS: Final = 0.3
 
 _MOST_FOREIGN: Final = 100
 _RECENT: Final = 60.0
-"""Seconds since the last contact from which on its age is told with the state."""
+"""Seconds since the last contact after which a summary also reports its age."""
 
 _SAID: Final = ("current_issue", "status", "todos")
 
@@ -158,7 +158,7 @@ class Overview:
         }
 
     def active(self, snapshot: Snapshot) -> list[results.SessionSummary]:
-        """The sessions that are alive, those first whose record changed last."""
+        """The sessions that are alive. Those whose record changed last come first."""
         return self._summaries(snapshot, self._sessions.roster.alive(snapshot))
 
     def everyone(self, snapshot: Snapshot) -> list[results.SessionSummary]:
@@ -169,7 +169,7 @@ class Overview:
         return [self._summary(snapshot, name) for name in names]
 
     def unfinished(self, snapshot: Snapshot) -> list[str]:
-        """Sessions that are gone and left work unfinished, as far as they are looked at."""
+        """Names of sessions that are gone and left unfinished work; only some are looked at."""
         alive = set(self._sessions.roster.alive(snapshot))
         gone = (name for name in session_names(snapshot) if name not in alive)
         found = (self._summary(snapshot, name) for name in islice(gone, _MOST_GONE))

@@ -111,15 +111,15 @@ class Roster:
         return not has_lapsed(lease.seconds, stored.revision, seen, contact)
 
     def signed_on(self, snapshot: Snapshot) -> list[str]:
-        """Sessions whose record does not say that they signed off, alive or not."""
+        """Names of the sessions that have not signed off, alive or not."""
         return [row.name for row in self._rows(snapshot)]
 
     def signed_on_here(self, snapshot: Snapshot) -> list[str]:
-        """Those of them that signed on in this clone."""
+        """Names of the sessions that signed on in this clone and have not signed off."""
         return [row.name for row in self._rows(snapshot) if row.is_here]
 
     def alive(self, snapshot: Snapshot) -> list[str]:
-        """The sessions that are alive, those first whose record changed last."""
+        """The sessions that are alive. Those whose record changed last come first."""
         contact = self._store.status.contact
         return [row.name for row in self._rows(snapshot) if self._is_alive(row, contact)]
 
@@ -210,7 +210,7 @@ class Roster:
 
         Args:
             name: The session's.
-            settings: With whom its server shares, as far as it alone was told.
+            settings: Branch, remote and sync settings given to its server alone.
             directory: The work tree that its server was started in.
         """
         self._write(
@@ -236,7 +236,7 @@ class Roster:
             return False
 
     def lately_ended(self, directory: str, seconds: float) -> dict[str, list[str]]:
-        """Sessions whose server has ended lately in a work tree, the latest first.
+        """Find the sessions whose server ended lately in a work tree. The latest comes first.
 
         Args:
             directory: The work tree.

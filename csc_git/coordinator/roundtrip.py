@@ -58,7 +58,7 @@ def namesakes(coordinator: Coordinator) -> int:
 def round_trip(coordinator: Coordinator, user: str) -> RoundTrip:
     """Try it.
 
-    Each time is an edit of its own: a remote that took one yesterday may decline one today.
+    Each call makes an edit of its own: a remote that accepted one yesterday may decline one today.
 
     Args:
         coordinator: Of the clone.

@@ -9,7 +9,7 @@ _LONGEST: Final = 200
 
 
 def cut(value: Any) -> Any:  # noqa: ANN401  any JSON
-    """A value as a summary shows it: one that is long is cut, and its length told."""
+    """A value as a summary shows it. A long value is cut, and its length is given."""
     text = value if isinstance(value, str) else json.dumps(value)
     if len(text) <= _LONGEST:
         return value

@@ -6,7 +6,7 @@ machines' clocks say, and times still read as wall time.
 
 A time more than a few minutes ahead of the reader's clock is not adopted: one machine whose clock
 is wrong must not drag everybody's into its future. So the times along a branch fall where a
-machine's clock was wrong, and `timeline` tells when each commit really entered the history.
+machine's clock was wrong. `timeline` computes when each commit really entered the history.
 """
 
 import re
@@ -22,7 +22,7 @@ TRUSTED_AHEAD: Final = timedelta(minutes=5)
 Clocks set by NTP agree within a second; five minutes is what Kerberos allows (RFC 4120, 1.5)."""
 
 _FOLLOWING: Final = 64
-"""Commits by which it is told whether the first machine of a history was wrong."""
+"""Commits that show whether the first machine of a history had a wrong clock."""
 
 _FORM: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -79,7 +79,7 @@ class Mark:
 
 @dataclass
 class Timeline:
-    """When commits entered a history, as their clocks together tell it.
+    """When commits entered a history, computed from all their clocks together.
 
     Attributes:
         times: One for each commit, oldest first; they never fall.
@@ -93,7 +93,7 @@ class Timeline:
 
 
 def timeline(marks: Sequence[Mark], now: datetime) -> Timeline:
-    """Say when each commit entered the history, although some clocks were wrong.
+    """Compute when each commit entered the history, although some clocks were wrong.
 
     1. A clock far ahead of `now` is wrong. Its commit gets the time of the one before, or none.
     2. Where a clock falls by more than minutes, one of two machines is wrong. If the commit agrees

@@ -84,8 +84,8 @@ class Record:
         origin: On replay, the commit that was first acknowledged.
         outcome: On replay, what became of it.
         extra: Trailers that only a later csc-git knows, name and text, in their order.
-        needs_later: The trailer without which this edit can't be replayed rightly, and which only
-            a later csc-git knows; empty if there is none.
+        needs_later: A trailer that only a later csc-git knows, and without which the edit can't be
+            replayed correctly. Empty if there is no such trailer.
     """
 
     subject: str

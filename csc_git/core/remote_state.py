@@ -1,7 +1,7 @@
-"""The states of sync: how things stand with the remote, told apart by what a person has to do.
+"""The states of sync. Two states differ if a person has to do something else about them.
 
-None of these loses anything: the queue stays, and everything local goes on. All are tried again;
-what a person must decide, or mend, is in the text of what to do next.
+No state loses data: the queue stays, and local work goes on. Each is tried again. What a person
+must decide or mend is in the text of what to do next.
 """
 
 from enum import StrEnum

@@ -78,7 +78,7 @@ _OUR_FILE: Final = re.compile(rb"(?:[a-z0-9@_+=~-]+/)+[a-z0-9@_+=.-]+\.json")
 
 
 def count_files(git_dir: Path, commit: str, directory: str) -> int | None:
-    """How many files csc-git may have made are below a directory; None if git can't tell.
+    """Count the files below a directory whose names csc-git may have made; None if git fails.
 
     Args:
         git_dir: The repository.

@@ -75,11 +75,12 @@ class Project:
         return main if (main / ".git").exists() else self.common_dir
 
     def transport_beyond(self, ours: Sequence[ConfigLine]) -> list[tuple[str, str]]:
-        """Settings that say how remotes are reached and hold here, but not in our repository.
+        """Transport settings that are valid here, but not in our own repository.
 
-        Those of this repository, and those of the user that hold only here: by a conditional
-        include, say. The others would be given twice, and a header that is sent twice is refused
-        by some servers.
+        These are the settings of this repository, and settings of the user that are valid only
+        here, for instance by a conditional include. The other settings of the user are valid in
+        our repository too. They are left out, since some servers refuse a header that is sent
+        twice.
 
         Args:
             ours: The configuration that holds in our repository.
@@ -187,7 +188,7 @@ def _ask_git(start: Path) -> Project:
 
 
 def configuration(git_dir: Path) -> list[ConfigLine]:
-    """The configuration that holds in a repository; nothing where git can't tell."""
+    """The configuration that is valid in a repository; empty if git fails."""
     try:
         lines = run_git(_LIST, cwd=git_dir, git_dir=git_dir)
     except GitMissing:

@@ -31,7 +31,7 @@ from csc_git.git.words import readable
 DEFAULT_BRANCH: Final = "csc/state"
 FETCHED: Final = "refs/csc/fetch/"
 _NAME: Final = f"csc-{uuid.uuid4().hex}"
-"""Of the remote that we name by configuration; nobody's own configuration says anything of it."""
+"""Name of the remote that we configure. It is random, so no user has settings for it."""
 
 _OTHER: Final = f"{_NAME}-other"
 _REFUSED: Final = re.compile(rb"^!\t\S+\t\[.*?\] \((.*)\)$", re.MULTILINE)
@@ -147,7 +147,7 @@ class Remote:
             raise LostRace("another commit shows where others fetch")
 
     def _listed(self, url: str) -> str | None:
-        """The commit of the branch at a URL, empty if there is none; None if it can't be asked."""
+        """The branch's commit at a URL. Empty: no such branch. None: the URL can't be asked."""
         place = ((f"remote.{_OTHER}.url", url),)
         done = self._git("ls-remote", _OTHER, self.ref, extra=place)
         return done.out.partition(b"\t")[0].decode() if done.ok else None
@@ -288,7 +288,7 @@ class Remote:
 
     @cached_property
     def _transport(self) -> list[tuple[str, str]]:
-        """What their configuration says of transports, and ours does not, at a repository."""
+        """Transport settings of their repository that ours does not have."""
         return self._project.transport_beyond(configuration(self._repository.path))
 
     @cached_property

@@ -251,7 +251,7 @@ def _create(path: Path, object_format: Callable[[], str], branch: str) -> None:
 
 
 def _place(path: Path) -> tuple[int, int] | None:
-    """What tells a directory from another one at its path; None if there is none."""
+    """Device and inode of a directory; None if there is no such directory."""
     try:
         found = path.stat()
     except OSError:

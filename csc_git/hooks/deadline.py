@@ -14,11 +14,11 @@ from csc_git.coordinator.client import started_ticks
 
 _LEAST: Final = 0.05
 _START: Final = 0.02
-"""Seconds that the interpreter's own start takes, where the system doesn't tell when that was."""
+"""Seconds that the interpreter takes to start, for systems that do not report when it did."""
 
 
 def allow(seconds: float) -> None:
-    """End the process so many seconds after it was started; a later call replaces an earlier one.
+    """End the process this many seconds after its start. A later call replaces an earlier one.
 
     Args:
         seconds: How long; the variable `CSC_HOOK_SECONDS` sets another length.

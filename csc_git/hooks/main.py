@@ -17,7 +17,7 @@ from csc_git.hooks.deadline import allow, debug
 
 _SECONDS: Final = {"session-start": 2.0, "before-edit": 2.0, "session-end": 0.28}
 """From the start of the process until it gives up. A session's start waits for a first contact with
-the remote; before an edit the settings are read first, which say how long it may take.
+the remote. Before an edit the settings are read first; they decide how long the hook may take.
 """
 
 _EVENTS: Final = {

@@ -78,15 +78,15 @@ def serve(start: Path, flags: Mapping[str, Any] | None = None) -> None:
 
 
 def _end_on_signals(host: Host) -> None:
-    """Close the host and end the process when it is told to.
+    """Close the host and end the process when a signal asks for it.
 
     The closing is done by a thread of its own: a signal may arrive while the main thread holds a
     lock, or waits for standard input, which nothing can interrupt.
     """
-    told = threading.Event()
+    asked = threading.Event()
 
     def end() -> None:
-        told.wait()
+        asked.wait()
         closing = threading.Thread(target=host.close, daemon=True)
         closing.start()
         closing.join(_LONGEST_END)
@@ -97,4 +97,4 @@ def _end_on_signals(host: Host) -> None:
 
     threading.Thread(target=end, name="csc-git end", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: told.set())
+        signal.signal(number, lambda *_: asked.set())

@@ -79,7 +79,7 @@ class Host:
         with self._mutex:
             coordinator, self._coordinator = self._coordinator, None
             is_second, self._is_closed = self._is_closed, True
-        if is_second:  # whoever ends the process after this must not cut the first one off
+        if is_second:  # the process may end after this call, and must not cut the first one off
             self._has_left.wait()
             return
         try:

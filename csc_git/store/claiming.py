@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 
 class Overlaps:
-    """Tells which resources overlap, and remembers it, since git must be asked for some of them.
+    """Decides which resources overlap. Remembers it, since some pairs need a call of git.
 
     Args:
         tracked: The files of the user's repository; asked once, and only if patterns meet.

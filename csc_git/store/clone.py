@@ -3,8 +3,8 @@
 The id is bound to the place where it was made, since a session counts as alive inside its own clone
 while its process holds a lock: two copies that both took themselves for that clone would end each
 other's sessions. A repository that was copied, restored from an image, or started in a second
-container of one image therefore gets an id of its own. One that was renamed, or whose machine was
-restarted or given another host name, keeps it.
+container of one image therefore gets an id of its own. A repository that was renamed keeps its id,
+and so does one whose machine was restarted or given another host name.
 """
 
 import os
@@ -28,7 +28,7 @@ _MOUNTS: Final = Path("/proc/self/mountinfo")
 
 @dataclass(frozen=True)
 class Place:
-    """What tells a clone's directory from a copy of it; empty or None where it can't be read.
+    """What differs between a clone's directory and a copy of it; empty or None if unreadable.
 
     Attributes:
         inode: Of the directory.
@@ -125,7 +125,7 @@ def recall(directory: Path) -> Clone | None:
 def _is_elsewhere_too(known: Clone, directory: Path) -> bool:
     """Whether the directory in which the id was made is still there, beside this one.
 
-    A snapshot of a whole file system keeps inodes and times, so only its path tells it apart.
+    A snapshot of a whole file system keeps inodes and times, so only its path differs.
     """
     origin = Path(known.place.path)
     try:

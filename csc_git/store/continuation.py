@@ -54,7 +54,7 @@ class Continuations:
         remote: The other; asked for histories that a rotation kept.
         now: The wall clock.
         permit: What a person has decided.
-        pace: Told whose edits were found.
+        pace: Notified of the machines whose edits were found.
     """
 
     replica: Replica

@@ -13,10 +13,7 @@ from csc_git.store.snapshot import Reads, Snapshot, Stored
 def changed_keys(
     objects: Reads, before: Snapshot, after: Snapshot
 ) -> Iterator[tuple[Key, Stored | None, Stored | None]]:
-    """The keys in which two snapshots differ, with their entries on both sides.
-
-    Directories that are the same are never entered, so the cost is that of the difference.
-    """
+    """The keys in which two snapshots differ, with their entries on both sides."""
     for key in changed_places(objects, before, after):
         yield key, before.look(key), after.look(key)
 
@@ -43,7 +40,7 @@ def changed_files(
 
     Args:
         objects: Where to read.
-        before: A directory's tree; None: there is none.
+        before: A directory's tree; None: no such directory.
         after: Another one.
         path: Where the directory is.
         below: Whether to look into directories below it, apart from its own fan-out.

@@ -149,7 +149,7 @@ def index_of(shared: dict[str, Any]) -> Index:
 
 
 def _whole(snapshot: "Snapshot", tree: str, *, with_records: bool) -> Listing:
-    """A listing that is made anew."""
+    """Make a listing by reading the whole directory."""
     names = sorted(snapshot.names_in(tree))
     return Listing(tree, names, dict(snapshot.records_in(tree)) if with_records else None)
 

@@ -22,7 +22,7 @@ _FAN: Final = re.compile(rb"~[0-9a-f]{2}")
 _PLAIN_FILE: Final = re.compile(
     rb"(?!(?:con|prn|aux|nul|com|lpt))[a-z0-9_@][a-z0-9_@-]{0,80}\.json"
 )
-"""Names of keys that need no escape: nearly all, and told at a glance."""
+"""Names of keys that need no escape, which are nearly all of them."""
 
 _MAX_FAN_DEPTH: Final = 31
 _MOST_SPELLINGS: Final = 729

@@ -31,7 +31,7 @@ from csc_git.store.snapshot import Snapshot, Stored
 _STRIDE: Final = 256
 _SAMPLES: Final = 4
 _LATELY: Final = 500
-"""Commits by which it is told whose clock is wrong."""
+"""Commits that are compared to find wrong clocks."""
 
 
 Change = tuple[Key, Stored | None, Stored | None]
@@ -149,7 +149,7 @@ def commit_at(repository: Repository, tip: str | None, moment: Moment, now: date
 def _newest(repository: Repository, tip: str, time: datetime, now: datetime) -> str | None:
     """Walk back in strides until most clocks are not later, then look at each commit from there.
 
-    One stride more is looked at, so that a machine whose clock was wrong is told from the others.
+    One more stride is read, so that there are commits of other machines to compare clocks with.
     """
     newest_first: list[str] = []
     passed = list[int]()

@@ -184,7 +184,7 @@ class Snapshot:
                 yield name, Stored(entry, line.id)
 
     def readable_names(self, directory: str) -> Iterator[str]:
-        """The names of the keys in a directory, as far as it can be read."""
+        """The names of the keys in the readable part of a directory."""
         named = (self._file_name(line) for line in self._lines(directory) if line.is_file)
         return (name for name in named if name is not None)
 
@@ -201,7 +201,7 @@ class Snapshot:
         return self.revision(Key(scope, name))
 
     def segment(self, name: bytes, directory: str, depth: int) -> str | None:
-        """The segment of a scope that a directory stands for; None if nobody can tell."""
+        """The segment of a scope that a directory represents; None if its name is not valid."""
         try:
             return self._segment(TreeEntry.of(name, TREE_MODE, directory), depth)
         except ValueError:

@@ -196,7 +196,7 @@ class Store:
         return True
 
     def withdraw(self, op: str, now: datetime) -> None:
-        """Take back an edit of one's own that no remote has confirmed and nobody relies on."""
+        """Take back an edit that no remote has confirmed, and that its author no longer wants."""
         with self._alone():
             if op in self.branch.queued_ops():
                 self._without(op, now)

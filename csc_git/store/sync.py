@@ -40,8 +40,8 @@ class Sync:
         connect: Gives the remote as the settings have it now; told whether the last attempt
             failed, since settings may have been mended meanwhile.
         directory: Where the lock and the status live.
-        stopped: Set when this process ends: an attempt then gives up, and how it ended says
-            nothing of the remote.
+        stopped: Set when this process ends. An attempt then gives up, and its result is not
+            recorded as a failure of the remote.
     """
 
     def __init__(
