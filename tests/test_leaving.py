@@ -141,7 +141,7 @@ def test_a_server_that_ends_signs_its_sessions_off(
         assert server.call("claim", resources=["src"])["status"] == "granted"
         http.delay = 1.5
         server.call("store_data", scope="s", key="k", value=1)
-        assert server.end(how) < 3
+        assert server.end(how) < 2
     here = world.open("one", machine="one")
     assert lease_of(here, session).state == "signed_off"
     until(lambda: hears_of_the_end(other, session))

@@ -163,6 +163,21 @@ def test_ending_during_a_fetch_is_no_failure_of_the_remote(world: World, tmp_pat
     assert (file["state"], file["failures"]) == ("ok", before.failures)
 
 
+def test_ending_during_a_push_asks_the_remote_nothing_more(world: World, tmp_path: Path) -> None:
+    world.make_remote()
+    with http_server(tmp_path) as server:
+        one = world.open(world.clone("one", server.url("remote.git")))
+        put(one, "s", "k", 1)
+        assert state_of(one) == "ok"
+        put(one, "s", "k", 2)
+        server.hang = True
+        one.start()
+        server.wait_until_asked()
+        one.close()
+        assert server.asked == 1
+        server.released.set()
+
+
 def test_set_fetches_first_and_makes_no_conflict_with_what_was_there_for_long(
     world: World,
 ) -> None:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +124,7 @@ class Completed:
         return self.code == 0
 
 
-def run_git(
+def run_git(  # noqa: PLR0913  how to run a child has so many sides
     args: Sequence[str],
     *,
     cwd: Path,
@@ -132,6 +132,7 @@ def run_git(
     config: Sequence[tuple[str, str]] = (),
     env: Mapping[str, str] | None = None,
     timeout: float = 30.0,
+    gives_up: Callable[[], bool] | None = None,
 ) -> Completed:
     """Run `git <args>` and wait for it.
 
@@ -142,6 +143,7 @@ def run_git(
         config: Settings added to the user's own, later ones winning.
         env: Further environment variables.
         timeout: Seconds until its process group is killed.
+        gives_up: Whether the caller gave up; then it is killed at once.
 
     Raises:
         GitMissing: no `git` on PATH.
@@ -160,6 +162,8 @@ def run_git(
         start_new_session=True,
     )
     _running.add(child.pid)
+    if gives_up is not None and gives_up():  # `kill_children` may have come too early for this one
+        _kill_group(child.pid)
     try:
         with child:
             return _finish(child, timeout)

@@ -7,7 +7,7 @@ in our repository with the repository-level settings of theirs that say how remo
 import re
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Final
@@ -79,6 +79,8 @@ class Remote:
         self._remote = remote
         self._branch = branch
         self._timeout = timeout
+        self.gives_up: Callable[[], bool] | None = None
+        """Whether the caller gave up: every git that talks to the remote is then killed."""
 
     @property
     def ref(self) -> str:
@@ -268,6 +270,7 @@ class Remote:
                 config=config,
                 env={"GIT_ALLOW_PROTOCOL": SCHEMES, **(env or {})},
                 timeout=self._timeout,
+                gives_up=self.gives_up,
             )
         except GitMissing:
             raise RemoteFailure(RemoteState.NO_GIT) from None

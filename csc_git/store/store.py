@@ -72,7 +72,7 @@ class Store:
         self._sync: Sync | None = None
         self._connect = connect
         if connect is not None:
-            remote = partial(_connected, connect, self.repository)
+            remote = partial(self._connected, connect)
             self._sync = Sync(self._replica, remote, directory, self._stopped)
 
     def snapshot(self) -> Snapshot:
@@ -232,11 +232,12 @@ class Store:
         self._stopped.set()
         kill_children()
 
+    def _connected(self, connect: Connect, anew: bool) -> Remote:  # noqa: FBT001
+        remote = connect(self.repository, anew=anew)
+        remote.gives_up = self._stopped.is_set
+        return remote
+
     def close(self) -> None:
         """Stop, and close files."""
         self.stop()
         self.repository.close()
-
-
-def _connected(connect: Connect, repository: Repository, anew: bool) -> Remote:  # noqa: FBT001
-    return connect(repository, anew=anew)
