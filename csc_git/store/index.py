@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
+from csc_git.core.key import Key, Scope
 from csc_git.errors import StoreDamaged
 from csc_git.git.objects import Objects
 from csc_git.store.layout import is_fan_name, why_foreign
 
 if TYPE_CHECKING:
-    from csc_git.core.key import Scope
     from csc_git.store.snapshot import Snapshot, Stored
 
 _MOST_DIRECTORIES: Final = 64
@@ -48,20 +48,20 @@ class Listing:
 class Index:
     """What was derived from the trees of one repository. Safe to share between threads."""
 
-    _listings: OrderedDict["Scope", Listing] = field(default_factory=OrderedDict)
-    _shapes: OrderedDict[str, "_Shape"] = field(default_factory=OrderedDict)
-    _scopes: OrderedDict[tuple[str, int], tuple["Scope", ...]] = field(default_factory=OrderedDict)
+    _listings: OrderedDict[Scope, Listing] = field(default_factory=OrderedDict)
+    _shapes: OrderedDict[str, _Shape] = field(default_factory=OrderedDict)
+    _scopes: OrderedDict[tuple[str, int], tuple[Scope, ...]] = field(default_factory=OrderedDict)
     _mutex: RLock = field(default_factory=RLock)
 
-    def names(self, snapshot: "Snapshot", scope: "Scope", tree: str) -> Sequence[str]:
+    def names(self, snapshot: "Snapshot", scope: Scope, tree: str) -> Sequence[str]:
         """The names of a scope's keys, in order."""
         return self._listing(snapshot, scope, tree, with_records=False).names
 
-    def records(self, snapshot: "Snapshot", scope: "Scope", tree: str) -> Mapping[str, "Stored"]:
+    def records(self, snapshot: "Snapshot", scope: Scope, tree: str) -> Mapping[str, "Stored"]:
         """What the keys of a scope hold, those left out that can't be read."""
         return self._listing(snapshot, scope, tree, with_records=True).records or {}
 
-    def scopes(self, snapshot: "Snapshot", tree: str) -> tuple["Scope", ...]:
+    def scopes(self, snapshot: "Snapshot", tree: str) -> tuple[Scope, ...]:
         """The scopes that hold keys, of a directory of scopes; what can't be read is left out."""
         with self._mutex:
             try:
@@ -69,7 +69,7 @@ class Index:
             except StoreDamaged:  # reported elsewhere; it may be mended, so it is not remembered
                 return tuple(self._readable_below(snapshot, tree, 0))
 
-    def _below(self, snapshot: "Snapshot", tree: str, depth: int) -> tuple["Scope", ...]:
+    def _below(self, snapshot: "Snapshot", tree: str, depth: int) -> tuple[Scope, ...]:
         """The scopes of a directory and those below it, relative to it; raises StoreDamaged."""
         found = self._scopes.get((tree, depth))
         if found is None:
@@ -84,7 +84,7 @@ class Index:
             self._keep(self._scopes, (tree, depth), found, snapshot)
         return found
 
-    def _readable_below(self, snapshot: "Snapshot", tree: str, depth: int) -> Iterator["Scope"]:
+    def _readable_below(self, snapshot: "Snapshot", tree: str, depth: int) -> Iterator[Scope]:
         try:
             holds_keys, below = self._shape(snapshot, tree)
         except StoreDamaged:
@@ -97,7 +97,7 @@ class Index:
                 for rest in self._readable_below(snapshot, child, depth + 1):
                     yield (segment, *rest)
 
-    def _shape(self, snapshot: "Snapshot", tree: str) -> "_Shape":
+    def _shape(self, snapshot: "Snapshot", tree: str) -> _Shape:
         """Whether a directory holds keys, and the directories in it; part of it for a fan."""
         known = self._shapes.get(tree)
         if known is not None:
@@ -116,7 +116,7 @@ class Index:
         return found
 
     def _listing(
-        self, snapshot: "Snapshot", scope: "Scope", tree: str, *, with_records: bool
+        self, snapshot: "Snapshot", scope: Scope, tree: str, *, with_records: bool
     ) -> Listing:
         with self._mutex:
             known = self._listings.get(scope)
@@ -163,14 +163,14 @@ def _changed_names(snapshot: "Snapshot", before: str, after: str) -> Iterator[st
         yield from {name for name in found if name is not None}
 
 
-def _readable(snapshot: "Snapshot", scope: "Scope", tree: str) -> Listing:
+def _readable(snapshot: "Snapshot", scope: Scope, tree: str) -> Listing:
     """What can be read of a damaged directory."""
     names = sorted(snapshot.readable_names(tree))
-    found = {name: snapshot.get_in(scope, name) for name in names}
+    found = {name: snapshot.get(Key(scope, name)) for name in names}
     return Listing(tree, names, {name: one for name, one in found.items() if one is not None})
 
 
-def _updated(known: Listing, snapshot: "Snapshot", scope: "Scope", tree: str) -> Listing:
+def _updated(known: Listing, snapshot: "Snapshot", scope: Scope, tree: str) -> Listing:
     """A listing as of a newer tree, by the difference between the two."""
     try:
         changed = set(_changed_names(snapshot, known.tree, tree))
@@ -180,13 +180,13 @@ def _updated(known: Listing, snapshot: "Snapshot", scope: "Scope", tree: str) ->
     for name in changed:
         place = bisect_left(names, name)
         was_there = place < len(names) and names[place] == name
-        is_there = snapshot.revision_in(scope, name) is not None
+        is_there = snapshot.revision(Key(scope, name)) is not None
         if was_there and not is_there:
             del names[place]
         elif is_there and not was_there:
             insort(names, name)
         if records is not None:
             records.pop(name, None)
-            if is_there and (stored := snapshot.read_in(scope, name)) is not None:
+            if is_there and (stored := snapshot.read(Key(scope, name))) is not None:
                 records[name] = stored
     return Listing(tree, names, records)

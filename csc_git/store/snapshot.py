@@ -150,16 +150,6 @@ class Snapshot:
     def _index(self) -> Index:
         return index_of(self.objects.shared)
 
-    def contents(self, directory: str) -> tuple[list[TreeEntry], list[tuple[bytes, str]]]:
-        """Of a directory: its files, and names and trees of the directories in it.
-
-        Raises:
-            StoreDamaged: it can't be read.
-        """
-        lines = list(entries(self.objects, directory))
-        below = [(line.name, line.id) for line in lines if line.is_tree]
-        return [line for line in lines if line.is_file], below
-
     def names_in(self, directory: str) -> Iterator[str]:
         """The names of the keys in a directory; raises StoreDamaged."""
         lines = entries(self.objects, directory)
@@ -187,18 +177,6 @@ class Snapshot:
         """The names of the keys in the readable part of a directory."""
         named = (self._file_name(line) for line in self._lines(directory) if line.is_file)
         return (name for name in named if name is not None)
-
-    def read_in(self, scope: Scope, name: str) -> Stored | None:
-        """As `read`."""
-        return self.read(Key(scope, name))
-
-    def get_in(self, scope: Scope, name: str) -> Stored | None:
-        """As `get`."""
-        return self.get(Key(scope, name))
-
-    def revision_in(self, scope: Scope, name: str) -> str | None:
-        """As `revision`."""
-        return self.revision(Key(scope, name))
 
     def segment(self, name: bytes, directory: str, depth: int) -> str | None:
         """The segment of a scope that a directory represents; None if its name is not valid."""
