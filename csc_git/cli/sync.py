@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 
@@ -18,24 +18,59 @@ from csc_git.store.recovery import Permit
 from csc_git.store.status import SyncStatus
 
 _MOST: Final = 10
-_WHAT: Final = {
-    "restore": "Push the edits that the remote lacks again?",
-    "rewrite": "Drop these edits here, and take what the remote has?",
-    "recreate": "Publish this clone's copy of the branch on the remote?",
-    "join": "Bring the values of both stores together on the remote?",
-}
-_DONE: Final = {
-    "restore": "the edits that the remote lacked were pushed again.",
-    "rewrite": "this clone has what the remote has.",
-    "recreate": "the branch is on the remote again.",
-    "join": "the remote has the values of both stores.",
-}
-_FITS: Final = {
-    "restore": {RemoteState.BEHIND, RemoteState.REWRITTEN},
-    "rewrite": {RemoteState.BEHIND, RemoteState.REWRITTEN},
-    "recreate": {RemoteState.DELETED},
-    "join": {RemoteState.OTHER_STORE},
-}
+
+
+class _Choice(NamedTuple):
+    """How a person can go on where the remote's branch is not what it was.
+
+    Attributes:
+        permit: What it allows the next sync to do.
+        flag: The option that chooses it.
+        question: What a person is asked.
+        done: What is true afterwards.
+        fits: The states in which it can be chosen.
+        replaces: Whether this clone's history is replaced; the old one is kept for a while.
+    """
+
+    permit: Permit
+    flag: str
+    question: str
+    done: str
+    fits: frozenset[RemoteState]
+    replaces: bool = False
+
+
+_LACKING: Final = frozenset({RemoteState.BEHIND, RemoteState.REWRITTEN})
+_RESTORE: Final = _Choice(
+    Permit(restore=True),
+    "--restore",
+    "Push the edits that the remote lacks again?",
+    "the edits that the remote lacked were pushed again.",
+    _LACKING,
+)
+_REWRITE: Final = _Choice(
+    Permit(rewrite=True),
+    "--accept-rewrite",
+    "Drop these edits here, and take what the remote has?",
+    "this clone has what the remote has.",
+    _LACKING,
+    replaces=True,
+)
+_RECREATE: Final = _Choice(
+    Permit(recreate=True),
+    "--recreate",
+    "Publish this clone's copy of the branch on the remote?",
+    "the branch is on the remote again.",
+    frozenset({RemoteState.DELETED}),
+)
+_JOIN: Final = _Choice(
+    Permit(join=True),
+    "--join",
+    "Bring the values of both stores together on the remote?",
+    "the remote has the values of both stores.",
+    frozenset({RemoteState.OTHER_STORE}),
+    replaces=True,
+)
 
 
 @command("sync")
@@ -65,44 +100,52 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     you choose one of --restore, --accept-rewrite, --recreate and --join. Each first shows what it
     would change, and asks. None of them drops an edit of yours that waits to be pushed.
     """
-    given = {"restore": restore, "rewrite": accept_rewrite, "recreate": recreate, "join": join}
-    chosen = [name for name, is_given in given.items() if is_given]
+    given = [(restore, _RESTORE), (accept_rewrite, _REWRITE), (recreate, _RECREATE), (join, _JOIN)]
+    chosen = [choice for is_given, choice in given if is_given]
     if len(chosen) > 1:
         raise InputError("Several decisions were given", then="Choose one of them")
     with opened(options) as coordinator:
-        if drop is not None and not coordinator.store.drop(drop, clock.now()):
-            raise InputError(f"No edit {drop} is held", then="See csc-git status")
-        if retry is not None and coordinator.release(retry) is None:
-            raise InputError(f"No edit {retry} is held", then="See csc-git status")
+        _unhold(coordinator, retry, drop)
         with progress() as coordinator.progress:
-            status = coordinator.sync()
-            if until_pushed is not None:
+            if until_pushed is None:
+                status = coordinator.sync()
+            else:
                 status = coordinator.sync_until_pushed(until_pushed)
-        kept = None
-        decided = bool(chosen) and status.state in CHOICES
-        if decided:
-            kept = coordinator.store.branch.tip if chosen[0] in {"rewrite", "join"} else None
-            status = _decide(coordinator, status, chosen[0], yes=yes)
+        lines, kept = list[str](), None
+        if chosen and status.state not in CHOICES:
+            lines.append("There was nothing to decide.")
+        elif chosen:
+            (choice,) = chosen
+            tip = coordinator.store.branch.tip
+            status = _decide(coordinator, status, choice, yes=yes)
+            if status.state is RemoteState.OK:
+                lines.append(f"Done: {choice.done}")
+                kept = tip if choice.replaces else None
         summary = coordinator.overview.sync()
-    lines = [hanging("", sync_line(summary))]
-    kept = kept if status.state is RemoteState.OK else None
+    lines.append(hanging("", sync_line(summary)))
     if kept:
         where = f"What this clone had is kept here for 30 days: csc-git export --at {kept[:12]}"
         lines.append(hanging("", where))
-    if chosen and kept is None and decided and status.state is RemoteState.OK:
-        lines.insert(0, f"Done: {_DONE[chosen[0]]}")
-    elif chosen and not decided:
-        lines.insert(0, "There was nothing to decide.")
     show(Synced(**summary.model_dump(), kept=kept), "\n".join(lines))
     if status.state not in {RemoteState.OK, RemoteState.OFF}:
         sys.exit(1)
 
 
-def _decide(coordinator: Coordinator, status: SyncStatus, chosen: str, *, yes: bool) -> SyncStatus:
-    """Show what a decision would change, ask, and carry it out."""
-    if status.state not in _FITS[chosen]:
-        flag = "--accept-rewrite" if chosen == "rewrite" else f"--{chosen}"
-        raise InputError(f"{flag} does not fit: {status.describe()[0]}", then=status.choices())
+def _unhold(coordinator: Coordinator, retry: str | None, drop: str | None) -> None:
+    """Give a held edit up, or queue it again."""
+    if drop is not None and not coordinator.store.drop(drop, clock.now()):
+        raise InputError(f"No edit {drop} is held", then="See csc-git status")
+    if retry is not None and coordinator.release(retry) is None:
+        raise InputError(f"No edit {retry} is held", then="See csc-git status")
+
+
+def _decide(
+    coordinator: Coordinator, status: SyncStatus, choice: _Choice, *, yes: bool
+) -> SyncStatus:
+    """Show what a choice would change, ask, and carry it out."""
+    if status.state not in choice.fits:
+        what = f"{choice.flag} does not fit: {status.describe()[0]}"
+        raise InputError(what, then=status.choices())
     found = coordinator.overview.decision(coordinator.store.divergence())
     if not wants_json():
         lines = (hanging("", printable(line), stream=sys.stderr) for line in _preview(found))
@@ -113,10 +156,10 @@ def _decide(coordinator: Coordinator, status: SyncStatus, chosen: str, *, yes: b
                 "This changes what every clone has, so it asks first, and nobody can answer here",
                 then="A person runs this in a terminal. For scripts see csc-git sync --help",
             )
-        if not click.confirm(_WHAT[chosen]):
+        if not click.confirm(choice.question):
             raise InputError("The question was answered with no", then="Edits go on waiting here")
     with progress() as coordinator.progress:
-        return coordinator.sync(permit=Permit(**{chosen: True}))
+        return coordinator.sync(permit=choice.permit)
 
 
 def _preview(found: Decision) -> Iterator[str]:
