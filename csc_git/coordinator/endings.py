@@ -93,27 +93,33 @@ class Endings:
         names = {one: str(parse_session(one, self._clone.machine)) for one in handles}
         ended: list[str] = []
         for batch in _batches(list(names)):
-            found: list[str] = []
+            ended += self._end_batch({one: names[one] for one in batch}, by, now, holders)
+        return ended
 
-            def decide(snapshot: Snapshot) -> Draft:
-                puts, requires = dict[Key, Json](), dict[Key, str | None]()
-                found.clear()  # noqa: B023  used within this turn of the loop
-                for handle in batch:  # noqa: B023
-                    key = lease_key(names[handle])
-                    stored = snapshot.get(key)
-                    lease = read_lease(stored)
-                    if stored is None or lease is None or lease.state != "active":
-                        continue
-                    if holders and lease.holder not in holders:
-                        continue
-                    found.append(handle)  # noqa: B023
-                    puts[key] = replace(lease, state="signed_off").to_json()
-                    requires[key] = stored.revision
-                who = names[found[0]] if len(found) == 1 else f"{len(found)} sessions"  # noqa: B023
-                return Draft(f"sign off {who}", by, puts, requires=requires)
+    def _end_batch(
+        self, names: Mapping[str, str], by: str, now: datetime, holders: Collection[str] | None
+    ) -> list[str]:
+        """Sign sessions off by one edit; the handles of those that were signed on."""
+        ended: list[str] = []
 
-            self._store.transact(decide, now)
-            ended += found
+        def decide(snapshot: Snapshot) -> Draft:
+            ended.clear()  # it may be decided more than once
+            puts, requires = dict[Key, Json](), dict[Key, str | None]()
+            for handle, name in names.items():
+                key = lease_key(name)
+                stored = snapshot.get(key)
+                lease = read_lease(stored)
+                if stored is None or lease is None or lease.state != "active":
+                    continue
+                if holders and lease.holder not in holders:
+                    continue
+                ended.append(handle)
+                puts[key] = replace(lease, state="signed_off").to_json()
+                requires[key] = stored.revision
+            who = names[ended[0]] if len(ended) == 1 else f"{len(ended)} sessions"
+            return Draft(f"sign off {who}", by, puts, requires=requires)
+
+        self._store.transact(decide, now)
         return ended
 
     def is_stale(self, name: str, snapshot: Snapshot) -> bool:

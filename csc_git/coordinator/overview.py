@@ -166,19 +166,15 @@ class Overview:
         return self._summaries(snapshot, session_names(snapshot))
 
     def _summaries(self, snapshot: Snapshot, names: Iterable[str]) -> list[results.SessionSummary]:
-        return [self._summary(snapshot, name) for name in names]
+        return [self.summary(snapshot, name) for name in names]
 
     def unfinished(self, snapshot: Snapshot) -> list[str]:
         """Names of sessions that are gone and left unfinished work; only some are looked at."""
         alive = set(self._sessions.roster.alive(snapshot))
         gone = (name for name in session_names(snapshot) if name not in alive)
-        found = (self._summary(snapshot, name) for name in islice(gone, _MOST_GONE))
+        found = (self.summary(snapshot, name) for name in islice(gone, _MOST_GONE))
         left = (one.session for one in found if one.open_todos or one.current_issue)
         return list(islice(left, _MOST_SESSIONS))
-
-    def summary(self, snapshot: Snapshot, session: str) -> results.SessionSummary:
-        """One session, as others see it."""
-        return self._summary(snapshot, session)
 
     def context(self) -> results.Context:
         """What `session://context` says."""
@@ -286,7 +282,8 @@ class Overview:
             reason=readable(reason),
         )
 
-    def _summary(self, snapshot: Snapshot, session: str) -> results.SessionSummary:
+    def summary(self, snapshot: Snapshot, session: str) -> results.SessionSummary:
+        """One session, as others see it."""
         stored = snapshot.get(lease_key(session))
         lease = read_lease(stored)
         scope = ("session", session)

@@ -60,7 +60,7 @@ class Sessions:
         self._clone = clone
         self.roster = Roster(store, clone, directory)
         self._seconds = lease_seconds
-        self._own_settings = told or {}
+        self.own_settings = told or {}
         self._mutex = threading.RLock()
         self._held: dict[str, Held] = {}
         self.endings = Endings(store, clone, self.roster, self._held)
@@ -71,11 +71,6 @@ class Sessions:
     def here(self) -> list[str]:
         """Handles of this process's sessions, the first signed on first."""
         return list(self._held)
-
-    @property
-    def own_settings(self) -> Mapping[str, Any]:
-        """Settings that this process was given, and others of this clone were not."""
-        return self._own_settings
 
     @property
     def handles(self) -> list[str]:
@@ -286,7 +281,7 @@ class Sessions:
         if not lock.try_acquire():
             return None
         try:
-            self.roster.note(str(name), self._own_settings, self._work_tree)
+            self.roster.note(str(name), self.own_settings, self._work_tree)
         except BaseException:
             lock.release()
             raise
