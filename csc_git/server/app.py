@@ -2,12 +2,13 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
@@ -67,7 +68,7 @@ class Server(MCPServer[None]):
                 await anyio.to_thread.run_sync(self._host.close)
 
 
-def serve(start: Path, flags: Mapping[str, Any] | None = None) -> None:
+def serve(start: Path, flags: Mapping[str, Any] | None = None) -> NoReturn:
     """Serve the repository at or above a directory over stdio until the client hangs up.
 
     SIGTERM, SIGINT and SIGHUP end it as the client's hanging up does: sessions are signed off.
@@ -75,6 +76,14 @@ def serve(start: Path, flags: Mapping[str, Any] | None = None) -> None:
     host = Host(start, flags)
     _end_on_signals(host)
     Server(host).run("stdio")
+    _end_process()
+
+
+def _end_process() -> NoReturn:
+    """End at once; the interpreter would take half a second to free what it holds."""
+    kill_children()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _end_on_signals(host: Host) -> None:
@@ -92,8 +101,7 @@ def _end_on_signals(host: Host) -> None:
         closing.join(_LONGEST_END)
         if closing.is_alive():
             host.abandon()
-        kill_children()
-        os._exit(0)
+        _end_process()
 
     threading.Thread(target=end, name="csc-git end", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
