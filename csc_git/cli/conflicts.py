@@ -17,14 +17,18 @@ _WIDTH = 30
 
 
 @command("conflicts")
+@click.option("--limit", "-n", type=click.IntRange(1), default=50, show_default=True)
 @common
-def conflicts_command(**options: Any) -> None:  # noqa: ANN401
+def conflicts_command(limit: int, **options: Any) -> None:  # noqa: ANN401
     """List the open conflicts, with both versions, their authors and times."""
     with opened_for_reading(options) as coordinator:
-        found = coordinator.conflicts.open()
+        found = coordinator.conflicts.open(limit)
+        more = max(0, coordinator.conflicts.count() - len(found))
     lines = [line for conflict in found for line in _shown(conflict)]
     hint = ["", "Resolve one: csc-git resolve ID --standing | --lost | --value JSON"]
-    show(OpenConflicts(conflicts=found), "\n".join(lines + (hint if found else [])))
+    show(OpenConflicts(conflicts=found, more=more), "\n".join(lines + (hint if found else [])))
+    if more:
+        note(f"There are {more:,} more; to list them, give a larger --limit.")
     if not found:
         note("No conflict is open.")
 

@@ -23,7 +23,7 @@ from csc_git.coordinator.results import Claimed, ClaimSummary, Released
 from csc_git.coordinator.roster import Held
 from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.standing import Standing
-from csc_git.core.claim import Claim, Tracked, claim_key, parse_resource
+from csc_git.core.claim import CLAIMS, Claim, Tracked, candidates, claim_key, parse_resource
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Kind, Outcome
 from csc_git.core.key import Key
@@ -31,8 +31,9 @@ from csc_git.core.lease import Instant
 from csc_git.core.secret import screen
 from csc_git.errors import ClaimLost, InputError
 from csc_git.git.words import printable, readable
-from csc_git.store.claiming import Overlaps, claims
+from csc_git.store.claiming import Overlaps
 from csc_git.store.clone import Clone
+from csc_git.store.records import all_claims
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
@@ -143,14 +144,13 @@ class Claims:
 
         def decide(snapshot: Snapshot) -> Draft:
             self._sessions.check(held, snapshot)
-            known = {claim.resource: claim for _, _, claim in claims(snapshot)}
-            fence = 1 + max((claim.fence for claim in known.values()), default=0)
+            known, fence = all_claims(snapshot), _next_fence(snapshot)
             again: dict[Key, Claim] = {}
             for resource in held.resumes:
-                old, wish = known.get(resource), _Wish(held, (resource,), "", None)
-                if old is not None and not self._rivals(snapshot, wish, overlap):
+                wish = _Wish(held, (resource,), "", None)
+                if resource in known and not self._rivals(snapshot, wish, overlap):
                     again[claim_key(resource)] = replace(
-                        old,
+                        known[resource][1],
                         session=str(held.name),
                         holder=held.lease.holder,
                         clone=self._clone.id,
@@ -172,10 +172,10 @@ class Claims:
         def decide(snapshot: Snapshot) -> Draft:
             self._sessions.check(held, snapshot)
             mine = {
-                key: replace(claim, state="released")
-                for key, _, claim in claims(snapshot)
+                claim_key(resource): replace(claim, state="released")
+                for resource, (_, claim) in all_claims(snapshot).items()
                 if claim.holder == held.lease.holder and claim.state == "held"
-                if wanted is None or claim.resource in wanted
+                if wanted is None or resource in wanted
             }
             released[:] = [claim.resource for claim in mine.values()]
             return self._draft(held, mine, snapshot, "release")
@@ -252,10 +252,10 @@ class Claims:
 
     def _wanted(self, wish: _Wish, snapshot: Snapshot) -> list[Claim]:
         """The records to write: the session's own ones changed, others new."""
-        known = {claim.resource: claim for _, _, claim in claims(snapshot)}
-        fence = 1 + max((claim.fence for claim in known.values()), default=0)
+        known, fence = all_claims(snapshot), _next_fence(snapshot)
         return [
-            self._record(wish, resource, known.get(resource), fence) for resource in wish.resources
+            self._record(wish, resource, known[resource][1] if resource in known else None, fence)
+            for resource in wish.resources
         ]
 
     def _record(self, wish: _Wish, resource: str, old: Claim | None, fence: int) -> Claim:
@@ -313,13 +313,14 @@ class Claims:
 
     def _rivals(self, snapshot: Snapshot, wish: _Wish, overlap: Overlaps) -> list[ClaimSummary]:
         """Claims of others that overlap what a session asks for."""
-
-        def meets(resource: str) -> bool:
-            return any(overlap(wanted, resource) for wanted in wish.resources)
-
+        near = [
+            resource
+            for resource in candidates(wish.resources, snapshot.names(CLAIMS))
+            if any(overlap(wanted, resource) for wanted in wish.resources)
+        ]
         return [
             self._summary(stored, other)
-            for stored, other in self._standing.all(snapshot, meets)
+            for stored, other in self._standing.on(snapshot, near)
             if other.holder != wish.held.lease.holder
         ]
 
@@ -341,6 +342,11 @@ class Claims:
     def _is_of(self, held: Held, resource: str) -> bool:
         claim = self._mine.get(resource)
         return claim is not None and claim.holder == held.lease.holder
+
+
+def _next_fence(snapshot: Snapshot) -> int:
+    """A fence higher than that of every claim."""
+    return 1 + max((claim.fence for _, claim in all_claims(snapshot).values()), default=0)
 
 
 def _lost(claim: Claim, found: Claim | None) -> str:

@@ -21,13 +21,16 @@ from csc_git.core.secret import screen
 from csc_git.core.value import Json, check_value
 from csc_git.errors import ConditionFailed, InputError, NoSuchConflict
 from csc_git.git.words import printable
+from csc_git.store.records import read_conflict
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
 
 Choice = Literal["standing", "lost", "value"]
-MOST_LISTED: Final = 50
-_MOST_READ: Final = 100
+MOST_LISTED: Final = 10
+"""Conflicts in one answer, unless more are asked for: each shows two values whole."""
+
+_MOST_READ: Final = 50
 _SHORTEST: Final = 4
 """Of the beginning of an id, as git has it for its own."""
 
@@ -54,7 +57,8 @@ class Conflicts:
         """
         snapshot = self._store.snapshot()
         names = snapshot.names(CONFLICTS)
-        keys = [Key(CONFLICTS, name) for name in names[: _MOST_READ if most is not None else None]]
+        looked_at = None if most is None else max(most, _MOST_READ)
+        keys = [Key(CONFLICTS, name) for name in names[:looked_at]]
         found = [(key, *one) for key in keys if (one := _read(snapshot, key))]
         found.sort(key=lambda one: one[2].lost.time)
         return [_open(snapshot, key, conflict) for key, _, conflict in found[:most]]
@@ -170,7 +174,7 @@ def _extras(conflict: Conflict, choice: Choice) -> dict[Key, Mapping[str, Json]]
 
 def _read(snapshot: Snapshot, key: Key) -> tuple[Stored, Conflict] | None:
     stored = snapshot.get(key)
-    conflict = Conflict.from_json(stored.entry.value) if stored else None
+    conflict = read_conflict(stored)
     return (stored, conflict) if stored is not None and conflict is not None else None
 
 

@@ -28,10 +28,10 @@ from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.upkeep import Upkeep
 from csc_git.core.backoff import Backoff
 from csc_git.core.edit import Outcome
-from csc_git.core.key import Key, format_scope, parse_key, parse_scope
+from csc_git.core.key import Key, parse_key, parse_scope
 from csc_git.core.lease import SESSIONS, Instant, Lease, lease_key
 from csc_git.core.pace import requests_per_hour
-from csc_git.core.pattern import compile_pattern
+from csc_git.core.pattern import matching, part
 from csc_git.core.remote_state import PASSING, RemoteState, describe
 from csc_git.core.session import resolve_scope
 from csc_git.errors import CscError, NotRotated
@@ -39,8 +39,8 @@ from csc_git.git.failure import RemoteFailure
 from csc_git.git.project import Project
 from csc_git.git.tracked import tracked_files
 from csc_git.store.attempt import Progress
-from csc_git.store.claiming import read_lease
 from csc_git.store.clone import Clone
+from csc_git.store.records import read_lease
 from csc_git.store.recovery import Permit
 from csc_git.store.status import SyncStatus
 from csc_git.store.store import Store
@@ -161,17 +161,35 @@ class Coordinator:
             raise self.past.unreadable(place, snapshot)
         return found
 
-    def list_keys(self, scope: str) -> results.Keys:
-        """The keys of a scope."""
-        scope = self._scope(scope)
-        names = self.store.snapshot().names(parse_scope(scope))
-        return results.Keys(scope=scope, keys=list(names))
+    def list_keys(
+        self, scope: str, after: str | None = None, limit: int | None = None
+    ) -> results.Keys:
+        """The keys of a scope, in the order of their names.
 
-    def list_scopes(self, pattern: str | None = None) -> results.Scopes:
-        """The scopes that hold keys, all or those that a glob matches."""
-        matches = compile_pattern(pattern).match if pattern is not None else lambda _: True
-        scopes = map(format_scope, self.store.snapshot().scopes())
-        return results.Scopes(scopes=[scope for scope in scopes if matches(scope)])
+        Args:
+            scope: The scope.
+            after: Only the names behind this one.
+            limit: How many at most; None: all.
+        """
+        scope = self._scope(scope)
+        page, more = part(self.store.snapshot().names(parse_scope(scope)), after, limit)
+        return results.Keys(scope=scope, keys=page, more=more)
+
+    def list_scopes(
+        self, pattern: str | None = None, after: str | None = None, limit: int | None = None
+    ) -> results.Scopes:
+        """The scopes that hold keys, in the order of their names.
+
+        Args:
+            pattern: A glob that they match; None: all of them.
+            after: Only those behind this one.
+            limit: How many at most; None: all.
+        """
+        scopes = self.store.snapshot().scope_texts()
+        if pattern is not None:
+            scopes = matching(pattern, scopes)
+        page, more = part(scopes, after, limit)
+        return results.Scopes(scopes=page, more=more)
 
     def status(self) -> results.Status:
         """Everything worth knowing at a look."""

@@ -15,8 +15,8 @@ from csc_git.core.key import Key
 from csc_git.core.lease import lease_key
 from csc_git.core.session import parse_session
 from csc_git.core.value import Json
-from csc_git.store.claiming import claims, read_lease
 from csc_git.store.clone import Clone
+from csc_git.store.records import all_claims, read_lease
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
@@ -143,7 +143,7 @@ def claimed_by(holder: str, snapshot: Snapshot) -> list[str]:
     """What a sign-on has claimed for as long as its session lives."""
     return [
         claim.resource
-        for _, _, claim in claims(snapshot)
+        for _, claim in all_claims(snapshot).values()
         if claim.holder == holder and claim.state == "held" and claim.seconds is None
     ]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from itertools import islice
+from itertools import filterfalse, islice
 from typing import Any, Final
 
 from csc_git.coordinator import clock, results
@@ -12,7 +12,7 @@ from csc_git.coordinator.roster import session_names
 from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.values import cut, open_todos
 from csc_git.core.clock import format_time
-from csc_git.core.conflict import CONFLICTS, Conflict
+from csc_git.core.conflict import CONFLICTS
 from csc_git.core.edit import Record
 from csc_git.core.key import Key, format_scope
 from csc_git.core.lease import lease_key
@@ -22,16 +22,19 @@ from csc_git.core.value import Entry
 from csc_git.git.commit import CommitInfo
 from csc_git.git.log import count_files
 from csc_git.git.words import printable, readable, span
-from csc_git.store.claiming import nobodys, read_lease
+from csc_git.store.claiming import nobodys
 from csc_git.store.clone import Clone
 from csc_git.store.layout import Foreign
+from csc_git.store.records import read_conflict, read_lease
 from csc_git.store.recovery import Divergence
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 
 _MOST_LISTED: Final = 50
-_MOST_SESSIONS: Final = 20
-"""Sessions that an answer shows; of the others only the number."""
+"""Sessions, claims and conflicts that the command line's status shows."""
+
+_MOST_SHOWN: Final = 10
+"""Sessions, claims and conflicts that an answer to a model shows; of the others the number."""
 
 _MOST_GONE: Final = 200
 """Sessions that are looked at to find unfinished work."""
@@ -153,8 +156,8 @@ class Overview:
         """The sessions that are alive besides one: the latest, and how many more there are."""
         names = [one for one in self._sessions.roster.alive(snapshot) if one != name]
         return {
-            "others": self._summaries(snapshot, names[:_MOST_SESSIONS]),
-            "others_more": max(0, len(names) - _MOST_SESSIONS),
+            "others": self._summaries(snapshot, names[:_MOST_SHOWN]),
+            "others_more": max(0, len(names) - _MOST_SHOWN),
         }
 
     def active(self, snapshot: Snapshot) -> list[results.SessionSummary]:
@@ -174,29 +177,31 @@ class Overview:
         gone = (name for name in session_names(snapshot) if name not in alive)
         found = (self.summary(snapshot, name) for name in islice(gone, _MOST_GONE))
         left = (one.session for one in found if one.open_todos or one.current_issue)
-        return list(islice(left, _MOST_SESSIONS))
+        return list(islice(left, _MOST_SHOWN))
 
     def context(self) -> results.Context:
         """What `session://context` says."""
         snapshot, here = self._store.snapshot(), self._sessions.here
         alive = self._sessions.roster.alive(snapshot)
-        shown = self._summaries(snapshot, alive[:_MOST_SESSIONS])
-        gone = [name for name in islice(session_names(snapshot), _MOST_GONE) if name not in alive]
-        conflicts = self.conflicts(snapshot)
+        shown = self._summaries(snapshot, alive[:_MOST_SHOWN])
+        is_alive = set(alive).__contains__
+        gone = filterfalse(is_alive, islice(session_names(snapshot), _MOST_GONE))
+        claims = self._claims.standing(snapshot, _MOST_SHOWN + 1)
         return results.Context(
             machine=self._clone.machine,
             project=self._project,
             session=here[0] if here else None,
             signed_on_here=here,
             active=shown,
-            active_more=max(0, len(alive) - _MOST_SESSIONS),
+            active_more=max(0, len(alive) - _MOST_SHOWN),
             instances={
                 **{one.session: "active" for one in shown},
-                **{name: self._gone(snapshot, name) for name in gone[:_MOST_SESSIONS]},
+                **{name: self._gone(snapshot, name) for name in islice(gone, _MOST_SHOWN)},
             },
             first_available=self._sessions.first_available(snapshot),
-            claims=self._claims.standing(snapshot, _MOST_LISTED),
-            conflicts=conflicts,
+            claims=claims[:_MOST_SHOWN],
+            claims_more=len(claims) > _MOST_SHOWN,
+            conflicts=self.conflicts(snapshot, _MOST_SHOWN),
             sync=self.sync(),
             next=self._next(here, bool(alive), len(snapshot.names(CONFLICTS))),
         )
@@ -215,13 +220,13 @@ class Overview:
             state={k.name: self.retrieved(snapshot, k) for k in snapshot.keys(name.scope)},
         )
 
-    def conflicts(self, snapshot: Snapshot) -> list[str]:
+    def conflicts(self, snapshot: Snapshot, most: int = _MOST_LISTED) -> list[str]:
         """The open conflicts, a line each; of many only some, and how many more there are."""
         names = snapshot.names(CONFLICTS)
-        stored = (snapshot.get(Key(CONFLICTS, name)) for name in names[:_MOST_LISTED])
-        found = (Conflict.from_json(record.entry.value) for record in stored if record)
+        stored = (snapshot.get(Key(CONFLICTS, name)) for name in names[:most])
+        found = map(read_conflict, stored)
         lines = [readable(conflict.summary(), 300) for conflict in found if conflict]
-        more = len(names) - _MOST_LISTED
+        more = len(names) - most
         return [*lines, f"and {more:,} more"] if more > 0 else lines
 
     def held(self) -> list[results.HeldEdit]:

@@ -8,11 +8,14 @@ hooks use it.
 import json
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 from csc_git.coordinator import clock
@@ -24,8 +27,8 @@ from csc_git.core.lease import SESSIONS, Instant, Lease, Sighting, has_lapsed, l
 from csc_git.core.session import DEFAULT_STEM, SessionName, is_session_name
 from csc_git.git.durable import read_json
 from csc_git.git.lock import FileLock
-from csc_git.store.claiming import read_lease
 from csc_git.store.clone import Clone
+from csc_git.store.records import read_lease
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 
@@ -83,6 +86,9 @@ class _Row(NamedTuple):
     is_here: bool
 
 
+_CHANGED: Final = attrgetter("changed")
+
+
 class Roster:
     """The sessions of all clones.
 
@@ -97,7 +103,10 @@ class Roster:
         self._clone = clone
         self._locks = directory / "sessions"
         self.sightings = Sightings(directory)
-        self._table: tuple[object, object, list[_Row]] | None = None
+        self._mutex = Lock()
+        self._rows: dict[str, _Row] = {}
+        self._latest: list[_Row] = []
+        self._made_of: tuple[Mapping[str, Stored], Mapping[str, Sighting]] = {}, {}
 
     def is_active(self, name: str, stored: Stored) -> bool:
         """Whether a session is alive."""
@@ -112,16 +121,16 @@ class Roster:
 
     def signed_on(self, snapshot: Snapshot) -> list[str]:
         """Names of the sessions that have not signed off, alive or not."""
-        return [row.name for row in self._rows(snapshot)]
+        return [row.name for row in self._latest_first(snapshot)]
 
     def signed_on_here(self, snapshot: Snapshot) -> list[str]:
         """Names of the sessions that signed on in this clone and have not signed off."""
-        return [row.name for row in self._rows(snapshot) if row.is_here]
+        return [row.name for row in self._latest_first(snapshot) if row.is_here]
 
     def alive(self, snapshot: Snapshot) -> list[str]:
         """The sessions that are alive. Those whose record changed last come first."""
         contact = self._store.status.contact
-        return [row.name for row in self._rows(snapshot) if self._is_alive(row, contact)]
+        return [row.name for row in self._latest_first(snapshot) if self._is_alive(row, contact)]
 
     def _is_alive(self, row: "_Row", contact: Instant | None) -> bool:
         if row.is_here:
@@ -132,21 +141,35 @@ class Roster:
             return contact.seconds - row.seen.seconds < row.length
         return contact.since(row.seen) < row.length
 
-    def _rows(self, snapshot: Snapshot) -> list["_Row"]:
-        """The sessions that did not sign off; found again only when a record was changed."""
+    def _latest_first(self, snapshot: Snapshot) -> list["_Row"]:
+        """The sessions that did not sign off. Only those whose record changed are looked at."""
         records, seen = snapshot.records(SESSIONS), self.sightings.all()
-        if self._table is None or self._table[0] is not records or self._table[1] is not seen:
-            found = [self._row(name, stored, seen) for name, stored in records.items()]
-            rows = [row for row in found if row is not None]
-            rows.sort(key=lambda row: row.changed, reverse=True)
-            self._table = records, seen, rows
-        return self._table[2]
+        with self._mutex:
+            old, old_seen = self._made_of
+            if records is old and seen is old_seen:
+                return self._latest
+            known = old if seen is old_seen else {}
+            for name in old.keys() - records.keys():
+                self._rows.pop(name, None)
+            for name, stored in records.items():
+                if known.get(name) is not stored:
+                    self._look_at(name, stored, seen)
+            self._latest = sorted(self._rows.values(), key=_CHANGED, reverse=True)
+            self._made_of = records, seen
+            return self._latest
+
+    def _look_at(self, name: str, stored: Stored, seen: Mapping[str, Sighting]) -> None:
+        row = self._row(name, stored, seen)
+        if row is not None:
+            self._rows[name] = row
+        else:
+            self._rows.pop(name, None)
 
     def _row(self, name: str, stored: Stored, seen: Mapping[str, Sighting]) -> "_Row | None":
         lease = read_lease(stored)
         if lease is None or lease.state != "active" or not is_session_name(name):
             return None
-        sighting = seen.get(path_text(lease_key(name)))
+        sighting = seen.get(_lease_path(name))
         is_current = sighting is not None and sighting.revision == stored.revision
         return _Row(
             name=name,
@@ -269,9 +292,14 @@ class Roster:
         return self.lock(name).is_free()
 
 
-def session_names(snapshot: Snapshot) -> list[str]:
+@lru_cache(maxsize=1 << 14)
+def _lease_path(name: str) -> str:
+    return path_text(lease_key(name))
+
+
+def session_names(snapshot: Snapshot) -> Iterator[str]:
     """All sessions that ever signed on; records under other names are nobody's."""
-    return [name for name in snapshot.names(SESSIONS) if is_session_name(name)]
+    return filter(is_session_name, snapshot.names(SESSIONS))
 
 
 def _name_of(file: Path) -> str:

@@ -17,7 +17,7 @@ from csc_git.core.edit import PROBE
 from csc_git.core.key import Key
 from csc_git.core.lease import lease_key
 from csc_git.core.remote_state import RemoteState
-from csc_git.store.claiming import read_lease
+from csc_git.store.records import read_lease
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.status import SyncStatus
 from csc_git.store.transaction import Draft

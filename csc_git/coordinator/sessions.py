@@ -24,8 +24,8 @@ from csc_git.core.secret import screen_names
 from csc_git.core.session import DEFAULT_STEM, SessionName, parse_session
 from csc_git.errors import ConditionFailed, CscError, NotSignedOn, SessionFenced, SessionTaken
 from csc_git.git.words import quoted
-from csc_git.store.claiming import read_lease
 from csc_git.store.clone import Clone
+from csc_git.store.records import read_lease
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft

@@ -50,11 +50,12 @@ class Sightings:
                 for name, seen in new.items()
             }
             write_json(self._file, says)
+            self._loaded = file_identity(self._file), dict(new)
 
     def _load(self) -> dict[str, Sighting]:
         """What the file holds; read again only if it was replaced."""
         identity = file_identity(self._file)
-        if identity is None or identity != self._loaded[0]:
+        if identity != self._loaded[0]:
             self._loaded = identity, self._read()
         return self._loaded[1]
 

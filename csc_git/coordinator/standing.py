@@ -4,7 +4,7 @@ A claim holds while its record says so, the sign-on that made it holds its sessi
 session is alive, and its own length, if it has one, has not passed. Light to import: hooks use it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from csc_git.coordinator import clock
@@ -12,8 +12,9 @@ from csc_git.coordinator.roster import Roster
 from csc_git.core.claim import Claim, claim_key
 from csc_git.core.key import Key
 from csc_git.core.lease import has_lapsed, lease_key
-from csc_git.store.claiming import claims, is_signed_on
+from csc_git.store.claiming import claims_on, is_signed_on
 from csc_git.store.clone import Clone
+from csc_git.store.records import all_claims
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 
@@ -32,16 +33,15 @@ class Standing:
         self._roster = roster
         self._clone = clone
 
-    def all(
-        self, snapshot: Snapshot, concerns: Callable[[str], bool] = bool
-    ) -> Iterator[tuple[Stored, Claim]]:
-        """Each claim that holds, with its record.
+    def all(self, snapshot: Snapshot) -> Iterator[tuple[Stored, Claim]]:
+        """Each claim that holds, with its record."""
+        for stored, claim in all_claims(snapshot).values():
+            if self._holds(stored, claim, snapshot):
+                yield stored, claim
 
-        Args:
-            snapshot: Of the branch.
-            concerns: Whether a resource's claim is asked for; none is read that isn't.
-        """
-        for _, stored, claim in claims(snapshot, concerns):
+    def on(self, snapshot: Snapshot, resources: Iterable[str]) -> Iterator[tuple[Stored, Claim]]:
+        """Each claim on some resources that holds, with its record; no other record is read."""
+        for stored, claim in claims_on(snapshot, resources):
             if self._holds(stored, claim, snapshot):
                 yield stored, claim
 
@@ -61,8 +61,8 @@ class Standing:
     def timed(self, snapshot: Snapshot) -> list[tuple[Key, str]]:
         """The records that end by time, with their revisions: whose first sighting counts."""
         return [
-            (key, stored.revision)
-            for key, stored, claim in claims(snapshot)
+            (claim_key(resource), stored.revision)
+            for resource, (stored, claim) in all_claims(snapshot).items()
             if claim.state == "held" and claim.seconds is not None
         ]
 

@@ -20,7 +20,7 @@ the revision of the claim's record.
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
@@ -146,6 +146,33 @@ def parse_resource(text: str) -> str:
 def is_pattern(resource: str) -> bool:
     """Whether a resource is a pattern."""
     return SEPARATOR not in resource and _GLOB.search(resource) is not None
+
+
+def candidates(wanted: Collection[str], resources: Iterable[str]) -> list[str]:
+    """The resources that may overlap one of some others, by where they lie; no pattern is matched.
+
+    Two resources overlap only if the ground of one begins with that of the other.
+
+    Args:
+        wanted: The others.
+        resources: As many as there are.
+    """
+    grounds = tuple(map(_ground, wanted))
+    around = {one[:end] for one in grounds for end in range(len(one) + 1)}
+    return [
+        resource
+        for resource in resources
+        if (here := _ground(resource)).startswith(grounds) or here in around
+    ]
+
+
+@lru_cache(maxsize=1 << 14)
+def _ground(resource: str) -> str:
+    """Where all of a resource lies: of a path itself, of a pattern a directory; ends in `/`."""
+    if not is_pattern(resource):
+        return f"{resource}/"
+    fixed = _fixed_part(_Reading(resource, is_pattern=True))
+    return f"{fixed}/" if "/" in resource and fixed != "/" else ""
 
 
 def overlaps(one: str, other: str, tracked: Tracked) -> bool:

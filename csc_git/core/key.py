@@ -35,13 +35,21 @@ RESERVED: Final = frozenset({"sessions", "claims", "conflicts", "settings"})
 SUFFIX: Final = b".json"
 _MAX_COMPONENT: Final = 100
 _REMEMBERED: Final = 1 << 14
-"""Names whose encoding is kept: a directory is read again and again."""
+"""Names with escapes whose encoding is kept: a directory is read again and again."""
 
 _CUT_AT: Final = 66
 _CUT_MARK: Final = b"=="
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@.")
 _TOKEN: Final = re.compile(rb"[a-z0-9\-_@.]|\+[a-z]|=[0-9a-f]{2}")
 _CUT: Final = re.compile(rb"(?:[a-z0-9\-_@.]|\+[a-z]|=[0-9a-f]{2})*==[0-9a-f]{32}")
+_UNESCAPED: Final = {
+    directory: re.compile(
+        rb"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z))[a-z0-9_@][a-z0-9\-_@%b]{0,99}" % dot
+    )
+    for directory, dot in ((False, b"."), (True, b""))
+}
+"""Names that stand for themselves as a file and as a directory, which nearly all do."""
+
 _WINDOWS: Final = re.compile(rb"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)")
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Categories of characters that steer a terminal, reorder text, or hide in it."""
@@ -130,9 +138,15 @@ def is_visible(name: str) -> bool:
     return bool(name.strip()) and not any(unicodedata.category(c) in _UNSEEN for c in name)
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def encode(name: str, *, directory: bool) -> bytes:
     """One component of a path, without the `.json` of a file."""
+    raw = name.encode()
+    return raw if _UNESCAPED[directory].fullmatch(raw) else _escape(name, directory=directory)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _escape(name: str, *, directory: bool) -> bytes:
+    """As `encode`, of any name."""
     raw = name.encode()
     escaped = frozenset(b".") if directory else frozenset[int]()
     tokens = [_token(byte, escaped) for byte in raw]
@@ -142,7 +156,6 @@ def encode(name: str, *, directory: bool) -> bytes:
     return encoded if len(encoded) <= _MAX_COMPONENT else _cut(tokens, raw)
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def decode(component: bytes, *, directory: bool) -> str | None:
     """The name that `component` encodes, or None where it was cut and the file must say.
 
@@ -153,6 +166,14 @@ def decode(component: bytes, *, directory: bool) -> str | None:
         if not component.endswith(SUFFIX):
             raise ValueError(component)
         component = component[: -len(SUFFIX)]
+    if _UNESCAPED[directory].fullmatch(component):
+        return component.decode()
+    return _unescape(component, directory=directory)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _unescape(component: bytes, *, directory: bool) -> str | None:
+    """As `decode`, of any component, without the `.json` of a file."""
     if len(component) <= _MAX_COMPONENT and _CUT.fullmatch(component):
         return None
     name = b"".join(_byte(token) for token in _TOKEN.findall(component)).decode()

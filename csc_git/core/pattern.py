@@ -4,10 +4,12 @@
 """
 
 import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from fnmatch import translate
 from typing import Final
 
-from csc_git.errors import InvalidPattern
+from csc_git.errors import InputError, InvalidPattern
 
 MAX_LENGTH: Final = 512
 _SET: Final = re.compile(r"\[!?+(?:\][^\]]*|[^\]]+)\]")
@@ -28,6 +30,46 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     if _has_empty_range(pattern):
         raise InvalidPattern(f"In the pattern {pattern!a} a range runs backwards")
     return re.compile(translate(pattern))
+
+
+def matching(pattern: str, names: Sequence[str]) -> Sequence[str]:
+    """The names that a glob matches. Only those that begin as it does are looked at.
+
+    Args:
+        pattern: The glob.
+        names: In order.
+
+    Raises:
+        InvalidPattern: as `compile_pattern`.
+    """
+    matches = compile_pattern(pattern).match
+    start = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    first = bisect_left(names, start)
+    end = bisect_right(names, 0, first, key=lambda name: not name.startswith(start))
+    if pattern == f"{start}*":
+        return names[first:end]
+    return [name for name in names[first:end] if matches(name)]
+
+
+def part(names: Sequence[str], after: str | None, limit: int | None) -> tuple[list[str], int]:
+    """A page of names.
+
+    Args:
+        names: In order.
+        after: Only the names behind this one; None: from the first.
+        limit: How many at most, 0 or more; None: all.
+
+    Returns:
+        The names, and how many more there are behind them.
+
+    Raises:
+        InputError: a negative limit.
+    """
+    if limit is not None and limit < 0:
+        raise InputError(f"The limit is {limit}; it must be 0 or more")
+    start = 0 if after is None else bisect_right(names, after)
+    end = len(names) if limit is None else min(len(names), start + limit)
+    return list(names[start:end]), len(names) - end
 
 
 def _has_open_bracket(pattern: str) -> bool:

@@ -155,13 +155,31 @@ def parse(data: bytes | str) -> Json:
     """
     try:
         text = data if isinstance(data, str) else data.decode()
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
-        _dump(ordered(value))
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
+        if isinstance(data, str) or _may_be_refused(text):
+            _dump(ordered(value))
     except InvalidValue as error:
         raise ValueError(error.what) from None
     except RecursionError as error:
         raise ValueError(str(error)) from None
     return value
+
+
+def _may_be_refused(text: str) -> bool:
+    """Whether JSON may nest too deeply, or hold a lone surrogate, which only an escape can be."""
+    return "\\u" in text or text.count("[") + text.count("{") > _FILE_DEPTH
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
 
 
 def _dump(value: Json) -> bytes:

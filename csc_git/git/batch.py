@@ -32,6 +32,15 @@ class Batch:
         """As `Objects.shared`."""
         return self._objects.shared
 
+    @property
+    def stored(self) -> Objects:
+        """The objects that are on disk."""
+        return self._objects
+
+    def is_stored(self, object_id: str) -> bool:
+        """Whether an object that was read here is on disk already."""
+        return object_id not in self._new
+
     def tree(self, tree_id: str) -> Tree:
         """As `Objects.tree`, new trees included."""
         found = self._trees.get(tree_id) or self._seen.get(tree_id)

@@ -6,6 +6,7 @@ to another repository. Configuration is handed over in `GIT_CONFIG_*` variables,
 those would show in `ps`, and they may hold tokens.
 """
 
+import math
 import os
 import re
 import selectors
@@ -133,6 +134,8 @@ def run_git(  # noqa: PLR0913  how to run a child has so many sides
     env: Mapping[str, str] | None = None,
     timeout: float = 30.0,
     gives_up: Callable[[], bool] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    most: int | None = None,
 ) -> Completed:
     """Run `git <args>` and wait for it.
 
@@ -144,6 +147,8 @@ def run_git(  # noqa: PLR0913  how to run a child has so many sides
         env: Further environment variables.
         timeout: Seconds until its process group is killed.
         gives_up: Whether the caller gave up; then it is killed at once.
+        stdin: A file that it reads.
+        most: Bytes that it may print; past them it is killed.
 
     Raises:
         GitMissing: no `git` on PATH.
@@ -156,7 +161,7 @@ def run_git(  # noqa: PLR0913  how to run a child has so many sides
         [binary, *args],
         cwd=cwd,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -166,7 +171,7 @@ def run_git(  # noqa: PLR0913  how to run a child has so many sides
         _kill_group(child.pid)
     try:
         with child:
-            return _finish(child, timeout)
+            return _finish(child, timeout, math.inf if most is None else most)
     finally:
         _running.discard(child.pid)
 
@@ -239,7 +244,7 @@ def kill_children() -> None:
         _kill_group(pid)
 
 
-def _finish(child: "subprocess.Popen[bytes]", timeout: float) -> Completed:
+def _finish(child: "subprocess.Popen[bytes]", timeout: float, most: float) -> Completed:
     """Read all a child prints; a timer kills it, since waiting with a time limit would poll."""
     late = threading.Event()
 
@@ -251,7 +256,7 @@ def _finish(child: "subprocess.Popen[bytes]", timeout: float) -> Completed:
     timer.daemon = True
     timer.start()
     try:
-        out, err = _read(child, time.monotonic() + timeout + _GRACE)
+        out, err = _read(child, time.monotonic() + timeout + _GRACE, most)
         child.wait()
     except BaseException:
         _kill_group(child.pid)
@@ -262,7 +267,7 @@ def _finish(child: "subprocess.Popen[bytes]", timeout: float) -> Completed:
     return Completed(code, out, err.decode(errors="replace"))
 
 
-def _read(child: "subprocess.Popen[bytes]", until: float) -> tuple[bytes, bytes]:
+def _read(child: "subprocess.Popen[bytes]", until: float, most: float) -> tuple[bytes, bytes]:
     """What a child prints, on both its streams.
 
     A program that it left behind in a session of its own may hold them open, and is not killed with
@@ -275,6 +280,9 @@ def _read(child: "subprocess.Popen[bytes]", until: float) -> tuple[bytes, bytes]
         open_ones.register(child.stdout, selectors.EVENT_READ, out)
         open_ones.register(child.stderr, selectors.EVENT_READ, err)
         while open_ones.get_map() and (left := until - time.monotonic()) > 0:
+            if len(out) > most:
+                _kill_group(child.pid)
+                break
             for key, _ in open_ones.select(left):
                 if part := os.read(key.fd, _PIECE):
                     key.data.extend(part if key.data is out else part[: WORDS_LIMIT - len(err)])

@@ -10,9 +10,11 @@ takes its objects out, as loose ones that nothing names, the other removes those
 """
 
 import os
+import re
+import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -21,6 +23,7 @@ from dulwich.object_format import ObjectFormat
 from dulwich.objects import RawObjectID, object_class
 from dulwich.pack import Pack, PackFileDisappeared
 
+from csc_git.git.child import GitMissing, run_git
 from csc_git.git.durable import write_files
 from csc_git.git.packing import NewObject, pack_up
 from csc_git.git.size import PackedSizes, loose_size
@@ -31,7 +34,20 @@ _PAUSE: Final = 0.005
 _SETTLED_NS: Final = 50_000_000
 _MOST_OPEN: Final = 64
 _HEADER: Final = 64
+_MOST_AT_ONCE: Final = 128 << 20
+"""Bytes of all the objects of one call of git; a hundred thousand of ours are a tenth of that."""
+
 _KEEP: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+
+
+ListedLine = tuple[bytes, str, bytes]
+"""Mode, object and path of a line of a tree."""
+
+_LISTED: Final = re.compile(rb"([0-7]{6}) [a-z]+ ([0-9a-f]+)\t([^\0]*)\0")
+
+
+class Unlisted(Exception):
+    """Git can't list a tree."""
 
 
 class Oversize(Exception):
@@ -94,6 +110,52 @@ class ObjectDatabase:
             if self._small.has(name) or any(_holds(pack, name) for pack in self._packs()):
                 return True
         return self._path(object_id).exists()
+
+    def read_many(self, object_ids: Collection[str], kind: int) -> dict[str, bytes]:
+        """The bytes of objects of one type, by one call of git; of those that it can read.
+
+        Args:
+            object_ids: Their names.
+            kind: Their type.
+
+        Returns:
+            What could be read; nothing if git fails, or all of it is very much.
+        """
+        with tempfile.TemporaryFile() as names:
+            names.write("".join(f"{name}\n" for name in object_ids).encode())
+            names.seek(0)
+            try:
+                found = run_git(
+                    ["--no-replace-objects", "cat-file", "--batch", "--buffer"],
+                    cwd=self._directory,
+                    git_dir=self._directory.parent,
+                    stdin=names.fileno(),
+                    most=_MOST_AT_ONCE,
+                )
+            except GitMissing:
+                return {}
+        return dict(_batch(found.out, kind)) if found.ok else {}
+
+    def list_below(self, tree_id: str) -> Iterator[ListedLine]:
+        """What stands below a tree, each directory before what is in it, by one call of git.
+
+        Raises:
+            Unlisted: git fails, or it is very much.
+        """
+        arguments = ["--no-replace-objects", "ls-tree", "-r", "-t", "-z", tree_id]
+        try:
+            found = run_git(
+                arguments,
+                cwd=self._directory,
+                git_dir=self._directory.parent,
+                most=_MOST_AT_ONCE,
+            )
+        except GitMissing:
+            raise Unlisted from None
+        if not found.ok:
+            raise Unlisted
+        for line in _LISTED.finditer(found.out):
+            yield line[1], line[2].decode(), line[3]
 
     def write(self, objects: Sequence[NewObject], name: str) -> str:
         """Put objects on disk, durably, as one pack that is kept until it is let go.
@@ -216,6 +278,22 @@ class ObjectDatabase:
         if kind is None:
             raise ValueError(f"no type is called {head[:20]!r}")
         return kind.type_num, data
+
+
+def _batch(output: bytes, kind: int) -> Iterator[tuple[str, bytes]]:
+    """The objects of one type in what git-cat-file prints; see "BATCH OUTPUT" in its manual.
+
+    A line without type and size names an object that git has not.
+    """
+    wanted, place = object_class(kind), 0
+    while (end := output.find(b"\n", place)) >= 0:
+        name, *rest = output[place:end].split(b" ")
+        place = end + 1
+        if len(rest) == 2:  # noqa: PLR2004  type and size
+            size = int(rest[1])
+            if wanted is not None and rest[0] == wanted.type_name and size <= len(output) - place:
+                yield name.decode(), output[place : place + size]
+            place += size + 1
 
 
 def _holds(pack: Pack, name: RawObjectID) -> bool:

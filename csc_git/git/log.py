@@ -62,6 +62,48 @@ def commit_ids(
         yield line.strip()
 
 
+def changed_files(
+    git_dir: Path, before: str | None, after: str, directory: str
+) -> Iterator[tuple[bytes, str | None, str | None]] | None:
+    """The files below a directory in which two commits differ; None if git fails.
+
+    Args:
+        git_dir: The repository.
+        before: The one commit; None: nothing is compared with it, and all files differ.
+        after: The other one.
+        directory: Its path from the top.
+
+    Returns:
+        The path of each from there, and its blob in either commit; None where it isn't there.
+    """
+    commits = ["--root", after] if before is None else [before, after]
+    options = ["-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-commit-id"]
+    try:
+        found = run_git(
+            ["diff-tree", *options, f"--relative={directory}/", *commits, "--"],
+            cwd=git_dir,
+            git_dir=git_dir,
+            timeout=_SECONDS,
+        )
+    except GitMissing:
+        return None
+    return _differing(found.out) if found.ok else None
+
+
+def _differing(output: bytes) -> Iterator[tuple[bytes, str | None, str | None]]:
+    """The lines of a raw diff; see "RAW OUTPUT FORMAT" in git-diff-tree's manual."""
+    for found in _DIFFERING.finditer(output):
+        yield found[3], _blob(found[1]), _blob(found[2])
+
+
+def _blob(object_id: bytes) -> str | None:
+    """A blob of a raw diff; None for the zeros that stand where there is none."""
+    return object_id.decode() if object_id.strip(b"0") else None
+
+
+_DIFFERING: Final = re.compile(rb":[0-7]+ [0-7]+ ([0-9a-f]+) ([0-9a-f]+) [A-Z][0-9]*\0([^\0]*)\0")
+
+
 def count_commits(git_dir: Path, tip: str) -> int:
     """How many commits `tip` contains.
 
@@ -74,7 +116,9 @@ def count_commits(git_dir: Path, tip: str) -> int:
         raise _no_git() from None
 
 
-_OUR_FILE: Final = re.compile(rb"(?:[a-z0-9@_+=~-]+/)+[a-z0-9@_+=.-]+\.json")
+_OUR_FILE: Final = re.compile(
+    rb"(?:\A|\0)100644 blob [0-9a-f]+\t(?:[a-z0-9@_+=~-]+/)+[a-z0-9@_+=.-]+\.json(?=\0)"
+)
 
 
 def count_files(git_dir: Path, commit: str, directory: str) -> int | None:
@@ -96,9 +140,7 @@ def count_files(git_dir: Path, commit: str, directory: str) -> int | None:
         return None
     if not found.ok:
         return None
-    lines = (line.partition(b"\t") for line in found.out.split(b"\0"))
-    ours = (path for head, _, path in lines if head.startswith(b"100644 blob "))
-    return sum(_OUR_FILE.fullmatch(path) is not None for path in ours)
+    return len(_OUR_FILE.findall(found.out))
 
 
 def resolve(git_dir: Path, name: str) -> str | None:

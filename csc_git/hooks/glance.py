@@ -11,6 +11,7 @@ from csc_git.coordinator import clock
 from csc_git.coordinator.client import client_identity
 from csc_git.coordinator.roster import Roster, SignedOn
 from csc_git.coordinator.standing import Standing
+from csc_git.core.claim import CLAIMS
 from csc_git.core.key import TEAM_KEY, Key
 from csc_git.core.remote_state import RemoteState
 from csc_git.git.project import Project, discover
@@ -130,10 +131,18 @@ class Glance:
         alive = [name for name in self.roster.alive(self.snapshot) if name not in self.mine]
         return [Seen(name, self._issue(name)) for name in alive[:_MOST]], len(alive[_MOST:])
 
-    def claims(self, concerns: Callable[[str], bool] = bool) -> Iterator[SeenClaim]:
-        """The claims of others that hold, on resources that concern the asker; default all."""
+    def claims(self, concerns: Callable[[str], bool] | None = None) -> Iterator[SeenClaim]:
+        """The claims of others that hold: all of them, or those on some resources.
+
+        Args:
+            concerns: Whether a resource is one of those; its claim alone is then read.
+        """
         standing = Standing(self.store, self.roster, self.clone)
-        for stored, claim in standing.all(self.snapshot, concerns):
+        if concerns is None:
+            found = standing.all(self.snapshot)
+        else:
+            found = standing.on(self.snapshot, filter(concerns, self.snapshot.names(CLAIMS)))
+        for stored, claim in found:
             if claim.session not in self.mine:
                 yield SeenClaim(
                     resource=claim.resource,

@@ -100,7 +100,7 @@ def _candidates(host: Host, name: str, arguments: dict[str, str]) -> list[str]:
     coordinator = host.get()
     match name:
         case "id" | "session":
-            return session_names(coordinator.store.snapshot())
+            return list(session_names(coordinator.store.snapshot()))
         case "scope":
             return coordinator.list_scopes().scopes
         case "key" if "scope" in arguments:

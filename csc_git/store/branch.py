@@ -83,13 +83,13 @@ class Branch:
 
     def fate(self, op: str) -> Fate:
         """What became of an edit, as far as this clone knows."""
-        for commit in self.queue():
-            if (record := Record.parse(commit.message)) and record.op == op:
+        for commit in reversed(self.queue()):
+            if (record := _record_of(op, commit)) is not None:
                 return Fate("local", record.outcome)
         if op in self.held():
             return Fate("held")
         for commit in islice(lineage(self._repository.objects, self.base), _FATE_SEARCH):
-            if (record := Record.parse(commit.message)) and record.op == op:
+            if (record := _record_of(op, commit)) is not None:
                 return Fate("synced", record.outcome)
         return Fate("unknown")
 
@@ -150,3 +150,9 @@ class Branch:
     def _keep(self, commit: str) -> None:
         name = f"{_KEPT}{int(time.time())}-{commit[:16]}"
         self._repository.set_ref(name, self._repository.read_ref(name), commit)
+
+
+def _record_of(op: str, commit: CommitInfo) -> Record | None:
+    """A commit's record, if it is of the edit `op`."""
+    record = Record.parse(commit.message) if op in commit.message else None
+    return record if record is not None and record.op == op else None

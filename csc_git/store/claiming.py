@@ -5,19 +5,15 @@ things can have changed that no revision of its own keys tells: its session's na
 and somebody claimed another resource that overlaps.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Final, Generic, TypeVar
 
-from csc_git.core.claim import CLAIMS, Claim, Tracked, overlaps
+from csc_git.core.claim import CLAIMS, Claim, Tracked, candidates, claim_key, overlaps
 from csc_git.core.key import Key, Scope
-from csc_git.core.lease import SESSIONS, Lease, lease_key
+from csc_git.core.lease import SESSIONS, lease_key
 from csc_git.core.session import is_session_name
-from csc_git.core.value import Json
+from csc_git.store.records import read_claim, read_lease
 from csc_git.store.snapshot import Snapshot, Stored
-
-_MOST_KNOWN: Final = 1 << 14
-R = TypeVar("R")
 
 
 class Overlaps:
@@ -39,55 +35,13 @@ class Overlaps:
         return self._known[pair]
 
 
-def read_lease(stored: Stored | None) -> Lease | None:
-    """The lease that a session's record holds, if it is one."""
-    return _LEASES.read(stored)
-
-
-class _Parsed(Generic[R]):
-    """Records that were read, by their revision: the same ones are looked at again and again."""
-
-    def __init__(self, parse: Callable[[Json], R | None]) -> None:
-        self._parse = parse
-        self._known: dict[str, R | None] = {}
-
-    def read(self, stored: Stored | None) -> R | None:
-        if stored is None:
-            return None
-        if stored.revision not in self._known:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[stored.revision] = self._parse(stored.entry.value)
-        return self._known[stored.revision]
-
-
-_LEASES: Final = _Parsed(Lease.from_json)
-_CLAIMS: Final = _Parsed(Claim.from_json)
-
-
-def claims(
-    snapshot: Snapshot, concerns: Callable[[str], bool] = bool
-) -> Iterator[tuple[Key, Stored, Claim]]:
-    """The records of claims, whoever's and whether they still hold or not.
-
-    Args:
-        snapshot: Of the branch.
-        concerns: Whether a resource's record is asked for; default all.
-    """
-    for resource, stored in _records(snapshot, concerns):
-        claim = _CLAIMS.read(stored)
-        if claim is not None and claim.resource == resource:
-            yield Key(CLAIMS, resource), stored, claim
-
-
-def _records(snapshot: Snapshot, concerns: Callable[[str], bool]) -> Iterator[tuple[str, Stored]]:
-    """The records of some resources: only those are read, or all that are in memory anyway."""
-    if concerns is bool:
-        yield from snapshot.records(CLAIMS).items()
-        return
-    for name in snapshot.names(CLAIMS):
-        if concerns(name) and (stored := snapshot.get(Key(CLAIMS, name))) is not None:
-            yield name, stored
+def claims_on(snapshot: Snapshot, resources: Iterable[str]) -> Iterator[tuple[Stored, Claim]]:
+    """The claims on some resources, whoever's and whether they still hold or not."""
+    for resource in resources:
+        stored = snapshot.get(claim_key(resource))
+        claim = read_claim(resource, stored)
+        if stored is not None and claim is not None:
+            yield stored, claim
 
 
 def is_nobodys(snapshot: Snapshot, key: Key) -> bool:
@@ -113,8 +67,7 @@ def _is_record(scope: Scope, name: str, stored: Stored | None) -> bool:
     """Whether what a key of `sessions` or `claims` holds is a record of ours."""
     if scope == SESSIONS:
         return is_session_name(name) and read_lease(stored) is not None
-    claim = _CLAIMS.read(stored)
-    return claim is not None and claim.resource == name
+    return read_claim(name, stored) is not None
 
 
 def is_signed_on(claim: Claim, snapshot: Snapshot) -> bool:
@@ -136,10 +89,11 @@ def is_contested(made: Iterable[Stored], known: Snapshot, here: Snapshot, tracke
     wanted = [claim for claim in found if claim is not None and claim.state == "held"]
     if not all(is_signed_on(claim, here) for claim in wanted):
         return True
+    near = candidates([claim.resource for claim in wanted], here.names(CLAIMS))
     unknown = [
         other
-        for key, stored, other in claims(here)
-        if stored.revision != known.revision(key) and other.state == "held"
+        for stored, other in claims_on(here, near)
+        if other.state == "held" and stored.revision != known.revision(claim_key(other.resource))
     ]
     overlap = Overlaps(tracked)
     return any(

@@ -10,23 +10,23 @@ Only trees that are on disk are remembered: those of an edit that is being made 
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from csc_git.core.key import Key, Scope
+from csc_git.core.key import SEPARATOR, Key, Scope
 from csc_git.errors import StoreDamaged
-from csc_git.git.objects import Objects
-from csc_git.store.layout import is_fan_name, why_foreign
+from csc_git.git.database import Unlisted
+from csc_git.store.layout import Shape, is_fan_name, shapes_below, why_foreign
 
 if TYPE_CHECKING:
-    from csc_git.store.snapshot import Snapshot, Stored
+    from csc_git.store.snapshot import Reads, Snapshot, Stored
 
 _MOST_DIRECTORIES: Final = 64
-_MOST_TREES: Final = 1 << 15
-
-
-_Shape = tuple[bool, tuple[tuple[bytes, str], ...]]
+_MOST_TREES: Final = 1 << 17
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 @dataclass
@@ -49,8 +49,11 @@ class Index:
     """What was derived from the trees of one repository. Safe to share between threads."""
 
     _listings: OrderedDict[Scope, Listing] = field(default_factory=OrderedDict)
-    _shapes: OrderedDict[str, _Shape] = field(default_factory=OrderedDict)
-    _scopes: OrderedDict[tuple[str, int], tuple[Scope, ...]] = field(default_factory=OrderedDict)
+    _shapes: OrderedDict[str, Shape] = field(default_factory=OrderedDict)
+    _named: OrderedDict[tuple[str, int, bytes], tuple[str, ...]] = field(
+        default_factory=OrderedDict
+    )
+    _scopes: OrderedDict[tuple[str, int], tuple[str, ...]] = field(default_factory=OrderedDict)
     _mutex: RLock = field(default_factory=RLock)
 
     def names(self, snapshot: "Snapshot", scope: Scope, tree: str) -> Sequence[str]:
@@ -61,43 +64,64 @@ class Index:
         """What the keys of a scope hold, those left out that can't be read."""
         return self._listing(snapshot, scope, tree, with_records=True).records or {}
 
-    def scopes(self, snapshot: "Snapshot", tree: str) -> tuple[Scope, ...]:
+    def scopes(self, snapshot: "Snapshot", tree: str) -> tuple[str, ...]:
         """The scopes that hold keys, of a directory of scopes; what can't be read is left out."""
         with self._mutex:
+            if not self._shapes:
+                self._read_shapes(snapshot, tree)
             try:
                 return self._below(snapshot, tree, 0)
             except StoreDamaged:  # reported elsewhere; it may be mended, so it is not remembered
-                return tuple(self._readable_below(snapshot, tree, 0))
+                return tuple(sorted(self._readable_below(snapshot, tree, 0)))
 
-    def _below(self, snapshot: "Snapshot", tree: str, depth: int) -> tuple[Scope, ...]:
-        """The scopes of a directory and those below it, relative to it; raises StoreDamaged."""
+    def _read_shapes(self, snapshot: "Snapshot", tree: str) -> None:
+        """Read all shapes at once; afterwards only those of new trees are read."""
+        with suppress(Unlisted):
+            lines = snapshot.objects.stored.list_below(tree)
+            for one, shape in shapes_below(tree, lines):
+                self._keep(self._shapes, one, shape, one, snapshot.objects)
+
+    def _below(self, snapshot: "Snapshot", tree: str, depth: int) -> tuple[str, ...]:
+        """The scopes below a directory, relative to it and in order; raises StoreDamaged."""
         found = self._scopes.get((tree, depth))
         if found is None:
-            holds_keys, below = self._shape(snapshot, tree)
-            scopes: list[Scope] = [()] if holds_keys and depth else []
+            _, below = self._shape(snapshot, tree)
+            scopes: list[str] = []
             for name, child in below:
-                segment = snapshot.segment(name, child, depth)
-                if segment is not None:
-                    rests = self._below(snapshot, child, depth + 1)
-                    scopes += [(segment, *rest) for rest in rests]
-            found = tuple(scopes)
-            self._keep(self._scopes, (tree, depth), found, snapshot)
+                scopes += self._within(snapshot, name, child, depth)
+            found = tuple(sorted(scopes))
+            self._keep(self._scopes, (tree, depth), found, tree, snapshot.objects)
         return found
 
-    def _readable_below(self, snapshot: "Snapshot", tree: str, depth: int) -> Iterator[Scope]:
-        try:
-            holds_keys, below = self._shape(snapshot, tree)
-        except StoreDamaged:
-            return
-        if holds_keys and depth:
-            yield ()
-        for name, child in below:
+    def _within(self, snapshot: "Snapshot", name: bytes, tree: str, depth: int) -> tuple[str, ...]:
+        """The scopes of one of these directories: itself, if it holds keys, and those below."""
+        place = tree, depth, name
+        found = self._named.get(place)
+        if found is None:
+            segment, found = snapshot.segment(name, tree, depth), ()
+            if segment is not None:
+                here = [segment] if self._shape(snapshot, tree).holds_keys else []
+                below = self._below(snapshot, tree, depth + 1)
+                found = (*here, *(f"{segment}{SEPARATOR}{rest}" for rest in below))
+            self._keep(self._named, place, found, tree, snapshot.objects)
+        return found
+
+    def _readable_below(self, snapshot: "Snapshot", tree: str, depth: int) -> Iterator[str]:
+        for name, child in self._readable_shape(snapshot, tree)[1]:
             segment = snapshot.segment(name, child, depth)
             if segment is not None:
+                if self._readable_shape(snapshot, child)[0]:
+                    yield segment
                 for rest in self._readable_below(snapshot, child, depth + 1):
-                    yield (segment, *rest)
+                    yield f"{segment}{SEPARATOR}{rest}"
 
-    def _shape(self, snapshot: "Snapshot", tree: str) -> _Shape:
+    def _readable_shape(self, snapshot: "Snapshot", tree: str) -> Shape:
+        try:
+            return self._shape(snapshot, tree)
+        except StoreDamaged:
+            return Shape(holds_keys=False, below=())
+
+    def _shape(self, snapshot: "Snapshot", tree: str) -> Shape:
         """Whether a directory holds keys, and the directories in it; part of it for a fan."""
         known = self._shapes.get(tree)
         if known is not None:
@@ -111,8 +135,8 @@ class Index:
             elif not why_foreign(line):
                 holds_keys = holds_keys or line.is_file
                 below += [(line.name, line.id)] if line.is_tree else []
-        found = holds_keys, tuple(below)
-        self._keep(self._shapes, tree, found, snapshot)
+        found = Shape(holds_keys, tuple(below))
+        self._keep(self._shapes, tree, found, tree, snapshot.objects)
         return found
 
     def _listing(
@@ -127,7 +151,7 @@ class Index:
                     known = _updated(known, snapshot, scope, tree)
             except StoreDamaged:  # reported elsewhere; it may be mended, so it is not remembered
                 return _readable(snapshot, scope, tree)
-            if isinstance(snapshot.objects, Objects):
+            if snapshot.objects.is_stored(tree):
                 self._listings[scope] = known
                 self._listings.move_to_end(scope)
                 while len(self._listings) > _MOST_DIRECTORIES:
@@ -135,8 +159,8 @@ class Index:
             return known
 
     @staticmethod
-    def _keep(kept: OrderedDict[Any, Any], key: object, value: object, of: "Snapshot") -> None:
-        if isinstance(of.objects, Objects):
+    def _keep(kept: OrderedDict[_K, _V], key: _K, value: _V, tree: str, objects: "Reads") -> None:
+        if objects.is_stored(tree):
             kept[key] = value
             while len(kept) > _MOST_TREES:
                 kept.popitem(last=False)
@@ -150,7 +174,7 @@ def index_of(shared: dict[str, Any]) -> Index:
 
 def _whole(snapshot: "Snapshot", tree: str, *, with_records: bool) -> Listing:
     """Make a listing by reading the whole directory."""
-    names = sorted(snapshot.names_in(tree))
+    names = sorted(snapshot.files_in(tree))
     return Listing(tree, names, dict(snapshot.records_in(tree)) if with_records else None)
 
 

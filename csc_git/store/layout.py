@@ -15,15 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from csc_git.core.key import decode
+from csc_git.git.database import ListedLine
 from csc_git.git.tree import TREE_MODE, Tree, TreeEntry
 
 SPLIT_PAST: Final = 256
-_FAN: Final = re.compile(rb"~[0-9a-f]{2}")
-_PLAIN_FILE: Final = re.compile(
-    rb"(?!(?:con|prn|aux|nul|com|lpt))[a-z0-9_@][a-z0-9_@-]{0,80}\.json"
-)
-"""Names of keys that need no escape, which are nearly all of them."""
+_LISTED_FILE: Final = b"100644"
+_LISTED_TREE: Final = b"040000"
+"""Modes as git-ls-tree writes them."""
 
+_FAN: Final = re.compile(rb"~[0-9a-f]{2}")
 _MAX_FAN_DEPTH: Final = 31
 _MOST_SPELLINGS: Final = 729
 
@@ -43,6 +43,21 @@ class TreeWriter(Trees, Protocol):
 
     def add_tree(self, lines: Iterable[TreeEntry], like: str | None = None) -> str:
         """Write a tree, made from another one; its id."""
+
+
+class Shape(NamedTuple):
+    """What a directory has, apart from the names of its keys.
+
+    Attributes:
+        holds_keys: Whether there are keys in it.
+        below: The directories in it, with their trees; those of its fan-out taken together.
+    """
+
+    holds_keys: bool
+    below: tuple[tuple[bytes, str], ...]
+
+
+_PLAIN: Final = {holds_keys: Shape(holds_keys, ()) for holds_keys in (False, True)}
 
 
 class Foreign(NamedTuple):
@@ -84,6 +99,61 @@ def entries(
         else:
             found[entry.name] = entry
     yield from (found[name] for name in sorted(found))
+
+
+def files_below(lines: Iterable[ListedLine]) -> dict[bytes, str]:
+    """The files of a directory with their blobs, of all that stands below it.
+
+    Args:
+        lines: Of the directory and of those below it.
+    """
+    found: dict[bytes, tuple[int, str]] = {}
+    for mode, blob_id, path in lines:
+        *fans, name = path.split(b"/")
+        if mode == _LISTED_FILE and _is_listed(name) and all(map(is_fan_name, fans)):
+            depth, _ = found.get(name, (-1, ""))
+            if len(fans) > depth:  # where a name stands twice, the split one counts
+                found[name] = len(fans), blob_id
+    return {name: blob_id for name, (_, blob_id) in found.items()}
+
+
+def shapes_below(tree_id: str, lines: Iterable[ListedLine]) -> Iterator[tuple[str, Shape]]:
+    """The shape of a directory and of each below it, the inner ones first.
+
+    Args:
+        tree_id: The directory.
+        lines: What stands below it, each directory before what is in it.
+    """
+    trees, full = {b"": tree_id}, set[bytes]()
+    inside: dict[bytes, list[bytes]] = {}
+    for mode, object_id, path in lines:
+        parent, _, name = path.rpartition(b"/")
+        if mode == _LISTED_TREE and (is_fan_name(name) or _is_listed(name, directory=True)):
+            trees[path] = object_id
+            inside.setdefault(parent, []).append(path)
+        elif mode == _LISTED_FILE and _is_listed(name):
+            full.add(parent)
+    made: dict[bytes, Shape] = {}
+    for path in reversed(trees):
+        holds_keys, below = path in full, list[tuple[bytes, str]]()
+        for child in inside.get(path, ()):
+            name = child.rpartition(b"/")[2]
+            if is_fan_name(name):
+                holds_keys = holds_keys or made[child].holds_keys
+                below += made[child].below
+            else:
+                below.append((name, trees[child]))
+        made[path] = Shape(holds_keys, tuple(below)) if below else _PLAIN[holds_keys]
+        yield trees[path], made[path]
+
+
+def _is_listed(name: bytes, *, directory: bool = False) -> bool:
+    """Whether a name is one that csc-git may have made."""
+    try:
+        decode(name, directory=directory)
+    except ValueError:
+        return False
+    return True
 
 
 def spellings(path: tuple[bytes, ...], depth: int = 2) -> list[bytes]:
@@ -206,8 +276,6 @@ def why_foreign(entry: TreeEntry) -> str:
     """Why an entry is none of ours; empty if it may be one."""
     if not entry.is_ours:
         return f"mode {entry.mode:06o}"
-    if entry.is_file and _PLAIN_FILE.fullmatch(entry.name):
-        return ""
     if _is_fan(entry):
         return ""
     try:

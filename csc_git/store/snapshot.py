@@ -1,7 +1,8 @@
 """Snapshots: what one commit says. Immutable, so it can be read for as long as anyone likes."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Protocol
@@ -12,9 +13,11 @@ from csc_git.core.key import Key, Scope
 from csc_git.core.value import Entry, parse
 from csc_git.errors import FormatTooNew, StoreDamaged, ValueTooLarge, WrongType
 from csc_git.git.commit import CommitInfo
+from csc_git.git.database import Unlisted
+from csc_git.git.objects import Objects
 from csc_git.git.tree import TREE_MODE, TreeEntry
 from csc_git.store.index import Index, index_of
-from csc_git.store.layout import Foreign, Trees, entries, find
+from csc_git.store.layout import Foreign, Trees, entries, files_below, find, is_fan_name
 
 DATA: Final = b"data"
 FORMAT_FILE: Final = b"format.json"
@@ -31,6 +34,13 @@ class Reads(Trees, Protocol):
     @property
     def shared(self) -> dict[str, Any]:
         """What is derived from objects."""
+
+    @property
+    def stored(self) -> Objects:
+        """The repository's objects."""
+
+    def is_stored(self, object_id: str) -> bool:
+        """Whether an object is on disk, and not only staged."""
 
     def blob(self, blob_id: str) -> bytes:
         """The bytes of a blob."""
@@ -144,17 +154,32 @@ class Snapshot:
 
     def scopes(self) -> list[Scope]:
         """The scopes that hold keys, in order."""
-        return sorted(set(self._index.scopes(self, self.data))) if self.data else []
+        return sorted(tuple(text.split(names.SEPARATOR)) for text in self.scope_texts())
+
+    def scope_texts(self) -> Sequence[str]:
+        """The scopes that hold keys, written `issue:15`, in the order of these texts."""
+        return self._index.scopes(self, self.data) if self.data else ()
 
     @property
     def _index(self) -> Index:
         return index_of(self.objects.shared)
 
-    def names_in(self, directory: str) -> Iterator[str]:
-        """The names of the keys in a directory; raises StoreDamaged."""
+    def files_in(self, directory: str) -> dict[str, str]:
+        """The keys in a directory with their blobs; raises StoreDamaged."""
+        found: dict[str, str] = {}
+        for name, blob_id in self._listed_files(directory):
+            key = self._name_of(name, blob_id)
+            if key is not None:
+                found[key] = blob_id
+        return found
+
+    def _listed_files(self, directory: str) -> Iterable[tuple[bytes, str]]:
+        """The files of a directory with their blobs; a directory that is split is read by git."""
+        if any(is_fan_name(line.name) for line in self.objects.tree(directory)):
+            with suppress(Unlisted):
+                return files_below(self.objects.stored.list_below(directory)).items()
         lines = entries(self.objects, directory)
-        named = (self._file_name(line) for line in lines if line.is_file)
-        return (name for name in named if name is not None)
+        return [(line.name, line.id) for line in lines if line.is_file]
 
     def named(self, directory: str, file: bytes) -> str | None:
         """The key of a file in a directory."""
@@ -167,11 +192,12 @@ class Snapshot:
         Raises:
             StoreDamaged: the directory or a value in it is lost or broken on our disk.
         """
-        for line in entries(self.objects, directory):
-            name = self._file_name(line) if line.is_file else None
-            entry = self._said(line.id) if name is not None else None
-            if name is not None and entry is not None:
-                yield name, Stored(entry, line.id)
+        files = self.files_in(directory)
+        self.objects.stored.read_ahead(files.values())
+        for name, blob_id in files.items():
+            entry = self._said(blob_id)
+            if entry is not None:
+                yield name, Stored(entry, blob_id)
 
     def readable_names(self, directory: str) -> Iterator[str]:
         """The names of the keys in the readable part of a directory."""
@@ -288,13 +314,16 @@ class Snapshot:
         return None
 
     def _file_name(self, line: TreeEntry) -> str | None:
+        return self._name_of(line.name, line.id)
+
+    def _name_of(self, file: bytes, blob_id: str) -> str | None:
         """A file's key; where it was cut, the file knows it."""
-        decoded = names.decode(line.name, directory=False)
+        decoded = names.decode(file, directory=False)
         if decoded is not None:
             return decoded
-        entry = self._entry(line.id)
+        entry = self._entry(blob_id)
         name = entry.full_name[1] if entry and entry.full_name else ""
-        return name if names.is_visible(name) and Key((), name).file == line.name else None
+        return name if names.is_visible(name) and Key((), name).file == file else None
 
     def _entry(self, blob_id: str) -> Entry | None:
         """What a file says, where others can be told without it."""

@@ -91,14 +91,22 @@ def _tool(name: str, **arguments: object) -> Call:
     return call
 
 
-async def _store(client: Client, number: int) -> float:
-    return await timed(client, "store_data", {"scope": "big", "key": "key_1", "value": number})
+async def _store(client: Client, number: int, scope: str = "big", key: str = "key_1") -> float:
+    return await timed(client, "store_data", {"scope": scope, "key": key, "value": number})
+
+
+async def _edit(client: Client, number: int) -> float:
+    changes = [{"scope": "big", "key": f"key_{n}", "value": number} for n in (2, 3)]
+    return await timed(client, "edit", {"changes": changes})
 
 
 async def _claim(client: Client, number: int) -> float:
-    spent = await timed(client, "claim", {"resources": [f"docs/{number}.md"]})
-    await client.call_tool("release", {})
-    return spent
+    return await timed(client, "claim", {"resources": [f"docs/{number}.md"]})
+
+
+async def _delete(client: Client, number: int) -> float:
+    await _store(client, number, scope="s", key=f"short_lived_{number}")
+    return await timed(client, "delete_data", {"scope": "s", "key": f"short_lived_{number}"})
 
 
 async def _context(client: Client, _: int) -> float:
@@ -111,10 +119,14 @@ CALLS: dict[str, Call] = {
     "sign_on": _tool("sign_on"),
     "session://context": _context,
     "store_data": _store,
+    "edit": _edit,
+    "delete_data": _delete,
     "retrieve_data": _tool("retrieve_data", scope="big", key="key_7"),
     "claim": _claim,
-    "list_keys of a small scope": _tool("list_keys", scope="issue:1"),
-    "list_scopes of a pattern": _tool("list_scopes", pattern="issue:1"),
+    "release": _tool("release"),
+    "list_keys": _tool("list_keys", scope="big", limit=10),
+    "list_scopes": _tool("list_scopes", limit=10),
+    "list_scopes of a pattern": _tool("list_scopes", pattern="issue:*", limit=10),
     "list_conflicts": _tool("list_conflicts"),
     "history": _tool("history", scope="big", key="key_1", limit=5),
     "wait_for_changes": _tool("wait_for_changes", timeout=0),

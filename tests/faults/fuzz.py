@@ -8,7 +8,7 @@ code are kept in `corpus.json`, and run by `test_fuzz.py`.
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from csc_git.core.value import Entry
 from csc_git.errors import CscError
 from csc_git.git.batch import Batch
 from csc_git.git.commit import Signature
+from csc_git.git.database import ListedLine, Unlisted
 from csc_git.git.objects import Objects
 from csc_git.git.packing import NewObject
 from csc_git.store.difference import changed_keys
@@ -96,6 +97,15 @@ class Memory:
     def has(self, object_id: str) -> bool:
         """Whether it was put in."""
         return object_id in self._objects
+
+    def read_many(self, object_ids: Collection[str], kind: int) -> dict[str, bytes]:
+        """Those of one type."""
+        found = {name: self._objects[name] for name in object_ids if name in self._objects}
+        return {name: raw for name, (of, raw) in found.items() if of == kind}
+
+    def list_below(self, tree_id: str) -> Iterator[ListedLine]:
+        """Never: they are read one by one."""
+        raise Unlisted(tree_id)
 
     def write(self, objects: Sequence[NewObject], name: str) -> str:  # noqa: ARG002  a protocol's
         """Nothing is kept of what an input writes."""

@@ -44,12 +44,14 @@ class Keys(Result):
 
     scope: str
     keys: list[str]
+    more: int = Field(default=0, description="left out; get them with after")
 
 
 class Scopes(Result):
     """Answer of `list_scopes`."""
 
     scopes: list[str]
+    more: int = Field(default=0, description="left out; get them with after")
 
 
 class Deleted(Delivered):

@@ -151,6 +151,7 @@ class Context(Result):
     instances: dict[str, str] = Field(description="session name to active, gone or signed_off")
     first_available: str
     claims: list[ClaimSummary]
+    claims_more: bool = False
     conflicts: list[str]
     sync: SyncSummary
     next: list[str]

@@ -1,6 +1,6 @@
 """Tools for values."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from mcp.server.mcpserver.tools import Tool
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +20,11 @@ from csc_git.server.tools.making import (
     Session,
     tool,
 )
+
+_MOST_LISTED: Final = 200
+"""Names in one answer; they then take some kilobytes."""
+
+After = Annotated[str | None, Field(description="only names behind this one")]
 
 
 class ChangeItem(BaseModel):
@@ -60,16 +65,23 @@ def read_tools(host: Host) -> list[Tool]:
         """
         return host.reading().retrieve(scope, key, fresh=fresh, at=at)
 
-    def list_keys(scope: ScopeName, session: Session = None) -> results.Keys:  # noqa: ARG001
-        """The keys of a scope."""
-        return host.reading().list_keys(scope)
+    def list_keys(
+        scope: ScopeName,
+        after: After = None,
+        limit: int = _MOST_LISTED,
+        session: Session = None,  # noqa: ARG001
+    ) -> results.Keys:
+        """The keys of a scope, in order."""
+        return host.reading().list_keys(scope, after, limit)
 
     def list_scopes(
         pattern: Annotated[str | None, Field(description="glob, such as issue:*")] = None,
+        after: After = None,
+        limit: int = _MOST_LISTED,
         session: Session = None,  # noqa: ARG001
     ) -> results.Scopes:
-        """The scopes that hold data."""
-        return host.reading().list_scopes(pattern)
+        """The scopes that hold data, in order."""
+        return host.reading().list_scopes(pattern, after, limit)
 
     return [tool(fn, READ) for fn in (retrieve_data, list_keys, list_scopes)]
 
