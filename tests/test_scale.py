@@ -18,6 +18,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.edits import Change
+from csc_git.coordinator.results import Keys
 from csc_git.core.claim import Claim, claim_key
 from csc_git.core.conflict import Conflict
 from csc_git.core.edit import Outcome
@@ -25,9 +26,12 @@ from csc_git.core.key import Key
 from csc_git.core.lease import Lease, lease_key
 from csc_git.core.merge import Version
 from csc_git.core.value import Entry, Json
-from csc_git.errors import StoreDamaged
+from csc_git.errors import InputError, StoreDamaged
+from csc_git.git.database import Unlisted
 from csc_git.git.objects import Objects
 from csc_git.hooks import guard
+from csc_git.store.history import ancestry
+from csc_git.store.past import keys_of
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.transaction import Draft
 from tests.agents import run
@@ -67,16 +71,99 @@ def test_answers_stay_small_and_say_what_they_leave_out(world: World) -> None:
     assert state_of(one) == "ok"
     signed_on = one.sign_on()
     assert len(signed_on.others) + signed_on.others_more == MANY
-    assert size(signed_on) < 16_000
+    assert size(signed_on) < 8_000
     context = one.overview.context()
     assert len(context.active) + context.active_more == MANY + 1
-    assert size(context) < 40_000
-    assert context.conflicts[-1] == f"and {MANY - 50} more"
+    assert size(context) < 12_000
+    assert len(context.claims) == 10
+    assert context.claims_more
+    assert context.conflicts[-1] == f"and {MANY - 10} more"
     status = one.status()
     assert status.active_count == MANY + 1
     assert size(status) < 60_000
     assert all(len(str(other.status)) < 300 for other in signed_on.others)
     assert "read it with retrieve_data" in str(signed_on.others[0].status)
+
+
+def test_lists_come_in_parts_that_join_to_the_whole(world: World) -> None:
+    one = world.open("one")
+    puts: dict[Key, Json] = {Key(("s",), f"k{number}"): number for number in range(60)}
+    puts |= {Key(("issue", str(number)), "status"): "open" for number in range(60)}
+    one.store.transact(lambda _: Draft("many", "t@x", puts), clock.now())
+    for listed, name in ((one.list_keys, "s"), (one.list_scopes, "issue:*")):
+        whole, parts, after = listed(name), list[str](), None
+        assert whole.more == 0
+        while True:
+            part = listed(name, after, 25)
+            names = part.keys if isinstance(part, Keys) else part.scopes
+            parts += names
+            if not part.more:
+                break
+            assert len(names) == 25
+            after = names[-1]
+        assert parts == (whole.keys if isinstance(whole, Keys) else whole.scopes)
+        assert len(parts) == 60
+    assert one.list_keys("s", "k5", 2).keys == ["k50", "k51"]
+    with pytest.raises(InputError, match="limit is -1"):
+        one.list_keys("s", None, -1)
+
+
+def test_what_git_lists_is_what_is_read_tree_by_tree(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Split directories, names that are cut or escaped, entries that are nobody's."""
+    one = world.open("one")
+    long = "ä" * 60
+    puts: dict[Key, Json] = {
+        Key(scope, name): 1
+        for scope in ((long, "big"), ("big",), ("con", "A.b"), ("sessions",))
+        for name in (*(f"k{number}" for number in range(300)), long, long + "b", "-Ä.", "nul")
+    }
+    one.store.transact(lambda _: Draft("many", "t@x", puts), clock.now())
+    path, tip = one.store.repository.path, one.store.branch.tip
+    monkeypatch.setenv("GIT_INDEX_FILE", str(world.directory / "index"))
+    git("read-tree", str(tip), cwd=path)
+    fan = git("ls-tree", "--name-only", f"{tip}:data/big", cwd=path).split()[0]
+    blob = git("rev-parse", f"{tip}:format.json", cwd=path).strip()
+    for mode, name in (("100644", f"{fan}/=.txt"), ("100755", "x.json"), ("120000", "l.json")):
+        for scope in ("big", f"only{mode}"):
+            place = f"{mode},{blob},data/{scope}/{name}"
+            git("update-index", "--add", "--cacheinfo", place, cwd=path)
+    tree = git("write-tree", cwd=path).strip()
+    made = git("commit-tree", "-p", str(tip), "-m", "by hand", tree, cwd=path).strip()
+    git("update-ref", REF, made, cwd=path)
+
+    def seen() -> object:
+        one.store.repository.objects.shared = {}
+        snapshot = one.store.snapshot()
+        scopes = snapshot.scopes()
+        records = {scope: snapshot.records(scope) for scope in scopes}
+        return scopes, {scope: snapshot.keys(scope) for scope in scopes}, records
+
+    listed = seen()
+
+    def never(*_: object) -> None:
+        raise Unlisted
+
+    monkeypatch.setattr(Objects, "list_below", never)
+    assert seen() == listed
+
+
+def test_the_keys_of_a_large_edit_are_those_of_its_difference(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = world.open("one")
+    for start in (0, 150, 400):
+        kept = {Key(("s",), f"k{n}"): start for n in range(start, start + 200)}
+        gone = tuple(Key(("s",), f"k{n}") for n in range(start - 20, start))
+        draft = Draft("many", "t@x", kept, gone)
+        one.store.transact(lambda _, draft=draft: draft, clock.now())  # type: ignore[misc]
+    repository = one.store.repository
+    commits = list(ancestry(repository.objects, one.store.branch.tip))
+    one_by_one = [keys_of(repository, commit) for commit in commits]
+    monkeypatch.setattr("csc_git.store.past._MANY", 0)
+    assert [keys_of(repository, commit) for commit in commits] == one_by_one
+    assert [len(keys) for keys in one_by_one][:2] == [200, 220]
 
 
 def test_a_failed_edit_of_many_large_values_answers_briefly(world: World) -> None:

@@ -17,18 +17,18 @@ _WIDTH = 30
 
 
 @command("conflicts")
-@click.option("--limit", "-n", type=click.IntRange(1), default=50, show_default=True)
+@click.option("-n", "most", type=click.IntRange(1), default=50, show_default=True, help="How many.")
 @common
-def conflicts_command(limit: int, **options: Any) -> None:  # noqa: ANN401
+def conflicts_command(most: int, **options: Any) -> None:  # noqa: ANN401
     """List the open conflicts, with both versions, their authors and times."""
     with opened_for_reading(options) as coordinator:
-        found = coordinator.conflicts.open(limit)
+        found = coordinator.conflicts.open(most)
         more = max(0, coordinator.conflicts.count() - len(found))
     lines = [line for conflict in found for line in _shown(conflict)]
     hint = ["", "Resolve one: csc-git resolve ID --standing | --lost | --value JSON"]
     show(OpenConflicts(conflicts=found, more=more), "\n".join(lines + (hint if found else [])))
     if more:
-        note(f"There are {more:,} more; to list them, give a larger --limit.")
+        note(f"There are {more:,} more; to list them, give a larger number with -n.")
     if not found:
         note("No conflict is open.")
 

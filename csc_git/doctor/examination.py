@@ -1,6 +1,7 @@
-"""An examination: all checks, one after the other, each finding told as soon as it is there."""
+"""An examination: all checks, one after the other; git looks through the store meanwhile."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,14 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
     apart = list(_guarded("client", check_agreement(project, here)))
     known = [] if apart else starts(project)[0]
     try:
-        whole = list(_guarded("store", check_whole(coordinator)))
+        with ThreadPoolExecutor(1) as pool:  # git takes seconds for a large store
+            looking = pool.submit(list, _guarded("store", check_whole(coordinator)))
+            tried = iter(()) if apart else check_remote(reopened, user, known)
+            seen = list(_opened(coordinator, tried))
+            whole = looking.result()
         yield from whole
         if all(finding.level != "error" for finding in whole):  # else each check would tell of it
-            tried = iter(()) if apart else check_remote(reopened, user, known)
-            yield from _opened(coordinator, tried)
+            yield from seen
     finally:
         coordinator.close()
     yield from apart
@@ -78,7 +82,7 @@ def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
 
 
 def _opened(coordinator: Coordinator, remote: Iterator[Finding]) -> Iterator[Finding]:
-    """What there is to see in a store that is whole, and at the remote."""
+    """What there is to see in a store, and at the remote."""
     yield from _guarded("size", check_size(coordinator))
     yield from _guarded("watcher", check_watch(coordinator))
     yield from _guarded("remote", remote)

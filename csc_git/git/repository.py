@@ -189,18 +189,12 @@ class Repository:
         What somebody wrote otherwise than git would is none, though `git fsck` calls it so. In a
         large store only whether all is there is told, not whether each byte is as it was.
         """
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  hooks need it never
-
         connected = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
         packs = [str(file) for file in sorted(self.path.glob("objects/pack/*.idx"))]
-        halves = [half for half in (packs[::2], packs[1::2]) if half]
-        with ThreadPoolExecutor(1 + len(halves)) as pool:
-            whole = pool.submit(self._looked, connected)
-            verified = list(pool.map(self._looked, [["verify-pack", *half] for half in halves]))
-            found = whole.result()
-        if found or found is None:
+        found = self._looked(connected)
+        if found or found is None or not packs:
             return found
-        return next(filter(None, verified), "")
+        return self._looked(["verify-pack", *packs]) or ""
 
     def _looked(self, asking: list[str]) -> str | None:
         """What git says is wrong; None if it doesn't end in time, or is not there."""
