@@ -7,26 +7,21 @@ listing a hundred thousand keys again after one write costs the difference, not 
 Only trees that are on disk are remembered: those of an edit that is being made may never get there.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from csc_git.core.key import SEPARATOR, Key, Scope
+from csc_git.core.key import Key, Scope
 from csc_git.errors import StoreDamaged
-from csc_git.git.database import Unlisted
-from csc_git.store.layout import Shape, is_fan_name, shapes_below, why_foreign
+from csc_git.store.scopes import Scopes
 
 if TYPE_CHECKING:
-    from csc_git.store.snapshot import Reads, Snapshot, Stored
+    from csc_git.store.snapshot import Snapshot, Stored
 
 _MOST_DIRECTORIES: Final = 64
-_MOST_TREES: Final = 1 << 17
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 
 @dataclass
@@ -49,11 +44,7 @@ class Index:
     """What was derived from the trees of one repository. Safe to share between threads."""
 
     _listings: OrderedDict[Scope, Listing] = field(default_factory=OrderedDict)
-    _shapes: OrderedDict[str, Shape] = field(default_factory=OrderedDict)
-    _named: OrderedDict[tuple[str, int, bytes], tuple[str, ...]] = field(
-        default_factory=OrderedDict
-    )
-    _scopes: OrderedDict[tuple[str, int], tuple[str, ...]] = field(default_factory=OrderedDict)
+    _scopes: Scopes = field(default_factory=Scopes)
     _mutex: RLock = field(default_factory=RLock)
 
     def names(self, snapshot: "Snapshot", scope: Scope, tree: str) -> Sequence[str]:
@@ -65,79 +56,9 @@ class Index:
         return self._listing(snapshot, scope, tree, with_records=True).records or {}
 
     def scopes(self, snapshot: "Snapshot", tree: str) -> tuple[str, ...]:
-        """The scopes that hold keys, of a directory of scopes; what can't be read is left out."""
+        """The scopes that hold keys, of the directory of all scopes; see `Scopes.of`."""
         with self._mutex:
-            if not self._shapes:
-                self._read_shapes(snapshot, tree)
-            try:
-                return self._below(snapshot, tree, 0)
-            except StoreDamaged:  # reported elsewhere; it may be mended, so it is not remembered
-                return tuple(sorted(self._readable_below(snapshot, tree, 0)))
-
-    def _read_shapes(self, snapshot: "Snapshot", tree: str) -> None:
-        """Read all shapes at once; afterwards only those of new trees are read."""
-        with suppress(Unlisted):
-            lines = snapshot.objects.stored.list_below(tree)
-            for one, shape in shapes_below(tree, lines):
-                self._keep(self._shapes, one, shape, one, snapshot.objects)
-
-    def _below(self, snapshot: "Snapshot", tree: str, depth: int) -> tuple[str, ...]:
-        """The scopes below a directory, relative to it and in order; raises StoreDamaged."""
-        found = self._scopes.get((tree, depth))
-        if found is None:
-            _, below = self._shape(snapshot, tree)
-            scopes: list[str] = []
-            for name, child in below:
-                scopes += self._within(snapshot, name, child, depth)
-            found = tuple(sorted(scopes))
-            self._keep(self._scopes, (tree, depth), found, tree, snapshot.objects)
-        return found
-
-    def _within(self, snapshot: "Snapshot", name: bytes, tree: str, depth: int) -> tuple[str, ...]:
-        """The scopes of one of these directories: itself, if it holds keys, and those below."""
-        place = tree, depth, name
-        found = self._named.get(place)
-        if found is None:
-            segment, found = snapshot.segment(name, tree, depth), ()
-            if segment is not None:
-                here = [segment] if self._shape(snapshot, tree).holds_keys else []
-                below = self._below(snapshot, tree, depth + 1)
-                found = (*here, *(f"{segment}{SEPARATOR}{rest}" for rest in below))
-            self._keep(self._named, place, found, tree, snapshot.objects)
-        return found
-
-    def _readable_below(self, snapshot: "Snapshot", tree: str, depth: int) -> Iterator[str]:
-        for name, child in self._readable_shape(snapshot, tree)[1]:
-            segment = snapshot.segment(name, child, depth)
-            if segment is not None:
-                if self._readable_shape(snapshot, child)[0]:
-                    yield segment
-                for rest in self._readable_below(snapshot, child, depth + 1):
-                    yield f"{segment}{SEPARATOR}{rest}"
-
-    def _readable_shape(self, snapshot: "Snapshot", tree: str) -> Shape:
-        try:
-            return self._shape(snapshot, tree)
-        except StoreDamaged:
-            return Shape(holds_keys=False, below=())
-
-    def _shape(self, snapshot: "Snapshot", tree: str) -> Shape:
-        """Whether a directory holds keys, and the directories in it; part of it for a fan."""
-        known = self._shapes.get(tree)
-        if known is not None:
-            return known
-        holds_keys, below = False, list[tuple[bytes, str]]()
-        for line in snapshot.objects.tree(tree):
-            if line.is_tree and is_fan_name(line.name):
-                inside = self._shape(snapshot, line.id)
-                holds_keys = holds_keys or inside[0]
-                below += inside[1]
-            elif not why_foreign(line):
-                holds_keys = holds_keys or line.is_file
-                below += [(line.name, line.id)] if line.is_tree else []
-        found = Shape(holds_keys, tuple(below))
-        self._keep(self._shapes, tree, found, tree, snapshot.objects)
-        return found
+            return self._scopes.of(snapshot, tree)
 
     def _listing(
         self, snapshot: "Snapshot", scope: Scope, tree: str, *, with_records: bool
@@ -157,13 +78,6 @@ class Index:
                 while len(self._listings) > _MOST_DIRECTORIES:
                     self._listings.popitem(last=False)
             return known
-
-    @staticmethod
-    def _keep(kept: OrderedDict[_K, _V], key: _K, value: _V, tree: str, objects: "Reads") -> None:
-        if objects.is_stored(tree):
-            kept[key] = value
-            while len(kept) > _MOST_TREES:
-                kept.popitem(last=False)
 
 
 def index_of(shared: dict[str, Any]) -> Index:
@@ -200,15 +114,17 @@ def _updated(known: Listing, snapshot: "Snapshot", scope: Scope, tree: str) -> L
         changed = set(_changed_names(snapshot, known.tree, tree))
     except StoreDamaged:  # what it was made of may be gone from the disk by now
         return _whole(snapshot, tree, with_records=known.records is not None)
-    names, records = list(known.names), None if known.records is None else dict(known.records)
+    names, records = known.names, None if known.records is None else dict(known.records)
     for name in changed:
         place = bisect_left(names, name)
         was_there = place < len(names) and names[place] == name
         is_there = snapshot.revision(Key(scope, name)) is not None
+        if was_there != is_there and names is known.names:
+            names = list(names)  # whoever was given the other one goes on with it
         if was_there and not is_there:
             del names[place]
         elif is_there and not was_there:
-            insort(names, name)
+            names.insert(place, name)
         if records is not None:
             records.pop(name, None)
             if is_there and (stored := snapshot.read(Key(scope, name))) is not None:
