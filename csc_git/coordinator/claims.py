@@ -23,7 +23,7 @@ from csc_git.coordinator.results import Claimed, ClaimSummary, Released
 from csc_git.coordinator.roster import Held
 from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.standing import Standing
-from csc_git.core.claim import CLAIMS, Claim, Tracked, candidates, claim_key, parse_resource
+from csc_git.core.claim import CLAIMS, Claim, Tracked, claim_key, parse_resource
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Kind, Outcome
 from csc_git.core.key import Key
@@ -313,11 +313,7 @@ class Claims:
 
     def _rivals(self, snapshot: Snapshot, wish: _Wish, overlap: Overlaps) -> list[ClaimSummary]:
         """Claims of others that overlap what a session asks for."""
-        near = [
-            resource
-            for resource in candidates(wish.resources, snapshot.names(CLAIMS))
-            if any(overlap(wanted, resource) for wanted in wish.resources)
-        ]
+        near = overlap.near(wish.resources, snapshot.names(CLAIMS))
         return [
             self._summary(stored, other)
             for stored, other in self._standing.on(snapshot, near)

@@ -151,9 +151,8 @@ class Roster:
             known = old if seen is old_seen else {}
             for name in old.keys() - records.keys():
                 self._rows.pop(name, None)
-            for name, stored in records.items():
-                if known.get(name) is not stored:
-                    self._look_at(name, stored, seen)
+            for name in [name for name in records if known.get(name) is not records[name]]:
+                self._look_at(name, records[name], seen)
             self._latest = sorted(self._rows.values(), key=_CHANGED, reverse=True)
             self._made_of = records, seen
             return self._latest

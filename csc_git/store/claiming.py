@@ -5,7 +5,7 @@ things can have changed that no revision of its own keys tells: its session's na
 and somebody claimed another resource that overlaps.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 from csc_git.core.claim import CLAIMS, Claim, Tracked, candidates, claim_key, overlaps
@@ -26,6 +26,18 @@ class Overlaps:
     def __init__(self, tracked: Tracked) -> None:
         self._tracked = cache(lambda: list(tracked()))
         self._known: dict[tuple[str, str], bool] = {}
+        self._near: tuple[object, object, list[str]] = None, None, []
+
+    def near(self, wanted: Sequence[str], resources: Sequence[str]) -> list[str]:
+        """The resources that overlap one of some others.
+
+        Args:
+            wanted: The others.
+            resources: As many as there are. Asked of the same two again, no ground is compared.
+        """
+        if self._near[0] is not wanted or self._near[1] is not resources:
+            self._near = wanted, resources, candidates(wanted, resources)
+        return [one for one in self._near[2] if any(self(other, one) for other in wanted)]
 
     def __call__(self, one: str, other: str) -> bool:
         """Whether two resources have something in common."""

@@ -259,7 +259,7 @@ def _walk(
 
 def is_fan_name(name: bytes) -> bool:
     """Whether a directory called so is part of the fan-out of the one it is in."""
-    return _FAN.fullmatch(name) is not None
+    return name[:1] == b"~" and _FAN.fullmatch(name) is not None
 
 
 def _is_fan(entry: TreeEntry) -> bool:

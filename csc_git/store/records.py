@@ -70,12 +70,11 @@ class _Claims:
                 known, found = self._records, dict(self._found)
                 for name in known.keys() - records.keys():
                     found.pop(name, None)
-                for name, stored in records.items():
-                    if known.get(name) is stored:
-                        continue
-                    claim = read_claim(name, stored)
+                changed = [name for name in records if known.get(name) is not records[name]]
+                for name in changed:
+                    claim = read_claim(name, records[name])
                     if claim is not None:
-                        found[name] = stored, claim
+                        found[name] = records[name], claim
                     else:
                         found.pop(name, None)
                 self._records, self._found = records, found

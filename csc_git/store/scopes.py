@@ -101,20 +101,20 @@ class Scopes:
 
     def _shape(self, snapshot: "Snapshot", tree: str) -> Shape:
         """What a directory has, with what is in the parts of its fan-out; raises StoreDamaged."""
-        holds_keys, below, parts = False, list[tuple[bytes, str]](), list[str]()
-        for line in snapshot.objects.tree(tree):
-            if line.is_tree and is_fan_name(line.name):
-                parts.append(line.id)
-            elif not why_foreign(line):
-                holds_keys = holds_keys or line.is_file
-                below += [(line.name, line.id)] if line.is_tree else []
-        if sum(self._part(part) is None for part in parts) > _MANY:
+        lines = snapshot.objects.tree(tree)
+        parts = [line.id for line in lines if line.is_tree and is_fan_name(line.name)]
+        flat = [line for line in lines if not is_fan_name(line.name) and not why_foreign(line)]
+        below = [(line.name, line.id) for line in flat if line.is_tree]
+        shapes = [self._part(part) for part in parts]
+        if shapes.count(None) > _MANY:
             self._list_parts(snapshot, tree)
-        for part in parts:  # what stands in them wins over what stands in front of them
-            shape = self._part(part) or self._read_part(snapshot, part)
-            holds_keys = holds_keys or shape.holds_keys
-            below += shape.below
-        return Shape(holds_keys, tuple(below))
+        inside = [
+            shape or self._part(part) or self._read_part(snapshot, part)
+            for part, shape in zip(parts, shapes, strict=True)
+        ]
+        below += chain.from_iterable(shape.below for shape in inside)  # these win over the flat
+        holds_keys = any(shape.holds_keys for shape in inside)
+        return Shape(holds_keys or any(line.is_file for line in flat), tuple(below))
 
     def _read_part(self, snapshot: "Snapshot", tree: str) -> Shape:
         shape = self._shape(snapshot, tree)
