@@ -10,7 +10,6 @@ Names here are encoded ones, as `core.key` makes them. What is not one of ours (
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -23,7 +22,7 @@ _LISTED_FILE: Final = b"100644"
 _LISTED_TREE: Final = b"040000"
 """Modes as git-ls-tree writes them."""
 
-_FAN: Final = re.compile(rb"~[0-9a-f]{2}")
+_FANS: Final = frozenset(b"~%02x" % byte for byte in range(256))
 _MAX_FAN_DEPTH: Final = 31
 _MOST_SPELLINGS: Final = 729
 
@@ -259,11 +258,11 @@ def _walk(
 
 def is_fan_name(name: bytes) -> bool:
     """Whether a directory called so is part of the fan-out of the one it is in."""
-    return name[:1] == b"~" and _FAN.fullmatch(name) is not None
+    return name in _FANS
 
 
 def _is_fan(entry: TreeEntry) -> bool:
-    return entry.name[:1] == b"~" and entry.is_tree and is_fan_name(entry.name)
+    return entry.name in _FANS and entry.is_tree
 
 
 def _fit(lines: list[TreeEntry], here: list[TreeEntry]) -> bool:

@@ -5,7 +5,7 @@ there. What a directory has is its shape; those of the parts that fan-out splits
 a large scope has tens of thousands, are remembered apart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from csc_git.core.key import SEPARATOR
 from csc_git.errors import StoreDamaged
 from csc_git.git.database import Unlisted
+from csc_git.git.tree import TreeEntry
 from csc_git.store.layout import Shape, is_fan_name, shapes_below, why_foreign
 
 if TYPE_CHECKING:
@@ -101,20 +102,27 @@ class Scopes:
 
     def _shape(self, snapshot: "Snapshot", tree: str) -> Shape:
         """What a directory has, with what is in the parts of its fan-out; raises StoreDamaged."""
-        lines = snapshot.objects.tree(tree)
-        parts = [line.id for line in lines if line.is_tree and is_fan_name(line.name)]
-        flat = [line for line in lines if not is_fan_name(line.name) and not why_foreign(line)]
+        parts, flat = list[str](), list[TreeEntry]()
+        for line in snapshot.objects.tree(tree):
+            if is_fan_name(line.name) and line.is_tree:
+                parts.append(line.id)
+            elif not why_foreign(line):
+                flat.append(line)
         below = [(line.name, line.id) for line in flat if line.is_tree]
-        shapes = [self._part(part) for part in parts]
-        if shapes.count(None) > _MANY:
-            self._list_parts(snapshot, tree)
-        inside = [
-            shape or self._part(part) or self._read_part(snapshot, part)
-            for part, shape in zip(parts, shapes, strict=True)
-        ]
+        inside = self._inside(snapshot, tree, parts)
         below += chain.from_iterable(shape.below for shape in inside)  # these win over the flat
         holds_keys = any(shape.holds_keys for shape in inside)
         return Shape(holds_keys or any(line.is_file for line in flat), tuple(below))
+
+    def _inside(self, snapshot: "Snapshot", tree: str, parts: Sequence[str]) -> list[Shape]:
+        """The shapes of the parts of a directory."""
+        shapes = dict(zip(parts, map(self._parts.get, parts), strict=True))
+        missing = [part for part, shape in shapes.items() if shape is None]
+        if sum(part not in self._older_parts for part in missing) > _MANY:
+            self._list_parts(snapshot, tree)
+        for part in missing:
+            shapes[part] = self._part(part) or self._read_part(snapshot, part)
+        return [shape for shape in shapes.values() if shape is not None]
 
     def _read_part(self, snapshot: "Snapshot", tree: str) -> Shape:
         shape = self._shape(snapshot, tree)
