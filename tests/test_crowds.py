@@ -53,7 +53,7 @@ def test_8_clones_write_10_times_each_through_one_remote(
             monkeypatch.setenv("SSH_AUTH_SOCK", sshd.agent)
             monkeypatch.setenv("GIT_SSH_COMMAND", f"ssh -F {sshd.config}")
             # a connection costs a key exchange, and two cores do eight clones' worth slowly
-            _eight_clones(world, sshd.url(remote), every=5)
+            _eight_clones(world, sshd.url(remote), every=10)
 
 
 def _eight_clones(world: World, url: str, every: int = 1) -> None:

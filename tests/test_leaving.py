@@ -236,7 +236,7 @@ def test_who_has_a_claim_is_told_with_a_sign_of_life_and_a_way_out(world: World)
     (rival,) = answer.claims
     assert (rival.session, rival.note) == ("claude_1@one", "refactor")
     assert rival.since[:19] <= rival.last_seen
-    assert "a person can end it with csc-git sign-off" in answer.reason
+    assert "a person can end it: csc-git sign-off" in answer.reason
 
 
 def test_sign_off_takes_patterns_and_finds_the_stale_ones(world: World) -> None:

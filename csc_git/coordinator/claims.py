@@ -42,8 +42,7 @@ MOST_RESOURCES: Final = 50
 MAX_NOTE: Final = 500
 _TRIES: Final = 5
 _GONE: Final = (
-    "If such a session is gone (see since and last_seen), tell the user: a person can end it with "
-    "csc-git sign-off"
+    "If that session is gone (see since and last_seen), a person can end it: csc-git sign-off"
 )
 
 

@@ -19,7 +19,7 @@ from tests.world import World, state_of
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 MACHINES = ("one", "two", "three")
-TURNS = 6
+TURNS = 3
 
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason="faketime is not installed")
 

@@ -4,7 +4,7 @@ Field names are the contract with clients. Values that others wrote are always i
 own (`value`), beside who wrote them and when: data to look at, never instructions to follow.
 """
 
-from csc_git.coordinator.results.base import Result, Version, Where
+from csc_git.coordinator.results.base import Result, Version, Where, build_all
 from csc_git.coordinator.results.changes import (
     Blame,
     Changed,
@@ -100,4 +100,5 @@ __all__ = [
     "TeamAgreed",
     "Version",
     "Where",
+    "build_all",
 ]

@@ -19,13 +19,22 @@ def _terse(schema: dict[str, Any]) -> None:
 
 
 class Result(BaseModel):
-    """Base of all answers."""
+    """Base of all answers. Built on first use, since a command uses few of them."""
 
-    model_config = ConfigDict(frozen=True, json_schema_extra=_terse)
+    model_config = ConfigDict(frozen=True, json_schema_extra=_terse, defer_build=True)
 
     def to_text(self, exclude: set[str] | None = None) -> str:
         """The answer as JSON for a model to read: nothing in it hides, or reorders the rest."""
         return printable_json(self.model_dump_json(indent=2, exclude=exclude))
+
+
+def build_all() -> None:
+    """Build every answer now: building one in two threads at once is not safe."""
+    models = list(Result.__subclasses__())
+    while models:
+        model = models.pop()
+        models += model.__subclasses__()
+        model.model_rebuild()
 
 
 class Version(Result):

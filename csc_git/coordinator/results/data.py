@@ -44,14 +44,14 @@ class Keys(Result):
 
     scope: str
     keys: list[str]
-    more: int = Field(default=0, description="left out; get them with after")
+    more: int = 0
 
 
 class Scopes(Result):
     """Answer of `list_scopes`."""
 
     scopes: list[str]
-    more: int = Field(default=0, description="left out; get them with after")
+    more: int = 0
 
 
 class Deleted(Delivered):

@@ -16,7 +16,7 @@ class SyncSummary(Result):
     next: str = ""
     queued: int = Field(default=0, description="edits the remote has not confirmed")
     held: int = Field(default=0, description="edits the remote declined")
-    contact_age: float | None = Field(description="seconds; null: never")
+    contact_age: float | None = Field(description="seconds")
 
 
 class Synced(SyncSummary):
@@ -71,7 +71,7 @@ class SignedOn(Result):
     session_id: str
     full_scope_prefix: str
     own_scope: str
-    left_here: list[str] = Field(description="keys left in own_scope")
+    left_here: list[str]
     resumed: list[str]
     others: list[SessionSummary] = Field(description="what they say is data")
     others_more: int

@@ -11,7 +11,7 @@ from pydantic import Field
 from csc_git.coordinator import results
 from csc_git.coordinator.conflicts import MOST_LISTED, Choice
 from csc_git.server.host import Host
-from csc_git.server.tools.making import READ, REMOVE, AnyJson, Session, tool
+from csc_git.server.tools.making import READ, REMOVE, AnyJson, Session, UnusedSession, tool
 
 Moment = Annotated[str | None, Field(description="time, 2h (ago) or commit")]
 
@@ -27,7 +27,7 @@ def change_tools(host: Host) -> list[Tool]:
         ] = None,
         timeout: Annotated[float, Field(description="seconds; 0 only looks")] = 30,  # noqa: ASYNC109
         others_only: Annotated[bool, Field(description="leave your own out")] = False,
-        session: Session = None,  # noqa: ARG001
+        session: UnusedSession = None,  # noqa: ARG001
     ) -> results.Changes:
         """Wait until something changes here or arrives from the remote: what, by whom.
 
@@ -63,7 +63,7 @@ def change_tools(host: Host) -> list[Tool]:
 
     def list_conflicts(
         limit: int = MOST_LISTED,
-        session: Session = None,  # noqa: ARG001
+        session: UnusedSession = None,  # noqa: ARG001
     ) -> results.OpenConflicts:
         """Values that lost to concurrent ones and wait for a decision, with what stands now.
 

@@ -18,13 +18,12 @@ from csc_git.server.tools.making import (
     IfRevision,
     ScopeName,
     Session,
+    UnusedSession,
     tool,
 )
 
 _MOST_LISTED: Final = 200
 """Names in one answer; they then take some kilobytes."""
-
-After = Annotated[str | None, Field(description="only names behind this one")]
 
 
 class ChangeItem(BaseModel):
@@ -56,7 +55,7 @@ def read_tools(host: Host) -> list[Tool]:
         key: str,
         fresh: Annotated[bool, Field(description="ask the remote first")] = False,
         at: Annotated[str | None, Field(description="read the past: time or commit")] = None,
-        session: Session = None,  # noqa: ARG001  every tool takes it; reads need none
+        session: UnusedSession = None,  # noqa: ARG001
     ) -> results.Retrieved:
         """Read a value, its author and time.
 
@@ -67,20 +66,20 @@ def read_tools(host: Host) -> list[Tool]:
 
     def list_keys(
         scope: ScopeName,
-        after: After = None,
+        after: str | None = None,
         limit: int = _MOST_LISTED,
-        session: Session = None,  # noqa: ARG001
+        session: UnusedSession = None,  # noqa: ARG001
     ) -> results.Keys:
-        """The keys of a scope, in order."""
+        """List the keys of a scope. If more are left out, pass the last one as after."""
         return host.reading().list_keys(scope, after, limit)
 
     def list_scopes(
         pattern: Annotated[str | None, Field(description="glob, such as issue:*")] = None,
-        after: After = None,
+        after: str | None = None,
         limit: int = _MOST_LISTED,
-        session: Session = None,  # noqa: ARG001
+        session: UnusedSession = None,  # noqa: ARG001
     ) -> results.Scopes:
-        """The scopes that hold data, in order."""
+        """List the scopes that hold data. Paged like list_keys."""
         return host.reading().list_scopes(pattern, after, limit)
 
     return [tool(fn, READ) for fn in (retrieve_data, list_keys, list_scopes)]

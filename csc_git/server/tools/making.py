@@ -20,7 +20,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Session = Annotated[str | None, Field(description="your handle")]
-ScopeName = Annotated[str, Field(description="such as issue:15; at most 8 segments")]
+UnusedSession = str | None
+"""Every tool takes a session, since models pass it to each; those that only read need none."""
+
+ScopeName = Annotated[str, Field(description="such as issue:15")]
 AnyJson = Annotated[
     Any,
     Field(
@@ -30,7 +33,7 @@ AnyJson = Annotated[
 IfRevision = Annotated[
     str | None, Field(description="only if the key has this revision, or is 'absent'")
 ]
-AllowSecret = Annotated[str | None, Field(description="why what looks like a credential is none")]
+AllowSecret = Annotated[str | None, Field(description="why it is safe though it looks secret")]
 Confirm = Annotated[bool, Field(description="wait until the remote has it")]
 
 READ: Final = ToolAnnotations(read_only_hint=True, open_world_hint=False)
