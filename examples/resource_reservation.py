@@ -9,7 +9,7 @@ requires the revision of the claim's own record, and is refused once the claim i
 import anyio
 from two_agents import attempt, two_agents
 
-from csc_git.cli.stage import Machine
+from csc_git.cli.demo.stage import Machine
 
 
 async def deploy(agent: Machine, claim: dict[str, str], version: str) -> bool:

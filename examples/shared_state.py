@@ -11,7 +11,7 @@ made apart, on two machines that had not heard of each other, are merged by memb
 import anyio
 from two_agents import attempt, two_agents
 
-from csc_git.cli.stage import Machine
+from csc_git.cli.demo.stage import Machine
 
 
 async def add(agent: Machine, member: str, value: str) -> None:

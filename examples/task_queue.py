@@ -9,7 +9,7 @@ the other goes on to the next.
 import anyio
 from two_agents import attempt, two_agents
 
-from csc_git.cli.stage import Machine
+from csc_git.cli.demo.stage import Machine
 
 
 async def work(agent: Machine) -> int:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from csc_git.cli.stage import Machine, Stage
+from csc_git.cli.demo.stage import Machine, Stage
 
 
 @asynccontextmanager

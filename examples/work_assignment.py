@@ -11,7 +11,7 @@ may yet turn out to be lost, and then the agent's next call says so.
 import anyio
 from two_agents import two_agents
 
-from csc_git.cli.stage import Machine
+from csc_git.cli.demo.stage import Machine
 
 
 async def take_issue(agent: Machine, issues: list[int]) -> int:

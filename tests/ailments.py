@@ -128,7 +128,7 @@ def _stopped_with(patient: Patient, name: str) -> None:
     path = patient.clone / ".git/csc" / name
     code = f"""
 from pathlib import Path
-from csc_git.git.lock import FileLock
+from csc_git.files.lock import FileLock
 FileLock(Path({str(path)!r})).acquire()
 print("held", flush=True)
 input()
@@ -243,7 +243,7 @@ def foreign(patient: Patient) -> None:
     git("push", "-q", "origin", "HEAD:csc/state", cwd=work)
 
 
-def held(patient: Patient) -> None:
+def parked(patient: Patient) -> None:
     refuse = "while read o n r; do git show $n:data/a/secret.json >/dev/null 2>&1 && "
     patient.hook("pre-receive", refuse + "{ echo 'found a secret' >&2; exit 1; }; done; exit 0")
     one = patient.world.open(patient.clone)

@@ -480,7 +480,7 @@ def test_conflicts_on_the_command_line(world: World, monkeypatch: pytest.MonkeyP
     assert lines[0].endswith("s/n  lost")
     assert lines[1].startswith('  stands  "stands"  (tester@one, ')
     assert lines[2].startswith('  lost    "lost"  (tester@two, ')
-    assert "one of --standing, --lost, --value" in said("resolve", name, code=2)
+    assert "one of --current, --lost, --value" in said("resolve", name, code=2)
     assert said("resolve", name[:6], "--lost").startswith("s/n: resolved, synced")
     assert said("conflicts") == ""
     assert "No conflict" in said("resolve", name, "--lost", code=1)

@@ -10,7 +10,7 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.claim import overlaps, parse_resource
 from csc_git.core.lease import Instant
 from csc_git.errors import ClaimLost, InputError, InvalidName, NotSignedOn
-from csc_git.git.lock import FileLock
+from csc_git.files.lock import FileLock
 from tests.test_cli import csc
 from tests.world import World, git
 
@@ -73,16 +73,16 @@ def test_a_claim_is_granted_confirmed_and_seen(pair: list[Coordinator]) -> None:
     assert (again.status, again.op, again.claims[0].note) == ("granted", None, "the parser")
     pair[1].sync()
     theirs = pair[1].claims.claim(None, ["issue:15", "issue:16"])
-    assert theirs.status == "held"
+    assert theirs.status == "taken"
     held = theirs.claims[0]
     assert (held.session, held.note, held.until) == ("claude_1@one", "the parser", None)
-    assert [c.resource for c in pair[1].overview.context().claims] == ["issue:15"]  # all or nothing
+    assert [c.resource for c in pair[1].summary.context().claims] == ["issue:15"]  # all or nothing
 
 
 def test_of_two_at_once_one_wins(pair: list[Coordinator]) -> None:
     assert pair[0].claims.claim(None, ["src/api/**"]).status == "granted"
     late = pair[1].claims.claim(None, ["src/api/a.py"])  # unsynced: it can't know, the remote does
-    assert (late.status, late.claims[0].resource) == ("held", "src/api")
+    assert (late.status, late.claims[0].resource) == ("taken", "src/api")
 
 
 def test_offline_it_is_provisional_and_its_loss_is_told_once(pair: list[Coordinator]) -> None:
@@ -97,8 +97,8 @@ def test_offline_it_is_provisional_and_its_loss_is_told_once(pair: list[Coordina
     with pytest.raises(ClaimLost, match=r"file\.txt was refused"):
         pair[1].author(None)
     assert pair[1].author(None).name == "claude_1@two"
-    assert [c.resource for c in pair[1].overview.context().claims] == ["*.txt"]
-    assert not pair[1].overview.context().conflicts
+    assert [c.resource for c in pair[1].summary.context().claims] == ["*.txt"]
+    assert not pair[1].summary.context().conflicts
 
 
 def test_what_does_not_overlap_stands_for_both(pair: list[Coordinator]) -> None:
@@ -108,7 +108,7 @@ def test_what_does_not_overlap_stands_for_both(pair: list[Coordinator]) -> None:
     git("remote", "set-url", "origin", str(pair[0].project.get("remote.origin.url")),
         cwd=pair[1].project.top)  # fmt: skip
     pair[1].sync()
-    assert [c.resource for c in pair[1].overview.context().claims] == ["issue:1", "issue:2"]
+    assert [c.resource for c in pair[1].summary.context().claims] == ["issue:1", "issue:2"]
     assert pair[1].claims.claim(None, ["issue:2"]).status == "granted"
 
 
@@ -131,7 +131,7 @@ def test_release_and_sign_off_free_it_and_the_fence_rises(pair: list[Coordinator
 def test_two_sessions_of_one_server_exclude_each_other(pair: list[Coordinator]) -> None:
     other = pair[0].sign_on("other").session
     assert pair[0].claims.claim(None, ["issue:1"]).status == "granted"
-    assert pair[0].claims.claim(other, ["issue:1"]).status == "held"
+    assert pair[0].claims.claim(other, ["issue:1"]).status == "taken"
     pair[0].claims.release(None)
     assert pair[0].claims.claim(other, ["issue:1"]).status == "granted"
 
@@ -142,23 +142,23 @@ def test_a_claim_with_a_length_ends_by_the_observers_elapsed_time(
     mine = pair[0].claims.claim(None, ["issue:1"], ttl=60)
     assert mine.claims[0].until is not None
     pair[1].sync()
-    assert pair[1].claims.claim(None, ["issue:1"]).status == "held"
+    assert pair[1].claims.claim(None, ["issue:1"]).status == "taken"
     start = clock.instant()
     later = Instant(start.boot, start.seconds + 59, start.wall)
     monkeypatch.setattr(clock, "instant", lambda: later)
     pair[1].sync()
-    assert pair[1].claims.claim(None, ["issue:1"]).status == "held"
+    assert pair[1].claims.claim(None, ["issue:1"]).status == "taken"
     after = Instant(start.boot, start.seconds + 62, start.wall - 10_000)  # wall clocks may jump
     monkeypatch.setattr(clock, "instant", lambda: after)
     other = pair[0].sign_on("other").session
     git("remote", "set-url", "origin", "/nowhere", cwd=pair[1].project.top)
-    assert pair[1].claims.claim(None, ["issue:1"]).status == "held"  # no contact since
+    assert pair[1].claims.claim(None, ["issue:1"]).status == "taken"  # no contact since
     back = str(pair[0].project.get("remote.origin.url"))
     git("remote", "set-url", "origin", back, cwd=pair[1].project.top)
     theirs = pair[1].claims.claim(None, ["issue:1"])
     assert theirs.status == "granted"
     assert theirs.claims[0].fence > mine.claims[0].fence
-    assert pair[0].claims.claim(other, ["issue:1"]).status == "held"  # refused by the remote
+    assert pair[0].claims.claim(other, ["issue:1"]).status == "taken"  # refused by the remote
     with pytest.raises(ClaimLost, match="is claude_1@two's now"):
         pair[0].author(None)
 
@@ -174,7 +174,7 @@ def test_claiming_again_renews_a_length(
     pair[1].sync()
     monkeypatch.setattr(clock, "instant", lambda: Instant(start.boot, start.seconds + 100, 0))
     pair[1].sync()
-    assert pair[1].claims.claim(None, ["issue:1"]).status == "held"
+    assert pair[1].claims.claim(None, ["issue:1"]).status == "taken"
 
 
 def test_a_superseded_sessions_claim_is_refused(world: World) -> None:
@@ -187,7 +187,7 @@ def test_a_superseded_sessions_claim_is_refused(world: World) -> None:
     two.sync()
     two.sync()
     one.sync()
-    assert one.overview.context().claims == []
+    assert one.summary.context().claims == []
     made = [record for record in world.log() if record.subject == "claim issue:7"]
     assert [record.outcome for record in made] == ["refused"]
     assert one.claims.claim(None, ["issue:7"]).status == "granted"
@@ -240,7 +240,7 @@ def test_of_two_claims_on_a_directory_in_brackets_one_is_granted(
         git("add", ".", cwd=world.directory / name)
     for mine, theirs in (("app/[id]", "app/[id]/page.tsx"), ("app/[id]/page.tsx", "app/**/*.tsx")):
         assert pair[0].claims.claim(None, [mine]).status == "granted"
-        assert pair[1].claims.claim(None, [theirs]).status == "held"
+        assert pair[1].claims.claim(None, [theirs]).status == "taken"
         pair[0].claims.release(None)
         assert pair[0].sync().state == "ok"
 
@@ -297,7 +297,7 @@ def test_a_claim_of_nobody_holds_nothing_is_listed_and_can_be_removed(
     git("commit", "-qm", "by hand", cwd=work)
     git("push", "-q", cwd=work)
     assert pair[1].sync().state == "ok"
-    assert pair[1].claims.standing(pair[1].store.snapshot()) == []
+    assert pair[1].claims.active(pair[1].store.snapshot()) == []
     assert pair[1].claims.claim(None, ["src/a.py"]).status == "granted"
     foreign = "\n".join(pair[1].status().foreign)
     assert "claims/src" in foreign

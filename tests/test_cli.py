@@ -102,7 +102,7 @@ def test_bad_input_is_refused_in_words(clone: Path, arguments: list[str], words:
         (["rm", "a", "b", "--all"], "Name a key"),
         (["rm", "a", "--all", "--if-revision", "1"], "is for one key"),
         (["log", "--key", "k"], "--key needs --scope"),
-        (["resolve", "abcd"], "--standing, --lost, --value"),
+        (["resolve", "abcd"], "--current, --lost, --value"),
         (["init", "--no-register", "--hooks"], "leaves all settings alone"),
         (["status", "--nosuch"], "No such option"),
         (["get", "a"], "Missing argument 'KEY'"),
@@ -297,7 +297,7 @@ def test_trying_the_remote_leaves_no_key_and_no_line_in_the_log(world: World, cl
     tip = git("rev-parse", REF, cwd=world.remote)
     assert "not today" in csc("doctor", cwd=clone, code=1).stdout
     status = json.loads(csc("status", "--json", cwd=clone).stdout)
-    assert (status["sync"]["queued"], status["held"]) == (0, [])
+    assert (status["sync"]["queued"], status["parked"]) == (0, [])
     assert git("rev-parse", REF, cwd=world.remote) == tip
 
 

@@ -19,7 +19,7 @@ from csc_git.clients.client import CLIENTS
 from csc_git.clients.document import Document
 from csc_git.clients.registration import ServerRegistration
 from csc_git.errors import InvalidSetting
-from csc_git.git.durable import replace_file
+from csc_git.files.durable import replace_file
 from tests.test_cli import csc
 from tests.world import World, git, installed
 

@@ -100,8 +100,8 @@ def test_one_clock_a_day_ahead_decides_nothing_for_the_others(world: World, wall
     wall.set(seconds=40)
     assert value(other, "k", at="10s") == "later, offline"
     assert value(other, "k", at="25s") == "earlier"
-    assert other.overview.clocks() == ["The clock of bad is 22 h ahead"]
-    assert bad.overview.clocks() == ["The clock of bad is 22 h ahead"] or state_of(bad) == "ok"
+    assert other.summary.clocks() == ["The clock of bad is 22 h ahead"]
+    assert bad.summary.clocks() == ["The clock of bad is 22 h ahead"] or state_of(bad) == "ok"
 
 
 @pytest.mark.parametrize("edits", [1, 3, 700])
@@ -126,7 +126,7 @@ def test_a_clock_days_behind_changes_no_answer_about_the_past(
     assert value(one, "k", at="60s") == "monday"
     assert value(one, "k", at="1s") == "later"
     if edits < 500:
-        assert one.overview.clocks() == ["The clock of slow is 3 d behind"]
+        assert one.summary.clocks() == ["The clock of slow is 3 d behind"]
 
 
 def test_a_machine_that_all_others_are_ahead_of_is_behind_itself(world: World, wall: Wall) -> None:
@@ -136,9 +136,9 @@ def test_a_machine_that_all_others_are_ahead_of_is_behind_itself(world: World, w
         assert state_of(machine) == "ok"
     wall.set(days=-3)
     assert state_of(slow) == "ok"
-    assert slow.overview.clocks() == [
+    assert slow.summary.clocks() == [
         "The clock of this machine is 2 d behind those of all others"
-    ] or slow.overview.clocks() == ["The clock of this machine is 3 d behind those of all others"]
+    ] or slow.summary.clocks() == ["The clock of this machine is 3 d behind those of all others"]
 
 
 def test_an_edit_whose_answer_was_lost_is_found_behind_a_slow_clock(

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from csc_git.errors import StorageFailed, StoreGone
-from csc_git.git.lock import FileLock, excludes
+from csc_git.files.lock import FileLock, excludes
 from csc_git.server.host import Host
-from csc_git.store.clone import Place, identify, recall
+from csc_git.store.clone_id import Place, identify, recall
 from tests.agents import agent, run
 from tests.world import ROOT, World, put, state_of
 
@@ -136,7 +136,7 @@ def test_a_lock_on_a_deleted_file_is_none(tmp_path: Path) -> None:
     first.acquire()
     waiter = subprocess.Popen(
         [sys.executable, "-c", (
-            "import sys; from pathlib import Path; from csc_git.git.lock import FileLock\n"
+            "import sys; from pathlib import Path; from csc_git.files.lock import FileLock\n"
             "lock = FileLock(Path(sys.argv[1])); print('waits', flush=True); lock.acquire()\n"
             "print('has it', flush=True)"
         ), str(path)],
@@ -198,7 +198,7 @@ def test_no_operation_makes_a_deleted_store_again_by_halves(world: World) -> Non
         one.sign_off,
         one.sync,
         lambda: one.feed.wait(timeout=0),
-        one.overview.context,
+        one.summary.context,
     ]
     for attempt in attempts:
         with pytest.raises((StoreGone, StorageFailed)) as caught:

@@ -13,7 +13,7 @@ from csc_git.errors import (
     NoSuchConflict,
     ReservedScope,
 )
-from csc_git.git.commit import CommitInfo
+from csc_git.git.objects.commit import CommitInfo
 from csc_git.store.branch import Branch
 from tests.world import World, git, person, put
 
@@ -106,8 +106,8 @@ def test_without_a_waiting_author_the_refusal_is_recorded(
     pair[1].sync()
     [conflict] = pair[1].conflicts.open()
     assert (conflict.why, conflict.lost.value) == ("refused", "second")
-    assert conflict.standing
-    assert conflict.standing.value == "first"
+    assert conflict.current
+    assert conflict.current.value == "first"
 
 
 def test_who_gave_up_waiting_gets_a_record_too(pair: list[Coordinator], world: World) -> None:
@@ -301,16 +301,16 @@ def conflicting(pair: list[Coordinator], world: World) -> str:
     pair[1].sync()
     pair[0].sync()
     [conflict] = pair[0].conflicts.open()
-    assert conflict.standing
-    assert (conflict.lost.value, conflict.standing.value) == ("lost", "stands")
-    assert (conflict.lost.session, conflict.standing.session) == ("tester@two", "tester@one")
-    assert conflict.lost.time < conflict.standing.time
+    assert conflict.current
+    assert (conflict.lost.value, conflict.current.value) == ("lost", "stands")
+    assert (conflict.lost.session, conflict.current.session) == ("tester@two", "tester@one")
+    assert conflict.lost.time < conflict.current.time
     return conflict.conflict
 
 
 @pytest.mark.parametrize(
     ("choice", "value", "expected"),
-    [("standing", None, "stands"), ("lost", None, "lost"), ("value", [1], [1])],
+    [("current", None, "stands"), ("lost", None, "lost"), ("value", [1], [1])],
 )
 def test_resolving(
     pair: list[Coordinator], world: World, choice: str, value: object, expected: object
@@ -333,7 +333,7 @@ def test_a_conflict_is_named_by_the_beginning_of_its_id(
     author, resolve = person(pair[0]), pair[0].conflicts.resolve
     for typed in ("", conflict[:3], f"{conflict}0", "*"):
         with pytest.raises(NoSuchConflict):
-            resolve(author, typed, "standing")
+            resolve(author, typed, "current")
     done = resolve(author, conflict[:4], "lost", confirm=True)
     assert (done.status, done.scope, done.key) == ("synced", "s", "n")
     assert world.log()[-1].subject == "resolve s/n by lost"
@@ -349,7 +349,7 @@ def test_a_beginning_that_several_share_names_none(pair: list[Coordinator], worl
     ids = [one.conflict for one in pair[1].conflicts.open()]
     assert sorted(ids) == [f"{op}.0", f"{op}.1"]
     with pytest.raises(InputError, match=r"2 conflicts begin with .* Give more of the id"):
-        pair[1].conflicts.resolve(person(pair[1]), str(op), "standing")
+        pair[1].conflicts.resolve(person(pair[1]), str(op), "current")
 
 
 def test_confirmed_it_is_refused_if_another_clone_was_first(
@@ -358,7 +358,7 @@ def test_confirmed_it_is_refused_if_another_clone_was_first(
     conflict = conflicting(pair, world)
     pair[0].conflicts.resolve(person(pair[0]), conflict, "lost", confirm=True)
     with pytest.raises(ConditionFailed, match="Another clone"):
-        pair[1].conflicts.resolve(person(pair[1]), conflict, "standing", confirm=True)
+        pair[1].conflicts.resolve(person(pair[1]), conflict, "current", confirm=True)
 
 
 def test_two_resolve_at_once_and_nothing_is_lost(pair: list[Coordinator], world: World) -> None:
@@ -380,7 +380,7 @@ def test_a_choice_made_on_what_stands_no_more_is_refused(
 ) -> None:
     conflict = conflicting(pair, world)
     offline(pair[1])
-    pair[1].conflicts.resolve(person(pair[1]), conflict, "standing")
+    pair[1].conflicts.resolve(person(pair[1]), conflict, "current")
     put(pair[0], "s", "n", "changed since", confirm=True)
     online(pair[1], world)
     pair[1].sync()

@@ -124,7 +124,7 @@ def test_killed_writers_lose_nothing_and_block_nobody(world: World) -> None:
 _ENDLESS = """
 import json, sys
 from pathlib import Path
-from csc_git.coordinator.opening import open_coordinator
+from csc_git.coordinator.factory import open_coordinator
 coordinator = open_coordinator(Path(sys.argv[1]))
 author, number = coordinator.person("writer"), 0
 while True:

@@ -32,7 +32,7 @@ def test_all_else_goes_on(world: World, one: Coordinator) -> None:
     assert one.retrieve("a", "sound").value == 1
     assert one.list_keys("a").keys == ["k", "sound"]
     assert one.status().keys >= 2
-    assert one.overview.context().conflicts == []
+    assert one.summary.context().conflicts == []
     assert one.sign_on("other").session == "other@one"
     put(one, "a", "new", 1)
     assert state_of(one) == "ok"
@@ -95,7 +95,7 @@ def test_a_broken_record_of_a_session_keeps_nobody_off(world: World, name: str |
     assert one.sign_on(name).session == f"{name or 'claude_1'}@one"
     put(one, "a", "k", 1)
     assert one.retrieve("a", "k").value == 1
-    assert {each.session for each in one.overview.context().active} == {one.sessions.here[0]}
+    assert {each.session for each in one.summary.context().active} == {one.sessions.here[0]}
 
 
 def test_what_is_no_value_by_its_author_is_no_damage(world: World) -> None:

@@ -111,6 +111,6 @@ def test_the_tutorial_can_be_typed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for words in (
         "issue:15/status: synced", "plan/date: local", '"Monday"', '"docs": "first"',
-        '"owner": "laptop"', "conflicts plan/date", "csc-git resolve ID --standing", "(merged)",
+        '"owner": "laptop"', "conflicts plan/date", "csc-git resolve ID --current", "(merged)",
     ):  # fmt: skip
         assert words in done.stdout, done.stdout

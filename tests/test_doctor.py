@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from csc_git.coordinator.delivery import Delivered, Delivery
-from csc_git.coordinator.roundtrip import round_trip
+from csc_git.coordinator.probe import round_trip
+from csc_git.coordinator.writer import Delivered, Writer
 from csc_git.core.remote_state import RemoteState
-from csc_git.git.lock import FileLock
+from csc_git.files.lock import FileLock
 from tests import ailments as ail
 from tests.ailments import Patient
 from tests.git_servers import http_server
@@ -75,7 +75,7 @@ def test_a_sound_one(patient: Patient) -> None:
         (ail.other_store, "remote", "error", "another store", "csc-git sync --join"),
         (ail.wrong_clock, "clock", "warning", "180 minutes ahead", "timedatectl"),
         (ail.foreign, "foreign", "warning", "notes.txt", "csc-git log"),
-        (ail.held, "held", "warning", "store a/secret", "csc-git sync --retry"),
+        (ail.parked, "parked", "warning", "store a/secret", "csc-git sync --retry"),
         (ail.conflict, "conflicts", "warning", "1 value lost", "csc-git conflicts"),
         (ail.unregistered, "client", "warning", "No client", "csc-git init"),
         (ail.no_command, "client", "error", "/gone/csc-git, which is not there", "Install csc-git"),
@@ -296,22 +296,22 @@ def test_a_trial_that_is_set_aside_is_no_success(
     one = patient.world.open(patient.world.clone("new", patient.server.url("remote.git")))
     mine = "git log --format=%s $2..$3 | grep -q 'try the remote'"
     patient.hook("update", f"if {mine}; then echo no trials here >&2; exit 1; fi")
-    make_alone = Delivery.make
+    make_alone = Writer.make
 
-    def make_two(delivery: Delivery, *args: Any) -> Delivered:
-        made = make_alone(delivery, *args)
+    def make_two(writer: Writer, *args: Any) -> Delivered:
+        made = make_alone(writer, *args)
         monkeypatch.undo()
         put(one, "a", "k", 1)  # as a server of the clone may, just then
         return made
 
     put(one, "a", "first", 1)
     assert one.sync().state == "ok"
-    monkeypatch.setattr(Delivery, "make", make_two)
+    monkeypatch.setattr(Writer, "make", make_two)
     tried = round_trip(one, "ada")
     assert not tried.works
     assert tried.status.state is RemoteState.DECLINED
     assert "no trials here" in tried.status.detail
-    assert not one.store.branch.held()  # what only tried the remote is taken back
+    assert not one.store.branch.parked()  # what only tried the remote is taken back
     assert one.retrieve("a", "k").value == 1
     assert one.sync().state == "ok"
 

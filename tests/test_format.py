@@ -78,7 +78,7 @@ def test_an_edit_that_only_a_later_version_can_replay_stops_the_sync(
         assert (status.state, trailer in status.detail) == ("format-too-new", True)
     assert one.retrieve("s", "later").value == "acknowledged"
     assert [one.store.fate(name).where for name in (op, after)] == ["local", "local"]
-    assert one.overview.sync().queued == 2
+    assert one.summary.sync().queued == 2
     for decision in (Permit(rewrite=True), Permit(restore=True)):
         assert one.sync(permit=decision).state == "format-too-new"
 
@@ -196,4 +196,4 @@ def test_a_later_format_is_refused_whole(
     rewritten(world, "../format.json", lambda found: found | {"format": 2})
     put(one, "s", "queued", 1)
     assert state_of(one) == "format-too-new"
-    assert one.overview.sync().queued == 1
+    assert one.summary.sync().queued == 1

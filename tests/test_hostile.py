@@ -82,7 +82,7 @@ def test_malformed_tree_entries_are_skipped_and_the_rest_is_usable(
     assert one.list_keys("a").keys == ["a", "k/", "twice"]
     assert one.retrieve("a", "a").value == EVIL
     assert len(one.status().foreign) >= 12
-    shown = one.status().model_dump_json() + one.overview.context().model_dump_json()
+    shown = one.status().model_dump_json() + one.summary.context().model_dump_json()
     assert "\u202e" not in shown
     put(one, "a", "new", 2)
     put(one, "b", "new", 3)
@@ -119,8 +119,8 @@ def test_files_that_are_no_entries_can_not_be_read(
         with pytest.raises(UnreadableValue):
             one.retrieve(scope, "bad")
         assert any("bad.json" in line for line in one.status().foreign)
-        assert one.overview.context().active == []
-        assert one.overview.context().conflicts == []
+        assert one.summary.context().active == []
+        assert one.summary.context().conflicts == []
     put(one, "a", "bad", 1)
     assert state_of(one) == "ok"
     assert one.retrieve("a", "bad").value == 1
@@ -171,7 +171,7 @@ def test_sessions_of_impossible_names_are_nobody(world: World, one: Coordinator)
     data_tree = _mktree(world, listing + "\n")
     commit(world, _mktree(world, f"040000 tree {data_tree}\tdata\n{_format(world)}\n"))
     assert state_of(one) == "ok"
-    assert one.overview.context().instances == {}
+    assert one.summary.context().instances == {}
 
 
 def _format(world: World) -> str:
@@ -284,7 +284,7 @@ def test_no_number_in_a_claim_stops_anybody(world: World, member: str, digits: s
     two.sync()
     two.sign_on()
     two.status()
-    two.overview.context()
+    two.summary.context()
     assert two.claims.claim(None, ["issue:2"]).status == "granted"
 
 
@@ -297,7 +297,7 @@ def test_an_op_is_no_path(world: World) -> None:
     put(one, "s", "k", 1)
     tip = one.store.branch.tip
     with pytest.raises(StorageFailed, match="no name of a ref"), one.store.repository.writing():
-        one.store.branch.hold("../../../../../refs/heads/main", str(tip))
+        one.store.branch.park("../../../../../refs/heads/main", str(tip))
     assert git("rev-parse", "main", cwd=world.directory / "one") != tip
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from csc_git.core.key import Key
 from csc_git.core.value import Entry
 from csc_git.errors import UnreadableValue
-from csc_git.git.batch import Batch
-from csc_git.git.commit import Signature
+from csc_git.git.objects.batch import Batch
+from csc_git.git.objects.commit import Signature
+from csc_git.git.objects.tree import FILE_MODE, TreeEntry
 from csc_git.git.repository import Repository
-from csc_git.git.tree import FILE_MODE, TreeEntry
 from csc_git.store.layout import Foreign, apply, entries, find, spellings
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.transaction import with_changes

@@ -189,7 +189,7 @@ def test_after_a_kill_the_next_process_of_the_clone_signs_off(world: World) -> N
         server.end("SIGKILL")
     assert state_of(other) == "ok"
     other.sign_on()
-    assert other.claims.claim(None, ["src"]).status == "held"
+    assert other.claims.claim(None, ["src"]).status == "taken"
     csc("sync", cwd=clone)
     assert hears_of_the_end(other, session)
     assert other.claims.claim(None, ["src"]).status == "granted"
@@ -210,7 +210,7 @@ def test_a_client_that_restarts_takes_its_session_up_again(world: World, how: st
             assert signed_on["session"] == "claude_2@one"
             assert sorted(signed_on["resumed"]) == ["issue:1", "src"]
     one = world.open("one", machine="one")
-    notes = {claim.note for claim in one.claims.standing(one.store.snapshot())}
+    notes = {claim.note for claim in one.claims.active(one.store.snapshot())}
     assert notes <= {"refactor"}
 
 

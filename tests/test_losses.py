@@ -21,7 +21,7 @@ from tests.world import REF, ROOT, World, git, person, put, state_of
 SYNC = """
 import sys
 from pathlib import Path
-from csc_git.coordinator.opening import open_coordinator
+from csc_git.coordinator.factory import open_coordinator
 print(open_coordinator(Path(sys.argv[1]), {"machine": "two", "timeout": 20}).sync().state)
 """
 
@@ -83,7 +83,7 @@ def test_an_edit_made_while_a_sync_begins_is_placed_once(
     one, two = world.open("one"), world.open("two")
     put(one, "s", "a", 1, confirm=True)
     put(two, "s", "b", 1)
-    real = Branch.held
+    real = Branch.parked
 
     def held(branch: Branch) -> dict[str, str]:
         if threading.current_thread() is threading.main_thread() and not made:
@@ -92,7 +92,7 @@ def test_an_edit_made_while_a_sync_begins_is_placed_once(
         return real(branch)
 
     made: list[str] = []
-    monkeypatch.setattr(Branch, "held", held)
+    monkeypatch.setattr(Branch, "parked", held)
     two.sync()
     two.sync()
     assert made
@@ -109,7 +109,7 @@ def held(world: World) -> tuple[Coordinator, str]:
     op = put(one, "s", "k", "BAD")
     put(one, "s", "b", 1)
     one.sync()
-    assert list(one.store.branch.held()) == [op]
+    assert list(one.store.branch.parked()) == [op]
     return one, op
 
 
@@ -171,7 +171,7 @@ def test_a_held_edit_that_is_still_queued(
     with monkeypatch.context() as patch:
         patch.setattr(Attempt, "_adopt", _cut_off)
         assert state_of(one) == "local-storage"
-    assert list(one.store.branch.held()) == [op]
+    assert list(one.store.branch.parked()) == [op]
     assert op in one.store.branch.queued_ops()
     hook.unlink()
     if decision == "drop":
@@ -199,7 +199,7 @@ def test_many_declined_edits_do_not_keep_good_ones_back(world: World) -> None:
     for _ in range(3):
         one.sync()
     assert [one.store.fate(op).where for op in good] == ["synced"] * 3
-    assert set(one.store.branch.held()) == set(bad)
+    assert set(one.store.branch.parked()) == set(bad)
     assert state_of(one) == "ok"
 
 
@@ -208,7 +208,7 @@ def test_what_the_remote_declines_for_ever_can_be_dropped(world: World) -> None:
     one = world.open("one")
     op = put(one, "s", "k", 1)
     assert state_of(one) == "declined"
-    assert not one.store.branch.held()
+    assert not one.store.branch.parked()
     assert one.store.drop(op, clock.now())
     assert not one.store.branch.queue()
     assert not one.store.drop(op, clock.now())
@@ -310,7 +310,7 @@ def test_a_refusal_that_is_no_race_is_not_called_one(world: World) -> None:
 DYING = """
 import os, sys
 from pathlib import Path
-from csc_git.coordinator.opening import open_coordinator
+from csc_git.coordinator.factory import open_coordinator
 from csc_git.git.remote import LostRace, Remote
 from tests.world import put
 one = open_coordinator(Path(sys.argv[1]), {"machine": "one", "timeout": 20})
@@ -331,7 +331,7 @@ def pushed(remote, commit, expected):
 
 def moved(name, *arguments):
     set_ref(name, *arguments)
-    if name.startswith("refs/csc/base") and ready and (one.store.branch.held() or losses == 0):
+    if name.startswith("refs/csc/base") and ready and (one.store.branch.parked() or losses == 0):
         os.kill(os.getpid(), 9)
 
 Remote.push, one.store.repository.set_ref = pushed, moved

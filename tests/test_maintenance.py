@@ -67,7 +67,7 @@ def test_nothing_is_kept_once_it_has_a_name(world: World) -> None:
     secret = put(two, "a", "secret", 1)
     put(two, "a", "after", 1)
     state_of(two)
-    assert secret in two.store.branch.held()
+    assert secret in two.store.branch.parked()
     assert two.store.drop(secret, clock.now())
     assert state_of(two) == "ok"
     two.rotate()

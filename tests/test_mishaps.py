@@ -388,7 +388,7 @@ def test_a_ref_that_cannot_be_read_is_no_missing_one(world: World) -> None:
         for read in (
             lambda: one.retrieve("a", "k"),
             lambda: one.list_keys("a"),
-            one.store.branch.held,
+            one.store.branch.parked,
             lambda: put(one, "a", "k", 2),
             one.sync,
         ):

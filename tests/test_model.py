@@ -151,7 +151,7 @@ class Histories(RuleBasedStateMachine):
                 made = made or model.claim(op, now, wanted)  # on what the remote has
             except Refused:
                 if asked:
-                    return "held"
+                    return "taken"
                 model.sync()
                 asked = True
                 continue
@@ -160,7 +160,7 @@ class Histories(RuleBasedStateMachine):
                 model.sync(waiting=op)
             if made is None or made.outcome != "refused":
                 return "granted" if model.is_confirmed(keys) else "provisional"
-        return "held"
+        return "taken"
 
     @rule(n=clones)
     def release(self, n: int) -> None:
@@ -170,7 +170,7 @@ class Histories(RuleBasedStateMachine):
         self._acknowledged(released.op, made)
 
     @precondition(lambda self: any(_conflicts(model) for model in self.model))
-    @rule(n=clones, choice=st.sampled_from(["standing", "lost", "value"]), data=st.data())
+    @rule(n=clones, choice=st.sampled_from(["current", "lost", "value"]), data=st.data())
     def resolve(self, n: int, choice: Any, data: Any) -> None:
         found = _conflicts(self.model[n])
         if not found:
@@ -179,7 +179,7 @@ class Histories(RuleBasedStateMachine):
         state, now = self.model[n].here.state, self._tick(n)
         key, _, lost, _ = state[record].content
         done = self.real[n].conflicts.resolve(self._person(n), record[1], choice, "resolved")
-        puts = {"standing": {}, "lost": {key: lost}, "value": {key: "resolved"}}[choice]
+        puts = {"current": {}, "lost": {key: lost}, "value": {key: "resolved"}}[choice]
         deletes = [record]
         if puts.get(key) == ("deleted",):
             puts, deletes = {}, [record, key]

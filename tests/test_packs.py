@@ -10,11 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csc_git.errors import ValueTooLarge
-from csc_git.git.database import ObjectDatabase
-from csc_git.git.objects import MAX_BLOB
-from csc_git.git.packing import BLOB, COMMIT, TREE, NewObject, object_id, pack_up, splice, unpack
+from csc_git.git.objects.database import ObjectDatabase
+from csc_git.git.objects.packing import (
+    BLOB,
+    COMMIT,
+    TREE,
+    NewObject,
+    object_id,
+    pack_up,
+    splice,
+    unpack,
+)
+from csc_git.git.objects.reader import MAX_BLOB
+from csc_git.git.objects.tree import FILE_MODE, TreeEntry
 from csc_git.git.repository import Repository
-from csc_git.git.tree import FILE_MODE, TreeEntry
 from tests.world import git
 
 

@@ -43,7 +43,7 @@ def test_a_rewound_remote_is_reported_as_behind(world: World) -> None:
         status = clone.sync()
         assert (status.state, "1 confirmed edit" in status.detail) == ("remote-behind", True)
         assert read(clone, "today") == "confirmed"
-    shown = one.overview.decision(one.store.divergence())
+    shown = one.summary.decision(one.store.divergence())
     assert (shown.lost_count, shown.only_here) == (1, ["s/today"])
     assert shown.lost[0].subject == "store s/today"
 

@@ -51,7 +51,7 @@ def test_an_edit_that_the_remote_can_not_unpack_is_held_and_the_rest_goes_on(wor
     bad = with_nul(one)
     good = put(one, "s", "c", "ordinary")
     assert state_of(one) == "ok"
-    assert list(one.store.branch.held()) == [bad]
+    assert list(one.store.branch.parked()) == [bad]
     assert one.store.fate(good).where == "synced"
     assert one.release(bad) is not None  # made again, it has no NUL any more
     assert state_of(one) == "ok"
@@ -68,7 +68,7 @@ def test_no_control_character_gets_into_a_commit(world: World, character: str) -
     one.edits.put(author, "s", "b", AWS, allow_secret=reason)
     one.claims.claim(None, ["src"], note=f"a note{character}that goes on")
     assert state_of(one) == "ok"
-    assert not one.store.branch.held()
+    assert not one.store.branch.parked()
     messages = git("log", "--format=%B", "-z", REF, cwd=world.remote).split("\0")
     for raw in filter(str.strip, messages):
         record = Record.parse(raw)
@@ -185,7 +185,7 @@ def test_reads_go_on_while_a_hook_prints_without_end(world: World) -> None:
     began = time.monotonic()
     assert state_of(one) == "declined"
     assert time.monotonic() - began < 20
-    assert len(one.overview.sync().message) < 1000
+    assert len(one.summary.sync().message) < 1000
 
 
 def test_what_a_remote_says_cannot_close_its_quotes(world: World) -> None:
@@ -197,7 +197,7 @@ def test_what_a_remote_says_cannot_close_its_quotes(world: World) -> None:
     hook.chmod(0o755)
     put(one, "s", "k", 2)
     one.sync()
-    message = one.overview.sync().message
+    message = one.summary.sync().message
     assert message.count('"') == 2
     assert message.endswith('").')
 
@@ -212,4 +212,4 @@ def test_an_error_of_the_whole_store_is_no_refusal(world: World, tmp_path: Path)
     (world.remote / "objects").write_text("not a directory")
     put(one, "s", "k", 2)
     assert state_of(one) != "ok"
-    assert not one.store.branch.held()
+    assert not one.store.branch.parked()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from csc_git.coordinator.opening import open_coordinator
+from csc_git.coordinator.factory import open_coordinator
 from csc_git.doctor.project import check_project
 from csc_git.errors import ForeignRepository, NotARepository, StorageFailed
 from csc_git.git.project import Project, discover

@@ -27,11 +27,11 @@ from csc_git.core.lease import Lease, lease_key
 from csc_git.core.merge import Version
 from csc_git.core.value import Entry, Json
 from csc_git.errors import InputError, StoreDamaged
-from csc_git.git.database import Unlisted
-from csc_git.git.objects import Objects
-from csc_git.hooks import guard
-from csc_git.store.history import ancestry
-from csc_git.store.past import keys_of
+from csc_git.git.objects.database import Unlisted
+from csc_git.git.objects.reader import Objects
+from csc_git.hooks import before_edit
+from csc_git.store.commit_walk import ancestry
+from csc_git.store.past_edits import keys_of
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.transaction import Draft
 from tests.agents import run
@@ -72,7 +72,7 @@ def test_answers_stay_small_and_say_what_they_leave_out(world: World) -> None:
     signed_on = one.sign_on()
     assert len(signed_on.others) + signed_on.others_more == MANY
     assert size(signed_on) < 8_000
-    context = one.overview.context()
+    context = one.summary.context()
     assert len(context.active) + context.active_more == MANY + 1
     assert size(context) < 12_000
     assert len(context.claims) == 10
@@ -163,7 +163,7 @@ def test_the_keys_of_a_large_edit_are_those_of_its_difference(
     repository = one.store.repository
     commits = list(ancestry(repository.objects, one.store.branch.tip))
     one_by_one = [keys_of(repository, commit) for commit in commits]
-    monkeypatch.setattr("csc_git.store.past._MANY", 0)
+    monkeypatch.setattr("csc_git.store.past_edits._MANY", 0)
     assert [keys_of(repository, commit) for commit in commits] == one_by_one
     assert [len(keys) for keys in one_by_one][:2] == [200, 220]
 
@@ -200,12 +200,12 @@ def test_a_call_after_another_reads_the_difference_only(
     crowd(one, MANY)
     assert [state_of(one), state_of(two)] == ["ok", "ok"]
     two.sign_on()
-    two.overview.context()
+    two.summary.context()
     put(one, "s", "k", 1)
     one.sign_on()
     assert [state_of(one), state_of(two)] == ["ok", "ok"]
     counted = Counted(monkeypatch)
-    two.overview.context()
+    two.summary.context()
     two.sign_on("second")
     assert two.claims.claim("second", ["docs"]).status == "granted"
     two.list_scopes("issue:*")
@@ -324,14 +324,14 @@ def test_a_guard_that_blocks_takes_the_time_it_needs(
 ) -> None:
     """The deadline of a blocking guard is its own, not that of a warning."""
     allowed = list[float]()
-    monkeypatch.setattr(guard, "allow", allowed.append)
+    monkeypatch.setattr(before_edit, "allow", allowed.append)
     one = world.open("one")
     put(one, "s", "k", 1)
     clone = world.directory / "one"
     told = {"tool_input": {"file_path": str(clone / "file.txt")}}
     for setting, seconds in (("block", 10.0), ("warn", 0.28)):
         monkeypatch.setenv("CSC_GUARD", setting)
-        guard.answer(clone, told)
+        before_edit.answer(clone, told)
         assert allowed.pop() == seconds
     gc.collect()  # what the hook left open, while its warning is ignored
 

@@ -60,11 +60,11 @@ def test_a_crashed_process_frees_its_name_at_once(world: World) -> None:
     one = world.open("one")
     with pytest.raises(SessionTaken, match="claude_2@one"):
         one.sign_on("claude_1")
-    assert [s.session for s in one.overview.context().active] == ["claude_1@one"]
+    assert [s.session for s in one.summary.context().active] == ["claude_1@one"]
     fence = lease_of(one, "claude_1@one").fence
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert one.overview.context().instances == {"claude_1@one": "gone"}
+    assert one.summary.context().instances == {"claude_1@one": "gone"}
     assert one.sign_on().session == "claude_1@one"
     assert lease_of(one, "claude_1@one").fence == fence + 1
 
@@ -79,15 +79,15 @@ def test_elsewhere_a_name_is_free_only_after_its_lease(
     assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
     one.close()  # gone, without a word
 
-    assert [s.session for s in two.overview.context().active] == ["claude_1@host"]
-    assert two.overview.context().first_available == "claude_2@host"
+    assert [s.session for s in two.summary.context().active] == ["claude_1@host"]
+    assert two.summary.context().first_available == "claude_2@host"
     with pytest.raises(SessionTaken):
         two.sign_on("claude_1")
     later(61)
     with pytest.raises(SessionTaken):  # time alone proves nothing: the remote wasn't asked since
         two.sign_on("claude_1")
     assert state_of(two) == "ok"
-    assert two.overview.context().instances == {"claude_1@host": "gone"}
+    assert two.summary.context().instances == {"claude_1@host": "gone"}
     signed = two.sign_on("claude_1")
     assert signed.session == "claude_1@host"
     assert lease_of(two, "claude_1@host").fence == 2
@@ -102,7 +102,7 @@ def test_a_renewed_lease_does_not_lapse(world: World, later: Callable[[float], N
         later(40)
         one.sessions.renew(clock.now(), clock.instant())
         assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
-    assert [s.session for s in two.overview.context().active] == ["claude_1@host"]
+    assert [s.session for s in two.summary.context().active] == ["claude_1@host"]
     assert lease_of(two, "claude_1@host").renewed == 4
 
 
@@ -186,7 +186,7 @@ def test_a_write_right_after_the_name_was_lost_is_told_the_new_one(world: World,
         calls[what]()
     assert two.author(None).name == "claude_2@host"  # it was told, so it is not told again
     assert not two.retrieve("a", "k").found
-    assert two.claims.standing(two.store.snapshot()) == []
+    assert two.claims.active(two.store.snapshot()) == []
 
 
 def test_sign_on_hears_of_others_first(world: World) -> None:
@@ -238,7 +238,7 @@ def test_of_two_that_took_one_name_offline_the_later_takes_the_next(world: World
     assert [state_of(c) for c in (two, one)] == ["ok", "ok"]
     assert one.sessions.here == ["claude_1@host"]
     assert one.list_keys("notes").keys == ["one", "two"]
-    assert one.overview.conflicts(one.store.snapshot()) == []
+    assert one.summary.conflicts(one.store.snapshot()) == []
 
 
 def test_signing_on_again_changes_nothing(world: World) -> None:
@@ -306,7 +306,7 @@ def test_state_survives_sign_off_for_whoever_comes_next(world: World) -> None:
     author = one.author(one.sign_on().session)
     one.edits.put(author, "session:claude_1", "handoff", {"next": "tests"})
     one.sign_off()
-    assert one.overview.context().instances == {"claude_1@one": "signed_off"}
+    assert one.summary.context().instances == {"claude_1@one": "signed_off"}
     signed = one.sign_on()
     assert signed.session == "claude_1@one"
     assert signed.left_here == ["handoff"]
@@ -325,7 +325,7 @@ def test_the_last_edits_reach_the_remote_when_the_client_hangs_up(world: World) 
     run(scenario)
     other = world.open("other")
     assert state_of(other) == "ok"
-    assert other.overview.context().instances == {"claude_1@laptop": "signed_off"}
+    assert other.summary.context().instances == {"claude_1@laptop": "signed_off"}
 
 
 def test_one_server_dies_and_another_syncs_its_edits(world: World) -> None:

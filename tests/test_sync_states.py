@@ -42,7 +42,7 @@ def broken(coordinator: Coordinator, state: str, *words: str) -> None:
         assert word in f"{what} {then}"
     put(coordinator, "work", f"k{queued + 1}", queued)
     assert len(coordinator.store.branch.queue()) == queued + 2
-    assert coordinator.overview.sync().queued == queued + 2
+    assert coordinator.summary.sync().queued == queued + 2
 
 
 def mended(world: World, coordinator: Coordinator, permit: Permit | None = None) -> None:
@@ -187,7 +187,7 @@ def test_everything_declined(world: World) -> None:
     coordinator = world.open("one")
     _hook(world, "pre-receive", "echo 'the sky is red today' >&2; exit 1")
     broken(coordinator, "declined", "the sky is red today")
-    assert not coordinator.store.branch.held()  # nobody's edit is at fault
+    assert not coordinator.store.branch.parked()  # nobody's edit is at fault
     (world.remote / "hooks" / "pre-receive").unlink()
     mended(world, coordinator)
 
@@ -204,24 +204,24 @@ def test_one_declined_edit_among_100_holds_back_itself_alone(world: World) -> No
             guilty = put(coordinator, "work", "leak", "S3CRET")
         put(coordinator, "work", f"k{number}", number)
     assert state_of(coordinator) == "ok"
-    assert list(coordinator.store.branch.held()) == [guilty]
-    assert coordinator.store.fate(guilty).where == "held"
+    assert list(coordinator.store.branch.parked()) == [guilty]
+    assert coordinator.store.fate(guilty).where == "parked"
     status = coordinator.status()
-    assert [edit.op for edit in status.held] == [guilty]
-    assert "found a secret" in status.held[0].reason
+    assert [edit.op for edit in status.parked] == [guilty]
+    assert "found a secret" in status.parked[0].reason
     assert not coordinator.store.branch.queue()
     assert coordinator.retrieve("work", "leak").found is False
     ops = Counter(record.op for record in world.log())
     assert len(ops) == 1 + 1 + 100
     assert max(ops.values()) == 1
-    assert coordinator.overview.conflicts(coordinator.store.snapshot()) == []
+    assert coordinator.summary.conflicts(coordinator.store.snapshot()) == []
 
     (world.remote / "hooks" / "pre-receive").unlink()
     coordinator.release(guilty)
     assert state_of(coordinator) == "ok"
     assert coordinator.retrieve("work", "leak").value == "S3CRET"
     assert Counter(record.op for record in world.log())[guilty] == 1
-    assert not coordinator.store.branch.held()
+    assert not coordinator.store.branch.parked()
 
 
 def test_a_held_edit_can_be_dropped(world: World) -> None:
@@ -253,7 +253,7 @@ def test_later_edits_of_a_held_key_are_no_conflict(world: World) -> None:
     put(coordinator, "work", "other", 1)
     assert state_of(coordinator) == "ok"
     assert coordinator.retrieve("work", "doc").value == "clean again"
-    assert coordinator.overview.conflicts(coordinator.store.snapshot()) == []
+    assert coordinator.summary.conflicts(coordinator.store.snapshot()) == []
 
 
 def test_empty(world: World) -> None:
@@ -408,7 +408,7 @@ def test_an_attempt_killed_anywhere_is_made_good_by_the_next(world: World) -> No
 _SYNC = """
 import sys
 from pathlib import Path
-from csc_git.coordinator.opening import open_coordinator
+from csc_git.coordinator.factory import open_coordinator
 open_coordinator(Path(sys.argv[1])).sync()
 """
 

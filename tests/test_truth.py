@@ -258,7 +258,7 @@ def test_the_first_read_of_a_server_waits_for_what_others_stored(world: World) -
     put(one, "s", "k", 1)
     assert state_of(one) == "ok"
     two.start()
-    two.delivery.hear_first()
+    two.writer.hear_first()
     assert two.retrieve("s", "k").value == 1
 
 
@@ -331,12 +331,12 @@ def test_a_provisional_claim_looks_provisional_everywhere(world: World) -> None:
     assert claimed.status == "provisional"
     assert claimed.claims[0].provisional
     snapshot = one.store.snapshot()
-    assert one.claims.standing(snapshot)[0].provisional
+    assert one.claims.active(snapshot)[0].provisional
     assert "provisional" in csc("claims", cwd=world.directory / "one").stdout
     assert "provisional" in csc("status", cwd=world.directory / "one").stdout
     (world.directory / "away").rename(world.remote)
     assert state_of(one) == "ok"
-    assert not one.claims.standing(one.store.snapshot())[0].provisional
+    assert not one.claims.active(one.store.snapshot())[0].provisional
 
 
 def aged(clone: Path, seconds: float) -> None:
@@ -384,8 +384,8 @@ def test_in_step_has_an_age_where_it_is_old(world: World) -> None:
     one = world.open("one")
     put(one, "s", "k", 1)
     assert state_of(one) == "ok"
-    assert one.overview.sync().message == "In step with the remote."
+    assert one.summary.sync().message == "In step with the remote."
     aged(world.directory / "one", 863)
-    assert one.overview.sync().message == (
+    assert one.summary.sync().message == (
         "In step with the remote when it was last asked, 14 min ago."
     )

@@ -93,7 +93,7 @@ def work(world: World) -> dict[str, Any]:
         "claim": claim,
         "keys": one.status().keys,
         "remote": [ref.split()[1] for ref in _refs(world)],
-        "held": [one.overview.sync().held, two.overview.sync().queued],
+        "parked": [one.summary.sync().parked, two.summary.sync().queued],
         "blame": sorted(one.past.blame("issue:1").keys),
     }
     world.close()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.opening import open_coordinator
+from csc_git.coordinator.factory import open_coordinator
 from csc_git.errors import ClaimLost, ConditionFailed
 
 ALONE = {"sync", "offline", "count", "race", "confirmed", "offer"}

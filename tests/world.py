@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from csc_git.coordinator.author import Author
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.opening import open_coordinator
+from csc_git.coordinator.edits import Author
+from csc_git.coordinator.factory import open_coordinator
 from csc_git.core.edit import Record
 
 ROOT = Path(__file__).parent.parent

@@ -83,7 +83,7 @@ def complete_session(ctx: click.Context, _: click.Parameter, typed: str) -> list
     with _looking(ctx) as coordinator:
         if coordinator is None:
             return []
-        active = coordinator.overview.active(coordinator.store.snapshot())
+        active = coordinator.summary.active(coordinator.store.snapshot())
         return _items([one.session for one in active], typed)
 
 
@@ -102,9 +102,9 @@ def _looking(ctx: click.Context) -> "Iterator[Coordinator | None]":
 
 
 def _coordinator(ctx: click.Context) -> "Coordinator | None":
-    from csc_git.coordinator.opening import directory_of, open_coordinator  # noqa: PLC0415
+    from csc_git.coordinator.factory import directory_of, open_coordinator  # noqa: PLC0415
     from csc_git.git.project import discover  # noqa: PLC0415
-    from csc_git.store.clone import recall  # noqa: PLC0415
+    from csc_git.store.clone_id import recall  # noqa: PLC0415
 
     start = ctx.params.get("directory") or Path()
     if recall(directory_of(discover(start))) is None:  # opening would make a store

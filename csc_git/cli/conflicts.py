@@ -11,7 +11,7 @@ from csc_git.cli.output import note, progress, show
 from csc_git.coordinator.conflicts import Choice
 from csc_git.coordinator.results import OpenConflict, OpenConflicts, Version
 from csc_git.core.value import Json
-from csc_git.git.words import printable, readable
+from csc_git.text import printable, readable
 
 _WIDTH = 30
 
@@ -25,7 +25,7 @@ def conflicts_command(most: int, **options: Any) -> None:  # noqa: ANN401
         found = coordinator.conflicts.open(most)
         more = max(0, coordinator.conflicts.count() - len(found))
     lines = [line for conflict in found for line in _shown(conflict)]
-    hint = ["", "Resolve one: csc-git resolve ID --standing | --lost | --value JSON"]
+    hint = ["", "Resolve one: csc-git resolve ID --current | --lost | --value JSON"]
     show(OpenConflicts(conflicts=found, more=more), "\n".join(lines + (hint if found else [])))
     if more:
         note(f"There are {more:,} more; to list them, give a larger number with -n.")
@@ -35,21 +35,21 @@ def conflicts_command(most: int, **options: Any) -> None:  # noqa: ANN401
 
 @command("resolve")
 @local
-@click.option("--standing", is_flag=True, help="Keep what stands.")
+@click.option("--current", is_flag=True, help="Keep what stands.")
 @click.option("--lost", is_flag=True, help="Take what lost instead.")
 @click.option("--value", metavar="JSON", help="Store a new value.")
 @click.argument("conflict")
 @common
 def resolve_command(
     conflict: str,
-    standing: bool,
+    current: bool,
     lost: bool,
     value: str | None,
     local: bool,
     **options: Any,  # noqa: ANN401
 ) -> None:
     """Resolve CONFLICT, by its id or how that begins, in one of three ways."""
-    choice, content = _choice(standing, lost, value)
+    choice, content = _choice(current, lost, value)
     with opened(options) as coordinator, progress() as coordinator.progress:
         author, resolve = coordinator.person(user()), coordinator.conflicts.resolve
         done = resolve(author, conflict, choice, content, confirm=not local)
@@ -57,20 +57,20 @@ def resolve_command(
     say_why(done)
 
 
-def _choice(standing: bool, lost: bool, value: str | None) -> tuple[Choice, Json]:
-    given = [standing, lost, value is not None]
+def _choice(current: bool, lost: bool, value: str | None) -> tuple[Choice, Json]:
+    given = [current, lost, value is not None]
     if sum(given) != 1:
-        raise click.UsageError("Say one of --standing, --lost, --value")
+        raise click.UsageError("Say one of --current, --lost, --value")
     if value is not None:
         return "value", parse_value(value)
-    return ("standing" if standing else "lost"), None
+    return ("current" if current else "lost"), None
 
 
 def _shown(conflict: OpenConflict) -> list[str]:
     lost = "(a deletion)" if conflict.lost_deletion else None
     return [
         f"{conflict.conflict}  {printable(f'{conflict.scope}/{conflict.key}')}  {conflict.why}",
-        f"  stands  {_said(conflict.standing)}",
+        f"  current {_said(conflict.current)}",
         f"  lost    {_said(conflict.lost, lost)}",
     ]
 

@@ -17,7 +17,7 @@ from csc_git.coordinator.results import Delivered
 from csc_git.core.remote_state import RemoteState
 from csc_git.core.value import Json, parse
 from csc_git.errors import InvalidValue
-from csc_git.git.words import printable
+from csc_git.text import printable
 
 _SHORT = 30
 
@@ -40,7 +40,7 @@ def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: An
         progress() if fresh else nullcontext(coordinator.progress) as coordinator.progress,
     ):
         found = coordinator.retrieve(scope, key, fresh=fresh, at=at)
-        sync = coordinator.overview.sync()
+        sync = coordinator.summary.sync()
     if fresh and sync.state not in {RemoteState.OK, RemoteState.OFF}:
         warn(f"not fresh: {sync.message} (last contact: {ago(sync.contact_age)})")
     if not found.found:

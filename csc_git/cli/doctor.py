@@ -10,7 +10,7 @@ from csc_git.cli.output import show, told, wants_json
 from csc_git.coordinator.results import Result
 from csc_git.doctor.examination import examine
 from csc_git.doctor.finding import Finding
-from csc_git.git.words import count
+from csc_git.text import count
 
 
 class Examined(Result):

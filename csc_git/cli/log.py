@@ -16,11 +16,11 @@ from csc_git.core.clock import format_time
 from csc_git.core.edit import PROBE
 from csc_git.errors import StoreError
 from csc_git.git.log import log_lines
-from csc_git.git.objects import Objects
-from csc_git.git.words import printable_lines
+from csc_git.git.objects.reader import Objects
+from csc_git.store.commit_walk import record_of
 from csc_git.store.difference import changed_keys
-from csc_git.store.history import record_of
 from csc_git.store.snapshot import Snapshot
+from csc_git.text import printable_lines
 
 _ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -77,7 +77,7 @@ def log_command(
         if branch.tip is None:
             return
         chosen, paths = _divided(git_options)
-        chosen += _author(session, coordinator.overview.machine)
+        chosen += _author(session, coordinator.summary.machine)
         paths += [f":(literal){path}" for path in coordinator.past.place(scope, key).paths()]
         if not any(word.startswith(("--grep", "--invert-grep")) for word in chosen):
             chosen = ["--invert-grep", f"--grep=^{PROBE}: ", *chosen]

@@ -15,14 +15,17 @@ _COMMANDS: Final = {
     "claims": ("csc_git.cli.people", "What is claimed, and by whom."),
     "completion": ("csc_git.cli.completion", "Make your shell complete what you type."),
     "conflicts": ("csc_git.cli.conflicts", "List the open conflicts."),
-    "demo": ("csc_git.cli.demo", "Watch two machines coordinate; touches nothing of yours."),
+    "demo": (
+        "csc_git.cli.demo.command",
+        "Watch two machines coordinate. It touches nothing of yours.",
+    ),
     "diff": ("csc_git.cli.past", "What changed between two moments."),
     "doctor": ("csc_git.cli.doctor", "Try the whole chain; what is wrong, and how to mend it."),
     "export": ("csc_git.cli.transfer", "Print values as JSON Lines."),
     "get": ("csc_git.cli.data", "Print a value."),
     "help": ("csc_git.cli.help", "What a command does."),
     "import": ("csc_git.cli.transfer", "Store values from JSON Lines, as one edit."),
-    "init": ("csc_git.cli.init", "Set a repository up, or undo that."),
+    "init": ("csc_git.cli.init.command", "Set a repository up, or undo that."),
     "log": ("csc_git.cli.log", "What the sessions did: git log of the branch."),
     "ls": ("csc_git.cli.data", "List scopes, or the keys of one."),
     "resolve": ("csc_git.cli.conflicts", "Resolve a conflict."),
@@ -35,7 +38,7 @@ _COMMANDS: Final = {
     "status": ("csc_git.cli.status", "Who is here, and how things stand with the remote."),
     "sync": ("csc_git.cli.sync", "Bring this clone and the remote together now."),
     "team": ("csc_git.cli.team", "What the team has agreed on, and what holds here."),
-    "watch": ("csc_git.cli.watch", "Watch the sessions at work, live."),
+    "watch": ("csc_git.cli.watch.command", "Watch the sessions at work, live."),
 }
 
 

@@ -14,10 +14,10 @@ import click
 from csc_git.cli.output import warn
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.opening import open_coordinator
+from csc_git.coordinator.factory import open_coordinator
 from csc_git.core.remote_state import RemoteState
 from csc_git.core.session import machine_from_host
-from csc_git.git.words import span
+from csc_git.text import span
 
 _LONG: Final = 600.0
 """Seconds since the last contact from which on a read warns."""
@@ -80,7 +80,7 @@ def opened(options: dict[str, Any]) -> Iterator[Coordinator]:
     """A coordinator for the command's directory, closed afterwards."""
     signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: what is true of an edit is reported
     coordinator = open_coordinator(options["directory"], flags(options))
-    coordinator.delivery.fetches_first = True
+    coordinator.writer.fetches_first = True
     try:
         yield coordinator
     finally:
@@ -95,7 +95,7 @@ def opened_for_reading(options: dict[str, Any]) -> Iterator[Coordinator]:
     vain: what is not here yet must not look as if it were nowhere.
     """
     with opened(options) as coordinator:
-        coordinator.delivery.hear_first()
+        coordinator.writer.hear_first()
         if warning := _age(coordinator):
             warn(warning)
         yield coordinator

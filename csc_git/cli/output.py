@@ -13,7 +13,7 @@ import click
 from csc_git.coordinator.results import Result, SyncSummary
 from csc_git.doctor.finding import Finding
 from csc_git.errors import CscError
-from csc_git.git.words import count, printable, span
+from csc_git.text import count, printable, span
 
 _NARROWEST: Final = 20
 _CHECK: Final = 12
@@ -111,8 +111,8 @@ def sync_line(sync: SyncSummary) -> str:
     parts = [sync.message]
     if sync.queued:
         parts.append(f"{count(sync.queued, 'edit')} queued here, safe.")
-    if sync.held:
-        parts.append(f"{sync.held} held back: the remote declined them.")
+    if sync.parked:
+        parts.append(f"{sync.parked} parked: the remote declined them.")
     return " ".join([*parts, sync.next]).strip()
 
 

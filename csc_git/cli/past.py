@@ -11,7 +11,7 @@ from csc_git.cli.options import command, common, opened_for_reading
 from csc_git.cli.output import note, show
 from csc_git.coordinator.results import Blame, Difference, Differences, PastChange, Version
 from csc_git.core.key import RESERVED, parse_scope
-from csc_git.git.words import printable, readable
+from csc_git.text import printable, readable
 
 _WIDTH = 34
 

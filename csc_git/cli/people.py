@@ -21,8 +21,8 @@ def sessions_command(everybody: bool, **options: Any) -> None:  # noqa: ANN401
     """
     with opened_for_reading(options) as coordinator:
         snapshot = coordinator.store.snapshot()
-        overview = coordinator.overview
-        found = overview.everyone(snapshot) if everybody else overview.active(snapshot)
+        summary = coordinator.summary
+        found = summary.everyone(snapshot) if everybody else summary.active(snapshot)
     if wants_json():
         show(Sessions(sessions=found), "")
     elif found:
@@ -39,7 +39,7 @@ def claims_command(**options: Any) -> None:  # noqa: ANN401
     In a pipe a line each, separated by tabs: resource, session, for, until, note.
     """
     with opened_for_reading(options) as coordinator:
-        found = coordinator.claims.standing(coordinator.store.snapshot())
+        found = coordinator.claims.active(coordinator.store.snapshot())
     if wants_json():
         show(Claims(claims=found), "")
     elif found:

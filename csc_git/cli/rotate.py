@@ -7,8 +7,8 @@ import click
 from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import progress, show, wants_json
 from csc_git.git.log import count_commits
-from csc_git.git.words import count
 from csc_git.store.rotation import archive_of
+from csc_git.text import count
 
 
 @command("rotate")

@@ -11,7 +11,7 @@ from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import SignedOffAll
 from csc_git.core.pattern import compile_pattern
-from csc_git.git.words import printable
+from csc_git.text import printable
 
 _GLOB: Final = frozenset("*?[")
 
@@ -41,7 +41,7 @@ def sign_off_command(
         by = f"{user()}@{coordinator.clone.machine}"
         ended = coordinator.sessions.endings.end_all(named, by, clock.now(), holder)
         coordinator.sync()
-        sync = coordinator.overview.sync()
+        sync = coordinator.summary.sync()
     gone = [one for one in named if one not in ended]
     lines = [f"{printable(one)}: signed off" for one in ended]
     lines += [f"{printable(one)}: was not signed on" for one in gone]
@@ -56,7 +56,7 @@ def _named(coordinator: Coordinator, sessions: tuple[str, ...], *, stale: bool) 
     snapshot = coordinator.store.snapshot()
     found = [one for one in sessions if not _GLOB & set(one)]
     patterns = [compile_pattern(one) for one in sessions if _GLOB & set(one)]
-    signed_on = coordinator.sessions.roster.signed_on(snapshot) if patterns or stale else []
+    signed_on = coordinator.sessions.presence.signed_on(snapshot) if patterns or stale else []
     found += [one for one in signed_on if any(pattern.match(one) for pattern in patterns)]
     if stale:
         found += [one for one in signed_on if coordinator.sessions.endings.is_stale(one, snapshot)]

@@ -5,7 +5,7 @@ from typing import Any
 from csc_git.cli.options import command, common, opened_for_reading
 from csc_git.cli.output import ago, hanging, show, sync_line
 from csc_git.coordinator.results import ClaimSummary, SessionSummary, Status
-from csc_git.git.words import count, readable
+from csc_git.text import count, readable
 
 _MOST = 20
 
@@ -28,7 +28,7 @@ def _text(status: Status) -> str:
         hanging("sync      ", sync_line(status.sync)),
         *_looks(status),
         *_section("active", [_session(one) for one in status.active] or ["nobody"]),
-        *_section("held", [f"{e.op}  {e.subject}: {e.reason}" for e in status.held]),
+        *_section("parked", [f"{e.op}  {e.subject}: {e.reason}" for e in status.parked]),
         *_section("claims", [_claim(one) for one in status.claims]),
         *_section("conflicts", status.conflicts),
         *_section("skipped", _skipped(status)),
@@ -36,8 +36,8 @@ def _text(status: Status) -> str:
     ]
     if status.conflicts:
         lines.append("To see and resolve conflicts: csc-git conflicts")
-    if status.held:
-        again = "To push a held edit again: csc-git sync --retry OP; to drop it: --drop OP"
+    if status.parked:
+        again = "To push a parked edit again: csc-git sync --retry OP; to drop it: --drop OP"
         lines.append(hanging("", again))
     return "\n".join(lines)
 

@@ -13,9 +13,9 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Decision, Synced
 from csc_git.core.remote_state import CHOICES, RemoteState
 from csc_git.errors import InputError
-from csc_git.git.words import count, printable
 from csc_git.store.recovery import Permit
 from csc_git.store.status import SyncStatus
+from csc_git.text import count, printable
 
 _MOST: Final = 10
 
@@ -80,8 +80,8 @@ _JOIN: Final = _Choice(
 @click.option("--join", is_flag=True, help="Join this clone's store with the remote's other one.")
 @click.option("--yes", is_flag=True, help="Don't ask before one of these.")
 @click.option("--until-pushed", type=float, hidden=True, help="Seconds to go on trying.")
-@click.option("--retry", metavar="OP", help="Push a held edit again.")
-@click.option("--drop", metavar="OP", help="Give a held edit up.")
+@click.option("--retry", metavar="OP", help="Push a parked edit again.")
+@click.option("--drop", metavar="OP", help="Give a parked edit up.")
 @common
 def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     restore: bool,
@@ -105,7 +105,7 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     if len(chosen) > 1:
         raise InputError("Several decisions were given", then="Choose one of them")
     with opened(options) as coordinator:
-        _unhold(coordinator, retry, drop)
+        _unpark(coordinator, retry, drop)
         with progress() as coordinator.progress:
             if until_pushed is None:
                 status = coordinator.sync()
@@ -121,7 +121,7 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
             if status.state is RemoteState.OK:
                 lines.append(f"Done: {choice.done}")
                 kept = tip if choice.replaces else None
-        summary = coordinator.overview.sync()
+        summary = coordinator.summary.sync()
     lines.append(hanging("", sync_line(summary)))
     if kept:
         where = f"What this clone had is kept here for 30 days: csc-git export --at {kept[:12]}"
@@ -131,12 +131,12 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
         sys.exit(1)
 
 
-def _unhold(coordinator: Coordinator, retry: str | None, drop: str | None) -> None:
-    """Give a held edit up, or queue it again."""
+def _unpark(coordinator: Coordinator, retry: str | None, drop: str | None) -> None:
+    """Give a parked edit up, or queue it again."""
     if drop is not None and not coordinator.store.drop(drop, clock.now()):
-        raise InputError(f"No edit {drop} is held", then="See csc-git status")
+        raise InputError(f"No edit {drop} is parked", then="See csc-git status")
     if retry is not None and coordinator.release(retry) is None:
-        raise InputError(f"No edit {retry} is held", then="See csc-git status")
+        raise InputError(f"No edit {retry} is parked", then="See csc-git status")
 
 
 def _decide(
@@ -146,7 +146,7 @@ def _decide(
     if status.state not in choice.fits:
         what = f"{choice.flag} does not fit: {status.describe()[0]}"
         raise InputError(what, then=status.choices())
-    found = coordinator.overview.decision(coordinator.store.divergence())
+    found = coordinator.summary.decision(coordinator.store.divergence())
     if not wants_json():
         lines = (hanging("", printable(line), stream=sys.stderr) for line in _preview(found))
         click.echo("\n".join(lines), err=True)

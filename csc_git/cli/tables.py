@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from csc_git.coordinator.results import ClaimSummary, PastChange, SessionSummary
-from csc_git.git.words import count, printable, readable, span
+from csc_git.text import count, printable, readable, span
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,10 +8,10 @@ from csc_git.cli.options import common, flags, opened, user
 from csc_git.cli.output import hanging, progress, show, sync_line
 from csc_git.config.settings import load
 from csc_git.config.sources import given
-from csc_git.config.team import TEAM_NAMES
+from csc_git.config.team_names import TEAM_NAMES
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import EffectiveSetting, TeamAgreed
-from csc_git.coordinator.team import change, read_team
+from csc_git.coordinator.team_settings import change, read_team
 from csc_git.core.edit import Outcome
 from csc_git.errors import ConditionFailed
 
@@ -52,10 +52,10 @@ def _change(name: str, value: str | None, options: dict[str, Any]) -> None:
     with opened(options) as coordinator:
         with progress() as coordinator.progress:
             author = coordinator.person(user())
-            made = change(coordinator.delivery, author, name, value).receipt.op
+            made = change(coordinator.writer, author, name, value).receipt.op
             coordinator.sync()
         _check_fate(coordinator, name, made)
-        _show(coordinator, options, hanging("", sync_line(coordinator.overview.sync())))
+        _show(coordinator, options, hanging("", sync_line(coordinator.summary.sync())))
 
 
 def _check_fate(coordinator: Coordinator, name: str, op: str | None) -> None:

@@ -21,7 +21,7 @@ from csc_git.coordinator.transfer import (
 from csc_git.core.key import Key
 from csc_git.core.pattern import compile_pattern
 from csc_git.core.value import Json
-from csc_git.git.words import count, printable
+from csc_git.text import count, printable
 
 _MOST = 20
 

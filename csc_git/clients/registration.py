@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from csc_git.clients.client import NAME, Client
 from csc_git.clients.document import Document
-from csc_git.coordinator.opening import directory_of
+from csc_git.coordinator.factory import directory_of
 from csc_git.errors import InvalidSetting
-from csc_git.git.durable import read_json, replace_file, write_json
-from csc_git.git.lock import FileLock
+from csc_git.files.durable import read_json, replace_file, write_json
+from csc_git.files.lock import FileLock
 from csc_git.git.project import Project
 
 _WRITABLE: Final = 0o222

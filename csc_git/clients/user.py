@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from csc_git.clients.client import CLIENTS, NAME
 from csc_git.errors import InvalidSetting
-from csc_git.git.words import readable
+from csc_git.text import readable
 
 _SECONDS: Final = 60.0
 _SCOPE: Final = ("--scope", "user")

@@ -11,11 +11,11 @@ from csc_git.core.lease import DEFAULT_SECONDS
 from csc_git.core.session import check_machine
 from csc_git.core.value import DEFAULT_LIMIT
 from csc_git.errors import InvalidName, InvalidSetting
-from csc_git.git.objects import MAX_BLOB
+from csc_git.git.objects.reader import MAX_BLOB
 from csc_git.git.project import Project
 from csc_git.git.remote import DEFAULT_BRANCH
 from csc_git.git.url import check_branch, is_usable_url
-from csc_git.git.words import readable
+from csc_git.text import readable
 
 SHARING: Final = frozenset({"branch", "remote", "sync"})
 """Settings that say with whom a clone shares its state."""

@@ -1,4 +1,4 @@
-"""The background: one thread that syncs, renews leases and notices lost names.
+"""The background: one thread that syncs, renews leases and notices lost names; another tidies up.
 
 It syncs when something was written here and it is our turn (`core.pace`), looks at the remote now
 and then, and less often while the remote fails. Whoever needs an answer from the remote asks it and
@@ -17,9 +17,11 @@ from csc_git.core.backoff import Backoff
 from csc_git.core.lease import Instant
 from csc_git.core.pace import Pace
 from csc_git.errors import CscError, StoreGone
+from csc_git.git.maintenance import Maintenance
 from csc_git.store.status import SyncStatus
 
 _log: Final = logging.getLogger(__name__)
+_SELDOM: Final = 64
 _FAILING: Final = Backoff(first=1.0, most=60.0)
 
 
@@ -129,3 +131,45 @@ class Background:
             return self._pace.poll(self._poll, time.monotonic())
         chance = random.random()  # noqa: S311  jitter
         return max(min(self._poll, 1.0), _FAILING.wait(failures, chance))
+
+
+class Upkeep:
+    """Does maintenance when it is due.
+
+    Args:
+        maintenance: Of the repository.
+    """
+
+    def __init__(self, maintenance: Maintenance) -> None:
+        self._maintenance = maintenance
+        self._thread: threading.Thread | None = None
+        self._edits = 0
+
+    def wrote(self) -> None:
+        """Of one edit made: each sixty-fourth looks whether it is due."""
+        self._edits += 1
+        if self._edits % _SELDOM == 0:
+            self.begin()
+
+    def begin(self) -> None:
+        """Start it if it is due and does not run yet."""
+        if (self._thread is None or not self._thread.is_alive()) and self._is_due():
+            self._thread = threading.Thread(target=self._run, name="csc-git upkeep", daemon=True)
+            self._thread.start()
+
+    def catch_up(self) -> None:
+        """Do it now, if it is due and does not run."""
+        if self._thread is None and self._is_due():
+            self._run()
+
+    def _is_due(self) -> bool:
+        try:
+            return self._maintenance.is_due()
+        except OSError:  # whoever writes is told; nothing depends on tidiness
+            return False
+
+    def _run(self) -> None:
+        try:
+            self._maintenance.run()
+        except OSError as error:
+            _log.warning("our repository can't be packed: %s", error)

@@ -18,11 +18,11 @@ from itertools import islice
 from typing import Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.delivery import Delivered, Delivery
+from csc_git.coordinator.active_claims import ActiveClaims
+from csc_git.coordinator.presence import Held
 from csc_git.coordinator.results import Claimed, ClaimSummary, Released
-from csc_git.coordinator.roster import Held
 from csc_git.coordinator.sessions import Sessions
-from csc_git.coordinator.standing import Standing
+from csc_git.coordinator.writer import Delivered, Writer
 from csc_git.core.claim import CLAIMS, Claim, Tracked, claim_key, parse_resource
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Kind, Outcome
@@ -30,13 +30,13 @@ from csc_git.core.key import Key
 from csc_git.core.lease import Instant
 from csc_git.core.secret import screen
 from csc_git.errors import ClaimLost, InputError
-from csc_git.git.words import printable, readable
 from csc_git.store.claiming import Overlaps
-from csc_git.store.clone import Clone
-from csc_git.store.records import all_claims
+from csc_git.store.clone_id import Clone
+from csc_git.store.records import all_claims, next_fence
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
+from csc_git.text import printable, readable
 
 MOST_RESOURCES: Final = 50
 MAX_NOTE: Final = 500
@@ -68,7 +68,7 @@ class Claims:
         store: The clone's store.
         sessions: Who is signed on.
         clone: Who this clone is.
-        delivery: Makes the edits and waits for them.
+        writer: Makes the edits and waits for them.
         tracked: The files of the user's repository, for patterns.
         longest: Most seconds that a claim may last; a session's lease.
     """
@@ -78,18 +78,18 @@ class Claims:
         store: Store,
         sessions: Sessions,
         clone: Clone,
-        delivery: Delivery,
+        writer: Writer,
         tracked: Tracked,
         longest: int,
     ) -> None:
         self._store = store
         self._sessions = sessions
         self._clone = clone
-        self._delivery = delivery
+        self._writer = writer
         self._tracked = tracked
         self._longest = longest
-        self._standing = Standing(store, sessions.roster, clone)
-        self.timed = self._standing.timed
+        self._active = ActiveClaims(store, sessions.presence, clone)
+        self.timed = self._active.timed
         self._mutex = threading.Lock()
         self._mine: dict[str, Claim] = {}
         self._lost: dict[str, list[str]] = {}
@@ -117,15 +117,15 @@ class Claims:
                 done = self._make(wish)
             except _InTheWay as found:
                 if asked:
-                    return Claimed(status="held", claims=found.rivals, op=None, reason=_GONE)
-                self._delivery.refresh()  # it may have been released since we last heard
+                    return Claimed(status="taken", claims=found.rivals, op=None, reason=_GONE)
+                self._writer.refresh()  # it may have been released since we last heard
                 asked = True
                 continue
             if done.outcome is not Outcome.REFUSED:
                 return self._granted(wish, done, began)
         rivals = self._rivals(self._store.snapshot(), wish, Overlaps(self._tracked))
         reason = "Other clones claim and release this all the time; try again in a while"
-        return Claimed(status="held", claims=rivals, op=None, reason=reason)
+        return Claimed(status="taken", claims=rivals, op=None, reason=reason)
 
     def resume(self, held: Held) -> list[str]:
         """Take up claims again that ended with this session's server a moment ago.
@@ -143,7 +143,7 @@ class Claims:
 
         def decide(snapshot: Snapshot) -> Draft:
             self._sessions.check(held, snapshot)
-            known, fence = all_claims(snapshot), _next_fence(snapshot)
+            known, fence = all_claims(snapshot), next_fence(snapshot)
             again: dict[Key, Claim] = {}
             for resource in held.resumes:
                 wish = _Wish(held, (resource,), "", None)
@@ -158,7 +158,7 @@ class Claims:
                     )
             return self._draft(held, again, snapshot, "claim again")
 
-        done = self._delivery.make(decide)
+        done = self._writer.make(decide)
         granted = self._granted(everything, done, began)
         return [one.resource for one in granted.claims]
 
@@ -183,13 +183,13 @@ class Claims:
             for resource in wanted if wanted is not None else list(self._mine):
                 if self._is_of(held, resource):
                     del self._mine[resource]
-        done = self._delivery.make(decide)
+        done = self._writer.make(decide)
         names = [printable(resource) for resource in released]
         return Released(released=names, op=done.receipt.op, status=done.where)
 
-    def standing(self, snapshot: Snapshot, most: int | None = None) -> list[ClaimSummary]:
+    def active(self, snapshot: Snapshot, most: int | None = None) -> list[ClaimSummary]:
         """List the active claims that this clone knows of, at most `most` of them; None: all."""
-        found = islice(self._standing.all(snapshot), most)
+        found = islice(self._active.all(snapshot), most)
         return [self._summary(stored, claim) for stored, claim in found]
 
     def settle(self) -> None:
@@ -247,11 +247,11 @@ class Claims:
             wanted = {claim_key(c.resource): c for c in self._wanted(wish, snapshot)}
             return replace(self._draft(wish.held, wanted, snapshot, "claim"), op=op)
 
-        return self._delivery.make(decide, op, confirm=True)
+        return self._writer.make(decide, op, confirm=True)
 
     def _wanted(self, wish: _Wish, snapshot: Snapshot) -> list[Claim]:
         """The records to write: the session's own ones changed, others new."""
-        known, fence = all_claims(snapshot), _next_fence(snapshot)
+        known, fence = all_claims(snapshot), next_fence(snapshot)
         return [
             self._record(wish, resource, known[resource][1] if resource in known else None, fence)
             for resource in wish.resources
@@ -301,7 +301,9 @@ class Claims:
                     continue  # lost since: `settle` tells
                 self._mine[resource] = claim
                 if claim.seconds is not None:
-                    self._sessions.roster.sightings.add(claim_key(resource), stored.revision, began)
+                    self._sessions.presence.sightings.add(
+                        claim_key(resource), stored.revision, began
+                    )
                 mine.append(self._summary(stored, claim))
         return Claimed(
             status="granted" if done.where == "synced" else "provisional",
@@ -315,12 +317,12 @@ class Claims:
         near = overlap.near(wish.resources, snapshot.names(CLAIMS))
         return [
             self._summary(stored, other)
-            for stored, other in self._standing.on(snapshot, near)
+            for stored, other in self._active.on(snapshot, near)
             if other.holder != wish.held.lease.holder
         ]
 
     def _summary(self, stored: Stored, claim: Claim) -> ClaimSummary:
-        left = self._standing.left(stored, claim)
+        left = self._active.left(stored, claim)
         until = None if left is None else format_time(clock.now() + timedelta(seconds=left))
         return ClaimSummary(
             resource=printable(claim.resource),
@@ -330,18 +332,13 @@ class Claims:
             note=readable(claim.note, MAX_NOTE),
             fence=claim.fence,
             revision=stored.revision,
-            provisional=not self._standing.is_confirmed(stored, claim),
-            last_seen=format_time(self._standing.last_seen(stored, claim)),
+            provisional=not self._active.is_confirmed(stored, claim),
+            last_seen=format_time(self._active.last_seen(stored, claim)),
         )
 
     def _is_of(self, held: Held, resource: str) -> bool:
         claim = self._mine.get(resource)
         return claim is not None and claim.holder == held.lease.holder
-
-
-def _next_fence(snapshot: Snapshot) -> int:
-    """A fence higher than that of every claim."""
-    return 1 + max((claim.fence for _, claim in all_claims(snapshot).values()), default=0)
 
 
 def _lost(claim: Claim, found: Claim | None) -> str:

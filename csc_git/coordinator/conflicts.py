@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from csc_git.coordinator.author import Author
-from csc_git.coordinator.delivery import Delivery
-from csc_git.coordinator.edits import delivered_fields
+from csc_git.coordinator.edits import Author, delivered_fields
 from csc_git.coordinator.results import OpenConflict, Resolved, Version
+from csc_git.coordinator.writer import Writer
 from csc_git.core.clock import format_time
 from csc_git.core.conflict import CONFLICTS, Conflict
 from csc_git.core.edit import Outcome
@@ -20,13 +19,13 @@ from csc_git.core.key import Key, format_scope
 from csc_git.core.secret import screen
 from csc_git.core.value import Json, check_value
 from csc_git.errors import ConditionFailed, InputError, NoSuchConflict
-from csc_git.git.words import printable
 from csc_git.store.records import read_conflict
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
+from csc_git.text import printable
 
-Choice = Literal["standing", "lost", "value"]
+Choice = Literal["current", "lost", "value"]
 MOST_LISTED: Final = 10
 """Conflicts in one answer, unless more are asked for: each shows two values whole."""
 
@@ -40,13 +39,13 @@ class Conflicts:
 
     Args:
         store: The clone's store.
-        delivery: Makes the edits.
+        writer: Makes the edits.
         limit: Longest value in bytes.
     """
 
-    def __init__(self, store: Store, delivery: Delivery, limit: int) -> None:
+    def __init__(self, store: Store, writer: Writer, limit: int) -> None:
         self._store = store
-        self._delivery = delivery
+        self._writer = writer
         self._limit = limit
 
     def open(self, most: int | None = None) -> list[OpenConflict]:
@@ -94,7 +93,7 @@ class Conflicts:
             check_value(value, self._limit)
             screen({Key(CONFLICTS, conflict): value}, None)
         decided = _Decided(author, conflict, choice, value)
-        done = self._delivery.make(decided.draft, decided.op, confirm=confirm)
+        done = self._writer.make(decided.draft, decided.op, confirm=confirm)
         if confirm and done.outcome is Outcome.REFUSED:
             raise ConditionFailed("Another clone has resolved it, or changed the key, first")
         assert decided.place is not None  # noqa: S101  an edit was made, so it was drafted
@@ -156,7 +155,7 @@ def _settled(
     conflict: Conflict, choice: Choice, value: Json
 ) -> tuple[dict[Key, Json], tuple[Key, ...]]:
     """What to put and what to delete, so that a choice holds."""
-    if choice == "standing":
+    if choice == "current":
         return {}, ()
     if choice == "value":
         return {conflict.key: value}, ()
@@ -179,7 +178,7 @@ def _read(snapshot: Snapshot, key: Key) -> tuple[Stored, Conflict] | None:
 
 
 def _open(snapshot: Snapshot, key: Key, conflict: Conflict) -> OpenConflict:
-    standing = snapshot.get(conflict.key)
+    current = snapshot.get(conflict.key)
     lost = conflict.lost
     return OpenConflict(
         conflict=key.name,
@@ -192,5 +191,5 @@ def _open(snapshot: Snapshot, key: Key, conflict: Conflict) -> OpenConflict:
             session=printable(lost.session),
             time=format_time(lost.time),
         ),
-        standing=Version.of(standing),
+        current=Version.of(current),
     )

@@ -2,7 +2,7 @@
 
 One coordinator serves one process. Reads are local; writes are durable when they return; what
 the remote has to say comes with the answer, never in its way. Each kind of operation is a part of
-its own (`edits`, `claims`, `conflicts`, `feed`, `past`, `overview`); what they share stands here.
+its own (`edits`, `claims`, `conflicts`, `feed`, `past`, `summary`); what they share stands here.
 """
 
 import random
@@ -14,18 +14,16 @@ from typing import Any, Final
 
 from csc_git.config.settings import Settings
 from csc_git.coordinator import clock, results
-from csc_git.coordinator.author import Author
-from csc_git.coordinator.background import Background
+from csc_git.coordinator.background import Background, Upkeep
 from csc_git.coordinator.claims import Claims
 from csc_git.coordinator.conflicts import Conflicts
-from csc_git.coordinator.delivery import Delivery
-from csc_git.coordinator.edits import Edits
+from csc_git.coordinator.edits import Author, Edits
 from csc_git.coordinator.feed import Feed
-from csc_git.coordinator.overview import Overview
 from csc_git.coordinator.past import Past
-from csc_git.coordinator.roster import Held
+from csc_git.coordinator.presence import Held
 from csc_git.coordinator.sessions import Sessions
-from csc_git.coordinator.upkeep import Upkeep
+from csc_git.coordinator.summary import Summary
+from csc_git.coordinator.writer import Writer
 from csc_git.core.backoff import Backoff
 from csc_git.core.edit import Outcome
 from csc_git.core.key import Key, parse_key, parse_scope
@@ -39,7 +37,7 @@ from csc_git.git.failure import RemoteFailure
 from csc_git.git.project import Project
 from csc_git.git.tracked import tracked_files
 from csc_git.store.attempt import Progress
-from csc_git.store.clone import Clone
+from csc_git.store.clone_id import Clone
 from csc_git.store.records import read_lease
 from csc_git.store.recovery import Permit
 from csc_git.store.status import SyncStatus
@@ -78,23 +76,23 @@ class Coordinator:
         self.clone = clone
         self._settings = settings
         self._upkeep = Upkeep(store.repository.maintenance)
-        self.delivery = Delivery(
+        self.writer = Writer(
             store, settings.confirm, self._upkeep, self.sync, self.sessions.explained
         )
-        self.edits = Edits(store, self.delivery, clone.machine, settings.limit)
+        self.edits = Edits(store, self.writer, clone.machine, settings.limit)
         self.claims = Claims(
             store,
             self.sessions,
             clone,
-            self.delivery,
+            self.writer,
             partial(tracked_files, project),
             settings.lease,
         )
-        self.conflicts = Conflicts(store, self.delivery, settings.limit)
+        self.conflicts = Conflicts(store, self.writer, settings.limit)
         self.past = Past(store, clone.machine)
         self.watch = Watch(store.repository.path / "refs")
         self.feed = Feed(store, self.watch, self.sessions, self.claims.lost)
-        self.overview = Overview(
+        self.summary = Summary(
             store, self.sessions, self.claims, clone, project.name(remote_url), remote_url
         )
         self._has_left = False
@@ -109,17 +107,17 @@ class Coordinator:
         A server asks the remote first: who else is here is worth a moment, and so is not to take a
         name that somebody took just now.
         """
-        self.delivery.hear()
+        self.writer.hear()
         held = self.sessions.sign_on(session_id, clock.now())
         resumed = self.claims.resume(held)
         held.resumes = ()
-        self.delivery.wrote()
-        return self.overview.signed_on(held.name, str(self.feed.now()), resumed)
+        self.writer.wrote()
+        return self.summary.signed_on(held.name, str(self.feed.now()), resumed)
 
     def sign_off(self, session: str | None = None) -> results.SignedOff:
         """Give a session's name back."""
         name = self.sessions.sign_off(session, clock.now())
-        self.delivery.wrote()
+        self.writer.wrote()
         return results.SignedOff(session=str(name))
 
     def author(self, session: str | None) -> Author:
@@ -154,9 +152,9 @@ class Coordinator:
         """
         place = self._key(scope, key)
         if fresh:
-            self.delivery.refresh()
+            self.writer.refresh()
         snapshot = self.past.at(at) if at is not None else self.store.snapshot()
-        found = self.overview.retrieved(snapshot, place)
+        found = self.summary.retrieved(snapshot, place)
         if not found.found and found.revision is not None:
             raise self.past.unreadable(place, snapshot)
         return found
@@ -194,7 +192,7 @@ class Coordinator:
     def status(self) -> results.Status:
         """Everything worth knowing at a look."""
         cost = requests_per_hour(self._settings.poll) if self.store.syncs else (0, 0)
-        return self.overview.status().model_copy(update={"requests_per_hour": cost})
+        return self.summary.status().model_copy(update={"requests_per_hour": cost})
 
     # Syncing
 
@@ -234,7 +232,7 @@ class Coordinator:
     def release(self, op: str) -> Outcome | None:
         """Queue a held edit again; None if it isn't held."""
         outcome = self.store.release(op, clock.now())
-        self.delivery.wrote()
+        self.writer.wrote()
         return outcome
 
     def rotate(self) -> results.Rotated:
@@ -253,7 +251,7 @@ class Coordinator:
     def start(self) -> None:
         """Sync and renew leases in the background from now on."""
         background = Background(self._tick, self._settings.poll, self.store.pace, self.store.stop)
-        self.delivery.begin(background)
+        self.writer.begin(background)
         background.start()
 
     def leave(self) -> None:
@@ -262,8 +260,8 @@ class Coordinator:
         What is queued is pushed by a process that goes on, however slow the remote is.
         """
         self.sessions.leave(clock.now())
-        syncs = self.store.syncs and self.delivery.background is not None
-        self.delivery.abandon()
+        syncs = self.store.syncs and self.writer.background is not None
+        self.writer.abandon()
         self._has_left = True
         hopeful = self.store.status.state in PASSING | {RemoteState.NEVER}
         queued = syncs and hopeful and self._has_queue()
@@ -273,7 +271,7 @@ class Coordinator:
 
     def hand_over(self) -> None:
         """Have a process that goes on push what is queued, and sign dead sessions off."""
-        self.delivery.go_on(self.project.place, self.sessions.own_settings)
+        self.writer.go_on(self.project.place, self.sessions.own_settings)
 
     def _has_queue(self) -> bool:
         try:
@@ -283,10 +281,10 @@ class Coordinator:
 
     def close(self) -> None:
         """End the background, let go of locks, close files. Sessions are not signed off."""
-        is_server = self.delivery.background is not None or self._has_left
+        is_server = self.writer.background is not None or self._has_left
         self.watch.close()
         try:
-            self.delivery.finish()
+            self.writer.finish()
             if not is_server:
                 self._upkeep.catch_up()
         finally:
@@ -309,7 +307,7 @@ class Coordinator:
             for name, stored in snapshot.records(SESSIONS).items()
             if _is_others(read_lease(stored), self.clone)
         ]
-        self.sessions.roster.sightings.note(
+        self.sessions.presence.sightings.note(
             [*others, *self.claims.timed(snapshot)], clock.instant()
         )
 

@@ -7,23 +7,37 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from csc_git.coordinator import results
-from csc_git.coordinator.author import Author
-from csc_git.coordinator.delivery import Delivered, Delivery
+from csc_git.coordinator.writer import Delivered, Writer
 from csc_git.core.edit import ABSENT, Kind, Outcome
 from csc_git.core.key import RESERVED, Key, format_scope, parse_key, parse_scope
 from csc_git.core.secret import find_secret, screen, screen_names
 from csc_git.core.session import resolve_scope
 from csc_git.core.value import DEFAULT_LIMIT, Json, check_value
 from csc_git.errors import ConditionFailed, InputError, ReservedScope
-from csc_git.git.words import count
 from csc_git.store.claiming import is_nobodys
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft, explain, stands
+from csc_git.text import count
 
 MOST_CHANGES: Final = 500
 _REVISION: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 Conditions = Mapping[Key, str | None]
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who makes an edit.
+
+    Attributes:
+        name: As it stands in the value and the commit.
+        fence: The session's fence; None for a person.
+        check: Raises if this author may not write any more.
+    """
+
+    name: str
+    fence: int | None
+    check: Callable[[Snapshot], None]
 
 
 @dataclass(frozen=True)
@@ -50,16 +64,16 @@ class Edits:
 
     Args:
         store: The clone's store.
-        delivery: Makes the edits and waits for them.
+        writer: Makes the edits and waits for them.
         machine: Completes `session:claude_1` to `session:claude_1@<machine>`.
         limit: Longest value in bytes.
     """
 
     def __init__(
-        self, store: Store, delivery: Delivery, machine: str, limit: int = DEFAULT_LIMIT
+        self, store: Store, writer: Writer, machine: str, limit: int = DEFAULT_LIMIT
     ) -> None:
         self._store = store
-        self._delivery = delivery
+        self._writer = writer
         self._machine = machine
         self._limit = limit
 
@@ -254,7 +268,7 @@ class Edits:
             drafts.append(draft)
             return draft
 
-        done = self._delivery.make(decide, op, confirm=confirm)
+        done = self._writer.make(decide, op, confirm=confirm)
         if confirm and done.outcome is Outcome.REFUSED:
             raise ConditionFailed(f"Another clone was first: {self._what_stands(drafts[-1])}")
         return done

@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.roster import Roster
+from csc_git.coordinator.presence import Presence
 from csc_git.core.key import Key
 from csc_git.core.lease import lease_key
 from csc_git.core.session import parse_session
 from csc_git.core.value import Json
-from csc_git.store.clone import Clone
+from csc_git.store.clone_id import Clone
 from csc_git.store.records import all_claims, read_lease
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
@@ -31,31 +31,31 @@ class Endings:
     Args:
         store: The clone's store.
         clone: Who this clone is.
-        roster: Who is signed on.
+        presence: Who is signed on.
         own: The sessions of this process, by name.
     """
 
     def __init__(
-        self, store: Store, clone: Clone, roster: Roster, own: Mapping[str, object]
+        self, store: Store, clone: Clone, presence: Presence, own: Mapping[str, object]
     ) -> None:
         self._store = store
         self._clone = clone
-        self.roster = roster
+        self.presence = presence
         self._held = own
 
     def bury(self, now: datetime) -> None:
         """Sign off the sessions of this clone whose process died before it could do so."""
         snapshot = self._store.snapshot()
-        for name in self.roster.signed_on_here(snapshot):
+        for name in self.presence.signed_on_here(snapshot):
             lease = read_lease(snapshot.get(lease_key(name)))
             if lease is None:
                 continue
-            lock = self.roster.lock(name)
+            lock = self.presence.lock(name)
             if name in self._held or not lock.try_acquire():
                 continue
             try:
-                if self.roster.was_alive_lately(name):
-                    self.roster.note_end(name, claimed_by(lease.holder, snapshot))
+                if self.presence.was_alive_lately(name):
+                    self.presence.note_end(name, claimed_by(lease.holder, snapshot))
                 self.end(name, name, now, {lease.holder})
             finally:
                 lock.release()
@@ -132,7 +132,7 @@ class Endings:
         lease = read_lease(stored)
         if stored is None or lease is None or name in self._held:
             return False
-        is_active = self.roster.is_active(name, stored)
+        is_active = self.presence.is_active(name, stored)
         if lease.clone == self._clone.id:
             return not is_active
         age = clock.now() - stored.entry.time

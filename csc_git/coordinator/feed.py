@@ -22,14 +22,14 @@ from csc_git.core.key import Key, format_scope
 from csc_git.core.lease import SESSIONS, lease_key
 from csc_git.core.pattern import compile_pattern
 from csc_git.errors import CursorExpired, InputError
-from csc_git.git.commit import CommitInfo
-from csc_git.git.words import readable
+from csc_git.git.objects.commit import CommitInfo
+from csc_git.store.commit_walk import descent, is_commit, lineage, record_of
 from csc_git.store.difference import changed_keys
-from csc_git.store.history import descent, is_commit, lineage, record_of
-from csc_git.store.past import keys_of
+from csc_git.store.past_edits import keys_of
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 from csc_git.store.watch import Watch
+from csc_git.text import readable
 
 MOST_CHANGES: Final = 200
 MAX_TIMEOUT: Final = 600.0
@@ -243,7 +243,7 @@ class Feed:
         if record.origin is not None:
             return objects.commit(record.origin) if objects.has(record.origin) else None
         lease = Snapshot(objects, commit.id).get(lease_key(record.session))
-        return commit if lease and self._sessions.roster.is_here(lease) else None
+        return commit if lease and self._sessions.presence.is_here(lease) else None
 
     def _is_lease(self, edit: CommitInfo) -> bool:
         """Whether an edit is a sign-on, a renewal or a sign-off: nobody waits for its fate."""

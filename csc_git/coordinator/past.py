@@ -18,11 +18,11 @@ from csc_git.core.key import Key, format_scope, parse_key, parse_scope
 from csc_git.core.moment import parse_moment
 from csc_git.core.session import parse_session, resolve_scope
 from csc_git.errors import InputError, UnreadableValue
-from csc_git.git.words import printable, quoted, readable
 from csc_git.store.difference import changed_keys
-from csc_git.store.past import PastEdit, Place, commit_at, edits
+from csc_git.store.past_edits import PastEdit, Place, commit_at, edits
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
+from csc_git.text import printable, quoted, readable
 
 MOST_EDITS: Final = 500
 _MOST_KEYS: Final = 50

@@ -17,18 +17,18 @@ from typing import Any, Final
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.endings import Endings, claimed_by
-from csc_git.coordinator.roster import MOST_INSTANCES, Held, Roster
+from csc_git.coordinator.presence import MOST_INSTANCES, Held, Presence
 from csc_git.core.clock import format_time
 from csc_git.core.lease import Instant, Lease, lease_key
 from csc_git.core.secret import screen_names
 from csc_git.core.session import DEFAULT_STEM, SessionName, parse_session
 from csc_git.errors import ConditionFailed, CscError, NotSignedOn, SessionFenced, SessionTaken
-from csc_git.git.words import quoted
-from csc_git.store.clone import Clone
+from csc_git.store.clone_id import Clone
 from csc_git.store.records import read_lease
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
+from csc_git.text import quoted
 
 _RESUMED_WITHIN: Final = 60.0
 """Seconds within which a server that is started again takes its session up again."""
@@ -58,12 +58,12 @@ class Sessions:
         self._work_tree = work_tree
         self._store = store
         self._clone = clone
-        self.roster = Roster(store, clone, directory)
+        self.presence = Presence(store, clone, directory)
         self._seconds = lease_seconds
         self.own_settings = told or {}
         self._mutex = threading.RLock()
         self._held: dict[str, Held] = {}
-        self.endings = Endings(store, clone, self.roster, self._held)
+        self.endings = Endings(store, clone, self.presence, self._held)
         self._news: dict[str, SessionFenced] = {}
         self._untold: list[str] = []
 
@@ -119,7 +119,7 @@ class Sessions:
             for held in list(self._held.values()):
                 with suppress(CscError, OSError):
                     claimed = claimed_by(held.lease.holder, self._store.snapshot())
-                    self.roster.note_end(str(held.name), claimed)
+                    self.presence.note_end(str(held.name), claimed)
                 with suppress(CscError, OSError):
                     self._store.transact(partial(self._sign_off, held), now)
                 self._forget(held)
@@ -159,7 +159,7 @@ class Sessions:
 
     def first_available(self, snapshot: Snapshot) -> str:
         """The name that `sign_on` without a name would give somebody else now."""
-        return self.roster.first_free(snapshot, self._held)
+        return self.presence.first_free(snapshot, self._held)
 
     def settle(self, now: datetime) -> None:
         """After a sync: notice names lost to others, and take the next ones.
@@ -190,7 +190,7 @@ class Sessions:
         """Renew the leases that are due, unless an earlier renewal still waits to be synced."""
         with self._mutex:
             for held in list(self._held.values()):
-                self.roster.show_life(str(held.name))
+                self.presence.show_life(str(held.name))
                 if instant.since(held.renewed) < held.lease.seconds / 3:
                     continue
                 if held.op is not None and self._store.fate(held.op).where == "local":
@@ -222,7 +222,7 @@ class Sessions:
 
     def _claim(self, wanted: SessionName | None, now: datetime) -> Held:
         claimed: list[Held] = []
-        ended = self.roster.lately_ended(self._work_tree, _RESUMED_WITHIN)
+        ended = self.presence.lately_ended(self._work_tree, _RESUMED_WITHIN)
 
         def decide(snapshot: Snapshot) -> Draft:
             held = self._pick(wanted, ended, snapshot, now)
@@ -272,16 +272,16 @@ class Sessions:
         stored = snapshot.get(lease_key(str(name)))
         old = read_lease(stored)
         foreign = old is not None and old.clone != self._clone.id
-        if foreign and stored is not None and self.roster.is_active(str(name), stored):
+        if foreign and stored is not None and self.presence.is_active(str(name), stored):
             return None
         mine = self._held.get(str(name))
         if mine is not None:  # a sign-on of ours that lost its record
             self._forget(mine)
-        lock = self.roster.lock(str(name))
+        lock = self.presence.lock(str(name))
         if not lock.try_acquire():
             return None
         try:
-            self.roster.note(str(name), self.own_settings, self._work_tree)
+            self.presence.note(str(name), self.own_settings, self._work_tree)
         except BaseException:
             lock.release()
             raise

@@ -6,8 +6,8 @@ from pathlib import Path
 from csc_git.core.edit import path_text
 from csc_git.core.key import Key
 from csc_git.core.lease import Instant, Sighting
-from csc_git.git.durable import file_identity, read_json, write_json
-from csc_git.git.lock import FileLock
+from csc_git.files.durable import file_identity, read_json, write_json
+from csc_git.files.lock import FileLock
 
 
 class Sightings:
@@ -26,16 +26,16 @@ class Sightings:
         """All sightings, by the path of their key. Another object once one has changed."""
         return self._load()
 
-    def note(self, standing: Iterable[tuple[Key, str]], at: Instant) -> None:
+    def note(self, records: Iterable[tuple[Key, str]], at: Instant) -> None:
         """Take note of all the records that stand now; others are forgotten.
 
         Args:
-            standing: Key and revision of each record that ends by time.
+            records: Key and revision of each record that ends by time.
             at: This moment; not earlier than when they were seen.
         """
         with self._lock.held():
             old = self._load()
-            self._save(old, {path_text(key): _seen(old, key, rev, at) for key, rev in standing})
+            self._save(old, {path_text(key): _seen(old, key, rev, at) for key, rev in records})
 
     def add(self, key: Key, revision: str, at: Instant) -> None:
         """Take note of one record more, made by this clone no earlier than `at`."""

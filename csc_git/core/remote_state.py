@@ -117,7 +117,7 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.DECLINED: (
         "A hook of the remote declined the push",
-        "See its words; it is retried. If one edit is at fault it is held back by itself",
+        "See its words; it is retried. If one edit is at fault, it is parked by itself",
     ),
     RemoteState.EMPTY: (
         "The remote has no branch yet, and our first push would become its default branch",

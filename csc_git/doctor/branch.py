@@ -5,16 +5,16 @@ from shlex import quote
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Status
-from csc_git.coordinator.team import read_team
+from csc_git.coordinator.team_settings import read_team
 from csc_git.doctor.finding import Finding, doubtful, fine
-from csc_git.git.words import count
 from csc_git.store.branch import Branch
+from csc_git.text import count
 
 
 def check_branch(coordinator: Coordinator) -> Iterator[Finding]:
-    """Foreign entries, held edits, open conflicts."""
+    """Foreign entries, parked edits, open conflicts."""
     status = coordinator.status()
-    found = [*_foreign(status), *_held(status), *_conflicts(status), *_left(coordinator)]
+    found = [*_foreign(status), *_parked(status), *_conflicts(status), *_left(coordinator)]
     yield from found
     if not found:
         yield fine("branch", f"{status.branch}: {count(status.keys, 'key')}, nothing to decide")
@@ -45,10 +45,10 @@ def _foreign(status: Status) -> Iterator[Finding]:
         yield doubtful("foreign", says, advice)
 
 
-def _held(status: Status) -> Iterator[Finding]:
-    for edit in status.held[:3]:
+def _parked(status: Status) -> Iterator[Finding]:
+    for edit in status.parked[:3]:
         says = f"The remote declined “{edit.subject}” by {edit.session}: {edit.reason}"
-        yield doubtful("held", says, f"csc-git sync --retry {edit.op}, or --drop {edit.op}")
+        yield doubtful("parked", says, f"csc-git sync --retry {edit.op}, or --drop {edit.op}")
 
 
 def _conflicts(status: Status) -> Iterator[Finding]:

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.opening import directory_of, open_coordinator
+from csc_git.coordinator.factory import directory_of, open_coordinator
 from csc_git.doctor.branch import check_branch, check_team
-from csc_git.doctor.client import check_agreement, check_clients
+from csc_git.doctor.client_settings import check_agreement, check_clients
 from csc_git.doctor.finding import Finding, refused, wrong
-from csc_git.doctor.hooks import check_hooks
+from csc_git.doctor.hook_settings import check_hooks
 from csc_git.doctor.project import check_git, check_machine, check_project
 from csc_git.doctor.remote import check_clock, check_remote
-from csc_git.doctor.start import sharing_at, starts
+from csc_git.doctor.server_starts import sharing_at, starts
 from csc_git.doctor.store import check_locks, check_size, check_watch, check_whole
 from csc_git.errors import CscError, as_told
 from csc_git.git.project import discover
-from csc_git.git.words import readable
+from csc_git.text import readable
 
 
 def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Finding]:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.roundtrip import namesakes
+from csc_git.coordinator.probe import namesakes
 from csc_git.doctor.finding import Finding, doubtful, fine, wrong
 from csc_git.git.child import git_version
 from csc_git.git.project import Project
-from csc_git.git.words import count
+from csc_git.text import count
 
 OLDEST_GIT: Final = (2, 31)
 """Before that, git takes no configuration from `GIT_CONFIG_COUNT`."""

@@ -7,11 +7,11 @@ from typing import Final
 from csc_git.clients.client import PASSED_ON
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.roundtrip import RoundTrip, round_trip
+from csc_git.coordinator.probe import RoundTrip, round_trip
 from csc_git.core.remote_state import RemoteState
 from csc_git.doctor.environment import client_environment, environment
 from csc_git.doctor.finding import Finding, doubtful, fine, wrong
-from csc_git.doctor.start import Start
+from csc_git.doctor.server_starts import Start
 from csc_git.store.status import SyncStatus
 
 _SLOW: Final = 5.0
@@ -56,7 +56,7 @@ def _tried(reopened: Callable[[], Coordinator], user: str) -> RoundTrip:
 
 def check_clock(coordinator: Coordinator) -> Iterator[Finding]:
     """Is this machine's clock right, by the remote's, and by those of the branch's authors?"""
-    wrong_ones = coordinator.overview.clocks()
+    wrong_ones = coordinator.summary.clocks()
     for line in wrong_ones[:_MOST_CLOCKS]:
         advice = "Set it (timedatectl set-ntp true). Of two concurrent edits the later time wins"
         yield doubtful("clock", line, advice)

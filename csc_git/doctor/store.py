@@ -12,11 +12,11 @@ import psutil
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.doctor.finding import Finding, doubtful, fine, wrong
-from csc_git.git.durable import UNFINISHED
-from csc_git.git.lock import NO_EXCLUSION, FileLock, excludes
+from csc_git.files.durable import UNFINISHED
+from csc_git.files.lock import NO_EXCLUSION, FileLock, excludes
 from csc_git.git.maintenance import LOOSE_LIMIT, PACK_LIMIT
-from csc_git.git.words import count, readable
 from csc_git.store.watch import Watch
+from csc_git.text import count, readable
 
 _SYNC: Final = "sync"
 _LOCKS: Final = ("clone", "write", "seen", _SYNC)

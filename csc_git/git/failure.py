@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from csc_git.core.remote_state import RemoteState, describe
-from csc_git.git.words import readable
+from csc_git.text import readable
 
 
 class RemoteFailure(Exception):

@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from csc_git.files.durable import UNFINISHED
+from csc_git.files.lock import FileLock
 from csc_git.git.child import GitMissing, run_git
-from csc_git.git.durable import UNFINISHED
-from csc_git.git.lock import FileLock
 
 PACK_LIMIT: Final = 200
 LOOSE_LIMIT: Final = 3000

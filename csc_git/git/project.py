@@ -18,7 +18,7 @@ from dulwich.repo import Repo
 
 from csc_git.errors import ForeignRepository, InvalidSetting, NotARepository, SetupError
 from csc_git.git.child import GitMissing, run_git
-from csc_git.git.words import readable
+from csc_git.text import readable
 
 _LIST: Final = ("config", "--list", "--null", "--show-scope", "--includes")
 _HANDED_OVER: Final = re.compile(r"(?:credential|http|url|ssh)\.|core\.(?:sshcommand|gitproxy)$")

@@ -19,7 +19,7 @@ from dulwich.file import FileLocked
 from dulwich.refs import DiskRefsContainer, Ref
 
 from csc_git.errors import StorageFailed, StoreDamaged
-from csc_git.git.durable import start_writing, sync_data, sync_directory, write_all
+from csc_git.files.durable import start_writing, sync_data, sync_directory, write_all
 
 _ID: Final = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
 _LONGEST: Final = 4096

@@ -26,7 +26,7 @@ from csc_git.git.failure import (
 from csc_git.git.project import Project, configuration
 from csc_git.git.repository import Repository
 from csc_git.git.url import SCHEMES, check_url, default_remote, settings_of
-from csc_git.git.words import readable
+from csc_git.text import readable
 
 DEFAULT_BRANCH: Final = "csc/state"
 FETCHED: Final = "refs/csc/fetch/"

@@ -22,15 +22,15 @@ from dulwich.refs import DiskRefsContainer, Ref
 from dulwich.repo import Repo, UnsupportedExtension, UnsupportedVersion
 
 from csc_git.errors import StorageFailed, StoreDamaged, StoreGone
-from csc_git.git.batch import Batch
+from csc_git.files.durable import sync_directory, sync_tree
+from csc_git.files.lock import FileLock
 from csc_git.git.child import GitMissing, run_git
-from csc_git.git.database import ObjectDatabase
-from csc_git.git.durable import sync_directory, sync_tree
-from csc_git.git.lock import FileLock
 from csc_git.git.maintenance import Maintenance
-from csc_git.git.objects import Objects
+from csc_git.git.objects.batch import Batch
+from csc_git.git.objects.database import ObjectDatabase
+from csc_git.git.objects.reader import Objects
 from csc_git.git.refs import Refs
-from csc_git.git.words import readable
+from csc_git.text import readable
 
 _WALK_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 30.0

@@ -7,7 +7,7 @@ from dulwich.repo import Repo
 from csc_git.errors import StoreError
 from csc_git.git.child import GitMissing, run_git
 from csc_git.git.project import Project
-from csc_git.git.words import readable
+from csc_git.text import readable
 
 _SECONDS: Final = 60.0
 

@@ -10,7 +10,7 @@ import time
 from types import FrameType
 from typing import Final
 
-from csc_git.coordinator.client import started_ticks
+from csc_git.coordinator.client_process import started_ticks
 
 _LEAST: Final = 0.05
 _START: Final = 0.02

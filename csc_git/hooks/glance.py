@@ -8,15 +8,15 @@ from pathlib import Path
 
 from csc_git.config.sources import given
 from csc_git.coordinator import clock
-from csc_git.coordinator.client import client_identity
-from csc_git.coordinator.roster import Roster, SignedOn
-from csc_git.coordinator.standing import Standing
+from csc_git.coordinator.active_claims import ActiveClaims
+from csc_git.coordinator.client_process import client_identity
+from csc_git.coordinator.presence import Presence, SignedOn
 from csc_git.core.claim import CLAIMS
 from csc_git.core.key import TEAM_KEY, Key
 from csc_git.core.remote_state import RemoteState
 from csc_git.git.project import Project, discover
 from csc_git.git.remote import DEFAULT_BRANCH
-from csc_git.store.clone import Clone, recall
+from csc_git.store.clone_id import Clone, recall
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.status import SyncStatus
 from csc_git.store.store import Store
@@ -67,7 +67,7 @@ class Glance:
     clone: Clone
     store: Store
     snapshot: Snapshot
-    roster: Roster
+    presence: Presence
 
     @classmethod
     def at(cls, start: Path) -> "Glance | None":
@@ -85,10 +85,10 @@ class Glance:
         branch = str(says.get("branch", DEFAULT_BRANCH))
         identity = Identity(clone.machine, clone.id, "")
         store = Store(directory, branch, identity, lambda: project.object_format, None)
-        roster = Roster(store, clone, directory)
+        presence = Presence(store, clone, directory)
         snapshot = store.snapshot()
         guard = str(says.get("guard") or _agreed(snapshot, "guard") or "warn")
-        return cls(project, guard, clone, store, snapshot, roster)
+        return cls(project, guard, clone, store, snapshot, presence)
 
     @property
     def contact_age(self) -> float | None:
@@ -124,11 +124,11 @@ class Glance:
     @cached_property
     def mine(self) -> Mapping[str, SignedOn]:
         """The sessions that signed on for the client which runs the hook."""
-        return self.roster.of_client(client_identity())
+        return self.presence.of_client(client_identity())
 
     def others(self) -> tuple[list[Seen], int]:
         """The sessions of others that are alive, the latest; and how many more there are."""
-        alive = [name for name in self.roster.alive(self.snapshot) if name not in self.mine]
+        alive = [name for name in self.presence.alive(self.snapshot) if name not in self.mine]
         return [Seen(name, self._issue(name)) for name in alive[:_MOST]], len(alive[_MOST:])
 
     def claims(self, concerns: Callable[[str], bool] | None = None) -> Iterator[SeenClaim]:
@@ -137,18 +137,18 @@ class Glance:
         Args:
             concerns: Whether a resource is one of those; its claim alone is then read.
         """
-        standing = Standing(self.store, self.roster, self.clone)
+        active = ActiveClaims(self.store, self.presence, self.clone)
         if concerns is None:
-            found = standing.all(self.snapshot)
+            found = active.all(self.snapshot)
         else:
-            found = standing.on(self.snapshot, filter(concerns, self.snapshot.names(CLAIMS)))
+            found = active.on(self.snapshot, filter(concerns, self.snapshot.names(CLAIMS)))
         for stored, claim in found:
             if claim.session not in self.mine:
                 yield SeenClaim(
                     resource=claim.resource,
                     session=claim.session,
                     note=claim.note,
-                    provisional=not standing.is_confirmed(stored, claim),
+                    provisional=not active.is_confirmed(stored, claim),
                 )
 
     def _issue(self, session: str) -> str:
@@ -168,6 +168,6 @@ def listed(names: Sequence[str], others: int = 0) -> str:
 
 
 def _agreed(snapshot: Snapshot, name: str) -> object:
-    """What the team has agreed on; see `config.team`, which takes too long to import."""
+    """What the team has agreed on; see `config.team_names`, which takes too long to import."""
     stored = snapshot.get(TEAM_KEY)
     return stored.entry.value.get(name) if stored and isinstance(stored.entry.value, dict) else None

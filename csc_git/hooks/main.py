@@ -21,9 +21,9 @@ the remote. Before an edit the settings are read first; they decide how long the
 """
 
 _EVENTS: Final = {
-    "session-start": "csc_git.hooks.start",
-    "before-edit": "csc_git.hooks.guard",
-    "session-end": "csc_git.hooks.end",
+    "session-start": "csc_git.hooks.session_start",
+    "before-edit": "csc_git.hooks.before_edit",
+    "session-end": "csc_git.hooks.session_end",
 }
 
 

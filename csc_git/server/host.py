@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.opening import open_coordinator
+from csc_git.coordinator.factory import open_coordinator
 from csc_git.errors import CscError, SetupError, StoreGone, as_told
 
 _log: Final = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Host:
             CscError: as `get` does.
         """
         coordinator = self.get()
-        coordinator.delivery.hear_first()
+        coordinator.writer.hear_first()
         return coordinator
 
     def _check_place(self, coordinator: Coordinator) -> None:

@@ -32,7 +32,7 @@ def register(server: MCPServer[None], host: Host) -> None:
 
 
 def _startup(coordinator: Coordinator) -> list[Message]:
-    context = coordinator.overview.context()
+    context = coordinator.summary.context()
     steps = []
     if not context.signed_on_here:
         free = context.first_available
@@ -60,14 +60,14 @@ def _startup(coordinator: Coordinator) -> list[Message]:
 
 def _unfinished(coordinator: Coordinator) -> list[str]:
     """What sessions left that are gone, a line each; names only, their words stay data."""
-    left = coordinator.overview.unfinished(coordinator.store.snapshot())
+    left = coordinator.summary.unfinished(coordinator.store.snapshot())
     return [f"{name} left unfinished work: read session://state/{name}." for name in left]
 
 
 def _sign_off(coordinator: Coordinator, session: str | None) -> list[Message]:
     name = str(coordinator.sessions.find(session).name)
-    state = coordinator.overview.state(name)
-    mine = coordinator.overview.summary(coordinator.store.snapshot(), name)
+    state = coordinator.summary.state(name)
+    mine = coordinator.summary.summary(coordinator.store.snapshot(), name)
     steps = [
         (
             f"Store what whoever comes next must know: store_data(scope={state.scope!r}, "
@@ -79,7 +79,7 @@ def _sign_off(coordinator: Coordinator, session: str | None) -> list[Message]:
     steps.append(
         "Remove what you no longer work on, current_issue included. Claims end with the sign-off."
     )
-    context = coordinator.overview.context()
+    context = coordinator.summary.context()
     if context.sync.queued:
         waiting = f"Edits that are not pushed yet: {context.sync.queued}"
         steps.append(f"{waiting}. {context.sync.message}")

@@ -19,8 +19,8 @@ from mcp_types import (
 )
 
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.presence import session_names
 from csc_git.coordinator.results import Result
-from csc_git.coordinator.roster import session_names
 from csc_git.errors import CscError, as_told
 from csc_git.server.host import Host
 
@@ -38,11 +38,11 @@ def register(server: MCPServer[None], host: Host) -> None:
         CONTEXT, name="context", mime_type=JSON, description="Who is here, and what to do next"
     )
     def context() -> str:
-        return _json(host, lambda coordinator: coordinator.overview.context())
+        return _json(host, lambda coordinator: coordinator.summary.context())
 
     @server.resource(STATE, name="state", mime_type=JSON, description="A session and its state")
     def state(id: str) -> str:  # noqa: A002  the template's own word
-        return _json(host, lambda coordinator: coordinator.overview.state(id))
+        return _json(host, lambda coordinator: coordinator.summary.state(id))
 
     @server.resource(DATA, name="data", mime_type=JSON, description="One value, with its author")
     def data(scope: str, key: str) -> str:

@@ -22,18 +22,18 @@ from typing import Final
 from csc_git.core.pace import Pace
 from csc_git.core.remote_state import RemoteState
 from csc_git.errors import StorageFailed
-from csc_git.git.batch import Batch
-from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteFailure
+from csc_git.git.objects.batch import Batch
+from csc_git.git.objects.commit import CommitInfo
 from csc_git.git.remote import LostRace, Remote
-from csc_git.git.words import count
+from csc_git.store.commit_walk import record_of
 from csc_git.store.continuation import Continuation, Continuations, contains
-from csc_git.store.history import record_of
-from csc_git.store.isolation import isolate
+from csc_git.store.declined_edits import isolate
 from csc_git.store.recovery import Permit, joined
 from csc_git.store.replay import Replay
 from csc_git.store.replica import Replica
 from csc_git.store.snapshot import Snapshot
+from csc_git.text import count
 
 MAX_ROUNDS: Final = 12
 _STILL: Final = 4
@@ -148,7 +148,7 @@ class Attempt:
         """
         branch = self.replica.branch
         alone = not self.pace.others(time.monotonic()) and not self.permit.is_given
-        return alone and branch.base is not None and not branch.held() and bool(branch.queue())
+        return alone and branch.base is not None and not branch.parked() and bool(branch.queue())
 
     def _pushes_first(self) -> bool:
         branch = self.replica.branch
@@ -197,7 +197,7 @@ class Attempt:
     def _adopt(self, fetched: str) -> None:
         """Make what was fetched the base, with the queue replayed on it."""
         branch, repository = self.replica.branch, self.replica.repository
-        base, seen, held = branch.base, branch.tip, branch.held()
+        base, seen, held = branch.base, branch.tip, branch.parked()
         queue = branch.queue(tip=seen) if seen else []
         if fetched == base and self._contains(seen, fetched) and not held.keys() & _ops(queue):
             return
@@ -246,7 +246,7 @@ class Attempt:
         heeding: bool = True,
     ) -> tuple[Batch, Replay, list[str]]:
         """Edits made again on a commit: their objects, the replay, ops refused without a record."""
-        repository, held = self.replica.repository, self.replica.branch.held()
+        repository, held = self.replica.repository, self.replica.branch.parked()
         batch = repository.batch()
         if found.joins:
             ours = Snapshot(batch, self.replica.branch.base)

@@ -1,7 +1,7 @@
 """The branch in this clone: its tip, its base, and the queue between them.
 
 `tip` is what this clone says now, `base` the last commit the remote confirmed, and the queue
-`base..tip`: the edits it has not confirmed. Beside them stand the *held* edits, which the remote
+`base..tip`: the edits it has not confirmed. Beside them are the *parked* edits, which the remote
 declined for what they contain, and the tips that replays replaced, kept for thirty days.
 """
 
@@ -12,13 +12,13 @@ from itertools import islice
 from typing import Final, Literal
 
 from csc_git.core.edit import Outcome, Record
-from csc_git.git.batch import Batch
-from csc_git.git.commit import CommitInfo
+from csc_git.git.objects.batch import Batch
+from csc_git.git.objects.commit import CommitInfo
 from csc_git.git.remote import FETCHED
 from csc_git.git.repository import Repository
-from csc_git.store.history import lineage, record_of, since
+from csc_git.store.commit_walk import lineage, record_of, since
 
-_HELD: Final = "refs/csc/held/"
+_PARKED: Final = "refs/csc/held/"
 _KEPT: Final = "refs/csc/kept/"
 _KEEP_SECONDS: Final = 30 * 24 * 3600
 _FATE_SEARCH: Final = 5000
@@ -29,11 +29,11 @@ class Fate:
     """What became of an edit.
 
     Attributes:
-        where: `local` (queued), `synced` (confirmed by the remote), `held`, or `unknown`.
+        where: `local` (queued), `synced` (confirmed by the remote), `parked`, or `unknown`.
         outcome: How it was replayed, if it was.
     """
 
-    where: Literal["local", "synced", "held", "unknown"]
+    where: Literal["local", "synced", "parked", "unknown"]
     outcome: Outcome | None = None
 
 
@@ -68,9 +68,9 @@ class Branch:
         """The edits made since the tip was `seen`."""
         return [] if self.tip == seen else self._edits(seen, self.tip)
 
-    def held(self) -> dict[str, str]:
+    def parked(self) -> dict[str, str]:
         """The edits set aside: op to commit."""
-        return self._repository.refs(_HELD)
+        return self._repository.refs(_PARKED)
 
     def queued_ops(self) -> set[str]:
         """The ops of the queue."""
@@ -86,8 +86,8 @@ class Branch:
         for commit in reversed(self.queue()):
             if (record := _record_of(op, commit)) is not None:
                 return Fate("local", record.outcome)
-        if op in self.held():
-            return Fate("held")
+        if op in self.parked():
+            return Fate("parked")
         for commit in islice(lineage(self._repository.objects, self.base), _FATE_SEARCH):
             if (record := _record_of(op, commit)) is not None:
                 return Fate("synced", record.outcome)
@@ -122,15 +122,15 @@ class Branch:
         """Note that the remote has `commit`."""
         self._repository.set_ref(self._base_ref, self.base, commit)
 
-    def hold(self, op: str, commit: str) -> None:
+    def park(self, op: str, commit: str) -> None:
         """Set an edit aside."""
-        self._repository.set_ref(_HELD + op, self._repository.read_ref(_HELD + op), commit)
+        self._repository.set_ref(_PARKED + op, self._repository.read_ref(_PARKED + op), commit)
 
-    def unhold(self, op: str) -> None:
-        """Stop holding an edit; its commit is kept a while."""
-        if commit := self._repository.read_ref(_HELD + op):
+    def unpark(self, op: str) -> None:
+        """Stop parking an edit; its commit is kept a while."""
+        if commit := self._repository.read_ref(_PARKED + op):
             self._keep(commit)
-            self._repository.delete_ref(_HELD + op)
+            self._repository.delete_ref(_PARKED + op)
 
     def tidy(self) -> None:
         """Drop refs that have served their time."""

@@ -8,15 +8,15 @@ from typing import Final
 from csc_git.core.pace import Pace
 from csc_git.core.remote_state import RemoteState
 from csc_git.errors import FormatTooNew
-from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteFailure
+from csc_git.git.objects.commit import CommitInfo
 from csc_git.git.remote import Remote
-from csc_git.git.words import count
-from csc_git.store.history import Commits, ancestry, descent, made_since, since
+from csc_git.store.commit_walk import Commits, ancestry, descent, made_since, since
 from csc_git.store.recovery import Permit, fork_of
 from csc_git.store.replica import Replica
 from csc_git.store.rotation import continued
 from csc_git.store.snapshot import Format, Snapshot
+from csc_git.text import count
 
 _NEAR: Final = 5000
 

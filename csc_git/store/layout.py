@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from csc_git.core.key import decode
-from csc_git.git.database import ListedLine
-from csc_git.git.tree import TREE_MODE, Tree, TreeEntry
+from csc_git.git.objects.database import ListedLine
+from csc_git.git.objects.tree import TREE_MODE, Tree, TreeEntry
 
 SPLIT_PAST: Final = 256
 _LISTED_FILE: Final = b"100644"

@@ -85,3 +85,8 @@ def all_claims(snapshot: Snapshot) -> Mapping[str, tuple[Stored, Claim]]:
     """The claims of all sessions, by resource, whether they still hold or not."""
     known: _Claims = snapshot.objects.shared.setdefault("claims", _Claims())
     return known.of(snapshot.records(CLAIMS))
+
+
+def next_fence(snapshot: Snapshot) -> int:
+    """A fence higher than that of every claim."""
+    return 1 + max((claim.fence for _, claim in all_claims(snapshot).values()), default=0)

@@ -27,11 +27,11 @@ from csc_git.core.key import Key
 from csc_git.core.lease import SESSIONS
 from csc_git.core.merge import Version, merge
 from csc_git.core.value import Entry
-from csc_git.git.batch import Batch
-from csc_git.git.commit import CommitInfo
+from csc_git.git.objects.batch import Batch
+from csc_git.git.objects.commit import CommitInfo
 from csc_git.store.branch import Branch
+from csc_git.store.commit_walk import high_water, since
 from csc_git.store.difference import changed_keys
-from csc_git.store.history import high_water, since
 from csc_git.store.snapshot import Reads, Snapshot, Stored, revision_of
 from csc_git.store.transaction import Identity, with_changes
 

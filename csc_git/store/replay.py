@@ -13,7 +13,7 @@ since, and becomes exactly one commit there, saying what became of it:
 What lost or was refused stands in full in a conflict record, written in the same commit. Leases
 and claims leave none: their holder is told, and there is nothing in them to resolve. Nor does an
 edit whose author still waits for its answer: the answer is the refusal, so nothing was
-acknowledged (`store.waiting`).
+acknowledged (`store.pending_answers`).
 """
 
 from collections.abc import Mapping
@@ -28,11 +28,11 @@ from csc_git.core.key import Key
 from csc_git.core.lease import SESSIONS
 from csc_git.core.merge import Merge, Version, merge
 from csc_git.core.value import Entry
-from csc_git.git.batch import Batch
-from csc_git.git.commit import CommitInfo, Signature
+from csc_git.git.objects.batch import Batch
+from csc_git.git.objects.commit import CommitInfo, Signature
 from csc_git.store.claiming import is_contested
+from csc_git.store.commit_walk import deletion, high_water
 from csc_git.store.difference import changed_keys
-from csc_git.store.history import deletion, high_water
 from csc_git.store.snapshot import Snapshot, Stored, revision_of
 from csc_git.store.transaction import Identity, with_changes
 
@@ -169,16 +169,16 @@ class Replay:
         here: Snapshot,
     ) -> Outcome:
         """Decide one key that was changed on both sides."""
-        standing = here.read(change.key)
+        current = here.read(change.key)
         ours = _ours(change, original, record)
-        theirs = self._theirs(change, standing)
+        theirs = self._theirs(change, current)
         if record.kind is Kind.DELETE_SCOPE:
-            return Outcome.LOST if standing else Outcome.EQUAL
+            return Outcome.LOST if current else Outcome.EQUAL
         decision = merge(change.before.entry if change.before else None, ours, theirs)
         if decision.outcome in {Outcome.APPLIED, Outcome.MERGED}:
             verdict.puts[change.key] = decision.entry
         if decision.lost is not None:
-            stood = _standing_after(decision, change, standing, ours, theirs)
+            stood = _current_after(decision, change, current, ours, theirs)
             conflict = Conflict(change.key, Outcome.LOST, decision.lost, *stood)
             verdict.conflicts.append((self._conflict_key(change.key), conflict))
         return decision.outcome
@@ -200,15 +200,15 @@ class Replay:
         for change in changes:
             if change.key.scope[0] in _UNRECORDED:
                 continue
-            standing = here.read(change.key)
-            stood = stands(revision_of(standing), self._theirs(change, standing))
+            current = here.read(change.key)
+            stood = stands(revision_of(current), self._theirs(change, current))
             lost = _ours(change, original, record)
             conflict = Conflict(change.key, Outcome.REFUSED, lost, *stood)
             verdict.conflicts.append((self._conflict_key(change.key), conflict))
 
-    def _theirs(self, change: Change, standing: Stored | None) -> Version:
-        if standing is not None:
-            return Version.of(standing.entry)
+    def _theirs(self, change: Change, current: Stored | None) -> Version:
+        if current is not None:
+            return Version.of(current.entry)
         since = change.before.entry.time if change.before else self._now
         removed = deletion(self._batch, change.key, self.tip, self._fork, since)
         if removed is None:
@@ -251,13 +251,13 @@ def _ours(change: Change, original: CommitInfo, record: Record) -> Version:
     return Version(None, record.session, original.author_time)
 
 
-def _standing_after(
-    decision: Merge, change: Change, standing: Stored | None, ours: Version, theirs: Version
+def _current_after(
+    decision: Merge, change: Change, current: Stored | None, ours: Version, theirs: Version
 ) -> tuple[str, str, datetime]:
     """Revision, author and time of the version that won."""
     if decision.outcome is Outcome.APPLIED:
         return stands(revision_of(change.after), ours)
-    return stands(revision_of(standing), theirs)
+    return stands(revision_of(current), theirs)
 
 
 def _summary(outcomes: list[Outcome]) -> Outcome:

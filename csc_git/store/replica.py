@@ -6,14 +6,14 @@ from datetime import datetime
 from csc_git.core.claim import Tracked
 from csc_git.core.edit import Outcome, Record
 from csc_git.errors import FormatTooNew
-from csc_git.git.batch import Batch
-from csc_git.git.commit import CommitInfo
+from csc_git.git.objects.batch import Batch
+from csc_git.git.objects.commit import CommitInfo
 from csc_git.git.repository import Repository
 from csc_git.store.branch import Branch
-from csc_git.store.history import record_of
+from csc_git.store.commit_walk import record_of
+from csc_git.store.pending_answers import Waiting
 from csc_git.store.replay import Refusal, Replay
 from csc_git.store.transaction import Identity
-from csc_git.store.waiting import Waiting
 
 
 @dataclass(frozen=True)

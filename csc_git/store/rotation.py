@@ -22,12 +22,12 @@ from csc_git.core.edit import Record
 from csc_git.core.remote_state import RemoteState
 from csc_git.core.value import canonical
 from csc_git.errors import StoreDamaged
-from csc_git.git.commit import CommitInfo
 from csc_git.git.failure import RemoteFailure
+from csc_git.git.objects.commit import CommitInfo
+from csc_git.git.objects.tree import FILE_MODE, TreeEntry
 from csc_git.git.remote import LostRace, Remote
 from csc_git.git.repository import Repository
-from csc_git.git.tree import FILE_MODE, TreeEntry
-from csc_git.store.history import ancestry, descent, high_water
+from csc_git.store.commit_walk import ancestry, descent, high_water
 from csc_git.store.replica import Replica
 from csc_git.store.snapshot import FORMAT_FILE, Snapshot
 

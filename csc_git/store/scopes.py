@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from csc_git.core.key import SEPARATOR
 from csc_git.errors import StoreDamaged
-from csc_git.git.database import Unlisted
-from csc_git.git.tree import TreeEntry
+from csc_git.git.objects.database import Unlisted
+from csc_git.git.objects.tree import TreeEntry
 from csc_git.store.layout import Shape, is_fan_name, shapes_below, why_foreign
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from csc_git.core.clock import EPOCH
 from csc_git.core.key import Key, Scope
 from csc_git.core.value import Entry, parse
 from csc_git.errors import FormatTooNew, StoreDamaged, ValueTooLarge, WrongType
-from csc_git.git.commit import CommitInfo
-from csc_git.git.database import Unlisted
-from csc_git.git.objects import Objects
-from csc_git.git.tree import TREE_MODE, TreeEntry
+from csc_git.git.objects.commit import CommitInfo
+from csc_git.git.objects.database import Unlisted
+from csc_git.git.objects.reader import Objects
+from csc_git.git.objects.tree import TREE_MODE, TreeEntry
 from csc_git.store.index import Index, index_of
 from csc_git.store.layout import Foreign, Trees, entries, files_below, find, is_fan_name
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from csc_git.core.lease import Instant
 from csc_git.core.remote_state import CHOICES, OF_ANOTHER_REMOTE, RemoteState, describe
-from csc_git.git.durable import read_json, write_json
+from csc_git.files.durable import read_json, write_json
 
 _ANOTHER: Final = "it is another remote"
 

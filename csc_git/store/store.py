@@ -20,6 +20,7 @@ from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
 from csc_git.store.attempt import Progress
 from csc_git.store.branch import Branch, Fate
+from csc_git.store.pending_answers import Waiting
 from csc_git.store.recovery import Divergence, Permit
 from csc_git.store.replica import Replica
 from csc_git.store.rotation import Rotation
@@ -27,7 +28,6 @@ from csc_git.store.snapshot import Snapshot
 from csc_git.store.status import SyncStatus
 from csc_git.store.sync import Sync
 from csc_git.store.transaction import Decide, Identity, Receipt, transact
-from csc_git.store.waiting import Waiting
 
 
 class Connect(Protocol):
@@ -154,20 +154,20 @@ class Store:
 
             yield answer
 
-    def is_confirmed(self, standing: Mapping[Key, str | None]) -> bool:
+    def is_confirmed(self, unchanged: Mapping[Key, str | None]) -> bool:
         """Whether the remote has these keys at these revisions (None: has them not)."""
         base = self.branch.base
-        if not standing:  # of nothing, only that there is nothing more to tell the remote
+        if not unchanged:  # of nothing, only that there is nothing more to tell the remote
             return base is not None and not self.branch.queue()
         confirmed = Snapshot(self.repository.objects, base)
         return base is not None and all(
-            confirmed.revision(key) == revision for key, revision in standing.items()
+            confirmed.revision(key) == revision for key, revision in unchanged.items()
         )
 
     def release(self, op: str, now: datetime) -> Outcome | None:
         """Queue a held edit again, for the next attempt to push; None if it isn't held."""
         with self._alone():
-            commit = self.branch.held().get(op)
+            commit = self.branch.parked().get(op)
             if commit is None:
                 return None
             tip = self.branch.tip
@@ -177,7 +177,7 @@ class Store:
                 replay = self._replica.replay_on(batch, tip, None, now)
                 self._replica.replay(replay, [self.repository.objects.commit(commit)])
                 self.repository.set_ref(self.branch.ref, tip, replay.tip, batch)
-            self.branch.unhold(op)
+            self.branch.unpark(op)
         return self.fate(op).outcome or Outcome.APPLIED
 
     def drop(self, op: str, now: datetime) -> bool:
@@ -187,12 +187,12 @@ class Store:
         """
         with self._alone():
             queued = op in self.branch.queued_ops()
-            held = op in self.branch.held()
+            held = op in self.branch.parked()
             if not held and not (queued and self.status.state is RemoteState.DECLINED):
                 return False
             if queued:
                 self._without(op, now)
-            self.branch.unhold(op)
+            self.branch.unpark(op)
         return True
 
     def withdraw(self, op: str, now: datetime) -> None:
@@ -200,7 +200,7 @@ class Store:
         with self._alone():
             if op in self.branch.queued_ops():
                 self._without(op, now)
-            self.branch.unhold(op)
+            self.branch.unpark(op)
 
     def _without(self, op: str, now: datetime) -> None:
         """Make the queue again as if one edit had not been made; that one is kept a while."""

@@ -18,16 +18,16 @@ from csc_git.core.lease import Instant
 from csc_git.core.pace import Pace
 from csc_git.core.remote_state import RemoteState
 from csc_git.errors import CscError, FormatTooNew, StorageFailed, StoreGone
-from csc_git.git.durable import file_identity
+from csc_git.files.durable import file_identity
+from csc_git.files.lock import FileLock
 from csc_git.git.failure import RemoteFailure
-from csc_git.git.lock import FileLock
 from csc_git.git.remote import Remote
-from csc_git.git.words import readable
 from csc_git.store.attempt import Attempt, Progress
 from csc_git.store.recovery import Divergence, Permit, divergence
 from csc_git.store.replica import Replica
 from csc_git.store.rotation import Rotation, rotate
 from csc_git.store.status import SyncStatus
+from csc_git.text import readable
 
 _log: Final = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ class Sync:
         except Exception as error:  # noqa: BLE001  else the state would stay what it was: a lie
             _log.exception("A sync failed in a way csc-git did not expect")
             status = status.failed(RemoteState.FAILED, f"{type(error).__name__}: {error}", began)
-        held = self._replica.branch.held()
+        held = self._replica.branch.parked()
         return replace(status, reasons={op: why for op, why in reasons.items() if op in held})
 
 

@@ -17,14 +17,14 @@ from csc_git.core.edit import ABSENT, Kind, Record, path_text
 from csc_git.core.key import Key, format_scope
 from csc_git.core.value import Entry, Json, canonical, is_same
 from csc_git.errors import ConditionFailed
-from csc_git.git.batch import Batch
-from csc_git.git.commit import Signature
+from csc_git.git.objects.batch import Batch
+from csc_git.git.objects.commit import Signature
+from csc_git.git.objects.tree import FILE_MODE, TREE_MODE, TreeEntry
 from csc_git.git.repository import Repository
-from csc_git.git.tree import FILE_MODE, TREE_MODE, TreeEntry
-from csc_git.git.words import quoted
-from csc_git.store.history import high_water
+from csc_git.store.commit_walk import high_water
 from csc_git.store.layout import apply
 from csc_git.store.snapshot import DATA, FORMAT, FORMAT_FILE, Snapshot
+from csc_git.text import quoted
 
 _MOST_SHOWN: Final = 1000
 """Characters of a value that an error still carries."""
@@ -97,7 +97,7 @@ class Receipt:
         commit: The local tip that holds it.
         revisions: Revisions of the keys put.
         removed: The keys that were removed.
-        standing: Where nothing was written: each key asked for with what stands there.
+        unchanged: Where nothing was written: each key asked for with what stands there.
         time: The edit's time, or None if nothing was written.
     """
 
@@ -105,7 +105,7 @@ class Receipt:
     commit: str | None
     revisions: Mapping[Key, str]
     removed: tuple[Key, ...] = ()
-    standing: Mapping[Key, str | None] = field(default_factory=dict)
+    unchanged: Mapping[Key, str | None] = field(default_factory=dict)
     time: datetime | None = None
 
 
@@ -132,8 +132,8 @@ def transact(
         check_conditions(snapshot, draft.requires)
         edit = _Edit.of(draft, snapshot)
         if edit.is_empty and not draft.requires:
-            standing = {**dict.fromkeys(draft.deletes), **edit.standing}
-            return Receipt(None, tip, edit.standing, standing=standing)
+            unchanged = {**dict.fromkeys(draft.deletes), **edit.unchanged}
+            return Receipt(None, tip, edit.unchanged, unchanged=unchanged)
         receipt = edit.write(batch, parent, identity, now)
         assert receipt.commit is not None  # noqa: S101  write makes one
         repository.set_ref(ref, tip, receipt.commit, batch)
@@ -181,20 +181,20 @@ class _Edit:
     snapshot: Snapshot
     puts: Mapping[Key, Json]
     deletes: tuple[Key, ...]
-    standing: Mapping[Key, str]
+    unchanged: Mapping[Key, str]
 
     @classmethod
     def of(cls, draft: Draft, snapshot: Snapshot) -> "_Edit":
         puts: dict[Key, Json] = {}
-        standing: dict[Key, str] = {}
+        unchanged: dict[Key, str] = {}
         for key, value in draft.puts.items():
             stored = snapshot.get(key)
             if stored is not None and not draft.requires and is_same(stored.entry.value, value):
-                standing[key] = stored.revision
+                unchanged[key] = stored.revision
             else:
                 puts[key] = value
         deletes = tuple(key for key in draft.deletes if snapshot.revision(key) is not None)
-        return cls(draft, snapshot, puts, deletes, standing)
+        return cls(draft, snapshot, puts, deletes, unchanged)
 
     @property
     def is_empty(self) -> bool:
@@ -210,7 +210,7 @@ class _Edit:
         if self.draft.kind is not Kind.EDIT:
             return {}
         gone = (key for key in self.draft.deletes if key not in self.deletes)
-        return {**dict.fromkeys(gone), **self.standing}
+        return {**dict.fromkeys(gone), **self.unchanged}
 
     def write(self, batch: Batch, parent: str, identity: Identity, now: datetime) -> Receipt:
         draft = self.draft
@@ -232,7 +232,7 @@ class _Edit:
         )
         author = Signature(draft.session, identity.email, time)
         commit = batch.add_commit(tree, parent, author, identity.committer(now), record.message())
-        return Receipt(record.op, commit, {**self.standing, **blobs}, self.deletes, time=time)
+        return Receipt(record.op, commit, {**self.unchanged, **blobs}, self.deletes, time=time)
 
     def _time(self, batch: Batch, parent: str, now: datetime) -> datetime:
         seen = high_water(batch, parent, now)

@@ -22,13 +22,13 @@ from csc_git.core.key import Key
 from csc_git.core.lease import Lease
 from csc_git.core.value import Entry
 from csc_git.errors import CscError
-from csc_git.git.batch import Batch
-from csc_git.git.commit import Signature
-from csc_git.git.database import ListedLine, Unlisted
-from csc_git.git.objects import Objects
-from csc_git.git.packing import NewObject
+from csc_git.git.objects.batch import Batch
+from csc_git.git.objects.commit import Signature
+from csc_git.git.objects.database import ListedLine, Unlisted
+from csc_git.git.objects.packing import NewObject
+from csc_git.git.objects.reader import Objects
+from csc_git.store.commit_walk import high_water, since
 from csc_git.store.difference import changed_keys
-from csc_git.store.history import high_water, since
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.transaction import with_changes
 

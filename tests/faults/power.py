@@ -196,7 +196,7 @@ def _run(*command: str) -> None:
 _ENDLESS = """
 import sys, json
 from pathlib import Path
-from csc_git.coordinator.opening import open_coordinator
+from csc_git.coordinator.factory import open_coordinator
 coordinator = open_coordinator(Path(sys.argv[1]), {"timeout": 20, "machine": "one"})
 author, number = coordinator.person("writer"), 0
 while True:

@@ -84,7 +84,7 @@ def test_clocks_that_are_six_hours_apart_and_jump(world: World) -> None:
     assert max(clocks) - min(clocks) > timedelta(hours=2), "no clock was wrong"
     reader = world.open("reader")
     assert state_of(reader) == "ok"
-    assert reader.overview.clocks(), "nobody is named"
+    assert reader.summary.clocks(), "nobody is named"
 
 
 async def _take_turns(machines: Machines, chance: Random) -> None:

@@ -12,8 +12,8 @@ from dulwich.objects import RawObjectID
 from dulwich.pack import Pack
 
 from csc_git.errors import StoreDamaged
-from csc_git.git.objects import MAX_BLOB
-from csc_git.git.size import PackedSizes, loose_size
+from csc_git.git.objects.reader import MAX_BLOB
+from csc_git.git.objects.sizes import PackedSizes, loose_size
 from tests.test_hostile import commit, with_data_a
 from tests.world import ROOT, World, git, put, state_of
 
@@ -65,7 +65,7 @@ def _use(clone: Path) -> dict[str, Any]:
 _USE = """
 import json, resource, sys
 from pathlib import Path
-from csc_git.coordinator.opening import open_coordinator
+from csc_git.coordinator.factory import open_coordinator
 from csc_git.errors import UnreadableValue
 one = open_coordinator(Path(sys.argv[1]), {"timeout": 120, "machine": "one"})
 author, states = one.person("tester"), [str(one.sync().state)]

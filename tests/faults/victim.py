@@ -17,7 +17,7 @@ from typing import Any
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.edits import Change
-from csc_git.coordinator.opening import open_coordinator
+from csc_git.coordinator.factory import open_coordinator
 from csc_git.errors import CscError, as_told
 
 FLAGS = {"timeout": 20, "machine": "one"}

@@ -105,7 +105,7 @@ class OpenConflict(Result):
     why: str
     lost: Version
     lost_deletion: bool = Field(description="what lost is a deletion")
-    standing: Version | None
+    current: Version | None
 
 
 class OpenConflicts(Result):

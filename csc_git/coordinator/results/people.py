@@ -15,7 +15,7 @@ class SyncSummary(Result):
     message: str
     next: str = ""
     queued: int = Field(default=0, description="edits the remote has not confirmed")
-    held: int = Field(default=0, description="edits the remote declined")
+    parked: int = Field(default=0, description="edits the remote declined")
     contact_age: float | None = Field(description="seconds")
 
 
@@ -124,8 +124,8 @@ class Claims(Result):
 class Claimed(Result):
     """Answer of `claim`."""
 
-    status: Literal["granted", "provisional", "held"]
-    claims: list[ClaimSummary] = Field(description="yours; if held, those in the way")
+    status: Literal["granted", "provisional", "taken"]
+    claims: list[ClaimSummary] = Field(description="yours; if taken, those in the way")
     op: str | None
     reason: str = ""
 
@@ -167,7 +167,7 @@ class SessionState(Result):
     state: dict[str, Retrieved]
 
 
-class HeldEdit(Result):
+class ParkedEdit(Result):
     """An edit that the remote declined."""
 
     op: str
@@ -202,7 +202,7 @@ class Status(Result):
     branch: str
     remote: str | None
     sync: SyncSummary
-    held: list[HeldEdit]
+    parked: list[ParkedEdit]
     active: list[SessionSummary]
     active_count: int
     claims: list[ClaimSummary]

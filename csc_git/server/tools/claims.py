@@ -26,7 +26,7 @@ def claim_tools(host: Host) -> list[Tool]:
         """Have work or files to yourself, all or none: before you begin on them.
 
         granted: yours. provisional: the remote can't be asked; it may yet be lost, you are told.
-        held: by the sessions listed; choose other work. Advisory: it stops nobody's editor.
+        taken: by the sessions listed; choose other work. Advisory: it stops nobody's editor.
         """
         return host.get().claims.claim(session, resources, note, ttl)
 

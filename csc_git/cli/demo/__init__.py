@@ -1,0 +1,1 @@
+"""The demo: two machines coordinate on a remote of their own."""

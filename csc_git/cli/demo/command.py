@@ -1,0 +1,23 @@
+"""`csc-git demo`: two machines coordinate over a real remote, in a temporary directory."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+
+@click.command("demo")
+@click.option("--fast", is_flag=True, help="Don't pause between the scenes.")
+@click.option("--keep", is_flag=True, help="Keep the temporary directory, and say where it is.")
+def demo_command(fast: bool, keep: bool) -> None:
+    """Watch two machines coordinate over a real remote. Touches nothing of yours.
+
+    Starts a bare remote, two clones and two real MCP servers in a temporary directory, and drives
+    them with the real MCP client: sign-on, work, a conflict, an offline spell, hand-off, sign-off.
+    """
+    from csc_git.cli.demo.play import play  # noqa: PLC0415  the MCP client is slow to import
+
+    pause = 0.0 if fast or not sys.stdout.isatty() else 1.2
+    directory = Path(tempfile.mkdtemp(prefix="csc-git-demo-"))
+    play(directory, pause=pause, keep=keep)

@@ -1,0 +1,1 @@
+"""`init`: set a repository and its clients up, or undo that."""

@@ -1,0 +1,1 @@
+"""`watch`: the sessions at work, live."""

@@ -1,0 +1,1 @@
+"""Files: locks, and writes that are durable when they return."""
