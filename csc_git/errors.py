@@ -1,7 +1,7 @@
-"""Every error csc-git raises on purpose, drawn as a tree.
+"""Every error that csc-git raises on purpose, as a tree.
 
-Each says three things, in words for the person or model that reads it: what happened, what is
-still safe, and what to do next. None suggests a command that destroys anything.
+Each message has three parts, written for the person or model that reads it: what happened, what
+is still safe, and what to do next. None suggests a command that destroys anything.
 
 ```
 CscError
@@ -9,7 +9,7 @@ CscError
  │   ├─ InvalidName           scope, key, session or machine name
  │   ├─ InvalidValue          not JSON, or nested too deep
  │   ├─ ValueTooLarge
- │   ├─ InvalidPattern        a glob that is no glob
+ │   ├─ InvalidPattern        a glob that can't be parsed
  │   ├─ InvalidMoment         neither a time nor a commit
  │   ├─ NoSuchCommit
  │   ├─ NoSuchConflict
@@ -24,21 +24,21 @@ CscError
  │   ├─ StorageFailed         disk full, permission, I/O error
  │   ├─ FormatTooNew          written by a later csc-git
  │   ├─ StoreDamaged          an object is missing or unreadable
- │   │   └─ WrongType         of another type than what names it says
+ │   │   └─ WrongType         of another type than expected
  │   ├─ UnreadableValue       a file of the branch that somebody edited by hand
  │   ├─ StoreGone             our repository was deleted or moved under a running process
  │   └─ NotRotated            the remote keeps the branch as it is
  ├─ SessionError
  │   ├─ NotSignedOn
  │   ├─ SessionTaken
- │   ├─ SessionFenced         somebody else holds the name now
+ │   ├─ SessionFenced         the name belongs to somebody else now
  │   └─ ClaimLost             a claim that the session had is no longer its own
  ├─ ConditionFailed           a conditional edit whose condition doesn't hold
  └─ Interrupted               a person or the system ended the command
 ```
 
-What goes wrong with the *remote* is no exception to the caller: everything local goes on. Those
-are states, in `csc_git.core.remote_state`.
+A failure of the *remote* raises no error for the caller, because all local work goes on. It is
+reported as a state, in `csc_git.core.remote_state`.
 """
 
 
@@ -85,13 +85,13 @@ class ValueTooLarge(InputError):
 
 
 class InvalidPattern(InputError):
-    """A glob that is no glob."""
+    """A glob that can't be parsed."""
 
     then = "Use *, ? and [abc] as in a shell, for example issue:*"
 
 
 class InvalidMoment(InputError):
-    """What should name a point of the past, and doesn't."""
+    """A text that names no point of the past."""
 
     then = "Give a time such as 2026-11-22T18:05Z or 2h (ago), or a commit"
 
@@ -103,7 +103,7 @@ class NoSuchCommit(InputError):
 
 
 class NoSuchConflict(InputError):
-    """A conflict that isn't open, or not any more."""
+    """A conflict that is not open."""
 
     then = "See which are open with list_conflicts, or csc-git conflicts"
 
@@ -111,7 +111,7 @@ class NoSuchConflict(InputError):
 class CursorExpired(InputError):
     """A cursor whose snapshot is gone from this clone."""
 
-    then = "Read what you need again, and begin anew without a cursor"
+    then = "Read what you need again, then continue without a cursor"
 
 
 class ReservedScope(InputError):
@@ -154,11 +154,11 @@ class StorageFailed(StoreError):
     """The disk refused: full, read-only, no permission, I/O error."""
 
     safe = "The edit was not stored; everything stored before is unharmed"
-    then = "Free some space or mend the permissions, then try again"
+    then = "Free some space or repair the permissions, then try again"
 
 
 def as_told(error: "CscError | OSError") -> CscError:
-    """An error as it is told to people: the system's own in our words."""
+    """An error of the system as one of ours; one of ours as it is."""
     if isinstance(error, CscError):
         return error
     where = f" ({error.filename})" if error.filename else ""
@@ -185,9 +185,9 @@ class StoreDamaged(StoreError):
 
 
 class WrongType(StoreDamaged):
-    """An object is of another type than whatever names it says: a tree where a value should be.
+    """An object has another type than expected: a tree where a value should be.
 
-    Whoever pushed it wrote it so; the disk is not to blame.
+    Somebody pushed it like that; the disk is not the cause.
     """
 
 
@@ -228,7 +228,7 @@ class SessionTaken(SessionError):
 
 
 class SessionFenced(SessionError):
-    """The session's name is held by somebody else now.
+    """The session's name belongs to somebody else now.
 
     Args:
         what: As of every error; so are `safe` and `then`.
@@ -243,15 +243,15 @@ class SessionFenced(SessionError):
 
 
 class ClaimLost(SessionError):
-    """A claim that the session had is no longer its own; said once."""
+    """A claim that the session had is no longer its own. Raised once."""
 
-    then = "Stop work on it, or agree with whoever holds it now; then repeat the call"
+    then = "Stop work on it, or agree with its new owner. Then repeat the call"
 
 
 class ConditionFailed(CscError):
     """A conditional edit whose condition does not hold."""
 
-    then = "Read the value again and decide anew"
+    then = "Read the value again, then decide again"
 
 
 class Interrupted(CscError):

@@ -18,7 +18,7 @@ def printable(text: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    """JSON that says the same, with such characters as JSON's own escapes."""
+    """The same JSON, with such characters as JSON's own escapes."""
     return _UNSURE_IN_LINES.sub(_json_escaped, text)
 
 

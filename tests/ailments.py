@@ -367,8 +367,8 @@ def second_url(patient: Patient) -> None:
 def of_this_project_alone(patient: Patient) -> None:
     """What `claude mcp add` writes without a scope; it comes before the project's."""
     entry = {"csc-git": {"command": "/gone/csc-git", "args": ["serve"]}}
-    says = {"projects": {str(patient.clone): {"mcpServers": entry}}}
-    (Path.home() / ".claude.json").write_text(json.dumps(says), encoding="utf-8")
+    message = {"projects": {str(patient.clone): {"mcpServers": entry}}}
+    (Path.home() / ".claude.json").write_text(json.dumps(message), encoding="utf-8")
 
 
 def one_client_of_two(patient: Patient) -> None:
@@ -402,41 +402,41 @@ def hooks_of(patient: Patient) -> tuple[Path, dict[str, Any]]:
 
 
 def hook_missing(patient: Patient) -> None:
-    file, says = hooks_of(patient)
-    del says["hooks"]["SessionEnd"]
-    file.write_text(json.dumps(says), encoding="utf-8")
+    file, document = hooks_of(patient)
+    del document["hooks"]["SessionEnd"]
+    file.write_text(json.dumps(document), encoding="utf-8")
 
 
 def hook_dead(patient: Patient) -> None:
-    file, says = hooks_of(patient)
+    file, document = hooks_of(patient)
     python = Path(sys.base_prefix) / "bin" / "python3"  # in which nothing is installed
     command = f"{python} -I -m csc_git.hooks.main session-end"
-    says["hooks"]["SessionEnd"][0]["hooks"][0]["command"] = command
-    file.write_text(json.dumps(says), encoding="utf-8")
+    document["hooks"]["SessionEnd"][0]["hooks"][0]["command"] = command
+    file.write_text(json.dumps(document), encoding="utf-8")
 
 
 def hook_misspelt(patient: Patient) -> None:
-    file, says = hooks_of(patient)
-    hook = says["hooks"]["SessionStart"][0]["hooks"][0]
+    file, document = hooks_of(patient)
+    hook = document["hooks"]["SessionStart"][0]["hooks"][0]
     hook["command"] = hook["command"].replace("session-start", "session-strt")
-    file.write_text(json.dumps(says), encoding="utf-8")
+    file.write_text(json.dumps(document), encoding="utf-8")
 
 
 def hooks_twice(patient: Patient) -> None:
-    file, says = hooks_of(patient)
-    (file.parent / "settings.json").write_text(json.dumps(says), encoding="utf-8")
+    file, document = hooks_of(patient)
+    (file.parent / "settings.json").write_text(json.dumps(document), encoding="utf-8")
 
 
 def hooks_disabled(patient: Patient) -> None:
-    file, says = hooks_of(patient)
-    file.write_text(json.dumps(says | {"disableAllHooks": True}), encoding="utf-8")
+    file, document = hooks_of(patient)
+    file.write_text(json.dumps(document | {"disableAllHooks": True}), encoding="utf-8")
 
 
 def hooks_elsewhere(patient: Patient) -> None:
-    file, says = hooks_of(patient)
-    hook = says["hooks"]["PreToolUse"][0]["hooks"][0]
+    file, document = hooks_of(patient)
+    hook = document["hooks"]["PreToolUse"][0]["hooks"][0]
     hook["command"] = f"CSC_BRANCH=team/x {hook['command']}"
-    file.write_text(json.dumps(says), encoding="utf-8")
+    file.write_text(json.dumps(document), encoding="utf-8")
 
 
 def unreadable(patient: Patient) -> None:

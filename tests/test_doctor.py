@@ -40,12 +40,12 @@ def test_a_sound_one(patient: Patient) -> None:
         "git", "repository", "identity", "lock", "store", "objects", "size", "watcher", "remote",
         "machine", "clock", "branch", "client", "hooks",
     ]  # fmt: skip
-    assert "as a client would" in next(o["says"] for o in found if o["check"] == "remote")
-    assert "lists 15 tools" in next(o["says"] for o in found if o["check"] == "client")
+    assert "as a client would" in next(o["message"] for o in found if o["check"] == "remote")
+    assert "lists 15 tools" in next(o["message"] for o in found if o["check"] == "client")
 
 
 @pytest.mark.parametrize(
-    ("plant", "check", "level", "says", "fix"),
+    ("plant", "check", "level", "message", "fix"),
     [
         (ail.no_git, "git", "error", "no git on PATH", "Install git 2.31"),
         (ail.old_git, "git", "error", "git 2.20.1 is too old", "Install git 2.31"),
@@ -107,7 +107,13 @@ def test_a_sound_one(patient: Patient) -> None:
         (ail.hook_dead, "hooks", "error", "does not work: ", "--undo --hooks"),
         (ail.hook_misspelt, "hooks", "error", "not what init would write", "--undo --hooks"),
         (ail.hooks_twice, "hooks", "warning", "so they run twice", "Take them out"),
-        (ail.by_a_shell, "client", "warning", "can't be told", "init --undo --client claude"),
+        (
+            ail.by_a_shell,
+            "client",
+            "warning",
+            "it is unknown with whom",
+            "init --undo --client claude",
+        ),
         (ail.in_another_worktree, "client", "error", "tree's server shares", "csc.sync false"),
         (ail.second_url, "client", "error", "private.git, but", "csc.remote"),
         (ail.left_behind, "branch", "warning", "1 edit made for the branch csc/s", "export --br"),
@@ -126,7 +132,7 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
     plant: Callable[[Patient], None],
     check: str,
     level: str,
-    says: str,
+    message: str,
     fix: str,
 ) -> None:
     if with_client := check in {"client", "hooks"} or plant in ail.OF_CLIENTS:
@@ -134,12 +140,12 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
     plant(patient)
     found = _examined(patient, 1 if level == "error" else 0)
     if not with_client:
-        found = [one for one in found if not one["says"].startswith("No client")]
+        found = [one for one in found if not one["message"].startswith("No client")]
     by_check = {one["check"]: one for one in reversed(found) if one["level"] != "ok"}
     assert list(by_check) == [check] or plant in {ail.damaged, ail.rotten, ail.no_git}, found
     assert len([one for one in found if one["check"] == check and one["level"] != "ok"]) == 1
     assert by_check[check]["level"] == level
-    assert says in by_check[check]["says"]
+    assert message in by_check[check]["message"]
     assert fix in by_check[check]["fix"]
 
 
@@ -206,20 +212,20 @@ def test_what_a_repository_names_is_not_run(patient: Patient) -> None:
     evil.chmod(0o755)
     (patient.clone / "csc_git").mkdir()
     (patient.clone / "csc_git/__main__.py").write_text("open('run', 'w')", encoding="utf-8")
-    file, says = ail.hooks_of(patient)
+    file, message = ail.hooks_of(patient)
     for command in (
         "touch run; csc-git-hook session-end",
         "./csc-git csc-git-hook session-end",
         "csc-git set csc-git-hook run session-end",
     ):
-        says["hooks"]["SessionEnd"][0]["hooks"][0]["command"] = command
-        file.write_text(json.dumps(says), encoding="utf-8")
+        message["hooks"]["SessionEnd"][0]["hooks"][0]["command"] = command
+        file.write_text(json.dumps(message), encoding="utf-8")
         patient.examine(1)
     for entry in _EVIL:
         settings = {"mcpServers": {"csc-git": entry}}
         (patient.clone / ".mcp.json").write_text(json.dumps(settings), encoding="utf-8")
         (said,) = [one for one in patient.examine(0) if one["check"] == "client"]
-        assert "was not run" in said["says"]
+        assert "was not run" in said["message"]
     assert not (patient.clone / "run").exists()
     assert "run" not in csc("ls", "serve", cwd=patient.clone).stdout
 
@@ -284,7 +290,7 @@ def test_what_the_remote_took_yesterday_it_may_decline_today(patient: Patient) -
     patient.hook("update", "echo 'GH006: Protected branch update failed' >&2; exit 1")
     for _ in range(2):
         (wrong,) = [found for found in patient.examine(1) if found["level"] == "error"]
-        assert "protects the branch" in wrong["says"]
+        assert "protects the branch" in wrong["message"]
     assert not patient.world.open(patient.clone).store.branch.queue()
     patient.hook("update", "exit 0")
     patient.examine(0)

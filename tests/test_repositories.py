@@ -88,7 +88,7 @@ def test_the_doctor_calls_it_what_it_is(world: World, kind: str) -> None:
     bare, apart = "(bare)", "(clone; its git directory"
     words = {"worktree": "(worktree; shared by all", "bare": bare, "mirror": bare}
     words |= {"submodule": apart, "separate": apart}
-    said = next(check_project(discover(KINDS[kind](world)))).says
+    said = next(check_project(discover(KINDS[kind](world)))).message
     assert words.get(kind, "(clone)") in said
 
 

@@ -61,7 +61,7 @@ def test_out_of_bounds(clone: Path, name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    ("value", "message"),
     [
         ({"version": 1, "lease": -1}, "team's lease can't be used"),
         ({"version": 2, "lease": 60}, "Upgrade csc-git"),

@@ -129,5 +129,5 @@ def test_two_files_that_say_different_things_of_a_key(clone: Path) -> None:
         (state / f"{machine}__shop__instances.json").write_text(json.dumps(registry))
         (state / f"{machine}__shop__plan.json").write_text(json.dumps({"data": {"k": number}}))
     said = csc("import", str(state), cwd=clone, code=1).stderr
-    assert "another file says something else of plan/k" in said
+    assert "another file has another value for plan/k" in said
     assert csc("ls", cwd=clone).stdout == ""

@@ -1,4 +1,4 @@
-"""`csc-git help`: what `--help` says, for whoever asks as git is asked."""
+"""`csc-git help`: the same as `--help`, for people who are used to `git help`."""
 
 import click
 

@@ -39,8 +39,8 @@ def show(result: Result, text: str) -> None:
 def fail(error: CscError, code: int = 1) -> NoReturn:
     """Print what happened, what is safe and what to do next; exit with `code`."""
     if wants_json():
-        says = {"error": type(error).__name__, "what": error.what, "safe": error.safe}
-        click.echo(json.dumps(says | {"next": error.then}, indent=2))
+        content = {"error": type(error).__name__, "what": error.what, "safe": error.safe}
+        click.echo(json.dumps(content | {"next": error.then}, indent=2))
     else:
         warn(str(error))
     sys.exit(code)
@@ -50,9 +50,9 @@ def misused(error: click.UsageError) -> NoReturn:
     """Say what is wrong with the command line, as JSON if asked for; exit code 2."""
     if not wants_json():
         raise error
-    says = {"error": "UsageError", "what": error.format_message(), "safe": CscError.safe}
+    content = {"error": "UsageError", "what": error.format_message(), "safe": CscError.safe}
     then = f"See {error.ctx.command_path} --help" if error.ctx else ""
-    click.echo(json.dumps(says | {"next": then}, indent=2))
+    click.echo(json.dumps(content | {"next": then}, indent=2))
     sys.exit(error.exit_code)
 
 
@@ -81,7 +81,7 @@ def told(finding: Finding) -> str:
     """What was found, in a line or more that begin with a mark; and below it what to do."""
     mark, colour = _MARKS[finding.level]
     head = f"{finding.check:<{_CHECK}}"
-    lines = [f"{click.style(mark, fg=colour)}  {hanging(head, printable(finding.says), 4)}"]
+    lines = [f"{click.style(mark, fg=colour)}  {hanging(head, printable(finding.message), 4)}"]
     if finding.fix:
         indent = " " * (4 + _CHECK)
         lines.append(indent + hanging("fix: ", printable(finding.fix), len(indent)))

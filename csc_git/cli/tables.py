@@ -101,7 +101,7 @@ def edits(found: Sequence[PastChange], now: datetime) -> Rows:
 
 
 def _work(one: SessionSummary) -> str:
-    """What a session says it works on, or else how it says it stands."""
+    """The issue that a session reports, or else its status."""
     said = one.status if one.current_issue is None else one.current_issue
     return "" if said is None else readable(str(said), _LONG)
 

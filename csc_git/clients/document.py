@@ -42,7 +42,7 @@ class Document:
 
     @property
     def is_hollow(self) -> bool:
-        """Whether it says nothing: objects without any member but such ones, and no comment."""
+        """Whether it is empty: objects without any member but such ones, and no comment."""
         return _strict(self.text) is not None and _is_hollow(self.content)
 
     def put(self, path: Path_, value: Any) -> None:  # noqa: ANN401
@@ -53,7 +53,7 @@ class Document:
         """
         depth = next((n for n in range(1, len(path) + 1) if not self._has(path[:n])), None)
         if depth is None:
-            raise _unreadable(f"{'.'.join(path)} is there already, and says nothing")
+            raise _unreadable(f"{'.'.join(path)} is there already, and is empty")
         inner = value
         for name in reversed(path[depth:]):
             inner = {name: inner}
@@ -163,7 +163,7 @@ class Document:
 
 
 def _strict(text: str) -> Any:  # noqa: ANN401
-    """What plain JSON says; None if it is more than that."""
+    """The content of plain JSON; None if it is not plain."""
     try:
         return json.loads(text)
     except ValueError:

@@ -66,7 +66,7 @@ def load(
         team: What the team has agreed on, checked; for what nobody set here.
 
     Raises:
-        InvalidSetting: a value can't be used; says which, and where it was set.
+        InvalidSetting: a value can't be used; the message names it and where it was set.
     """
     found = given(project, Settings.model_fields, flags)
     source = {name: one.source for name, one in found.items()}

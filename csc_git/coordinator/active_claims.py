@@ -1,6 +1,6 @@
 """Active claims: the claims that bind others now, as far as this clone knows.
 
-A claim holds while its record says so, the sign-on that made it holds its session's name, that
+A claim is active while its record is, the sign-on that made it holds its session's name, that
 session is alive, and its own length, if it has one, has not passed. Light to import: hooks use it.
 """
 

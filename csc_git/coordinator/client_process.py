@@ -38,7 +38,7 @@ def client_identity() -> str | None:
 
 
 def started_ticks(pid: int) -> int | None:
-    """When a process started, in ticks since boot, where the system says so.
+    """When a process started, in ticks since boot, where the system reports it.
 
     What psutil makes of that is a time of the wall clock, and moves when the clock is set.
     """

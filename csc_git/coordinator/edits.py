@@ -212,7 +212,7 @@ class Edits:
         """Whether values may be stored; the reason for which secrets among them may.
 
         Raises:
-            InputError: one may not be; says which.
+            InputError: one of them may not be changed; the message names it.
         """
         for place, value in values.items():
             self._own_scope(format_scope(place.scope))

@@ -55,7 +55,7 @@ def open_coordinator(start: Path, flags: Mapping[str, Any] | None = None) -> Coo
 
 
 def _told(project: Project, flags: Mapping[str, Any] | None) -> dict[str, Any]:
-    """With whom to share, as far as a flag or the environment says so."""
+    """Branch, remote and sync settings given by flag or environment."""
     found = given(project, SHARING, flags)
     return {name: one.value for name, one in found.items() if not one.source.startswith("git ")}
 

@@ -235,7 +235,7 @@ class Feed:
 
         A name alone does not tell: two clones can take the same one before either knows. The
         commit of a replayed edit that was acknowledged first is only where that was; another edit
-        stands on a record of its session, which says whose that is.
+        stands on a record of its session, which names its owner.
         """
         if record.session not in self._sessions.handles:
             return None

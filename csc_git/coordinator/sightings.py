@@ -45,11 +45,11 @@ class Sightings:
 
     def _save(self, old: Mapping[str, Sighting], new: Mapping[str, Sighting]) -> None:
         if new != old:
-            says = {
+            content = {
                 name: {"revision": seen.revision, "first": seen.first.to_json()}
                 for name, seen in new.items()
             }
-            write_json(self._file, says)
+            write_json(self._file, content)
             self._loaded = file_identity(self._file), dict(new)
 
     def _load(self) -> dict[str, Sighting]:
@@ -60,11 +60,11 @@ class Sightings:
         return self._loaded[1]
 
     def _read(self) -> dict[str, Sighting]:
-        says = read_json(self._file)
+        content = read_json(self._file)
         try:
             return {
                 str(name): Sighting(str(seen["revision"]), Instant.from_json(seen["first"]))
-                for name, seen in says.items()
+                for name, seen in content.items()
             }
         except (KeyError, TypeError, ValueError, AttributeError):
             return {}

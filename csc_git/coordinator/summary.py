@@ -180,7 +180,7 @@ class Summary:
         return list(islice(left, _MOST_SHOWN))
 
     def context(self) -> results.Context:
-        """What `session://context` says."""
+        """Content of `session://context`."""
         snapshot, here = self._store.snapshot(), self._sessions.here
         alive = self._sessions.presence.alive(snapshot)
         shown = self._summaries(snapshot, alive[:_MOST_SHOWN])
@@ -207,7 +207,7 @@ class Summary:
         )
 
     def state(self, session: str) -> results.SessionState:
-        """What `session://state/{id}` says; raises InvalidName."""
+        """Content of `session://state/{id}`; raises InvalidName."""
         name = parse_session(session, self._clone.machine)
         snapshot = self._store.snapshot()
         record = snapshot.get(lease_key(str(name)))
@@ -238,7 +238,7 @@ class Summary:
         ]
 
     def status(self) -> results.Status:
-        """What `csc-git status` says."""
+        """Answer of `csc-git status`."""
         snapshot = self._store.snapshot()
         until = clock.instant().seconds + _LOOK_SECONDS
         files = snapshot.foreign(lambda: clock.instant().seconds < until)

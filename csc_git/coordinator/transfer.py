@@ -75,15 +75,15 @@ def read_lines(lines: Iterator[str], machine: str) -> dict[Key, Json]:
     """The values of JSON Lines as `export` writes them; the last of a key wins.
 
     Raises:
-        InvalidValue: a line is none; says which.
+        InvalidValue: a line is not valid; the message names it.
     """
     found: dict[Key, Json] = {}
     for number, line in enumerate(_decoded(lines), 1):
         if not line.strip():
             continue
         try:
-            says = _Line.model_validate(parse(line))
-            found[parse_key(resolve_scope(says.scope, machine), says.key)] = says.value
+            read = _Line.model_validate(parse(line))
+            found[parse_key(resolve_scope(read.scope, machine), read.key)] = read.value
         except (CscError, ValueError) as error:
             raise _invalid(f"line {number}: {_why(error)}") from None
     return found
@@ -130,7 +130,7 @@ def _data_of(file: Path) -> dict[str, Json]:
 
 
 def _is_registry(stem: str, values: Mapping[str, Json]) -> bool:
-    """Whether a file says who is signed on: of no use elsewhere, but it tells the prefix."""
+    """Whether a file lists who is signed on. It is not imported, but its name has the prefix."""
     return stem.endswith(_REGISTRY) and isinstance(values.get("registry"), dict)
 
 
@@ -142,14 +142,14 @@ def _scope_of(stem: str, prefixes: Iterable[str]) -> str:
     """
     longest = max((one for one in prefixes if stem.startswith(f"{one}__")), key=len, default=None)
     if longest is None:
-        raise _invalid(f"{stem}.json: no *{_REGISTRY}.json says what of that is its project's name")
+        raise _invalid(f"{stem}.json: no *{_REGISTRY}.json shows the project's name in it")
     scope = stem.removeprefix(f"{longest}__").replace("__", ":")
     return resolve_scope(scope, machine_from_host(longest.partition("__")[0]))
 
 
 def _add(found: dict[Key, Json], key: Key, value: Json, stem: str) -> None:
     if key in found and not is_same(found[key], value):
-        raise _invalid(f"{stem}.json: another file says something else of {key}")
+        raise _invalid(f"{stem}.json: another file has another value for {key}")
     found[key] = value
 
 

@@ -1,6 +1,6 @@
 """Edits: one atomic set of puts and deletes, and the commit message that records it.
 
-A commit of the branch is one edit. Its tree says what changed; its message says who did it and
+A commit of the branch is one edit. Its tree holds what changed; its message records who did it and
 under which conditions, once for people (the subject) and once for machines (the trailers):
 
 ```
@@ -70,7 +70,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """What a commit's message says of its edit.
+    """The record of an edit in its commit's message.
 
     Attributes:
         subject: One line for people, without the outcome.

@@ -10,7 +10,7 @@ long as one round (fetch, replay, push) of each clone that has written lately, i
 may not have heard of those who never won. One that was overtaken tries again soon. Rounds are
 measured, so the same rule does for a remote that answers in 30 ms and for one that takes seconds.
 
-`tests/simulation.py` runs this code on a virtual clock, and says where one branch ends.
+`tests/simulation.py` runs this code on a virtual clock and finds the limits of one branch.
 """
 
 from collections.abc import Iterable
@@ -64,7 +64,7 @@ class Pace:
     def took(self, now: float, chance: float) -> None:
         """Note that a push was taken.
 
-        `free_at` says when the next one may begin, and `urgent_at` when it may if somebody waits
+        `free_at` is when the next one may begin, and `urgent_at` when it may if somebody waits
         for its answer: there is nothing to gather then.
 
         Args:

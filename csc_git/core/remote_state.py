@@ -62,7 +62,7 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.OFF: ("Sync is switched off", "To switch it on: git config csc.sync true"),
     RemoteState.NO_GIT: (
-        "There is no git on PATH, and only git talks to the remote",
+        "There is no git on PATH, and csc-git needs it to reach the remote",
         "Install git, or put it on the PATH of the MCP client",
     ),
     RemoteState.NO_REMOTE: (
@@ -74,7 +74,7 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
         "Use https, http, ssh, git, file or a path: git config csc.remote NAME-OR-URL",
     ),
     RemoteState.PUSHED_ELSEWHERE: (
-        "Pushes go to another repository than the one that is fetched from",
+        "Pushes go to another repository than fetches come from",
         (
             "Others would not see your edits. Use a remote that is one repository for both "
             "(git config csc.remote NAME-OR-URL), or see pushurl and pushInsteadOf in git config"
@@ -110,19 +110,19 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
         "We may read the remote but not write to it",
         "Ask for write access, or sync elsewhere: git config csc.remote NAME-OR-URL",
     ),
-    RemoteState.FULL: ("The remote's disk is full", "Tell whoever runs it; it is retried"),
+    RemoteState.FULL: ("The remote's disk is full", "Tell its administrator. csc-git retries"),
     RemoteState.PROTECTED: (
         "The remote protects the branch against pushes",
         "Allow pushes to it in the host's branch rules, or use another: git config csc.branch NAME",
     ),
     RemoteState.DECLINED: (
         "A hook of the remote declined the push",
-        "See its words; it is retried. If one edit is at fault, it is parked by itself",
+        "See its message. csc-git retries; an edit that is at fault is parked by itself",
     ),
     RemoteState.EMPTY: (
         "The remote has no branch yet, and our first push would become its default branch",
         (
-            "Push your project first, or say that the remote exists for this: "
+            "Push your project first, or declare that the remote exists for csc-git: "
             "git config csc.dedicated true"
         ),
     ),
@@ -143,10 +143,11 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
         f"Nothing here is lost, and edits wait in the queue. {_PERSON}",
     ),
     RemoteState.NOT_A_STORE: (
-        "What the remote has in our branch's place was not made by csc-git",
+        "The branch on the remote was not made by csc-git",
         (
-            "Use another name, which begins otherwise if a branch is called as its beginning: "
-            "git config csc.branch NAME. csc-git doctor then says how to take queued edits along"
+            "Choose another branch name: git config csc.branch NAME. If the remote has a branch "
+            "called csc, choose one that does not start with csc/. csc-git doctor then shows "
+            "how to take queued edits along"
         ),
     ),
     RemoteState.TOO_NEW: (
@@ -158,17 +159,20 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
         "Use a remote of the same format: git config csc.remote NAME-OR-URL",
     ),
     RemoteState.CONTENDED: (
-        "Others kept pushing first; no attempt of this round got through",
+        "Other clones pushed first each time; no push of this round succeeded",
         "A running server retries, or csc-git sync",
     ),
     RemoteState.STORAGE: (
         "The local disk failed while syncing",
         (
-            "Free some space, mend the permissions of <git dir>/csc, or see csc-git doctor; "
-            "it is retried"
+            "Free some space, repair the permissions of <git dir>/csc, or see csc-git doctor. "
+            "csc-git retries"
         ),
     ),
-    RemoteState.FAILED: ("Talking to the remote failed", "See git's own words; it is retried"),
+    RemoteState.FAILED: (
+        "The exchange with the remote failed",
+        "See git's message. csc-git retries",
+    ),
 }
 
 

@@ -73,7 +73,7 @@ def screen(puts: Mapping[Key, Json], reason: str | None) -> str | None:
         reason: Why it is none, or may be known to everybody.
 
     Returns:
-        What the commit says of it; None if nothing looked like one.
+        The text for the commit; None if nothing looked like one.
 
     Raises:
         LooksLikeSecret: something did, and there is no reason; or the reason itself does.

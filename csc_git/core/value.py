@@ -37,7 +37,7 @@ _DERIVED: Final = frozenset({"authors", "scope", "key"})
 
 @dataclass(frozen=True)
 class Entry:
-    """What one file of the branch says.
+    """The content of one file of the branch.
 
     Attributes:
         value: Any JSON value.

@@ -32,26 +32,28 @@ def _left(coordinator: Coordinator) -> Iterator[Finding]:
     for name in repository.refs("refs/heads/"):
         waiting = len(Branch(repository, name).queue()) if name != served else 0
         if waiting:
-            says = f"{count(waiting, 'edit')} made for the branch {name} wait, but it is not synced"
+            message = (
+                f"{count(waiting, 'edit')} made for the branch {name} wait, but it is not synced"
+            )
             then = f"csc-git export --branch {quote(name)} | csc-git import -"
-            yield doubtful("branch", says, f"To have its values here: {then}")
+            yield doubtful("branch", message, f"To have its values here: {then}")
 
 
 def _foreign(status: Status) -> Iterator[Finding]:
     if status.foreign_count:
         shown = ", ".join(status.foreign[:3])
-        says = f"{status.foreign_count} on the branch that csc-git did not write: {shown}"
+        message = f"{status.foreign_count} on the branch that csc-git did not write: {shown}"
         advice = "Ask who put them there (csc-git log); they are skipped and left as they are"
-        yield doubtful("foreign", says, advice)
+        yield doubtful("foreign", message, advice)
 
 
 def _parked(status: Status) -> Iterator[Finding]:
     for edit in status.parked[:3]:
-        says = f"The remote declined “{edit.subject}” by {edit.session}: {edit.reason}"
-        yield doubtful("parked", says, f"csc-git sync --retry {edit.op}, or --drop {edit.op}")
+        message = f"The remote declined “{edit.subject}” by {edit.session}: {edit.reason}"
+        yield doubtful("parked", message, f"csc-git sync --retry {edit.op}, or --drop {edit.op}")
 
 
 def _conflicts(status: Status) -> Iterator[Finding]:
     if status.conflicts:
-        says = f"{count(len(status.conflicts), 'value')} lost to a concurrent one, and kept"
-        yield doubtful("conflicts", says, "csc-git conflicts, then csc-git resolve")
+        message = f"{count(len(status.conflicts), 'value')} lost to a concurrent one, and kept"
+        yield doubtful("conflicts", message, "csc-git conflicts, then csc-git resolve")

@@ -47,13 +47,13 @@ def _check_sharing(known: list[Start], top: Path, here: Sharing) -> Iterator[Fin
         who = start.title if start.top == top else f"{start.title} in {start.top}"
         if not start.command:
             yield wrong(
-                "client", f"What {start.file} says of csc-git names no command", start.again
+                "client", f"The entry for csc-git in {start.file} names no command", start.again
             )
         elif not start.is_known:
-            says = f"{who} starts {shlex.join([start.command, *start.arguments])}, or gives it \
-settings, as init would not. It was not run, and with whom it shares can't be told"
-            then = f"Look at what it does, or have it written anew: {start.again}"
-            yield doubtful("client", f"{says}, so the remote was not tried", then)
+            message = f"{who} starts {shlex.join([start.command, *start.arguments])}, or gives it \
+settings, as init would not. It was not run, so it is unknown with whom it shares"
+            then = f"Look at what it does, or have it written again: {start.again}"
+            yield doubtful("client", f"{message}, so the remote was not tried", then)
         else:
             yield from _compared(start, who, here)
 
@@ -64,22 +64,22 @@ def _compared(start: Start, who: str, here: Sharing) -> Iterator[Finding]:
     except CscError as error:
         yield wrong("client", f"{who}'s server won't start: {error.what}", error.then)
     except (OSError, ValueError) as error:
-        says = f"{who}'s server won't start: {readable(str(error))}"
-        yield wrong("client", says, f"Mend its entry in {start.file}, or: {start.again}")
+        message = f"{who}'s server won't start: {readable(str(error))}"
+        yield wrong("client", message, f"Mend its entry in {start.file}, or: {start.again}")
 
 
 def check_clients(project: Project, known: list[Start]) -> Iterator[Finding]:
     """Is there a client, and does each server that is registered start?"""
     if not known:
-        says = "No client that csc-git knows of is set up to start it here"
+        message = "No client that csc-git knows of is set up to start it here"
         here = "csc-git init  (or csc-git init --client other)"
         other = "csc-git init --client claude-user, or other"
-        yield doubtful("client", says, here if project.has_work_tree else other)
+        yield doubtful("client", message, here if project.has_work_tree else other)
     for start in known:
         if shutil.which(start.command, path=start.environment.get("PATH")) is None:
-            says = f"{start.title} starts {start.command}, which is not there"
+            message = f"{start.title} starts {start.command}, which is not there"
             then = f"Install csc-git where {start.title} finds it, or: {start.again}"
-            yield wrong("client", says, then)
+            yield wrong("client", message, then)
             continue
         yield from _check_command(start)
         yield _try_out(start)
@@ -88,35 +88,35 @@ def check_clients(project: Project, known: list[Start]) -> Iterator[Finding]:
 def _apart(start: Start, who: str, theirs: Sharing, here: Sharing) -> Iterator[Finding]:
     """What sets a client's server apart from the commands here."""
     if theirs.repository != here.repository:
-        says = f"{who}'s server works for another repository: {theirs.repository}"
-        yield wrong("client", says, f"Mend its entry in {start.file}, or: {start.again}")
+        message = f"{who}'s server works for another repository: {theirs.repository}"
+        yield wrong("client", message, f"Mend its entry in {start.file}, or: {start.again}")
     elif theirs.branch != here.branch:
-        says = f"the branch {theirs.branch}, but the one set here is {here.branch}"
-        yield _unlike(start, who, says, "csc.branch", theirs.branch)
+        message = f"the branch {theirs.branch}, but the one set here is {here.branch}"
+        yield _unlike(start, who, message, "csc.branch", theirs.branch)
     elif theirs.syncs != here.syncs:
         whose, other = ("nobody", "a remote") if here.syncs else ("a remote", "nobody")
-        says = f"{whose}, but commands here with {other}"
-        yield _unlike(start, who, says, "csc.sync", str(theirs.syncs).lower())
+        message = f"{whose}, but commands here with {other}"
+        yield _unlike(start, who, message, "csc.sync", str(theirs.syncs).lower())
     elif theirs.syncs and theirs.remote != here.remote:
         ours = readable(here.remote or "no remote")
-        says = f"{readable(theirs.remote or 'no remote')}, but commands here with {ours}"
-        yield _unlike(start, who, says, "csc.remote", theirs.named)
+        message = f"{readable(theirs.remote or 'no remote')}, but commands here with {ours}"
+        yield _unlike(start, who, message, "csc.remote", theirs.named)
 
 
-def _unlike(start: Start, who: str, says: str, name: str, value: str) -> Finding:
+def _unlike(start: Start, who: str, message: str, name: str, value: str) -> Finding:
     masked = readable(value) != value  # it holds a password, which is to be shown to nobody
     setting = f"{name} URL, with the one of {start.file}" if masked else f"{name} {quote(value)}"
     then = f"git config {setting}; or take that out of the entry: {start.anew(SHARING)}"
     untried = "The remote was not tried, so as to show neither what the other has"
-    return wrong("client", f"{who}'s server shares with {says}. {untried}", then)
+    return wrong("client", f"{who}'s server shares with {message}. {untried}", then)
 
 
 def _check_command(start: Start) -> Iterator[Finding]:
     """Would other programs than this shell find it?"""
     if not Path(start.command).is_absolute() and not is_on_path(start.command):
-        says = f"{start.title} starts {start.command} by its name, which only a shell finds in \
+        message = f"{start.title} starts {start.command} by its name, which only a shell finds in \
 which its virtual environment is active"
-        yield doubtful("client", says, f"Install csc-git by pipx or uv tool, or: {start.again}")
+        yield doubtful("client", message, f"Install csc-git by pipx or uv tool, or: {start.again}")
 
 
 def _try_out(start: Start) -> Finding:
@@ -129,8 +129,8 @@ def _try_out(start: Start) -> Finding:
             lines = said.read().splitlines()
             why = readable(lines[-1] if lines else _reason(error), 200)
             run = shlex.join([start.command, *start.arguments])
-            says = f"{start.title}'s server does not start: {why}"
-            return wrong("client", says, f"Run it yourself and see: {run}")
+            message = f"{start.title}'s server does not start: {why}"
+            return wrong("client", message, f"Run it yourself and see: {run}")
     took = time.monotonic() - began
     return fine(
         "client", f"{start.title}: the server starts, and lists {tools} tools ({took:.1f} s)"
@@ -169,7 +169,7 @@ def _started(start: Start, said: TextIO) -> int:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the SDK says of an answer that is none to ourselves: it is told as a finding."""
+    """Silence the SDK's message about an answer that is not one: it becomes a finding."""
     log = logging.getLogger("mcp")
     before = log.level
     log.setLevel(logging.CRITICAL)

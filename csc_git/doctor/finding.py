@@ -15,34 +15,34 @@ class Finding(Result):
     Attributes:
         check: What was looked at, in a word or two.
         level: `ok`; `warning`: it works, but not for long or not as well as it could; `error`.
-        says: What was found.
+        message: What was found.
         fix: What to do about it; a command where there is one. Never one that destroys anything.
     """
 
     check: str
     level: Level
-    says: str
+    message: str
     fix: str = ""
 
 
 Check = Callable[[], Iterator[Finding]]
 
 
-def fine(check: str, says: str) -> Finding:
+def fine(check: str, message: str) -> Finding:
     """Nothing to do."""
-    return Finding(check=check, level="ok", says=says)
+    return Finding(check=check, level="ok", message=message)
 
 
-def doubtful(check: str, says: str, fix: str) -> Finding:
+def doubtful(check: str, message: str, fix: str) -> Finding:
     """Something to see to."""
-    return Finding(check=check, level="warning", says=says, fix=fix)
+    return Finding(check=check, level="warning", message=message, fix=fix)
 
 
-def wrong(check: str, says: str, fix: str) -> Finding:
+def wrong(check: str, message: str, fix: str) -> Finding:
     """Something that stands in the way."""
-    return Finding(check=check, level="error", says=says, fix=fix)
+    return Finding(check=check, level="error", message=message, fix=fix)
 
 
 def refused(check: str, error: CscError) -> Finding:
-    """What an error of ours says."""
+    """A finding with the message of one of our errors."""
     return wrong(check, error.what, error.then)

@@ -46,8 +46,8 @@ def check_hooks(project: Project, here: Sharing) -> Iterator[Finding]:
 
 def _missing(commands: Mapping[str, str]) -> Iterator[Finding]:
     if absent := [name for name in EVENTS if name not in commands]:
-        says = f"Claude Code runs no hook of ours at {', '.join(absent)}"
-        yield wrong("hooks", says, "csc-git init --hooks")
+        message = f"Claude Code runs no hook of ours at {', '.join(absent)}"
+        yield wrong("hooks", message, "csc-git init --hooks")
 
 
 def _elsewhere(top: Path) -> Iterator[Finding]:
@@ -55,18 +55,18 @@ def _elsewhere(top: Path) -> Iterator[Finding]:
     file = top / ".claude" / "settings.json"
     said = json.dumps(read_json(file)) if file.is_file() else ""
     if "csc-git-hook" in said or "csc_git.hooks" in said:
-        says = f"Hooks of ours stand in {file} too, so they run twice; init leaves those alone"
-        yield doubtful("hooks", says, "Take them out there by hand")
+        message = f"Hooks of ours stand in {file} too, so they run twice; init leaves those alone"
+        yield doubtful("hooks", message, "Take them out there by hand")
 
 
 def _disabled(top: Path, registration: HookRegistration) -> Iterator[Finding]:
-    """Claude Code runs no hooks where one of its settings says so."""
+    """Claude Code runs no hooks if one of its settings switches them off."""
     shared, own = top / ".claude" / "settings.json", Path.home() / ".claude" / "settings.json"
     for settings in (registration.file, shared, own):
         said: Any = read_json(settings) if settings.is_file() else None
         if isinstance(said, dict) and said.get("disableAllHooks"):
-            says = f"They are set up, but disableAllHooks stands in {settings}"
-            yield doubtful("hooks", says, "Take it out there, if they are to run")
+            message = f"They are set up, but disableAllHooks stands in {settings}"
+            yield doubtful("hooks", message, "Take it out there, if they are to run")
 
 
 def _trial(event: str, command: str, top: Path, here: Sharing) -> Iterator[Finding]:
@@ -76,8 +76,8 @@ def _trial(event: str, command: str, top: Path, here: Sharing) -> Iterator[Findi
     given = dict(word.split("=", 1) for word in set_first)
     words = words[len(set_first) :]
     if not is_hook(words, EVENTS[event][0]):
-        says = f"Claude Code runs {command} at {event}, which is not what init would write"
-        yield wrong("hooks", says, _AGAIN)
+        message = f"Claude Code runs {command} at {event}, which is not what init would write"
+        yield wrong("hooks", message, _AGAIN)
     elif shutil.which(words[0]) is None:
         yield wrong("hooks", f"Claude Code's hook runs {words[0]}, which is not there", _AGAIN)
     elif why := _failure(words, top, given):
@@ -94,7 +94,7 @@ def _words(command: str) -> list[str]:
 
 
 def _failure(words: list[str], top: Path, given: Mapping[str, str]) -> str:
-    """What a hook says is wrong, or else nothing."""
+    """The error that a hook reports; empty if it reports none."""
     patient = {"CSC_HOOK_DEBUG": "1", "CSC_HOOK_SECONDS": str(_SECONDS)}
     try:
         done = subprocess.run(  # noqa: S603  what `is_hook` let pass, an argument list
@@ -111,5 +111,7 @@ def _compared(top: Path, given: Mapping[str, str], here: Sharing) -> Iterator[Fi
     with environment(os.environ | given):
         branch = sharing_at(top, {}).branch
     if branch != here.branch:
-        says = f"Claude Code's hooks look at the branch {branch}, but the one here is {here.branch}"
-        yield wrong("hooks", says, f"{_AGAIN} --branch {shlex.quote(here.branch)}")
+        message = (
+            f"Claude Code's hooks look at the branch {branch}, but the one here is {here.branch}"
+        )
+        yield wrong("hooks", message, f"{_AGAIN} --branch {shlex.quote(here.branch)}")

@@ -36,23 +36,23 @@ def check_project(project: Project) -> Iterator[Finding]:
     """What kind of repository it is, and whose commits it makes."""
     yield fine("repository", f"{project.top} ({_kind(project)})")
     if project.email is None:
-        says = "git knows no e-mail address of yours; edits carry csc-git@<machine> instead"
-        yield doubtful("identity", says, "git config --global user.email YOU@EXAMPLE.COM")
+        message = "git knows no e-mail address of yours; edits carry csc-git@<machine> instead"
+        yield doubtful("identity", message, "git config --global user.email YOU@EXAMPLE.COM")
     else:
         yield fine("identity", project.email)
     free = shutil.disk_usage(project.common_dir).free
     if free < _ROOM:
-        says = f"Only {free >> 20} MB are free on the disk of {project.common_dir}"
-        yield doubtful("disk", says, "Free some space; what is stored is safe")
+        message = f"Only {free >> 20} MB are free on the disk of {project.common_dir}"
+        yield doubtful("disk", message, "Free some space; what is stored is safe")
 
 
 def check_machine(coordinator: Coordinator) -> Iterator[Finding]:
     """Does another clone of the project call its machine as this one does?"""
     name = coordinator.clone.machine
     if others := namesakes(coordinator):
-        says = f"{name}, like {count(others, 'other clone')} of this project"
+        message = f"{name}, like {count(others, 'other clone')} of this project"
         advice = "To tell their sessions apart, in one of them: git config csc.machine NAME"
-        yield doubtful("machine", says, advice)
+        yield doubtful("machine", message, advice)
     else:
         yield fine("machine", name)
 
@@ -62,7 +62,7 @@ def _kind(project: Project) -> str:
         return "bare"
     if project.common_dir.is_relative_to(project.top):
         return "clone"
-    named = project.top / ".git"  # gitrepository-layout(5): it says where its own directory is
+    named = project.top / ".git"  # gitrepository-layout(5): it names the place of its own directory
     git_dir = Path(named.read_text(encoding="utf-8").strip()) if named.is_file() else named
     if git_dir.parent.name == "worktrees":
         return f"worktree; shared by all: {project.common_dir}"

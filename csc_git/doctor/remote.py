@@ -64,9 +64,9 @@ def check_clock(coordinator: Coordinator) -> Iterator[Finding]:
     skew = (clock.now() - theirs).total_seconds() if theirs is not None else None
     if skew is not None and abs(skew) > _SKEW:
         side = "ahead of" if skew > 0 else "behind"
-        says = f"This clock is {abs(skew) / 60:,.0f} minutes {side} the remote's"
+        message = f"This clock is {abs(skew) / 60:,.0f} minutes {side} the remote's"
         advice = "Set it (timedatectl set-ntp true). Of two concurrent edits the later time wins"
-        yield doubtful("clock", says, advice)
+        yield doubtful("clock", message, advice)
     elif not wrong_ones:
         how = "as the remote's" if skew is not None else "those of all machines agree"
         yield fine("clock", how)
@@ -86,10 +86,10 @@ def _by_environment(known: Sequence[Start]) -> list[tuple[dict[str, str], list[S
 
 def _worked(tried: RoundTrip, who: str) -> Finding:
     how = f"written, pushed and read back in {tried.seconds:.1f} s, as {who} would"
-    says = f"{tried.status.remote}: {how}"
+    message = f"{tried.status.remote}: {how}"
     if tried.seconds > _SLOW:
-        return doubtful("remote", says, "It is slow: edits take as long to reach others")
-    return fine("remote", says)
+        return doubtful("remote", message, "It is slow: edits take as long to reach others")
+    return fine("remote", message)
 
 
 def _failed(status: SyncStatus) -> Finding:
@@ -103,9 +103,9 @@ def _failed(status: SyncStatus) -> Finding:
 
 def _lacking(status: SyncStatus, who: str, group: Sequence[Start]) -> Finding:
     """What the server is not given that the shell has."""
-    says = f"It works in this shell, but not as {who} starts the server: {status.describe()[0]}"
+    message = f"It works in this shell, but not as {who} starts the server: {status.describe()[0]}"
     if not group:
-        return wrong("remote", says, f"Hand over what the shell has ({', '.join(_telling())})")
+        return wrong("remote", message, f"Hand over what the shell has ({', '.join(_telling())})")
     start = group[0]
     by_init, by_hand = start.lacks({name: os.environ[name] for name in _telling()})
     advice = []
@@ -113,7 +113,9 @@ def _lacking(status: SyncStatus, who: str, group: Sequence[Start]) -> Finding:
         advice.append(f"Hand over {', '.join(by_init)}: {start.again}")
     if by_hand:
         advice.append(f"Add {', '.join(by_hand)} to env in {start.file}")
-    return wrong("remote", says, "; ".join(advice) or "Compare its environment with this one: env")
+    return wrong(
+        "remote", message, "; ".join(advice) or "Compare its environment with this one: env"
+    )
 
 
 def _own_settings() -> dict[str, str]:

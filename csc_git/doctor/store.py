@@ -45,8 +45,8 @@ def check_locks(directory: Path) -> Iterator[Finding]:
         then = f"kill -CONT {pids}, if it is to go on; or end it: kill -KILL {pids}. What is stored"
         yield wrong("lock", f"{who} holds {path} and does not let go", f"{then} is safe either way")
     if not held and directory.is_dir() and not excludes(directory / "locks" / "probe"):
-        says = f"File locks in {directory} do not exclude other processes"
-        yield wrong("lock", says, NO_EXCLUSION)
+        message = f"File locks in {directory} do not exclude other processes"
+        yield wrong("lock", message, NO_EXCLUSION)
     elif not held:
         yield fine("lock", "free")
 
@@ -56,8 +56,8 @@ def check_whole(coordinator: Coordinator) -> Iterator[Finding]:
     repository = coordinator.store.repository
     damage = repository.damage()
     if damage is None:
-        says = f"{repository.path} was not looked through: git is not there, or took too long"
-        yield doubtful("store", says, "Try again when it is there, and has less to do")
+        message = f"{repository.path} was not looked through: git is not there, or took too long"
+        yield doubtful("store", message, "Try again when it is there, and has less to do")
     elif damage:
         what = readable(damage, 200)
         yield wrong("store", f"{repository.path} is damaged: {what}", _REMAKE)
@@ -77,16 +77,18 @@ def check_size(coordinator: Coordinator) -> Iterator[Finding]:
     packs, loose, left, size = _counted(path)
     gc = f"git --git-dir={path} gc"
     if packs > 3 * PACK_LIMIT or loose > 3 * LOOSE_LIMIT:
-        says = f"{packs:,} packs and {loose:,} loose objects: the maintenance does not keep up"
-        yield doubtful("objects", says, f"{gc}  (safe while sessions work)")
+        message = f"{packs:,} packs and {loose:,} loose objects: the maintenance does not keep up"
+        yield doubtful("objects", message, f"{gc}  (safe while sessions work)")
     elif left:
-        says = f"{left} files of edits that were never finished, more than a day old"
-        yield doubtful("objects", says, "Nothing: they go with the weekly maintenance")
+        message = f"{left} files of edits that were never finished, more than a day old"
+        yield doubtful("objects", message, "Nothing: they go with the weekly maintenance")
     else:
         yield fine("objects", f"{count(packs, 'pack')}, {loose:,} loose")
     if size > _LARGE:
-        says = f"{size >> 20:,} MB: a new clone takes long to fetch that"
-        yield doubtful("size", says, "csc-git rotate  (begins a new history; the old one is kept)")
+        message = f"{size >> 20:,} MB: a new clone takes long to fetch that"
+        yield doubtful(
+            "size", message, "csc-git rotate  (begins a new history; the old one is kept)"
+        )
     else:
         yield fine("size", f"{max(size >> 10, 1):,} KB")
 
@@ -106,8 +108,8 @@ def check_watch(coordinator: Coordinator) -> Iterator[Finding]:
     if noticed:
         yield fine("watcher", "changes by other processes are noticed at once")
     else:
-        says = f"Changes are noticed after a second only: {watch.failed or 'no event came'}"
-        yield doubtful("watcher", says, f"On Linux: sysctl {_INOTIFY}")
+        message = f"Changes are noticed after a second only: {watch.failed or 'no event came'}"
+        yield doubtful("watcher", message, f"On Linux: sysctl {_INOTIFY}")
 
 
 def _is_free(path: Path) -> bool:

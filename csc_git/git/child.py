@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 WORDS_LIMIT: Final = 1 << 20
-"""Most that is kept of what a child says went wrong, in bytes."""
+"""Largest part of a child's error output that is kept, in bytes."""
 
 _GRACE: Final = 1.0
 """Seconds that what a killed child has printed may take to arrive."""
@@ -177,7 +177,7 @@ def run_git(  # noqa: PLR0913  how to run a child has so many sides
 
 
 def git_version() -> tuple[int, ...] | None:
-    """The version of the `git` on PATH; None if there is none, or none that says so."""
+    """The version of the `git` on PATH; None if there is none or its version is unknown."""
     try:
         unset = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}  # it may be broken
         said = run_git(["version"], cwd=Path("/"), env=unset).out.decode(errors="replace")

@@ -41,7 +41,7 @@ _UNTELLING: Final = re.compile(
 
 
 def _telling(stderr: str) -> str:
-    """What git says, without what it says of every failure."""
+    """Git's message, without the lines that every failure has."""
     lines = [line.strip() for line in stderr.splitlines()]
     told = [line for line in lines if not _UNTELLING.fullmatch(line)]
     return "; ".join(told or filter(None, lines))
@@ -123,7 +123,7 @@ def is_broken_here(stderr: str) -> bool:
 
 
 def _own(stderr: str) -> str:
-    """What git says of this side."""
+    """Git's messages about this side."""
     return "\n".join(line for line in stderr.splitlines() if not line.startswith("remote:"))
 
 
@@ -146,13 +146,13 @@ LOST_RACE: Final = _any(
 
 
 IN_THE_WAY: Final = re.compile(r"'refs/heads/[^']+' exists; cannot create")
-"""What git says where a branch is called as the directory in which ours would be."""
+"""Git's message if a branch has the name of the directory that ours would be in."""
 
 _HOSTS_WORDS: Final = _any(
     r"^remote: (error: )?GH006:", r"^remote: GitLab: You are not allowed to push",
     r"^remote: FATAL: [W+-].{0,200} DENIED",
 )  # fmt: skip
-"""How hosts begin the line that says that a branch is protected: GitHub, GitLab, gitolite."""
+"""How the line begins by which a host reports a protected branch: GitHub, GitLab, gitolite."""
 
 _HOST_SAYS_PROTECTED: Final = re.compile(_HOSTS_WORDS.pattern, re.MULTILINE)
 _PROTECTED: Final = _any("protected branch", "deny updating")

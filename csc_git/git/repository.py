@@ -197,7 +197,7 @@ class Repository:
         return self._looked(["verify-pack", *packs]) or ""
 
     def _looked(self, asking: list[str]) -> str | None:
-        """What git says is wrong; None if it doesn't end in time, or is not there."""
+        """Git's report of what is wrong; None if git does not end in time or is missing."""
         try:
             done = run_git(asking, cwd=self.path, git_dir=self.path, timeout=_LOOK_SECONDS)
         except GitMissing:

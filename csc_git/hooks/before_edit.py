@@ -1,6 +1,6 @@
 """PreToolUse: a file that another session has claimed is about to be changed.
 
-By default the model and the user are told, and the edit goes on; `csc.guard` says otherwise.
+By default the model and the user are warned, and the edit goes on; `csc.guard` changes that.
 Claims are advisory, and this is the one place where they can stop anything: an editor of one's own.
 """
 
@@ -40,13 +40,13 @@ def answer(start: Path, told: dict[str, Any]) -> dict[str, Any] | None:
 
 def _told(place: str, rivals: list[SeenClaim], *, block: bool) -> dict[str, Any]:
     whose = [f"{one.session} ({quoted(one.resource)}{_note(one)})" for one in rivals]
-    says = f"{printable(place)} is claimed by {listed(whose)}."
-    model = f"{says} {_ADVICE} {QUOTES}"
+    message = f"{printable(place)} is claimed by {listed(whose)}."
+    model = f"{message} {_ADVICE} {QUOTES}"
     if block:
         words = {"permissionDecision": "deny", "permissionDecisionReason": model}
     else:
         words = {"additionalContext": model}
-    shown = {} if block else {"systemMessage": f"csc-git: {says}"}
+    shown = {} if block else {"systemMessage": f"csc-git: {message}"}
     return {"hookSpecificOutput": {"hookEventName": _EVENT, **words}, **shown}
 
 

@@ -34,7 +34,7 @@ _MOST = 10
 
 @dataclass(frozen=True)
 class Seen:
-    """A session that is alive, and what it says it works on."""
+    """A session that is alive, and the work that it reports."""
 
     name: str
     issue: str
@@ -59,7 +59,7 @@ class Glance:
         guard: What is to be done before an edit: `warn`, `block` or `off`.
         clone: Who this clone is.
         store: Its store; reading only.
-        snapshot: What its branch says.
+        snapshot: The newest state of its branch.
     """
 
     project: Project
@@ -81,13 +81,13 @@ class Glance:
         clone = recall(directory)
         if clone is None:
             return None
-        says = {name: one.value for name, one in given(project, ("branch", "guard")).items()}
-        branch = str(says.get("branch", DEFAULT_BRANCH))
+        settings = {name: one.value for name, one in given(project, ("branch", "guard")).items()}
+        branch = str(settings.get("branch", DEFAULT_BRANCH))
         identity = Identity(clone.machine, clone.id, "")
         store = Store(directory, branch, identity, lambda: project.object_format, None)
         presence = Presence(store, clone, directory)
         snapshot = store.snapshot()
-        guard = str(says.get("guard") or _agreed(snapshot, "guard") or "warn")
+        guard = str(settings.get("guard") or _agreed(snapshot, "guard") or "warn")
         return cls(project, guard, clone, store, snapshot, presence)
 
     @property

@@ -1,6 +1,6 @@
 """The branch in this clone: its tip, its base, and the queue between them.
 
-`tip` is what this clone says now, `base` the last commit the remote confirmed, and the queue
+`tip` is the newest state in this clone, `base` the last commit that the remote confirmed, the queue
 `base..tip`: the edits it has not confirmed. Beside them are the *parked* edits, which the remote
 declined for what they contain, and the tips that replays replaced, kept for thirty days.
 """
@@ -48,7 +48,7 @@ class Branch:
 
     @property
     def tip(self) -> str | None:
-        """What this clone says now."""
+        """The newest state in this clone."""
         return self._repository.read_ref(self.ref)
 
     @property

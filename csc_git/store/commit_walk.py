@@ -22,7 +22,7 @@ class Commits(Protocol):
     """Where commits are read from."""
 
     def commit(self, commit_id: str) -> CommitInfo:
-        """What a commit says."""
+        """The content of a commit."""
 
 
 def record_of(commit: CommitInfo) -> Record:
@@ -57,8 +57,12 @@ def lineage(objects: Reads, tip: str | None) -> Iterator[CommitInfo]:
         last = None
         for last in ancestry(objects, tip):
             yield last
-        says = Snapshot(objects, last.id).format() if last else None
-        tip = says.previous if says and is_commit(objects, says.previous) else None
+        format_file = Snapshot(objects, last.id).format() if last else None
+        tip = (
+            format_file.previous
+            if format_file and is_commit(objects, format_file.previous)
+            else None
+        )
 
 
 def since(commits: Commits, base: str | None, tip: str | None) -> list[CommitInfo]:

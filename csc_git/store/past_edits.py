@@ -70,7 +70,7 @@ class PastEdit:
 
     Attributes:
         commit: Its commit.
-        record: What the commit says of it.
+        record: The edit's record in the commit.
         keys: The keys it changed.
         before: The state before it.
         after: The state after it.

@@ -97,8 +97,8 @@ def continued(
     objects = repository.objects
     found: list[CommitInfo] = []
     for _ in range(_MOST_ROTATIONS):
-        says = Snapshot(objects, fetched).format()
-        previous = says.previous if says else None
+        format_file = Snapshot(objects, fetched).format()
+        previous = format_file.previous if format_file else None
         if previous is None:
             return None
         found = [*reversed(list(ancestry(objects, fetched))), *found]
@@ -114,11 +114,11 @@ def continued(
 
 
 def _new_root(replica: Replica, previous: str, now: datetime) -> str:
-    """A first commit that says what `previous` says, and that it continues it."""
+    """A first commit with the tree of `previous`, which records that it continues it."""
     batch = replica.repository.batch()
     snapshot = Snapshot(batch, previous)
-    says = snapshot.format()
-    if says is None or snapshot.tree is None:
+    format_file = snapshot.format()
+    if format_file is None or snapshot.tree is None:
         raise StoreDamaged(f"{previous} is no store of ours")
     file = next(line for line in batch.tree(snapshot.tree) if line.name == FORMAT_FILE)
     members = json.loads(batch.blob(file.id)) | {"previous": previous}

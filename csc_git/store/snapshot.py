@@ -1,4 +1,4 @@
-"""Snapshots: what one commit says. Immutable, so it can be read for as long as anyone likes."""
+"""Snapshots: the state that one commit holds. Immutable, so it can be read at any time."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ class Reads(Trees, Protocol):
         """The bytes of a blob."""
 
     def commit(self, commit_id: str) -> CommitInfo:
-        """What a commit says."""
+        """The content of a commit."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def revision_of(stored: Stored | None) -> str | None:
 
 @dataclass(frozen=True)
 class Format:
-    """What `format.json` says.
+    """The content of `format.json`.
 
     Attributes:
         store: Random id of the store.
@@ -83,7 +83,7 @@ class Format:
 
 
 class Snapshot:
-    """What a commit says; an empty store if there is no commit yet."""
+    """The state that a commit holds; an empty store if there is no commit yet."""
 
     def __init__(self, objects: Reads, commit: str | None) -> None:
         self.objects = objects
@@ -232,15 +232,15 @@ class Snapshot:
             yield from found
 
     def format(self) -> Format | None:
-        """What `format.json` says; None if this is no store of ours.
+        """The content of `format.json`; None if this is not a store of csc-git.
 
         Raises:
             FormatTooNew: a later csc-git wrote it.
         """
         file = find(self.objects, self.tree, FORMAT_FILE) if self.tree else None
         try:
-            says = parse(self.objects.blob(file.id)) if file and file.is_file else {}
-            number, store, previous = says["format"], says["store"], says.get("previous")
+            content = parse(self.objects.blob(file.id)) if file and file.is_file else {}
+            number, store, previous = content["format"], content["store"], content.get("previous")
         except (ValueError, KeyError, TypeError, AttributeError, ValueTooLarge):
             return None
         if not isinstance(number, int) or not isinstance(store, str):
@@ -264,7 +264,7 @@ class Snapshot:
         return key if key and key.path == path else None
 
     def _full_name(self, path: tuple[bytes, ...]) -> Key | None:
-        """What the file at a path with cut components says of itself."""
+        """The full name that a file with cut path components holds."""
         place = self.revision_at(path)
         entry = self._entry(place) if place else None
         if entry is None or entry.full_name is None:
@@ -326,14 +326,14 @@ class Snapshot:
         return name if names.is_visible(name) and Key((), name).file == file else None
 
     def _entry(self, blob_id: str) -> Entry | None:
-        """What a file says, where others can be told without it."""
+        """The entry in a file; None also if the file is damaged."""
         try:
             return self._said(blob_id)
         except StoreDamaged:
             return None
 
     def _said(self, blob_id: str) -> Entry | None:
-        """What a file says; None if it is no entry of ours."""
+        """The entry in a file; None if it is not one of ours."""
         try:
             data = self.objects.blob(blob_id)
             return _decoded(data) if len(data) <= _SMALL else Entry.decode(data)

@@ -81,15 +81,15 @@ class SyncStatus:
     def load(cls, path: Path) -> "SyncStatus":
         """What was last published; a fresh one if nothing was, or nothing that can be read."""
         try:
-            says = read_json(path)
+            content = read_json(path)
             return cls(
-                state=RemoteState(says["state"]),
-                detail=str(says["detail"]),
-                contact=_instant(says["contact"]),
-                attempt=_instant(says["attempt"]),
-                failures=int(says["failures"]),
-                reasons={str(op): str(why) for op, why in says["reasons"].items()},
-                remote=str(says.get("remote", "")),
+                state=RemoteState(content["state"]),
+                detail=str(content["detail"]),
+                contact=_instant(content["contact"]),
+                attempt=_instant(content["attempt"]),
+                failures=int(content["failures"]),
+                reasons={str(op): str(why) for op, why in content["reasons"].items()},
+                remote=str(content.get("remote", "")),
             )
         except OSError as error:
             return cls(state=RemoteState.STORAGE, detail=error.strerror or "")

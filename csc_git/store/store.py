@@ -76,7 +76,7 @@ class Store:
             self._sync = Sync(self._replica, remote, directory, self._stopped)
 
     def snapshot(self) -> Snapshot:
-        """What this clone says now."""
+        """The newest state in this clone."""
         return Snapshot(self.repository.objects, self.branch.tip)
 
     def transact(self, decide: Decide, now: datetime) -> Receipt:
@@ -141,7 +141,7 @@ class Store:
     def awaiting(self, op: str) -> Iterator[Callable[[], Fate]]:
         """Wait for an edit: it is made and waited for inside the `with` block.
 
-        The call given ends the wait and says what is certain of the edit then. As long as it
+        Calling the result ends the wait and returns what is then certain of the edit. As long as it
         wasn't made, a refusal at replay is the author's to tell and leaves no conflict record.
         """
         self.repository.check_place()
@@ -220,7 +220,7 @@ class Store:
             yield
 
     def remote_clock(self) -> datetime | None:
-        """What time the remote has, as far as it says so."""
+        """The remote's time, if the remote reports it."""
         if self._connect is None:
             return None
         with suppress(RemoteFailure):

@@ -110,7 +110,7 @@ class Receipt:
 
 
 Decide = Callable[[Snapshot], Draft]
-"""Looks at the newest state and says what to change, or raises to change nothing."""
+"""Looks at the newest state and returns what to change, or raises to change nothing."""
 
 
 def transact(
@@ -202,7 +202,7 @@ class _Edit:
 
     @property
     def _restated(self) -> dict[Key, str | None]:
-        """What an edit of several keys only says again.
+        """What an edit of several keys only repeats.
 
         It leaves no trace in the tree, and yet all of the edit shall stand or nothing, so it is a
         condition when the edit is replayed.
@@ -251,7 +251,7 @@ class _Edit:
 
 
 def _note(replaced: list[TreeEntry]) -> str:
-    """What a commit's subject says of foreign entries that stood in its way."""
+    """The part of a commit's subject that names the foreign entries in its way."""
     names = ", ".join(f"{e.mode:06o} {e.name.decode(errors='replace')}" for e in replaced)
     return f" (in place of {names})" if names else ""
 
@@ -278,10 +278,10 @@ def with_changes(
 
 def root_commit(batch: Batch, identity: Identity, now: datetime) -> str:
     """The first commit of a new store."""
-    says = {"format": FORMAT, "store": uuid.uuid4().hex, "previous": None}
+    content = {"format": FORMAT, "store": uuid.uuid4().hex, "previous": None}
     lines = (
         TreeEntry.of(b"README.md", FILE_MODE, batch.add_blob(README)),
-        TreeEntry.of(FORMAT_FILE, FILE_MODE, batch.add_blob(canonical(says) + b"\n")),
+        TreeEntry.of(FORMAT_FILE, FILE_MODE, batch.add_blob(canonical(content) + b"\n")),
     )
     record = Record("create the store", uuid.uuid4().hex, identity.machine, now)
     signature = identity.committer(now)

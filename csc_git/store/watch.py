@@ -1,7 +1,7 @@
 """Watching: noticing that some process of this clone moved the branch.
 
-The file system says so, by `watchfiles`. Its events are hints: whoever waits reads the refs again,
-also once in a while without a hint, so a lost event costs a moment and never a change.
+The file system reports it, by `watchfiles`. Its events are hints: a waiting caller reads the refs
+again, also once in a while without a hint, so a lost event costs a moment and never a change.
 """
 
 import logging
@@ -45,7 +45,7 @@ class Watch:
         """Listen for the length of a `with` block.
 
         The call given waits for a change since the last call (or since the block began), at most
-        so many seconds, and says whether it may be worth looking; False once time is up or the
+        so many seconds, and returns whether it may be worth looking; False once time is up or the
         watch is closed.
         """
         self._begin()

@@ -47,7 +47,7 @@ class Machine:
         return dict(result.structured_content or {})
 
     async def context(self) -> dict[str, Any]:
-        """What `session://context` says."""
+        """Content of `session://context`."""
         contents = (
             await self.client.read_resource("session://context", cache_mode="bypass")
         ).contents

@@ -116,8 +116,8 @@ def _unlike_commands(options: dict[str, Any], here: Sharing) -> Iterator[Finding
     if here != sharing_at(options["directory"], {}):
         given = {name: options[name] for name in sorted(SHARING) if options[name] is not None}
         settings = [f"git config csc.{name} {_shown(value)}" for name, value in given.items()]
-        says = "Commands and hooks here know nothing of that yet, and share as is set here"
-        yield doubtful("settings", says, " && ".join(settings))
+        message = "Commands and hooks here know nothing of that yet, and share as is set here"
+        yield doubtful("settings", message, " && ".join(settings))
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401  a setting's

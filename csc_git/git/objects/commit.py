@@ -1,4 +1,4 @@
-"""Commits: what one says, and who is named in one that is to be written."""
+"""Commits: reading one, and the names in one that is to be written."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CommitInfo(NamedTuple):
-    """What a commit object says."""
+    """Content of a commit object."""
 
     id: str
     tree: str

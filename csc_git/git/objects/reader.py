@@ -88,7 +88,7 @@ class Objects:
             return cached
 
     def commit(self, commit_id: str) -> CommitInfo:
-        """What a commit says.
+        """The content of a commit.
 
         Raises:
             StoreDamaged: missing or unreadable.

@@ -1,4 +1,4 @@
-"""The tools. Each is a thin sentence over the coordinator; every schema here costs tokens."""
+"""The tools. Each is a thin layer over the coordinator; every schema here costs tokens."""
 
 from mcp.server.mcpserver.tools import Tool
 

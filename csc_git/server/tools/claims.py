@@ -23,10 +23,10 @@ def claim_tools(host: Host) -> list[Tool]:
         ] = None,
         session: Session = None,
     ) -> results.Claimed:
-        """Have work or files to yourself, all or none: before you begin on them.
+        """Claim work items or files before you start. Either all are claimed or none.
 
-        granted: yours. provisional: the remote can't be asked; it may yet be lost, you are told.
-        taken: by the sessions listed; choose other work. Advisory: it stops nobody's editor.
+        granted: yours. provisional: the remote was not reached; you are notified if you lose it.
+        taken: the listed sessions have it; choose other work. Advisory: no editor is stopped.
         """
         return host.get().claims.claim(session, resources, note, ttl)
 
@@ -36,7 +36,7 @@ def claim_tools(host: Host) -> list[Tool]:
         ] = None,
         session: Session = None,
     ) -> results.Released:
-        """Give claims back. Signing off does it too."""
+        """Release claims. Signing off releases all of them."""
         return host.get().claims.release(session, resources)
 
     return [tool(claim, WRITE), tool(release, WRITE)]

@@ -1,4 +1,4 @@
-"""Making a tool of a function: its words, its schema, its errors."""
+"""Makes a tool from a function: description, schema, errors."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps

@@ -1,4 +1,4 @@
-"""Schemas made short: each is paid for in every conversation, so it says nothing twice.
+"""Short schemas: each is paid for in every conversation, so nothing stands in it twice.
 
 Pydantic's JSON Schemas are correct and wordy. Here titles go (they repeat the names), defaults of
 null and false go (what may be left out and is left out is neither there nor true), and `anyOf` of

@@ -18,15 +18,15 @@ def session_tools(host: Host) -> list[Tool]:
             str | None, Field(description="claude_1 or claude_1@laptop; default: first free")
         ] = None,
     ) -> results.SignedOn:
-        """Join this project: do this first.
+        """Join this project. Call this first.
 
-        Claims a session name; tells who else is active and what an earlier holder of the name
-        left. Calling it again is harmless.
+        Claims a session name; returns who else is active and what an earlier holder of the name
+        left. Safe to repeat.
         """
         return host.get().sign_on(session_id)
 
     def sign_off(session: Session = None) -> results.SignedOff:
-        """Leave: frees your name and your claims. What you stored stays."""
+        """Leave. Releases your name and your claims; stored values stay."""
         return host.get().sign_off(session)
 
     return [tool(sign_on, WRITE), tool(sign_off, WRITE)]
