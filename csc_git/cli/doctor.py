@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from csc_git.cli.options import command, common, flags, user
-from csc_git.cli.output import show, told, wants_json
+from csc_git.cli.output import described, show, wants_json
 from csc_git.coordinator.results import Result
 from csc_git.doctor.examination import examine
 from csc_git.doctor.finding import Finding
@@ -35,7 +35,7 @@ def doctor_command(**options: Any) -> None:  # noqa: ANN401
     for finding in examine(options["directory"], flags(options), user()):
         found.append(finding)
         if not wants_json():
-            click.echo(told(finding))
+            click.echo(described(finding))
     errors = sum(finding.level == "error" for finding in found)
     warnings = sum(finding.level == "warning" for finding in found)
     summary = f"{count(errors, 'error')}, {count(warnings, 'warning')}"

@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(click.Command):
-    """A command whose help tells its own options from the settings that all of them take."""
+    """A command whose help lists its own options apart from the settings that all of them take."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List both, each under its own title."""

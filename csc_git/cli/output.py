@@ -77,7 +77,7 @@ def hanging(head: str, text: str, indent: int = 0, stream: TextIO | None = None)
     return head + f"\n{' ' * (indent + len(head))}".join(lines)
 
 
-def told(finding: Finding) -> str:
+def described(finding: Finding) -> str:
     """What was found, in a line or more that begin with a mark; and below it what to do."""
     mark, colour = _MARKS[finding.level]
     head = f"{finding.check:<{_CHECK}}"

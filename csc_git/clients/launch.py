@@ -25,7 +25,7 @@ def launch() -> tuple[str, list[str]]:
     """Command and first arguments that start csc-git.
 
     By its name where that is on PATH for good, so that the entry works on other machines too; else
-    by this interpreter, told not to look for modules in the project (`-P`).
+    by this interpreter, which does not look for modules in the project (`-P`).
     """
     if is_on_path("csc-git"):
         return "csc-git", []
@@ -62,7 +62,7 @@ def flags_in(given: Sequence[str]) -> dict[str, Any]:
             parser.add_argument(f"--{name}")
     try:
         found, _ = parser.parse_known_args(given)
-    except argparse.ArgumentError:  # it doesn't start; who starts it is told why
+    except argparse.ArgumentError:  # it doesn't start, and reports why
         return {}
     return {name: value for name, value in vars(found).items() if value is not None}
 

@@ -165,7 +165,7 @@ class Upkeep:
     def _is_due(self) -> bool:
         try:
             return self._maintenance.is_due()
-        except OSError:  # whoever writes is told; nothing depends on tidiness
+        except OSError:  # the next write reports it; nothing depends on maintenance
             return False
 
     def _run(self) -> None:

@@ -6,7 +6,7 @@ the lapse of the session's lease, and a taken-over name takes no claims along. O
 
 A claim is made by the session that asks, judged on what its clone knows, and judged again when it
 is replayed on what others did (`store.claiming`). So it is certain only once the remote has it;
-until then it is provisional, and may yet be lost: then its session is told.
+until then it is provisional and may still be lost. If it is lost, its session is notified.
 """
 
 import threading
@@ -204,7 +204,7 @@ class Claims:
                     self._lost.setdefault(claim.session, []).append(_lost(claim, found))
 
     def lost(self, session: str) -> list[str]:
-        """What a session must be told of the claims it lost, said once."""
+        """Notices of claims that a session lost. Each is returned once."""
         with self._mutex:
             return self._lost.pop(session, [])
 
@@ -298,7 +298,7 @@ class Claims:
                 stored = snapshot.get(claim_key(resource))
                 claim = Claim.from_json(stored.entry.value) if stored else None
                 if stored is None or claim is None or claim.holder != wish.held.lease.holder:
-                    continue  # lost since: `settle` tells
+                    continue  # lost since: `settle` notices
                 self._mine[resource] = claim
                 if claim.seconds is not None:
                     self._sessions.presence.sightings.add(

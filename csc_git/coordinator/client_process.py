@@ -1,7 +1,7 @@
 """The client: the program on whose behalf a process of ours runs.
 
 A client such as Claude Code starts its server, and its hooks, as children of its own. That is how
-a hook, which MCP knows nothing of, tells the sessions of its own client from those of others.
+a hook, which is outside MCP, recognises the sessions of its own client by it.
 """
 
 import os
@@ -23,7 +23,7 @@ def client_identity() -> str | None:
     """Which client started us: the nearest ancestor that is no shell or launcher.
 
     Not its process id alone, which is used again, and which two containers may both have.
-    None if there is none, or it can't be told.
+    None if there is none or it is unknown.
     """
     import psutil  # noqa: PLC0415  only who signs on, and hooks
 
@@ -50,7 +50,7 @@ def started_ticks(pid: int) -> int | None:
 
 
 def _namespace() -> int:
-    """What tells the process ids of one container from those of another; 0 where none do."""
+    """Id of the process namespace, which differs between containers; 0 where there is none."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
     except OSError:

@@ -56,7 +56,7 @@ class Coordinator:
         clone: Who this clone is.
         settings: The settings that hold here.
         remote_url: The remote's URL as configured, or None; the project is named after it.
-        told: With whom to share, as far as this process alone was told: by flag or environment.
+        given: Branch, remote and sync settings given to this process by flag or environment.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Coordinator:
         clone: Clone,
         settings: Settings,
         remote_url: str | None,
-        told: Mapping[str, Any] | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> None:
         self.store = store
         self.sessions = Sessions(
-            store, clone, store.directory, settings.lease, told, str(project.top)
+            store, clone, store.directory, settings.lease, given, str(project.top)
         )
         self.project = project
         self.clone = clone

@@ -2,9 +2,9 @@
 
 A cursor names the snapshot that its holder has seen, and the last commit known to be on the remote
 then. Changes are the net difference from that snapshot to the newest, so replay neither repeats
-nor hides one: what was told as a local edit and is placed unchanged is no difference. Where they
-are too many for one answer, the cursor remembers between which two snapshots it stands and how far
-it got.
+nor hides one: an edit that was reported when it was local and is placed unchanged is no
+difference. If there are too many changes for one answer, the cursor also names the snapshot that
+they end at, and how many of them were reported.
 """
 
 import re
@@ -38,7 +38,7 @@ _LONGEST_NAME: Final = 200
 _NONE: Final = "-"
 _CURSOR: Final = re.compile(
     r"(?P<tip>-|[0-9a-f]{40,64})\.(?P<base>-|[0-9a-f]{40,64})"
-    r"(?:\.(?P<start>-|[0-9a-f]{40,64})\.(?P<told>[0-9]{1,9}))?"
+    r"(?:\.(?P<start>-|[0-9a-f]{40,64})\.(?P<reported>[0-9]{1,9}))?"
 )
 
 
@@ -49,19 +49,19 @@ class Cursor:
     Attributes:
         tip: The snapshot that was seen; None for the empty store.
         base: The last commit that was known to be on the remote.
-        start: Where `tip` was not told completely: the snapshot it is told against.
-        told: So many changes between `start` and `tip` were told.
+        start: If the changes up to `tip` were reported in part: the snapshot that they start from.
+        reported: How many changes between `start` and `tip` were reported.
     """
 
     tip: str | None
     base: str | None
     start: str | None = None
-    told: int = 0
+    reported: int = 0
 
     def __str__(self) -> str:
         parts = [self.tip or _NONE, self.base or _NONE]
-        if self.told:
-            parts += [self.start or _NONE, str(self.told)]
+        if self.reported:
+            parts += [self.start or _NONE, str(self.reported)]
         return ".".join(parts)
 
     @classmethod
@@ -74,7 +74,7 @@ class Cursor:
                 then="Give the cursor of an earlier answer, or leave it out to begin from now",
             )
         tip, base, start = (_commit(match[name]) for name in ("tip", "base", "start"))
-        return cls(tip, base, start, int(match["told"] or 0))
+        return cls(tip, base, start, int(match["reported"] or 0))
 
 
 class Feed:
@@ -84,7 +84,7 @@ class Feed:
         store: The clone's store.
         watch: Wakes when it may have changed.
         sessions: This server's, whose edits are reported when they settle.
-        lost: What a session must be told of its claims, said once.
+        lost: Notices of claims that a session lost; each is returned once.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Feed:
         timeout: float = 30.0,
         *,
         others_only: bool = False,
-        tells_losses: bool = True,
+        reports_losses: bool = True,
         sync_state: str | None = None,
         given_up: Callable[[], bool] = lambda: False,
     ) -> Changes:
@@ -123,8 +123,8 @@ class Feed:
             scopes: Globs; None: all scopes but `sessions`, whose leases are renewed all the time.
             timeout: Seconds; 0 only looks.
             others_only: Leave out what this server's own sessions wrote.
-            tells_losses: Whether the answer reaches the sessions, who are told of a loss once.
-            sync_state: How things stand with the remote, if a change of that is to be told too.
+            reports_losses: Whether the answer reaches the sessions: they get each loss once.
+            sync_state: How things stand with the remote, if a change of that is to be reported too.
             given_up: Whether nobody waits any more; then nothing is consumed.
 
         Raises:
@@ -135,7 +135,7 @@ class Feed:
             raise InputError(f"timeout {timeout} is out of range; 0 to {MAX_TIMEOUT:.0f} do")
         cursor = Cursor.parse(since) if since is not None else self.now()
         wanted = _filter(scopes)
-        lost = self._lost if tells_losses else lambda _: []
+        lost = self._lost if reports_losses else lambda _: []
         deadline = clock.instant().seconds + timeout
         with self._watch.listening() as may_have_changed:
             while True:
@@ -151,11 +151,11 @@ class Feed:
 
     def _look(self, cursor: Cursor, wanted: Callable[[Key], bool], *, others_only: bool) -> Changes:
         start, now = self._span(cursor)
-        told = self._differences(start, now.tip, wanted)
-        page = list(islice(told, cursor.told, cursor.told + MOST_CHANGES + 1))
+        changes = self._differences(start, now.tip, wanted)
+        page = list(islice(changes, cursor.reported, cursor.reported + MOST_CHANGES + 1))
         more = len(page) > MOST_CHANGES
         if more:
-            now = replace(now, start=start, told=cursor.told + MOST_CHANGES)
+            now = replace(now, start=start, reported=cursor.reported + MOST_CHANGES)
         page = page[:MOST_CHANGES]
         if others_only:
             page = [one for one in page if one.session not in self._sessions.here]
@@ -178,22 +178,22 @@ class Feed:
             if commit is not None and not is_commit(objects, commit):
                 raise CursorExpired("The cursor names a snapshot that this clone has no more")
         now = self._whole(self.now(), cursor.base)
-        if cursor.told:  # go on with a difference that was told in part
+        if cursor.reported:  # go on with a difference that was reported in part
             return cursor.start, Cursor(cursor.tip, now.base)
         return cursor.tip, now
 
-    def _whole(self, now: Cursor, told: str | None) -> Cursor:
+    def _whole(self, now: Cursor, reported: str | None) -> Cursor:
         """A cursor whose tip has what its base has.
 
         A sync moves the base before the tip. Seen in between, edits would be settled before what
-        they changed is to be seen; so until the tip follows, the base is the one told before.
+        they changed is to be seen; so until the tip follows, the base is the one reported before.
         """
-        if now.base is None or now.base == told:
+        if now.base is None or now.base == reported:
             return now
         objects, follows = self._store.repository.objects, False
         if now.tip is not None:
             follows = descent(objects, now.base, now.tip, most=_MOST_SEARCHED) is not None
-        return now if follows else replace(now, base=told)
+        return now if follows else replace(now, base=reported)
 
     def _differences(
         self, start: str | None, end: str | None, wanted: Callable[[Key], bool]

@@ -42,8 +42,8 @@ class SignedOn(NamedTuple):
 
     Attributes:
         holder: Of the session's lease.
-        settings: With whom its server shares, as far as it alone was told; all else stands in
-            git's configuration, and holds for whoever acts for it too.
+        settings: Branch, remote and sync settings given to its server alone. All others are in
+            git's configuration, so they also apply to a hook that acts for the session.
     """
 
     holder: str

@@ -42,7 +42,7 @@ class Sessions:
         clone: Who this clone is.
         directory: The clone's `csc` directory.
         lease_seconds: Of a sign-on.
-        told: Settings that this process was given, and others of this clone were not.
+        given: Settings given to this process alone, not to others of this clone.
         work_tree: Where this process works.
     """
 
@@ -52,7 +52,7 @@ class Sessions:
         clone: Clone,
         directory: Path,
         lease_seconds: int,
-        told: Mapping[str, Any] | None = None,
+        given: Mapping[str, Any] | None = None,
         work_tree: str = "",
     ) -> None:
         self._work_tree = work_tree
@@ -60,7 +60,7 @@ class Sessions:
         self._clone = clone
         self.presence = Presence(store, clone, directory)
         self._seconds = lease_seconds
-        self.own_settings = told or {}
+        self.own_settings = given or {}
         self._mutex = threading.RLock()
         self._held: dict[str, Held] = {}
         self.endings = Endings(store, clone, self.presence, self._held)
@@ -314,7 +314,7 @@ class Sessions:
         )
 
     def _told(self, name: str) -> SessionFenced:
-        """What became of a session that lost its name; without a handle it hears that once."""
+        """What became of a session that lost its name; without a handle it is notified once."""
         if name in self._untold:
             self._untold.remove(name)
         return self._news[name]

@@ -45,10 +45,10 @@ def read_team(snapshot: Snapshot) -> Team:
 
 
 def agreed(store: Store) -> dict[str, Any]:
-    """The settings that can be used; what can't be is told in the log."""
+    """The settings that can be used. Those that can't are reported in the log."""
     try:
         team = read_team(store.snapshot())
-    except (CscError, OSError):  # a damaged store tells so at its first use
+    except (CscError, OSError):  # a damaged store is reported at its first use
         _log.debug("the team's settings can't be read", exc_info=True)
         return {}
     for why in team.unusable:

@@ -137,8 +137,8 @@ def _is_registry(stem: str, values: Mapping[str, Json]) -> bool:
 def _scope_of(stem: str, prefixes: Iterable[str]) -> str:
     """`laptop__owner__project__session__claude_1` as `session:claude_1@laptop`.
 
-    How much of it is machine and project is told by the registry beside it: a project has an
-    owner, or none. Which parts of the rest were separated by a slash is not told.
+    The registry beside it shows how much of the name is machine and project: a project has an
+    owner, or none. Nothing shows which parts of the rest were separated by a slash.
     """
     longest = max((one for one in prefixes if stem.startswith(f"{one}__")), key=len, default=None)
     if longest is None:

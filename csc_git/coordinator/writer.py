@@ -44,7 +44,7 @@ _AT_ONCE: Final = 2.0
 _RECENT: Final = 60.0
 """Seconds since the last contact below which a first read asks nobody."""
 
-_STORED: Final = "The edit is stored here; what the remote made of it can't be told now"
+_STORED: Final = "The edit is stored here. Whether the remote has it is unknown at the moment"
 
 _LOST: Final = (
     "A later value of the same key stands; yours is kept in full as an open conflict, see "

@@ -27,7 +27,7 @@ def check_agreement(
 ) -> Iterator[Finding]:
     """Do clients' servers share with whom a command does that is run here, in all worktrees?
 
-    They have one store. Where they don't, or where it can't be told, whichever syncs first shows
+    They have one store. Where they don't, or where it is unknown, whichever syncs first shows
     the one's state to those whom the other shares with.
 
     Args:

@@ -77,7 +77,7 @@ def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     except (CscError, OSError) as error:
         yield refused(check, as_told(error))
     except Exception as error:  # noqa: BLE001  a doctor that faints helps nobody
-        message = readable(f"It can't be told: {type(error).__name__}: {error}")
+        message = readable(f"This check failed: {type(error).__name__}: {error}")
         yield wrong(check, message, "Look at the settings by hand; and report this, please")
 
 

@@ -54,7 +54,7 @@ class Start:
         file: Where the entry stands.
         top: Of the work tree that it is for.
         command: The program.
-        arguments: What it is told, as far as that can be told beforehand.
+        arguments: Its arguments, if they are known beforehand.
         directory: Where it is started.
         environment: What it gets.
         given: The names in that which the entry itself gives.
@@ -81,7 +81,7 @@ class Start:
             [expanded_in(str(one), top) for one in given] if isinstance(given, list) else [],
             top / expanded_in(str(entry.get("cwd") or ""), top),
             client_environment(client, entry),
-            frozenset(map(str, told if isinstance(told := entry.get("env"), dict) else ())),
+            frozenset(map(str, env if isinstance(env := entry.get("env"), dict) else ())),
         )
 
     @property
@@ -162,8 +162,8 @@ def starts(project: Project) -> tuple[list[Start], list[Finding]]:
                 unreadable.append(finding)
             continue
         if entry is not None:
-            told = entry if isinstance(entry, dict) else {}
-            found.append(Start.of(client, file, project.top, told))
+            members = entry if isinstance(entry, dict) else {}
+            found.append(Start.of(client, file, project.top, members))
     return found, unreadable
 
 

@@ -33,7 +33,7 @@ def _shortened(text: str) -> str:
     return f"{text[:_LONGEST]}\n{text[-_LONGEST:]}"
 
 
-_UNTELLING: Final = re.compile(
+_USELESS: Final = re.compile(
     r"fatal: Could not read from remote repository\.|and the repository exists\.|\s*"
     r"|Please make sure you have the correct access rights"
 )
@@ -43,8 +43,8 @@ _UNTELLING: Final = re.compile(
 def _telling(stderr: str) -> str:
     """Git's message, without the lines that every failure has."""
     lines = [line.strip() for line in stderr.splitlines()]
-    told = [line for line in lines if not _UNTELLING.fullmatch(line)]
-    return "; ".join(told or filter(None, lines))
+    useful = [line for line in lines if not _USELESS.fullmatch(line)]
+    return "; ".join(useful or filter(None, lines))
 
 
 def _any(*patterns: str) -> re.Pattern[str]:

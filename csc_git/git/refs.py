@@ -1,4 +1,4 @@
-"""Refs: names of commits, read and moved as git does, but durably and with every error told.
+"""Refs: names of commits, read and moved as git does, but durably and with every error raised.
 
 A ref is moved by git's own protocol: its new value is written to `<ref>.lock`, which must not be
 there yet, and renamed. Reading and moving are done here and not by dulwich, which takes any error
@@ -42,7 +42,7 @@ class Refs:
         """The commit that a ref names, or None if there is no such ref.
 
         Raises:
-            OSError: it can't be told.
+            OSError: it can't be read.
             StoreDamaged: the file holds no id.
         """
         try:
@@ -115,7 +115,7 @@ class Refs:
         except OSError as error:
             raise StorageFailed(
                 f"The disk refused to confirm {name}: {error.strerror}",
-                safe="The edit is there, as far as this can be told without the disk's word",
+                safe="The edit is there, unless the disk loses it",
                 then="Mend the disk, then read what stands there before you repeat the call",
             ) from error
 

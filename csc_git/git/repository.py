@@ -184,10 +184,10 @@ class Repository:
         return done.ok
 
     def damage(self) -> str | None:
-        """What git finds missing or broken of what refs name; None if it can't be told in time.
+        """What git finds missing or broken of what refs need; None if it takes too long.
 
         What somebody wrote otherwise than git would is none, though `git fsck` calls it so. In a
-        large store only whether all is there is told, not whether each byte is as it was.
+        large store this only finds what is missing, not what has changed on the disk.
         """
         connected = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
         packs = [str(file) for file in sorted(self.path.glob("objects/pack/*.idx"))]

@@ -22,9 +22,11 @@ _ADVICE: Final = (
 )
 
 
-def answer(start: Path, told: dict[str, Any]) -> dict[str, Any] | None:
+def answer(start: Path, event_data: dict[str, Any]) -> dict[str, Any] | None:
     """A warning, or a refusal; None if nobody else has the file."""
-    file = told["tool_input"].get("file_path") or told["tool_input"].get("notebook_path")
+    file = event_data["tool_input"].get("file_path") or event_data["tool_input"].get(
+        "notebook_path"
+    )
     if not file:
         return None
     path = (start / file).resolve()

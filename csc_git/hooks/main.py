@@ -2,7 +2,7 @@
 
 Exit code 0 whatever happens; words for the model are JSON on standard output, as
 https://code.claude.com/docs/en/hooks describes it. With `CSC_HOOK_DEBUG` set, what went wrong is
-told on standard error.
+reported on standard error.
 """
 
 import gc
@@ -43,9 +43,9 @@ def main() -> None:
     os._exit(0)  # to take everything down in order would take a tenth of the time
 
 
-def _answer(event: str, told: dict[str, Any]) -> dict[str, Any] | None:
+def _answer(event: str, event_data: dict[str, Any]) -> dict[str, Any] | None:
     module = import_module(_EVENTS[event])
-    said: dict[str, Any] | None = module.answer(Path(told.get("cwd") or "."), told)
+    said: dict[str, Any] | None = module.answer(Path(event_data.get("cwd") or "."), event_data)
     return said
 
 

@@ -1,7 +1,7 @@
 """SessionEnd: the sessions of the client that ends are signed off, so that others know at once.
 
 The hook itself only starts that: it goes on in a process of its own, which looks whose sessions
-those were, and tells the remote too.
+those were, and pushes that to the remote.
 """
 
 import os
@@ -20,10 +20,10 @@ _GOES_ON: Final = frozenset({"clear", "resume"})
 _SHARING: Final = frozenset({"CSC_BRANCH", "CSC_REMOTE", "CSC_SYNC"})
 
 
-def answer(start: Path, told: dict[str, Any]) -> None:
+def answer(start: Path, event_data: dict[str, Any]) -> None:
     """Have the client's sessions signed off."""
     client = client_identity()  # it knows its children only, and who goes on by itself is none
-    if told.get("reason") in _GOES_ON or client is None:
+    if event_data.get("reason") in _GOES_ON or client is None:
         return
     clone = discover(start).common_dir  # a worktree may be removed with its session
     if recall(clone / "csc") is not None:

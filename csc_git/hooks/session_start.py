@@ -17,7 +17,7 @@ _PATIENCE: Final = 1.2
 
 
 def answer(start: Path, _: dict[str, Any]) -> dict[str, Any] | None:
-    """What the model is told; None where csc-git is not used."""
+    """The text for the model; None where csc-git is not used."""
     glance = Glance.at(start)
     if glance is None:
         return None

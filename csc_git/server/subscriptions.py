@@ -44,7 +44,7 @@ Request = ServerRequestContext[Any, Any]
 
 
 class Subscriptions:
-    """Who wants to know of changes, and the follower that tells them.
+    """The subscribers, and the follower that notifies them.
 
     Args:
         host: Gives the coordinator.
@@ -88,11 +88,11 @@ class Subscriptions:
 
     def _wait(self, coordinator: Coordinator) -> Changes:
         return coordinator.feed.wait(
-            self._cursor, _EVERYTHING, _WAIT, tells_losses=False, sync_state=self._sync_state
+            self._cursor, _EVERYTHING, _WAIT, reports_losses=False, sync_state=self._sync_state
         )
 
     async def _begin(self) -> None:
-        """Whatever changes from here on is told."""
+        """Every change from here on is reported."""
         if not self._wanted.is_set():
             coordinator = await anyio.to_thread.run_sync(self._host.get)
             if not self._wanted.is_set():

@@ -57,7 +57,7 @@ class Attempt:
         permit: What a person has decided.
         progress: Told what is being done.
         reasons: Gets why edits were set aside, by op.
-        pace: When to try again; told whose edits were found.
+        pace: When to try again; is passed whose edits were found.
     """
 
     replica: Replica
@@ -162,7 +162,7 @@ class Attempt:
         except RemoteFailure as failure:
             if failure.state in _SILENT:
                 raise
-            return False  # a fetch tells better what is wrong
+            return False  # a fetch reports better what is wrong
         return True
 
     def _push(self, tip: str, expected: str | None, edits: int) -> None:

@@ -1,7 +1,7 @@
 """Claiming: what replay must know of claims.
 
 Whether a claim may be made is decided when it is made, on what its clone knew. On a newer base two
-things can have changed that no revision of its own keys tells: its session's name was taken over,
+things can have changed that no revision of its own keys shows: its session's name was taken over,
 and somebody claimed another resource that overlaps.
 """
 

@@ -1,7 +1,7 @@
 """Waiting: edits whose author still waits for the answer.
 
 A conditional edit that the remote refuses is normally kept in a conflict record, because its
-author was told that it was stored. An author who still waits has been told nothing yet: the
+author has the answer that it is stored. An author who still waits has no answer yet: the
 refusal is the answer, and a record would be one more thing for a person to clear away.
 
 Who waits holds a lock file named after the op, from before the edit is made until the answer is

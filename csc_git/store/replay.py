@@ -3,7 +3,7 @@
 Each edit is replayed from the commit that was first acknowledged, however often its base moved
 since, and becomes exactly one commit there, saying what became of it:
 
-1. It was refused before: so it stays, since somebody may have been told.
+1. It was refused before: so it stays, since its author may have seen that.
 2. A condition no longer holds: refused whole.
 3. It changes several keys, and one of them was changed elsewhere: refused whole. (A deletion of a
    scope, and a join of two stores, are judged key by key.)
@@ -11,9 +11,9 @@ since, and becomes exactly one commit there, saying what became of it:
 5. Otherwise each key changed on both sides is merged, by the rules of `core.merge`.
 
 What lost or was refused stands in full in a conflict record, written in the same commit. Leases
-and claims leave none: their holder is told, and there is nothing in them to resolve. Nor does an
-edit whose author still waits for its answer: the answer is the refusal, so nothing was
-acknowledged (`store.pending_answers`).
+and claims leave none: their holder is notified, and there is nothing in them to resolve. An edit
+whose author still waits for its answer leaves none either: the answer is the refusal, so nothing
+was acknowledged (`store.pending_answers`).
 """
 
 from collections.abc import Mapping
@@ -57,11 +57,11 @@ class Refusal:
 
     Attributes:
         stays: It was refused there, so it is refused here.
-        told: Its author has the refusal as an answer, or will have: no conflict record.
+        is_answered: Its author has the refusal as an answer, or will have it: no conflict record.
     """
 
     stays: bool = False
-    told: bool = False
+    is_answered: bool = False
 
 
 @dataclass
@@ -118,7 +118,7 @@ class Replay:
             self._chain.setdefault(change.key, f"{record.op}.{number}")
         here = Snapshot(self._batch, self.tip)
         verdict = self._judge(record, original, changes, here, stays=refusal.stays)
-        if verdict.outcome is Outcome.REFUSED and not refusal.told:
+        if verdict.outcome is Outcome.REFUSED and not refusal.is_answered:
             self._record(verdict, original, record, changes, here)
         self._commit(original, record, here, verdict)
         return verdict.outcome

@@ -81,7 +81,9 @@ class Replica:
                 continue
             before = self._refusal(commit, record)
             waits = heeding and not before.stays and self.waiting.includes(record.op)
-            outcome = onto.apply(original, record, Refusal(before.stays, before.told or waits))
+            outcome = onto.apply(
+                original, record, Refusal(before.stays, before.is_answered or waits)
+            )
             if waits and outcome is Outcome.REFUSED:
                 silent.append(record.op)
         return silent
@@ -91,7 +93,7 @@ class Replica:
         if record.outcome is not Outcome.REFUSED or commit.parent is None:
             return Refusal()
         before = self.repository.objects.commit(commit.parent)
-        return Refusal(stays=True, told=before.tree == commit.tree)
+        return Refusal(stays=True, is_answered=before.tree == commit.tree)
 
     def _original(self, commit: CommitInfo, record: Record) -> CommitInfo:
         """The commit first acknowledged; a replayed one names it."""

@@ -37,7 +37,7 @@ class Sync:
 
     Args:
         replica: The clone's side.
-        connect: Gives the remote as the settings have it now; told whether the last attempt
+        connect: Returns the remote as the settings have it now; is passed whether the last attempt
             failed, since settings may have been mended meanwhile.
         directory: Where the lock and the status live.
         stopped: Set when this process ends. An attempt then gives up, and its result is not

@@ -33,11 +33,11 @@ class Watch:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.failed = ""
-        """Why the file system tells nothing; empty as long as it may."""
+        """Why the file system reports no changes; empty while it may."""
 
     @property
     def hints(self) -> int:
-        """How often the file system told of a change."""
+        """How often the file system reported a change."""
         return self._count
 
     @contextmanager

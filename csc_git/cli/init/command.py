@@ -9,7 +9,7 @@ import click
 
 from csc_git.cli.init.setup import Setup, Target, set_up, take_back
 from csc_git.cli.options import command, common, flags
-from csc_git.cli.output import hanging, show, told
+from csc_git.cli.output import described, hanging, show
 from csc_git.clients.client import CLIENTS, NAME
 from csc_git.clients.hooks import HookRegistration
 from csc_git.clients.launch import is_shareable
@@ -90,7 +90,7 @@ def init_command(
 
 def _end(done: Setup, then: list[str]) -> NoReturn:
     """Say what was done, and what is next."""
-    lines = [told(step) for step in done.steps]
+    lines = [described(step) for step in done.steps]
     then = then if done.ok else [hanging("", _AGAIN)]
     show(done, "\n".join([*lines, *(["", *then] if then else [])]))
     sys.exit(0 if done.ok else 1)

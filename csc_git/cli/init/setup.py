@@ -99,7 +99,7 @@ def _trial(options: dict[str, Any]) -> tuple[RoundTrip, list[Finding]]:
 
 
 def _agree(project: Project, options: dict[str, Any]) -> bool:
-    """Whether all share with whom commands here do, as far as can be told."""
+    """Whether all clients share branch and remote with the commands here, as far as is known."""
     try:
         here = sharing_at(options["directory"], flags(options))
         return not [*check_agreement(project, here)]
@@ -158,8 +158,8 @@ def take_back(
     found = [*filter(None, steps)] or [fine("settings", f"none here name {NAME}")]
     if not wholly:
         return Setup(steps=found)
-    told = options if agree else options | {"sync": False}  # or it would be told to others
-    kept = _withdrawn(told) if directory_of(project).exists() else "there is none here"
+    flags = options if agree else options | {"sync": False}  # else others would be notified
+    kept = _withdrawn(flags) if directory_of(project).exists() else "there is none here"
     return Setup(steps=[*found, fine("store", kept)])
 
 
@@ -181,5 +181,5 @@ def _withdrawn(options: dict[str, Any]) -> str:
         status = coordinator.sync()
         kept = "the data stay, since they belong to everybody who shares them"
         if coordinator.store.branch.queue() and status.state is not RemoteState.NO_REMOTE:
-            kept += f". {status.describe()[0]}; the next sync tells the remote"
+            kept += f". {status.describe()[0]}; the next sync reports it to the remote"
     return kept

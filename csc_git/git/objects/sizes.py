@@ -1,4 +1,4 @@
-"""How large an object is, told before any of it is inflated.
+"""The size of an object, found before any of it is inflated.
 
 A few hundred kilobytes of a pack can be gigabytes of zeros, and dulwich inflates whatever it is
 asked for. Sizes stand in front of the data (gitformat-pack, "Object encoding"); where an object is

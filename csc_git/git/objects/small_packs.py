@@ -25,7 +25,7 @@ _VERSION_2: Final = b"\xfftOc\x00\x00\x00\x02"
 
 
 class SmallPacks:
-    """The small packs of a directory, as far as they were told of.
+    """The small packs of a directory that were added.
 
     Args:
         directory: Where they are.
@@ -92,7 +92,7 @@ class SmallPacks:
         except FileNotFoundError:
             self.forget(base)
             return
-        except ValueError:  # the other way of reading tells what is wrong with it
+        except ValueError:  # the other way of reading reports what is wrong with it
             objects = None
         if objects is None:
             self.forget(base)
