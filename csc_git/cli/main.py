@@ -77,7 +77,7 @@ class _Lazy(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise  # click's own to handle: whoever read us has gone
+            raise  # click handles it: the reader of our output has gone
         except click.UsageError as error:
             misused(error)
         except Interrupted as error:

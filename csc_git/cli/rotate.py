@@ -15,7 +15,7 @@ from csc_git.text import count
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @common
 def rotate_command(yes: bool, **options: Any) -> None:  # noqa: ANN401
-    """Begin the branch anew with the data as they are, and keep its history under another name.
+    """Start the branch again with the same data, and keep its history under another name.
 
     For a branch that has grown too long for new clones to fetch. Running clones go on by
     themselves. The remote's branch is replaced, so its rules must allow a forced push this once.
@@ -26,7 +26,7 @@ def rotate_command(yes: bool, **options: Any) -> None:  # noqa: ANN401
             edits = count(count_commits(coordinator.store.repository.path, base), "commit")
             click.echo(f"{branch.name} has {edits}. They stay on the remote, as the branch")
             click.echo(f"{archive_of(branch.name, base)}, or one named after a later commit.")
-            click.confirm(f"Begin {branch.name} anew with the same data?", abort=True)
+            click.confirm(f"Start {branch.name} again with the same data?", abort=True)
         with progress() as coordinator.progress:
             done = coordinator.rotate()
-    show(done, f"{branch.name} begins anew with {done.root[:12]}. Before it: {done.archive}")
+    show(done, f"{branch.name} starts again with {done.root[:12]}. Its history: {done.archive}")

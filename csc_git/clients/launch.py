@@ -68,7 +68,7 @@ def flags_in(given: Sequence[str]) -> dict[str, Any]:
 
 
 def is_server(words: Sequence[str]) -> bool:
-    """Whether a command line starts our server, and does nothing else, as far as its words tell.
+    """Whether a command line starts our server and does nothing else, judged by its words.
 
     Settings may come with a repository: whatever else they name must not be run for a look at
     them. So it is csc-git by its name on PATH or from an absolute path, and by no shell or

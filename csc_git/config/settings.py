@@ -18,7 +18,7 @@ from csc_git.git.url import check_branch, is_usable_url
 from csc_git.text import readable
 
 SHARING: Final = frozenset({"branch", "remote", "sync"})
-"""Settings that say with whom a clone shares its state."""
+"""Settings that decide which branch and remote a clone shares its state on."""
 
 
 class Settings(BaseModel):

@@ -1,8 +1,8 @@
 """What a team has agreed on: settings that stand on the branch, for all its clones.
 
-They stand under `settings/team`, as `{"version": 1, "lease": 3600, …}`: validated by whoever reads
-them, since anybody may have written them, and as every value with their author and history. What a
-person sets for a clone wins over them. They hold from the next start of a server on.
+They are stored under `settings/team`, as `{"version": 1, "lease": 3600, …}`. They are validated
+when they are read, since anybody may have written them. Like every value they have an author and a
+history. What a person sets for a clone wins over them. They apply from the next start of a server.
 """
 
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self

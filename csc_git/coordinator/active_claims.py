@@ -67,7 +67,7 @@ class ActiveClaims:
         ]
 
     def left(self, stored: Stored, claim: Claim) -> float | None:
-        """Seconds until a claim ends, as far as this clone may count them; None: no such end."""
+        """Seconds until a claim ends, counted here; None if it has no length of its own."""
         if claim.seconds is None:
             return None
         here = claim.clone == self._clone.id

@@ -1,8 +1,8 @@
 """The background: one thread that syncs, renews leases and notices lost names; another tidies up.
 
 It syncs when something was written here and it is our turn (`core.pace`), looks at the remote now
-and then, and less often while the remote fails. Whoever needs an answer from the remote asks it and
-waits, bounded.
+and then, and less often while the remote fails. A caller that needs an answer from the remote asks
+it and waits, bounded.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Conflicts: the versions that lost, until someone resolves them.
 
 Resolving is an ordinary edit: it removes the record and settles the key, on condition that both
-still stand as whoever decides saw them.
+are still as the author of the decision saw them.
 """
 
 import uuid

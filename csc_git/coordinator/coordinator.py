@@ -97,7 +97,7 @@ class Coordinator:
         )
         self._has_left = False
         self.progress: Progress = lambda _: None
-        """Told what a sync is doing; for whoever waits for one in the foreground."""
+        """Called with what a sync is doing; for a caller that waits for it in the foreground."""
 
     # Sessions
 
@@ -144,7 +144,7 @@ class Coordinator:
         Args:
             scope: Its scope.
             key: Its name.
-            fresh: Ask the remote first, as far as it answers.
+            fresh: Ask the remote first; if it does not answer in time, read what is here.
             at: Read the past, as of a time or a commit.
 
         Raises:

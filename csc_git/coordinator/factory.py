@@ -61,7 +61,7 @@ def _told(project: Project, flags: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 class _Connecting:
-    """Gives the remote; made anew when a configuration file changed, or after a failure."""
+    """Returns the remote; makes it again when a configuration file changed, or after a failure."""
 
     def __init__(
         self, project: Project, settings: Settings, flags: Mapping[str, Any] | None
@@ -72,9 +72,9 @@ class _Connecting:
         self._stamp = project.config_stamp()
         self._remote: Remote | None = None
 
-    def __call__(self, repository: Repository, *, anew: bool) -> Remote:
+    def __call__(self, repository: Repository, *, reread: bool) -> Remote:
         stamp = self._project.config_stamp()
-        if anew or stamp != self._stamp:
+        if reread or stamp != self._stamp:
             self._reload()
             self._remote = None
         self._stamp = stamp

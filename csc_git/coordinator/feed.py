@@ -78,7 +78,7 @@ class Cursor:
 
 
 class Feed:
-    """What changed, for whoever asks or waits.
+    """What changed, for callers that ask or wait.
 
     Args:
         store: The clone's store.
@@ -206,7 +206,7 @@ class Feed:
         return (_changed(key, old, new, authors) for key, old, new in found)
 
     def _deleters(self, gone: set[Key], end: str | None, start: str | None) -> dict[Key, Record]:
-        """The edits that removed keys, as far as they are found."""
+        """The edits that removed keys, those that are found."""
         objects, found = self._store.repository.objects, dict[Key, Record]()
         for commit in islice(lineage(objects, end), _MOST_SEARCHED):
             if commit.id == start or len(found) == len(gone):

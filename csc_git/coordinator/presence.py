@@ -227,8 +227,8 @@ class Presence:
     def note(self, name: str, settings: Mapping[str, Any], directory: str) -> None:
         """Note in a session's lock file whose it is, and by which settings it is served.
 
-        Whoever holds the lock does, for the hooks: they act for the same client, and must share
-        nothing elsewhere.
+        The holder of the lock writes this for the hooks, which act for the same client and must use
+        the same branch and remote.
 
         Args:
             name: The session's.

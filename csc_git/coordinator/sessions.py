@@ -100,7 +100,7 @@ class Sessions:
             return self._claim(wanted, now)
 
     def sign_off(self, handle: str | None, now: datetime) -> SessionName:
-        """Give a name back; its state stays for whoever comes next."""
+        """Give a name back; its state stays for the next session of that name."""
         with self._mutex:
             held = self.find(handle)
             try:
@@ -165,7 +165,7 @@ class Sessions:
         """After a sync: notice names lost to others, and take the next ones.
 
         Of two clones that took one name offline, the one placed later takes the next number. A
-        name taken over after its lease lapsed is not replaced: that session must sign on anew.
+        name taken over after its lease lapsed is not replaced: that session must sign on again.
         """
         with self._mutex:
             snapshot = self._store.snapshot()

@@ -25,7 +25,7 @@ _REGISTRY: Final = "__instances"
 
 
 class _Line(BaseModel):
-    """A line of an export, as far as it is read."""
+    """A line of an export: the members that an import reads."""
 
     model_config = ConfigDict(strict=True)
 
@@ -35,7 +35,7 @@ class _Line(BaseModel):
 
 
 class _File(BaseModel):
-    """A file of claude_session_coordinator, as far as it is read."""
+    """A file of claude_session_coordinator: the members that an import reads."""
 
     model_config = ConfigDict(strict=True)
 

@@ -214,7 +214,7 @@ class Writer:
         return self._store.status.state in {RemoteState.OK, RemoteState.NEVER}
 
     def refresh(self, patience: float | None = None) -> None:
-        """Ask the remote once, as far as it answers in time.
+        """Ask the remote once, and wait for the answer, bounded.
 
         Args:
             patience: Seconds; None for as long as for an edit.

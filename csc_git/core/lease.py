@@ -1,7 +1,7 @@
 """Leases: a name held until it lapses.
 
-A lease is a record on the branch. Whoever holds it renews it by changing the record; who watches
-from another clone decides by *elapsed* time on its own machine, since wall clocks of different
+A lease is a record on the branch. Its holder renews it by changing the record. Another clone
+decides by *elapsed* time on its own machine whether it has lapsed, since wall clocks of different
 machines are never compared:
 
     a lease has lapsed when a fetch that began at least its length after this clone first saw this
@@ -24,7 +24,7 @@ SESSIONS: Final[Scope] = ("sessions",)
 DEFAULT_SECONDS: Final = 90 * 60
 MOST_SECONDS: Final = 366 * 24 * 3600
 MOST_FENCE: Final = 1 << 53
-"""Beyond these nothing is a record of ours, whoever wrote it; the latter is JSON's safe integer."""
+"""A record with larger numbers is not one of ours; the latter is JSON's largest safe integer."""
 
 State = Literal["active", "signed_off"]
 

@@ -1,9 +1,9 @@
 """Pace: when a clone may push again, so that all who share a branch get their turns.
 
 A push takes everything that is queued, and the remote takes one at a time: one that was overtaken
-has to fetch, replay and try again. So a clone that pushes whenever it has an edit costs all others
-theirs, and one that loses often has ever more to replay, and loses more often still. Exponential
-backoff makes that worse, since it favours whoever has just won.
+has to fetch, replay and try again. So a clone that pushes whenever it has an edit makes the others
+lose, and a clone that loses often has more and more to replay, and loses even more often.
+Exponential backoff makes that worse, since it favours the clone that has just won.
 
 Therefore a clone that has had its turn leaves the others theirs: it gathers its edits for about as
 long as one round (fetch, replay, push) of each clone that has written lately, itself included: it

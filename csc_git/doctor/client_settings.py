@@ -1,4 +1,4 @@
-"""The clients: is the server registered, does it share with whom commands do, does it start?"""
+"""The clients: is the server registered, does it start, does it share what commands share?"""
 
 import logging
 import shlex
@@ -25,14 +25,14 @@ _SECONDS: Final = 20.0
 def check_agreement(
     project: Project, here: Sharing, replaced: Collection[tuple[str, Path]] = ()
 ) -> Iterator[Finding]:
-    """Do clients' servers share with whom a command does that is run here, in all worktrees?
+    """Do clients' servers sync with the same branch and remote as a command here, in all worktrees?
 
     They have one store. Where they don't, or where it is unknown, whichever syncs first shows
     the one's state to those whom the other shares with.
 
     Args:
         project: The repository.
-        here: With whom commands share.
+        here: The branch and remote of commands.
         replaced: Clients and files whose entries don't count, since others take their place.
     """
     found, unreadable = starts(project)
@@ -51,7 +51,7 @@ def _check_sharing(known: list[Start], top: Path, here: Sharing) -> Iterator[Fin
             )
         elif not start.is_known:
             message = f"{who} starts {shlex.join([start.command, *start.arguments])}, or gives it \
-settings, as init would not. It was not run, so it is unknown with whom it shares"
+settings, as init would not. It was not run, so it is unknown which branch and remote it uses"
             then = f"Look at what it does, or have it written again: {start.again}"
             yield doubtful("client", f"{message}, so the remote was not tried", then)
         else:
@@ -106,7 +106,7 @@ def _apart(start: Start, who: str, theirs: Sharing, here: Sharing) -> Iterator[F
 def _unlike(start: Start, who: str, message: str, name: str, value: str) -> Finding:
     masked = readable(value) != value  # it holds a password, which is to be shown to nobody
     setting = f"{name} URL, with the one of {start.file}" if masked else f"{name} {quote(value)}"
-    then = f"git config {setting}; or take that out of the entry: {start.anew(SHARING)}"
+    then = f"git config {setting}; or take that out of the entry: {start.renewal(SHARING)}"
     untried = "The remote was not tried, so as to show neither what the other has"
     return wrong("client", f"{who}'s server shares with {message}. {untried}", then)
 

@@ -37,7 +37,7 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def expanded_in(text: str, folder: Path | None = None) -> str:
-    """A text of a client's settings with what its variables stand for, as far as we can tell.
+    """A text of a client's settings with its variables replaced where their values are known.
 
     Args:
         text: The text.

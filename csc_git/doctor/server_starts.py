@@ -1,4 +1,4 @@
-"""Starts: how each client starts our server here, and with whom it shares by that."""
+"""Starts: how each client starts our server here, and which branch and remote it then uses."""
 
 import os
 import shlex
@@ -28,7 +28,7 @@ _LOCAL: Final = replace(
 
 @dataclass(frozen=True)
 class Sharing:
-    """With whom a process of ours shares the state; equal if it is the same people.
+    """The branch and remote of a process; two are equal if they share one state.
 
     Attributes:
         repository: The common directory of the repository it works for.
@@ -91,10 +91,10 @@ class Start:
 
     @property
     def again(self) -> str:
-        """The commands that write the entry anew, as it would be written now."""
-        return self.anew()
+        """The commands that replace the entry by a new one."""
+        return self.renewal()
 
-    def anew(self, without: Collection[str] = ()) -> str:
+    def renewal(self, without: Collection[str] = ()) -> str:
         """As `again`, but without some of the settings that it gives."""
         if self.client == _LOCAL:
             return f"claude mcp remove {NAME} --scope local, then csc-git init"
@@ -120,7 +120,7 @@ class Start:
         return [n for n in lacking if n in PASSED_ON], [n for n in lacking if n not in PASSED_ON]
 
     def sharing(self) -> Sharing:
-        """With whom the server shares that it starts.
+        """The branch and remote of the server that it starts.
 
         Raises:
             SetupError: no repository, or a setting that can't be used.
@@ -131,7 +131,7 @@ class Start:
 
 
 def sharing_at(directory: Path, flags: Mapping[str, Any]) -> Sharing:
-    """With whom a command with these flags shares, in the environment as it is.
+    """The branch and remote of a command with these flags in this environment.
 
     Raises:
         SetupError: no repository, or a setting that can't be used.

@@ -239,7 +239,7 @@ def start_detached(module: str, arguments: Sequence[str], environment: Mapping[s
 
 
 def kill_children() -> None:
-    """Kill every git of this process that still runs; whoever waits for one gets no answer."""
+    """Kill every git of this process that still runs; callers that wait for one get no answer."""
     for pid in list(_running):
         _kill_group(pid)
 

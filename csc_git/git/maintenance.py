@@ -44,7 +44,7 @@ class Maintenance:
 
     Args:
         path: The repository.
-        lock: Held by whoever does it; all others need not.
+        lock: Held by the process that does it; the others skip it.
     """
 
     def __init__(self, path: Path, lock: FileLock) -> None:

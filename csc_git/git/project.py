@@ -120,7 +120,7 @@ class Project:
         return os.environ.get("GIT_AUTHOR_EMAIL") or self.get("user.email")
 
     def worktrees(self) -> list[Path]:
-        """The tops of all its work trees, as far as they are there; see gitrepository-layout(5)."""
+        """The tops of all its work trees that exist; see gitrepository-layout(5)."""
         places = [self.top, self.common_dir.parent] if self.has_work_tree else []
         for file in sorted(self.common_dir.glob("worktrees/*/gitdir")):
             with suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Tracked files: what the user's repository holds, for whoever must know what a pattern matches."""
+"""Tracked files: the files of the user's repository, which patterns are matched with."""
 
 from typing import Final
 

@@ -1,7 +1,8 @@
 """PreToolUse: a file that another session has claimed is about to be changed.
 
 By default the model and the user are warned, and the edit goes on; `csc.guard` changes that.
-Claims are advisory, and this is the one place where they can stop anything: an editor of one's own.
+Claims are advisory. This is the one place where they can stop anything: the editing tools of the
+client itself.
 """
 
 from pathlib import Path

@@ -70,7 +70,7 @@ def _sign_off(coordinator: Coordinator, session: str | None) -> list[Message]:
     mine = coordinator.summary.summary(coordinator.store.snapshot(), name)
     steps = [
         (
-            f"Store what whoever comes next must know: store_data(scope={state.scope!r}, "
+            f"Store what the next session must know: store_data(scope={state.scope!r}, "
             "key='handoff', …): what is done, what is not, what to look out for."
         ),
     ]

@@ -82,7 +82,7 @@ class Branch:
             self._keep(tip)
 
     def fate(self, op: str) -> Fate:
-        """What became of an edit, as far as this clone knows."""
+        """What became of an edit, by what this clone knows."""
         for commit in reversed(self.queue()):
             if (record := _record_of(op, commit)) is not None:
                 return Fate("local", record.outcome)

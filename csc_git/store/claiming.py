@@ -48,7 +48,7 @@ class Overlaps:
 
 
 def claims_on(snapshot: Snapshot, resources: Iterable[str]) -> Iterator[tuple[Stored, Claim]]:
-    """The claims on some resources, whoever's and whether they still hold or not."""
+    """The claims of all sessions on some resources, active or not."""
     for resource in resources:
         stored = snapshot.get(claim_key(resource))
         claim = read_claim(resource, stored)

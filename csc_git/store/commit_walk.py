@@ -52,7 +52,7 @@ def ancestry(commits: Commits, tip: str | None) -> Iterator[CommitInfo]:
 
 
 def lineage(objects: Reads, tip: str | None) -> Iterator[CommitInfo]:
-    """As `ancestry`, and on across rotations as far as the histories before them are here."""
+    """As `ancestry`, and on across rotations whose earlier histories are here."""
     while tip is not None:
         last = None
         for last in ancestry(objects, tip):

@@ -120,7 +120,7 @@ def _updated(known: Listing, snapshot: "Snapshot", scope: Scope, tree: str) -> L
         was_there = place < len(names) and names[place] == name
         is_there = snapshot.revision(Key(scope, name)) is not None
         if was_there != is_there and names is known.names:
-            names = list(names)  # whoever was given the other one goes on with it
+            names = list(names)  # callers may still use the other one
         if was_there and not is_there:
             del names[place]
         elif is_there and not was_there:

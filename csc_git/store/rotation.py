@@ -7,7 +7,7 @@
    audits, and for clones that have not seen all of it yet.
 
 Other clones go on by themselves: what they fetch continues what they know (`continued`), and what
-they have queued is replayed on it. Whoever pushed in between was not overrun: the rotation begins
+they have queued is replayed on it. A push in between is not lost: the rotation begins
 again.
 """
 

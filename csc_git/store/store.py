@@ -33,8 +33,8 @@ from csc_git.store.transaction import Decide, Identity, Receipt, transact
 class Connect(Protocol):
     """Gives the remote as the settings have it now."""
 
-    def __call__(self, repository: Repository, *, anew: bool) -> Remote:
-        """The remote of our repository; `anew` after a failure, to read the settings again."""
+    def __call__(self, repository: Repository, *, reread: bool) -> Remote:
+        """The remote of our repository; `reread` after a failure, to read the settings again."""
 
 
 class Store:
@@ -91,7 +91,7 @@ class Store:
         permit: Permit = Permit(),  # noqa: B008  immutable
         progress: Progress = lambda _: None,
     ) -> SyncStatus:
-        """Bring this clone and the remote together once, as far as that goes now."""
+        """Bring this clone and the remote together once."""
         if self._sync is None:
             return self.status
         return self._sync.attempt(now, began, permit, progress)
@@ -224,7 +224,7 @@ class Store:
         if self._connect is None:
             return None
         with suppress(RemoteFailure):
-            return self._connect(self.repository, anew=False).clock()
+            return self._connect(self.repository, reread=False).clock()
         return None
 
     def stop(self) -> None:
@@ -232,8 +232,8 @@ class Store:
         self._stopped.set()
         kill_children()
 
-    def _connected(self, connect: Connect, anew: bool) -> Remote:  # noqa: FBT001
-        remote = connect(self.repository, anew=anew)
+    def _connected(self, connect: Connect, reread: bool) -> Remote:  # noqa: FBT001
+        remote = connect(self.repository, reread=reread)
         remote.gives_up = self._stopped.is_set
         return remote
 

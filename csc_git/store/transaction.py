@@ -148,7 +148,7 @@ def check_conditions(snapshot: Snapshot, requires: Mapping[Key, str | None]) -> 
 
 
 def explain(snapshot: Snapshot, required: Mapping[Key, str | None]) -> str:
-    """What stands at keys where something else was required, for the author to decide anew."""
+    """The current values of keys where other revisions were required, for the author's decision."""
     shown = list(required.items())[:_MOST_EXPLAINED]
     lines = [
         f"{stands(snapshot, key)}, but {wanted or ABSENT} was required" for key, wanted in shown

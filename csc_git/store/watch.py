@@ -17,7 +17,7 @@ _STEP_MS: Final = 10
 
 
 class Watch:
-    """Wakes whoever waits when refs of a repository change. Watches only while somebody waits.
+    """Wakes waiting callers when refs of a repository change. Watches only while somebody waits.
 
     Args:
         refs: The directory of the refs.

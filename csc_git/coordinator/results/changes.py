@@ -40,7 +40,7 @@ class Changed(ChangedKey):
 
 
 class SettledEdit(Result):
-    """An edit of one's own that reached the remote."""
+    """An edit of this server's sessions that reached the remote."""
 
     op: str
     outcome: str

@@ -99,7 +99,7 @@ class Batch:
             self._bytes = 0
 
     def release(self) -> None:
-        """Leave what was put on disk to whoever repacks."""
+        """Allow what was put on disk to be repacked."""
         while self._kept:
             self._objects.let_go(self._kept.pop())
 

@@ -182,7 +182,7 @@ class ObjectDatabase:
         return base
 
     def let_go(self, base: str) -> None:
-        """Leave a pack to whoever repacks: a ref names what is in it, or nobody ever will."""
+        """Allow a pack to be repacked: a ref names what is in it, or nobody will."""
         with suppress(OSError):  # what is kept too long, maintenance finds
             os.unlink(f"{self._pack_directory}/{base}.keep")  # noqa: PTH108  the hot path
 

@@ -46,7 +46,7 @@ class Database(Protocol):
         """Put objects on disk, durably; what `let_go` takes."""
 
     def let_go(self, base: str) -> None:
-        """Leave what was written to whoever repacks."""
+        """Allow what was written to be repacked."""
 
 
 class Objects:
@@ -136,7 +136,7 @@ class Objects:
         return self._database.write(objects, name)
 
     def let_go(self, base: str) -> None:
-        """Leave a pack to whoever repacks."""
+        """Allow a pack to be repacked."""
         self._database.let_go(base)
 
     def remember(
