@@ -1,7 +1,8 @@
 """Where settings come from: the only reader of the environment and of git's `csc.*` configuration.
 
 Each may be given as a flag, as `CSC_<NAME>` in the environment, or as `git config csc.<name>`, in
-this order. Nothing is judged here, so that who needs one or two of them need not wait for the rest.
+this order. Nothing is validated here, so a caller that needs only one or two of them does not wait
+for the rest.
 """
 
 import os

@@ -1,6 +1,7 @@
 """The team's settings: read when a coordinator is opened, changed by people.
 
-Their model is imported by who has any: most stores have none, and a server starts without it.
+Their model is imported only where there are any: most stores have none, and a server starts
+without it.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """The writer: makes edits, and waits for what becomes of them.
 
-An edit is `local` when its transaction returns. Who asks for more waits, bounded, until the remote
-has it, has refused it at replay, or declined it for what it contains.
+An edit is `local` when its transaction returns. A caller that asks for more waits, bounded, until
+the remote has it, replay has refused it, or the remote has declined it for its content.
 """
 
 import os

@@ -73,7 +73,7 @@ def part(names: Sequence[str], after: str | None, limit: int | None) -> tuple[li
 
 
 def _has_open_bracket(pattern: str) -> bool:
-    """Whether `fnmatch` would take some `[` literally, which nobody who types it means."""
+    """Whether `fnmatch` would take some `[` literally, which is never what was meant."""
     return "[" in _SET.sub("", pattern)
 
 

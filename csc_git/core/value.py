@@ -43,7 +43,7 @@ class Entry:
         value: Any JSON value.
         session: Who wrote it.
         time: When, by the hybrid logical clock.
-        authors: Everyone who has a part in a merged value, else empty.
+        authors: All authors of a merged value, else empty.
         full_name: Scope and key where the path had to cut them, else None.
         extra: Members a later csc-git may have added; kept as they are.
     """

@@ -1,12 +1,12 @@
-"""Waiting: edits whose author still waits for the answer.
+"""Pending answers: edits whose author still waits for the answer.
 
 A conditional edit that the remote refuses is normally kept in a conflict record, because its
 author has the answer that it is stored. An author who still waits has no answer yet: the
 refusal is the answer, and a record would be one more thing for a person to clear away.
 
-Who waits holds a lock file named after the op, from before the edit is made until the answer is
+A waiting caller locks a file named after the op, from before the edit is made until the answer is
 certain; the kernel frees it if the process dies. Replay, which any process of the clone may be
-doing, asks whether it is held. Moving the branch and giving up the wait both happen under the
+doing, asks whether it is locked. Moving the branch and giving up the wait both happen under the
 repository's lock, so that neither can slip past the other.
 """
 
@@ -31,7 +31,7 @@ class Waiting:
         lock.acquire()
 
         def done() -> None:
-            with suppress(OSError):  # who finds it finds it unlocked, and sweeps it away
+            with suppress(OSError):  # a leftover file is harmless: `includes` deletes it
                 path.unlink(missing_ok=True)
             lock.release()
 

@@ -95,7 +95,7 @@ class Snapshot:
     def get(self, key: Key) -> Stored | None:
         """A key's entry; None if it has none, or one that can't be read.
 
-        For what must go on whatever the disk does, and for who writes over it; see `read`.
+        For reads that must not fail on a damaged disk, and before a key is overwritten; see `read`.
         """
         try:
             return self.read(key)

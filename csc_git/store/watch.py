@@ -66,7 +66,7 @@ class Watch:
             self._end()
 
     def wake(self) -> None:
-        """Wake everybody who waits, to look again."""
+        """Wake all waiting callers, so that they look again."""
         self._notify()
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class Watch:
                 self._thread = None
 
     def _run(self, ended: threading.Event) -> None:
-        import watchfiles  # noqa: PLC0415  only who waits for changes needs it
+        import watchfiles  # noqa: PLC0415  needed only to wait for changes
 
         try:
             for _ in watchfiles.watch(

@@ -27,7 +27,7 @@ _LINES: Final = 8
 
 _EDITS: Final = 100
 _AGED: Final = 5.0
-"""Seconds after which what time alone changes is looked up again: who is gone, what has ended."""
+"""Seconds after which the sessions and claims that may have ended by time are looked up again."""
 
 
 class View:

@@ -18,7 +18,9 @@ Moment = Annotated[str | None, Field(description="time, 2h (ago) or commit")]
 
 def change_tools(host: Host) -> list[Tool]:
     """`wait_for_changes`, `history`, `list_conflicts`, `resolve_conflict`."""
-    waiting = anyio.CapacityLimiter(100)  # of its own: who waits keeps no other call from a thread
+    waiting = anyio.CapacityLimiter(
+        100
+    )  # of its own, so that waiting calls take no thread from others
 
     async def wait_for_changes(
         since: Annotated[str | None, Field(description="cursor; default: from now")] = None,
