@@ -8,6 +8,19 @@ import pytest
 
 from tests.world import World
 
+_QUICK = frozenset({
+    "test_claims", "test_conditions", "test_core", "test_format", "test_layout", "test_pace",
+    "test_packs", "test_replay", "test_secrets",
+})  # fmt: skip
+"""Modules of quick tests, which a contributor runs while coding; all others are `slow`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of all modules but the quick ones."""
+    for item in items:
+        if item.path.stem not in _QUICK:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(autouse=True)
 def fresh_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -61,7 +61,7 @@ def test_out_of_bounds(clone: Path, name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "message"),
+    ("value", "complaint"),
     [
         ({"version": 1, "lease": -1}, "team's lease can't be used"),
         ({"version": 2, "lease": 60}, "Upgrade csc-git"),
@@ -71,11 +71,11 @@ def test_out_of_bounds(clone: Path, name: str, value: str) -> None:
     ],
 )
 def test_what_somebody_put_there_by_hand_harms_nobody(
-    world: World, clone: Path, value: object, says: str
+    world: World, clone: Path, value: object, complaint: str
 ) -> None:
     by_hand(world, clone, value)
-    assert says in csc("team", cwd=clone).stderr
-    assert says in json.loads(csc("team", "--json", cwd=clone).stdout)["unusable"][0]
+    assert complaint in csc("team", cwd=clone).stderr
+    assert complaint in json.loads(csc("team", "--json", cwd=clone).stdout)["unusable"][0]
     two = world.open(clone)
     put(two, "a", "k", 1)
     assert two.sessions.sign_on(None, clock.now()).lease.seconds == 5400
