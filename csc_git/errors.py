@@ -123,8 +123,8 @@ class LooksLikeSecret(InputError):
 
     safe = "Nothing was stored, here or on the remote"
     then = (
-        "Store where the secret is kept, not the secret. If it is none, repeat with allow_secret "
-        "(csc-git set --allow-secret) and the reason, which the history keeps"
+        "Store where the secret is kept, not the secret. If it is not a secret, repeat with "
+        "allow_secret (csc-git set --allow-secret) and the reason, which the history keeps"
     )
 
 

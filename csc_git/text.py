@@ -46,7 +46,7 @@ def count(number: int, noun: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time, roughly; none that is negative."""
+    """A length of time in words, roughly; a negative one counts as zero."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"

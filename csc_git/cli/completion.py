@@ -115,6 +115,6 @@ def _coordinator(ctx: click.Context) -> "Coordinator | None":
 
 
 def _items(names: list[str], typed: str) -> list[CompletionItem]:
-    """Names that begin as typed; none that a shell could take for more than a word."""
+    """Names that begin as typed, without those that a shell would not read as one word."""
     offered = (name for name in names if name.startswith(typed) and _WORD.fullmatch(name))
     return [CompletionItem(name) for name in offered]

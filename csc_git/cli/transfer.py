@@ -66,7 +66,7 @@ def import_command(
     """
     with opened(options) as coordinator, progress() as coordinator.progress:
         values = _read(source, coordinator.clone.machine)
-        coordinator.sync()  # several keys are stored all or none, so it had better know of others
+        coordinator.sync()  # all keys are stored or none, so learn first what others stored
         new, other = compare(coordinator.store.snapshot(), values)
         unchanged = len(values) - len(new) - len(other)
         done = Imported(added=[*map(str, new)], changed=[*map(str, other)], unchanged=unchanged)

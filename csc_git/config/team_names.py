@@ -60,7 +60,7 @@ class TeamSettings(BaseModel):
             except ValidationError as error:
                 why = readable(error.errors()[0]["msg"], 200)
                 what = f"The team's {name} can't be used: {why}"
-                unusable.append(Unusable(what, f"To have none: csc-git team unset {name}"))
+                unusable.append(Unusable(what, f"To remove it: csc-git team unset {name}"))
         return cls.model_validate(found), sorted(unusable)
 
     @classmethod
@@ -90,6 +90,7 @@ def is_later(value: Json) -> bool:
 
 _RENEW: Final = "To put others in their place: csc-git team set NAME VALUE"
 LATER: Final = Unusable(
-    "A later csc-git wrote the team's settings, and none hold here", "Upgrade csc-git here too"
+    "A later csc-git wrote the team's settings, so they do not apply here",
+    "Upgrade csc-git here too",
 )
 TEAM_NAMES: Final = tuple(name for name in TeamSettings.model_fields if name != "version")

@@ -106,7 +106,7 @@ class Claims:
             ttl: Seconds it lasts; None: as long as the session.
 
         Raises:
-            InputError: no or too many resources, one that is none, a length out of range.
+            InputError: no resources, too many, one that is not valid, or a ttl out of range.
             SessionError: no such session here.
         """
         wish = self._wish(session, resources, note, ttl)

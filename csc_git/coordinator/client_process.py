@@ -12,7 +12,7 @@ _LAUNCHERS: Final = frozenset({
     "sh", "bash", "dash", "zsh", "fish", "ksh", "env", "timeout", "nice",
     "uv", "uvx", "pipx", "csc-git", "git",
 })  # fmt: skip
-"""Programs that only start others; a client is none of them."""
+"""Programs that only start others; they are not the client."""
 
 
 _STARTED: Final = 19

@@ -184,7 +184,7 @@ class Presence:
         return stored is not None and self.is_active(name, stored)
 
     def first_free(self, snapshot: Snapshot, besides: Collection[str] = ()) -> str:
-        """The first instance's name that nobody uses, and that is none of some others."""
+        """The first unused `claude_N` name that is not in `besides`."""
         for number in range(1, MOST_INSTANCES):
             name = str(SessionName(f"{DEFAULT_STEM}_{number}", self._clone.machine))
             if name not in besides and not self.is_alive(name, snapshot):

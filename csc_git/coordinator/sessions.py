@@ -80,7 +80,7 @@ class Sessions:
     def sign_on(self, requested: str | None, now: datetime) -> Held:
         """Claim a name: the one asked for, or the first that is free.
 
-        Asking again for a name this process holds, or for none while it holds one, gives that.
+        Calling it again with a name of this process, or without a name, returns the same session.
 
         Raises:
             SessionTaken: somebody else is using the name asked for.
@@ -261,7 +261,7 @@ class Sessions:
         )
 
     def _candidates(self, ended: Iterable[str]) -> Iterator[SessionName]:
-        """Names to sign on with where none is asked for."""
+        """Names to sign on with when the caller gave no name."""
         for one in ended:
             name = parse_session(one, self._clone.machine)
             if name.machine == self._clone.machine:

@@ -128,7 +128,7 @@ def joined_members(record: Any) -> Json:  # noqa: ANN401  a dataclass with `extr
 
 
 def bounded(value: Any, most: int) -> int:  # noqa: ANN401  any JSON
-    """A number that somebody wrote; raises ValueError where none of ours is so large."""
+    """A number that somebody wrote; raises ValueError if it is larger than csc-git writes."""
     number = int(value)
     if abs(number) > most:
         raise ValueError(number)

@@ -26,7 +26,7 @@ def parse_moment(text: str, now: datetime) -> Moment:
     Times without a zone are UTC, as all times are that csc-git shows.
 
     Raises:
-        InvalidMoment: it is none of these.
+        InvalidMoment: the text is not one of these.
     """
     if _COMMIT.fullmatch(text):
         return Moment(commit=text)

@@ -70,7 +70,7 @@ def screen(puts: Mapping[Key, Json], reason: str | None) -> str | None:
 
     Args:
         puts: What is to be stored.
-        reason: Why it is none, or may be known to everybody.
+        reason: Why it is not a secret, or why everybody may know it.
 
     Returns:
         The text for the commit; None if nothing looked like one.

@@ -186,8 +186,9 @@ class Repository:
     def damage(self) -> str | None:
         """What git finds missing or broken of what refs need; None if it takes too long.
 
-        What somebody wrote otherwise than git would is none, though `git fsck` calls it so. In a
-        large store this only finds what is missing, not what has changed on the disk.
+        An object that git itself would have written differently is not damage, though `git fsck`
+        reports it. If git has no time to verify the packs of a large store, only missing objects
+        are found.
         """
         connected = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
         packs = [str(file) for file in sorted(self.path.glob("objects/pack/*.idx"))]

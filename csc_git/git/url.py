@@ -51,7 +51,7 @@ def _urls(project: Project, name: str) -> dict[str, str]:
 
 
 def default_remote(project: Project) -> str | None:
-    """The remote that is meant where none is named: `origin`, or the only one."""
+    """The default remote: `origin`, or the only one."""
     if "origin" in project.remotes:
         return "origin"
     return project.remotes[0] if len(project.remotes) == 1 else None

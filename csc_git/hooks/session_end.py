@@ -22,7 +22,9 @@ _SHARING: Final = frozenset({"CSC_BRANCH", "CSC_REMOTE", "CSC_SYNC"})
 
 def answer(start: Path, event_data: dict[str, Any]) -> None:
     """Have the client's sessions signed off."""
-    client = client_identity()  # it knows its children only, and who goes on by itself is none
+    client = (
+        client_identity()
+    )  # it knows its children only, and a process that goes on by itself is not one
     if event_data.get("reason") in _GOES_ON or client is None:
         return
     clone = discover(start).common_dir  # a worktree may be removed with its session

@@ -94,7 +94,7 @@ def identify(directory: Path, machine: str | None, host: str) -> Clone:
     Args:
         directory: The `csc` directory, which must exist.
         machine: The configured name; it wins over the one fixed before.
-        host: The name to fix if none is configured.
+        host: The machine name that is kept if none is configured.
     """
     with FileLock(directory / "locks" / "clone").held():
         place = Place.of(directory)  # after the lock: in a container that may make the directory

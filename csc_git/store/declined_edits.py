@@ -4,7 +4,7 @@ A secret scanner that objects to one edit among a hundred must hold back that on
 longest prefix of the queue that the remote takes is found by bisection (what it takes on the way
 is progress, not a test), the edit behind it is set aside, and the rest is replayed without it.
 
-A remote that takes nothing at all isn't objecting to an edit: then none is held, and the failure
+A remote that takes nothing at all does not object to an edit: then none is parked, and the failure
 stands as it came.
 """
 
@@ -111,7 +111,7 @@ class _Sieve:
             self._set_aside(count, words or failure.detail)
 
     def seems_closed(self) -> bool:
-        """Whether so many were declined, and none taken, that it isn't for what they contain."""
+        """Whether so many were declined and none was accepted that their content is not the reason."""
         return not self.taken and len(self.suspects) == MAX_SUSPECTS
 
     def push_newest_alone(self) -> None:

@@ -272,7 +272,7 @@ def _fit(lines: list[TreeEntry], here: list[TreeEntry]) -> bool:
 
 
 def why_foreign(entry: TreeEntry) -> str:
-    """Why an entry is none of ours; empty if it may be one."""
+    """Why an entry is not one of ours; empty if it may be one."""
     if not entry.is_ours:
         return f"mode {entry.mode:06o}"
     if _is_fan(entry):

@@ -288,7 +288,7 @@ class Snapshot:
         return directory
 
     def _lines(self, directory: str | None) -> list[TreeEntry]:
-        """A directory's entries; none where it can't be read, which `foreign` reports."""
+        """A directory's entries; empty if it can't be read, which `foreign` reports."""
         try:
             return list(entries(self.objects, directory)) if directory else []
         except StoreDamaged:

@@ -97,7 +97,7 @@ def _end(done: Setup, then: list[str]) -> NoReturn:
 
 
 def _default(*, undo: bool, hooks: bool) -> tuple[str, ...]:
-    """Whose settings are meant where none are named."""
+    """The clients whose settings are meant if none is given."""
     if not undo:
         return ("claude",)
     return () if hooks else _IN_PROJECTS

@@ -170,7 +170,7 @@ _COMMITTED: Final = (
 
 
 def _file(project: Project, target: Target) -> str:
-    """A file of settings as git names it; empty if it is none of the project's."""
+    """A file of settings as git names it; empty if it is not in the project."""
     file = target.registration.file
     return file.relative_to(project.top).as_posix() if file.is_relative_to(project.top) else ""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SHARE: Final = 4
 _FIXED: Final = 12
-"""Lines that are none of a table's rows."""
+"""Lines of the screen that are not rows of a table."""
 
 _FEWEST: Final = 5
 """Those without heads and empty lines, for which there is no room in fewer lines than `_TIGHT`."""

@@ -61,7 +61,7 @@ def read_commit(commit_id: str, raw: bytes) -> CommitInfo:
     their form; an author or time without it is nobody, and the beginning of time.
 
     Raises:
-        StoreDamaged: no tree, or parents that are none.
+        StoreDamaged: no tree, or parents that are not commits.
     """
     head, _, message = raw.partition(b"\n\n")
     match = _COMMIT.match(head + b"\n")

@@ -66,7 +66,7 @@ class Objects:
         """The lines of a tree.
 
         Raises:
-            StoreDamaged: missing, unreadable, or over `MAX_BLOB`.
+            StoreDamaged: it is missing, unreadable, or over `MAX_BLOB`.
         """
         with self._mutex:
             cached = self._trees.get(tree_id)

@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 Session = Annotated[str | None, Field(description="your handle")]
 UnusedSession = str | None
-"""Every tool takes a session, since models pass it to each; those that only read need none."""
+"""Every tool takes a session, since models pass it to each; those that only read ignore it."""
 
 ScopeName = Annotated[str, Field(description="such as issue:15")]
 AnyJson = Annotated[
