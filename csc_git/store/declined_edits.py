@@ -111,7 +111,7 @@ class _Sieve:
             self._set_aside(count, words or failure.detail)
 
     def seems_closed(self) -> bool:
-        """Whether so many were declined and none was accepted that their content is not the reason."""
+        """Whether all of many were declined, so that their content can't be the reason."""
         return not self.taken and len(self.suspects) == MAX_SUSPECTS
 
     def push_newest_alone(self) -> None:
