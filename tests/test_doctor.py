@@ -56,7 +56,7 @@ def test_a_sound_one(patient: Patient) -> None:
         (ail.bad_branch, "settings", "error", "no such branch name", "Correct git config csc.br"),
         (ail.bad_setting, "settings", "error", "csc.lease", "Correct git config csc.lease"),
         (ail.locked, "lock", "error", "which is stopped, holds", "kill -CONT"),
-        (ail.no_lock, "lock", "error", "locks/write", "mend the permissions"),
+        (ail.no_lock, "lock", "error", "locks/write", "repair the permissions"),
         (ail.sync_locked, "lock", "error", "locks/sync", "kill -CONT"),
         (ail.clone_locked, "lock", "error", "locks/clone", "kill -CONT"),
         (ail.seen_locked, "lock", "error", "locks/seen", "kill -CONT"),
