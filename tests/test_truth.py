@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,24 @@ def test_set_on_a_remote_that_does_not_answer_waits_once(world: World, tmp_path:
     assert done.stdout == "s/k: local\n"
     assert "did not answer in time" in done.stderr
     assert server.asked == 1
+
+
+def test_a_command_stores_after_a_moment_however_long_the_remote_takes(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csc_git.coordinator.writer._LONGEST_FIRST", 0.5)
+    world.make_remote()
+    with http_server(tmp_path) as server:
+        one = world.open(world.clone("one", server.url("remote.git")))
+        one.writer.fetches_first = True
+        server.hang = True
+        began = time.monotonic()
+        stored = one.edits.put(one.person("tester"), "s", "k", 1, confirm=True)
+        assert time.monotonic() - began < 5
+        assert stored.status == "local"
+        assert one.retrieve("s", "k").value == 1
+        server.released.set()
+        one.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -41,6 +41,9 @@ SHARING: Final = frozenset({"CSC_BRANCH", "CSC_REMOTE", "CSC_SYNC"})
 _AT_ONCE: Final = 2.0
 """Seconds that `hear` and `hear_first` wait at most."""
 
+_LONGEST_FIRST: Final = 10.0
+"""Seconds that a command waits for the remote before it stores; it syncs on meanwhile."""
+
 _RECENT: Final = 60.0
 """Seconds since the last contact below which a first read asks nobody."""
 
@@ -155,7 +158,13 @@ class Writer:
         with, values that have been there for long. False if the remote could not be reached: then
         it is not asked a second time.
         """
-        return self._ask() if self.fetches_first else True
+        if not self.fetches_first:
+            return True
+        if not self._store.syncs:
+            return False
+        began = clock.instant()
+        self._sync_aside(_LONGEST_FIRST)
+        return self._was_reached_since(began)
 
     def _ask(self) -> bool:
         """Ask the remote once; whether it answered in time."""
@@ -205,9 +214,24 @@ class Writer:
         asked = [at for at in (status.contact, status.attempt) if at is not None]
         if any(now.since(at) < _RECENT for at in asked):
             return
-        self._asking = threading.Thread(target=self._sync, name="csc-git first sync", daemon=True)
+        with suppress(CscError, OSError):  # a read goes on without the remote
+            self._sync_aside(_AT_ONCE)
+
+    def _sync_aside(self, seconds: float) -> None:
+        """Sync in a thread and wait for it at most so long; raises what it raised till then."""
+        raised: list[Exception] = []
+
+        def run() -> None:
+            try:
+                self._sync()
+            except Exception as error:  # noqa: BLE001  raised below, in the caller's thread
+                raised.append(error)
+
+        self._asking = threading.Thread(target=run, name="csc-git first sync", daemon=True)
         self._asking.start()
-        self._asking.join(_AT_ONCE)
+        self._asking.join(seconds)
+        if raised:
+            raise raised[0]
 
     def _is_hopeful(self) -> bool:
         """Whether the remote answered when it was last asked."""
@@ -307,7 +331,7 @@ class Writer:
         status = self._store.status
         what, then = status.describe()
         if status.state is RemoteState.OK:
-            what, then = "The remote has not confirmed it in time", "It is retried by itself"
+            what, then = "The remote has not confirmed it in time", "A running server retries"
         return f"{what}. The edit is safe here and queued. {then}".rstrip()
 
 
