@@ -478,7 +478,7 @@ def test_conflicts_on_the_command_line(world: World, monkeypatch: pytest.MonkeyP
     lines = said("conflicts").splitlines()
     name = lines[0].split()[0]
     assert lines[0].endswith("s/n  lost")
-    assert lines[1].startswith('  stands  "stands"  (tester@one, ')
+    assert lines[1].startswith('  current "stands"  (tester@one, ')
     assert lines[2].startswith('  lost    "lost"  (tester@two, ')
     assert "one of --current, --lost, --value" in said("resolve", name, code=2)
     assert said("resolve", name[:6], "--lost").startswith("s/n: resolved, synced")

@@ -82,8 +82,8 @@ def test_set_get_ls_rm(world: World, clone: Path) -> None:
         (["status", "--machine", "a b"], "--machine"),
         (["status", "--poll", "never"], "--poll"),
         (["status", "--lease", "-1"], "--lease"),
-        (["sync", "--retry", "nothing"], "No edit nothing is held"),
-        (["sync", "--drop", "nothing"], "No edit nothing is held"),
+        (["sync", "--retry", "nothing"], "No edit nothing is parked"),
+        (["sync", "--drop", "nothing"], "No edit nothing is parked"),
     ],
 )
 def test_bad_input_is_refused_in_words(clone: Path, arguments: list[str], words: str) -> None:

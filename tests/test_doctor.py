@@ -111,7 +111,7 @@ def test_a_sound_one(patient: Patient) -> None:
             ail.by_a_shell,
             "client",
             "warning",
-            "it is unknown with whom",
+            "is unknown",
             "init --undo --client claude",
         ),
         (ail.in_another_worktree, "client", "error", "tree's server shares", "csc.sync false"),

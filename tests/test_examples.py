@@ -12,7 +12,7 @@ EXPECTED = {
     "work_assignment": ["issue 15 is claude_1@", "taken: [15, 16]", "claims: issue:15, issue:16"],
     "shared_state": ["decisions: database=sqlite, license=MIT, transport=stdio"],
     "resource_reservation": [
-        "laptop: granted", "desktop: held by claude_1@laptop for load test",
+        "laptop: granted", "desktop: taken by claude_1@laptop for load test",
         "laptop deploys: True", "desktop, later: granted", "fence rose: True",
         "laptop deploys late: False",
     ],

@@ -51,7 +51,7 @@ def _check_sharing(known: list[Start], top: Path, here: Sharing) -> Iterator[Fin
             )
         elif not start.is_known:
             message = f"{who} starts {shlex.join([start.command, *start.arguments])}, or gives it \
-settings, as init would not. It was not run, so it is unknown which branch and remote it uses"
+settings, as init would not. It was not run, and which branch and remote it uses is unknown"
             then = f"Look at what it does, or have it written again: {start.again}"
             yield doubtful("client", f"{message}, so the remote was not tried", then)
         else:
