@@ -38,7 +38,7 @@ from csc_git.errors import ClaimLost, ConditionFailed
 from tests.model import Clone, Edit, Refused, Remote, Value
 from tests.world import World, git
 
-EXAMPLES = int(os.environ.get("CSC_TEST_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("CSC_TEST_EXAMPLES", "15"))
 START = datetime(2026, 5, 1, tzinfo=UTC)
 SKEW = [timedelta(), timedelta(hours=3), timedelta(hours=-3)]
 SCOPES = ("conflicts", "claims", "s", "sessions", "t")
@@ -424,7 +424,7 @@ Histories.TestCase.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=20,
     deadline=None,
-    derandomize=EXAMPLES <= 25,
+    derandomize=EXAMPLES <= 15,
     database=None,
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
