@@ -157,7 +157,7 @@ class StorageFailed(StoreError):
     then = "Free some space or repair the permissions, then try again"
 
 
-def as_told(error: "CscError | OSError") -> CscError:
+def as_csc_error(error: "CscError | OSError") -> CscError:
     """An error of the system as one of ours; one of ours as it is."""
     if isinstance(error, CscError):
         return error

@@ -146,7 +146,9 @@ def test_what_git_lists_is_what_is_read_tree_by_tree(
         return scopes, {scope: snapshot.keys(scope) for scope in scopes}, records
 
     listed = seen()
-
+    with monkeypatch.context() as patched:  # git prints more than is taken
+        patched.setattr("csc_git.git.objects.database._MOST_AT_ONCE", 100)
+        assert seen() == listed
     monkeypatch.setattr(Objects, "list_below", unlisted)
     assert seen() == listed
 
@@ -212,8 +214,15 @@ def test_a_call_after_another_reads_the_difference_only(
     assert counted.reads < 200, counted.reads
 
 
-def test_the_index_holds_what_a_new_one_would(world: World) -> None:
-    """Edits of any kind, one after the other: names, records and scopes are as if made anew."""
+@pytest.mark.parametrize("parts", [1 << 18, 8])
+def test_the_index_holds_what_a_new_one_would(
+    world: World, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each of many edits, names, records and scopes are as a new index has them.
+
+    Also where nearly nothing is remembered.
+    """
+    monkeypatch.setattr("csc_git.store.scopes._MOST_PARTS", parts)
     one = world.open("one")
     chance = Random(4)  # noqa: S311
     for _ in range(60):

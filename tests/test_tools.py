@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from csc_git.coordinator import results
+from csc_git.server.host import Host
+from csc_git.server.tools import tools
 from tests.agents import Agent, Era, agent, run
 from tests.world import World, git
 
@@ -236,3 +239,14 @@ def test_outside_a_repository_the_tools_say_so(tmp_path: Path) -> None:
             assert (await claude.call("sign_on"))["session"].startswith("claude_1@")
 
     run(scenario)
+
+
+def test_a_server_has_built_all_answers_before_its_first_call(world: World) -> None:
+    """Two threads that build one at the same time can fail."""
+    tools(Host(world.clone("one"), {"sync": False}))
+    unbuilt, models = list[str](), list(results.Result.__subclasses__())
+    while models:
+        model = models.pop()
+        models += model.__subclasses__()
+        unbuilt += [] if model.__pydantic_complete__ else [model.__name__]
+    assert unbuilt == []

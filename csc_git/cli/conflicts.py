@@ -35,8 +35,8 @@ def conflicts_command(most: int, **options: Any) -> None:  # noqa: ANN401
 
 @command("resolve")
 @local
-@click.option("--current", is_flag=True, help="Keep what stands.")
-@click.option("--lost", is_flag=True, help="Take what lost instead.")
+@click.option("--current", is_flag=True, help="Keep the current value.")
+@click.option("--lost", is_flag=True, help="Take the lost value.")
 @click.option("--value", metavar="JSON", help="Store a new value.")
 @click.argument("conflict")
 @common

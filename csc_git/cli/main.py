@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from csc_git.cli.output import fail, misused
-from csc_git.errors import CscError, Interrupted, as_told
+from csc_git.errors import CscError, Interrupted, as_csc_error
 
 _COMMANDS: Final = {
     "blame": ("csc_git.cli.past", "Who last changed each key of a scope."),
@@ -83,7 +83,7 @@ class _Lazy(click.Group):
         except Interrupted as error:
             fail(error, code=_INTERRUPTED)
         except (CscError, OSError) as error:
-            fail(as_told(error))
+            fail(as_csc_error(error))
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

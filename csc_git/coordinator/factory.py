@@ -51,10 +51,10 @@ def open_coordinator(start: Path, flags: Mapping[str, Any] | None = None) -> Coo
     )
     settings = load(project, flags, agreed(store))
     url = remote_url(project, settings)
-    return Coordinator(store, project, clone, settings, url, _told(project, flags))
+    return Coordinator(store, project, clone, settings, url, _given(project, flags))
 
 
-def _told(project: Project, flags: Mapping[str, Any] | None) -> dict[str, Any]:
+def _given(project: Project, flags: Mapping[str, Any] | None) -> dict[str, Any]:
     """Branch, remote and sync settings given by flag or environment."""
     found = given(project, SHARING, flags)
     return {name: one.value for name, one in found.items() if not one.source.startswith("git ")}

@@ -65,7 +65,7 @@ class Sessions:
         self._held: dict[str, Held] = {}
         self.endings = Endings(store, clone, self.presence, self._held)
         self._news: dict[str, SessionFenced] = {}
-        self._untold: list[str] = []
+        self._unreported: list[str] = []
 
     @property
     def here(self) -> list[str]:
@@ -133,8 +133,8 @@ class Sessions:
         """
         with self._mutex:
             if handle is None:
-                if self._untold:  # once; without a handle the session goes on by its new name
-                    raise self._told(self._untold[0])
+                if self._unreported:  # once; without a handle the session goes on by its new name
+                    raise self._notified(self._unreported[0])
                 if not self._held:
                     raise NotSignedOn("No session is signed on in this server")
                 return next(iter(self._held.values()))
@@ -142,7 +142,7 @@ class Sessions:
             if name in self._held:
                 return self._held[name]
             if name in self._news:
-                raise self._told(name)
+                raise self._notified(name)
             raise NotSignedOn(f"{name} is not signed on in this server")
 
     def check(self, held: Held, snapshot: Snapshot) -> None:
@@ -175,7 +175,7 @@ class Sessions:
                 winner = read_lease(snapshot.get(lease_key(str(held.name))))
                 self._forget(held)
                 self._news[str(held.name)] = _lost(held, snapshot)
-                self._untold.append(str(held.name))
+                self._unreported.append(str(held.name))
                 ended = winner is None or winner.holder == held.lease.holder
                 if winner is not None and not ended and winner.fence <= held.lease.fence:
                     self._news[str(held.name)] = self._renamed(held, now)
@@ -184,7 +184,7 @@ class Sessions:
         """A refusal by `check`, as it stands after `settle`: the session may have a new name."""
         with self._mutex:
             self.settle(now)
-            return self._told(fenced.session) if fenced.session in self._news else fenced
+            return self._notified(fenced.session) if fenced.session in self._news else fenced
 
     def renew(self, now: datetime, instant: Instant) -> None:
         """Renew the leases that are due, unless an earlier renewal still waits to be synced."""
@@ -313,10 +313,10 @@ class Sessions:
             then=f"Repeat the call with session={new.name}, or without session",
         )
 
-    def _told(self, name: str) -> SessionFenced:
+    def _notified(self, name: str) -> SessionFenced:
         """What became of a session that lost its name; without a handle it is notified once."""
-        if name in self._untold:
-            self._untold.remove(name)
+        if name in self._unreported:
+            self._unreported.remove(name)
         return self._news[name]
 
     def _forget(self, held: Held) -> None:

@@ -19,7 +19,7 @@ from csc_git.coordinator.results import Where
 from csc_git.core.edit import Outcome
 from csc_git.core.lease import Instant
 from csc_git.core.remote_state import RemoteState
-from csc_git.errors import CscError, Interrupted, SessionFenced, StorageFailed, as_told
+from csc_git.errors import CscError, Interrupted, SessionFenced, StorageFailed, as_csc_error
 from csc_git.git.child import start_detached
 from csc_git.store.branch import Fate
 from csc_git.store.snapshot import Snapshot
@@ -149,7 +149,7 @@ class Writer:
                 self._wait_until(lambda: _is_decided(self._store.fate(op)))
             return self._answered(receipt, answer())
         except (StorageFailed, OSError) as error:
-            raise StorageFailed(as_told(error).what, safe=_STORED) from error
+            raise StorageFailed(as_csc_error(error).what, safe=_STORED) from error
 
     def _reach_first(self) -> bool:
         """Fetch before an edit, if this is a command that a person typed.

@@ -16,7 +16,7 @@ from csc_git.doctor.project import check_git, check_machine, check_project
 from csc_git.doctor.remote import check_clock, check_remote
 from csc_git.doctor.server_starts import sharing_at, starts
 from csc_git.doctor.store import check_locks, check_size, check_watch, check_whole
-from csc_git.errors import CscError, as_told
+from csc_git.errors import CscError, as_csc_error
 from csc_git.git.project import discover
 from csc_git.text import readable
 
@@ -49,7 +49,7 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
     try:
         coordinator = reopened()
     except (CscError, OSError) as error:
-        yield refused("store", as_told(error))
+        yield refused("store", as_csc_error(error))
         return
     apart = list(_guarded("client", check_agreement(project, here)))
     known = [] if apart else starts(project)[0]
@@ -75,7 +75,7 @@ def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
     except (CscError, OSError) as error:
-        yield refused(check, as_told(error))
+        yield refused(check, as_csc_error(error))
     except Exception as error:  # noqa: BLE001  a doctor that faints helps nobody
         message = readable(f"This check failed: {type(error).__name__}: {error}")
         yield wrong(check, message, "Look at the settings by hand; and report this, please")

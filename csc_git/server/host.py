@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.factory import open_coordinator
-from csc_git.errors import CscError, SetupError, StoreGone, as_told
+from csc_git.errors import CscError, SetupError, StoreGone, as_csc_error
 
 _log: Final = logging.getLogger(__name__)
 
@@ -100,4 +100,4 @@ class Host:
         try:
             self.get()
         except (CscError, OSError) as error:
-            _log.warning("%s", as_told(error))
+            _log.warning("%s", as_csc_error(error))

@@ -9,7 +9,7 @@ from mcp.server.mcpserver.prompts.base import Message, UserMessage
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Context, SessionState
-from csc_git.errors import CscError, as_told
+from csc_git.errors import CscError, as_csc_error
 from csc_git.server.host import Host
 
 
@@ -21,14 +21,14 @@ def register(server: MCPServer[None], host: Host) -> None:
         try:
             return _startup(host.reading())
         except (CscError, OSError) as error:
-            return [UserMessage(f"csc-git can't be used here. {as_told(error)}")]
+            return [UserMessage(f"csc-git can't be used here. {as_csc_error(error)}")]
 
     @server.prompt(name="sign-off", description="Leave the project so that others can go on")
     def sign_off(session: str | None = None) -> list[Message]:
         try:
             return _sign_off(host.get(), session)
         except (CscError, OSError) as error:
-            return [UserMessage(f"{as_told(error)}")]
+            return [UserMessage(f"{as_csc_error(error)}")]
 
 
 def _startup(coordinator: Coordinator) -> list[Message]:

@@ -21,7 +21,7 @@ from mcp_types import (
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.presence import session_names
 from csc_git.coordinator.results import Result
-from csc_git.errors import CscError, as_told
+from csc_git.errors import CscError, as_csc_error
 from csc_git.server.host import Host
 
 JSON: Final = "application/json"
@@ -113,4 +113,4 @@ def _json(host: Host, answer: Callable[[Coordinator], Result]) -> str:
     try:
         return answer(host.reading()).to_text()
     except (CscError, OSError) as error:
-        raise ResourceError(str(as_told(error))) from error
+        raise ResourceError(str(as_csc_error(error))) from error

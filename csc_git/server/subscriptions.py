@@ -32,7 +32,7 @@ from mcp_types import (
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Changed, Changes
-from csc_git.errors import CscError, CursorExpired, as_told
+from csc_git.errors import CscError, CursorExpired, as_csc_error
 from csc_git.server.host import Host
 from csc_git.server.resources import CONTEXT, DATA, STATE
 
@@ -83,7 +83,7 @@ class Subscriptions:
             except CursorExpired:
                 self._cursor = None
             except (CscError, OSError) as error:
-                _log.warning("%s", as_told(error))
+                _log.warning("%s", as_csc_error(error))
                 await anyio.sleep(_AFTER_FAILURE)
 
     def _wait(self, coordinator: Coordinator) -> Changes:

@@ -55,7 +55,7 @@ class Attempt:
         remote: The other.
         now: The wall clock.
         permit: What a person has decided.
-        progress: Told what is being done.
+        progress: Called with what is being done.
         reasons: Gets why edits were set aside, by op.
         pace: When to try again; is passed whose edits were found.
     """

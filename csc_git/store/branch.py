@@ -18,7 +18,7 @@ from csc_git.git.remote import FETCHED
 from csc_git.git.repository import Repository
 from csc_git.store.commit_walk import lineage, record_of, since
 
-_PARKED: Final = "refs/csc/held/"
+_PARKED: Final = "refs/csc/held/"  # the name that clones have had since they were made
 _KEPT: Final = "refs/csc/kept/"
 _KEEP_SECONDS: Final = 30 * 24 * 3600
 _FATE_SEARCH: Final = 5000

@@ -22,7 +22,7 @@ _LISTED_FILE: Final = b"100644"
 _LISTED_TREE: Final = b"040000"
 """Modes as git-ls-tree writes them."""
 
-_FANS: Final = frozenset(b"~%02x" % byte for byte in range(256))
+FAN_NAMES: Final = frozenset(b"~%02x" % byte for byte in range(256))
 _MAX_FAN_DEPTH: Final = 31
 _MOST_SPELLINGS: Final = 729
 
@@ -258,11 +258,11 @@ def _walk(
 
 def is_fan_name(name: bytes) -> bool:
     """Whether a directory called so is part of the fan-out of the one it is in."""
-    return name in _FANS
+    return name in FAN_NAMES
 
 
 def _is_fan(entry: TreeEntry) -> bool:
-    return entry.name in _FANS and entry.is_tree
+    return entry.name in FAN_NAMES and entry.is_tree
 
 
 def _fit(lines: list[TreeEntry], here: list[TreeEntry]) -> bool:

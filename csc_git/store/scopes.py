@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from csc_git.core.key import SEPARATOR
 from csc_git.errors import StoreDamaged
 from csc_git.git.objects.database import Unlisted
-from csc_git.git.objects.tree import TreeEntry
-from csc_git.store.layout import Shape, is_fan_name, shapes_below, why_foreign
+from csc_git.git.objects.tree import TREE_MODE, TreeEntry
+from csc_git.store.layout import FAN_NAMES, Shape, is_fan_name, shapes_below, why_foreign
 
 if TYPE_CHECKING:
     from csc_git.store.snapshot import Snapshot
@@ -102,12 +102,11 @@ class Scopes:
 
     def _shape(self, snapshot: "Snapshot", tree: str) -> Shape:
         """What a directory has, with what is in the parts of its fan-out; raises StoreDamaged."""
-        parts, flat = list[str](), list[TreeEntry]()
-        for line in snapshot.objects.tree(tree):
-            if is_fan_name(line.name) and line.is_tree:
-                parts.append(line.id)
-            elif not why_foreign(line):
-                flat.append(line)
+        lines = snapshot.objects.tree(tree).lines
+        parts = [one.id for one in lines if one.name in FAN_NAMES and one.mode == TREE_MODE]
+        flat: list[TreeEntry] = []
+        if len(parts) < len(lines):
+            flat = [one for one in lines if not is_fan_name(one.name) and not why_foreign(one)]
         below = [(line.name, line.id) for line in flat if line.is_tree]
         inside = self._inside(snapshot, tree, parts)
         below += chain.from_iterable(shape.below for shape in inside)  # these win over the flat
@@ -116,13 +115,16 @@ class Scopes:
 
     def _inside(self, snapshot: "Snapshot", tree: str, parts: Sequence[str]) -> list[Shape]:
         """The shapes of the parts of a directory."""
-        shapes = dict(zip(parts, map(self._parts.get, parts), strict=True))
-        missing = [part for part, shape in shapes.items() if shape is None]
+        known = list(map(self._parts.get, parts))
+        missing = [part for part, shape in zip(parts, known, strict=True) if shape is None]
+        if not missing:
+            return [shape for shape in known if shape is not None]
         if sum(part not in self._older_parts for part in missing) > _MANY:
             self._list_parts(snapshot, tree)
-        for part in missing:
-            shapes[part] = self._part(part) or self._read_part(snapshot, part)
-        return [shape for shape in shapes.values() if shape is not None]
+        return [
+            shape or self._part(part) or self._read_part(snapshot, part)
+            for part, shape in zip(parts, known, strict=True)
+        ]
 
     def _read_part(self, snapshot: "Snapshot", tree: str) -> Shape:
         shape = self._shape(snapshot, tree)

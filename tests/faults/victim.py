@@ -18,7 +18,7 @@ from typing import Any
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.edits import Change
 from csc_git.coordinator.factory import open_coordinator
-from csc_git.errors import CscError, as_told
+from csc_git.errors import CscError, as_csc_error
 
 FLAGS = {"timeout": 20, "machine": "one"}
 _SET_TRACER = 0x59616D61
@@ -159,7 +159,7 @@ def attempt(acting: Acting, asked: dict[str, Any]) -> dict[str, Any]:
     try:
         return perform(acting)
     except (CscError, OSError) as error:
-        told = as_told(error)
+        told = as_csc_error(error)
     answer = {"ops": [], "error": str(told), "kind": type(told).__name__}
     try:
         return answer | perform(prepare(asked))

@@ -18,7 +18,7 @@ from csc_git.doctor.client_settings import check_agreement
 from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
 from csc_git.doctor.project import check_machine
 from csc_git.doctor.server_starts import Sharing, sharing_at
-from csc_git.errors import CscError, as_told
+from csc_git.errors import CscError, as_csc_error
 from csc_git.git.project import Project
 from csc_git.git.tracked import tracked_files
 
@@ -129,7 +129,7 @@ def _step(target: Target, change: Callable[[], str], more: str = "") -> Finding 
     try:
         done = change()
     except (CscError, OSError) as error:
-        return refused(target.name, as_told(error))
+        return refused(target.name, as_csc_error(error))
     return fine(target.name, f"{target.where}: {NAME} {done}{more}") if done else None
 
 

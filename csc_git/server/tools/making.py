@@ -13,7 +13,7 @@ from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnno
 from pydantic import Field, ValidationError
 
 from csc_git.coordinator.results.base import Result
-from csc_git.errors import CscError, as_told
+from csc_git.errors import CscError, as_csc_error
 from csc_git.server.tools.schema import slim, slim_output
 
 P = ParamSpec("P")
@@ -110,7 +110,7 @@ def said(fn: Callable[P, R]) -> Callable[P, R]:
         try:
             return fn(*args, **kwargs)
         except (CscError, OSError) as error:
-            raise ToolError(str(as_told(error))) from error
+            raise ToolError(str(as_csc_error(error))) from error
 
     return call
 
@@ -125,6 +125,6 @@ def _said_later(fn: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         try:
             return await fn(*args, **kwargs)
         except (CscError, OSError) as error:
-            raise ToolError(str(as_told(error))) from error
+            raise ToolError(str(as_csc_error(error))) from error
 
     return call
