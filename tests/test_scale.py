@@ -109,8 +109,13 @@ def test_lists_come_in_parts_that_join_to_the_whole(world: World) -> None:
         assert parts == (whole.keys if isinstance(whole, Keys) else whole.scopes)
         assert len(parts) == 60
     assert one.list_keys("s", "k5", 2).keys == ["k50", "k51"]
-    with pytest.raises(InputError, match="limit is -1"):
-        one.list_keys("s", None, -1)
+    for ask in (
+        lambda: one.list_keys("s", None, 0),
+        lambda: one.list_scopes(limit=-1),
+        lambda: one.conflicts.open(0),
+    ):
+        with pytest.raises(InputError, match="it must be 1 or more"):
+            ask()
 
 
 def test_what_git_lists_is_what_is_read_tree_by_tree(

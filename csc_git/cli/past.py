@@ -1,4 +1,4 @@
-"""`blame`, `diff`: who wrote what stands, and what changed between two moments."""
+"""`blame`, `diff`: the author of each current value, and what changed between two moments."""
 
 import json
 import sys

@@ -20,7 +20,7 @@ from csc_git.store.store import Store
 
 
 class ActiveClaims:
-    """The claims that hold.
+    """The claims that are active.
 
     Args:
         store: The clone's store.
@@ -34,15 +34,15 @@ class ActiveClaims:
         self._clone = clone
 
     def all(self, snapshot: Snapshot) -> Iterator[tuple[Stored, Claim]]:
-        """Each claim that holds, with its record."""
+        """Each active claim, with its record."""
         for stored, claim in all_claims(snapshot).values():
-            if self._holds(stored, claim, snapshot):
+            if self._is_active(stored, claim, snapshot):
                 yield stored, claim
 
     def on(self, snapshot: Snapshot, resources: Iterable[str]) -> Iterator[tuple[Stored, Claim]]:
-        """Each claim on some resources that holds, with its record; no other record is read."""
+        """Each active claim on some resources, with its record; no other record is read."""
         for stored, claim in claims_on(snapshot, resources):
-            if self._holds(stored, claim, snapshot):
+            if self._is_active(stored, claim, snapshot):
                 yield stored, claim
 
     def is_confirmed(self, stored: Stored, claim: Claim) -> bool:
@@ -79,7 +79,7 @@ class ActiveClaims:
             return 0.0
         return claim.seconds - until.since(seen.first)
 
-    def _holds(self, stored: Stored, claim: Claim, snapshot: Snapshot) -> bool:
+    def _is_active(self, stored: Stored, claim: Claim, snapshot: Snapshot) -> bool:
         if claim.state != "held" or not is_signed_on(claim, snapshot):
             return False
         if not self._presence.is_alive(claim.session, snapshot):

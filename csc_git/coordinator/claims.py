@@ -30,7 +30,7 @@ from csc_git.core.key import Key
 from csc_git.core.lease import Instant
 from csc_git.core.secret import screen
 from csc_git.errors import ClaimLost, InputError
-from csc_git.store.claiming import Overlaps
+from csc_git.store.claiming import Overlaps, claims_on
 from csc_git.store.clone_id import Clone
 from csc_git.store.records import all_claims, next_fence
 from csc_git.store.snapshot import Snapshot, Stored
@@ -143,13 +143,13 @@ class Claims:
 
         def decide(snapshot: Snapshot) -> Draft:
             self._sessions.check(held, snapshot)
-            known, fence = all_claims(snapshot), next_fence(snapshot)
+            fence = next_fence(snapshot)
             again: dict[Key, Claim] = {}
-            for resource in held.resumes:
-                wish = _Wish(held, (resource,), "", None)
-                if resource in known and not self._rivals(snapshot, wish, overlap):
-                    again[claim_key(resource)] = replace(
-                        known[resource][1],
+            for _, old in claims_on(snapshot, held.resumes):
+                wish = _Wish(held, (old.resource,), "", None)
+                if not self._rivals(snapshot, wish, overlap):
+                    again[claim_key(old.resource)] = replace(
+                        old,
                         session=str(held.name),
                         holder=held.lease.holder,
                         clone=self._clone.id,
@@ -251,11 +251,9 @@ class Claims:
 
     def _wanted(self, wish: _Wish, snapshot: Snapshot) -> list[Claim]:
         """The records to write: the session's own ones changed, others new."""
-        known, fence = all_claims(snapshot), next_fence(snapshot)
-        return [
-            self._record(wish, resource, known[resource][1] if resource in known else None, fence)
-            for resource in wish.resources
-        ]
+        fence = next_fence(snapshot)
+        known = {claim.resource: claim for _, claim in claims_on(snapshot, wish.resources)}
+        return [self._record(wish, one, known.get(one), fence) for one in wish.resources]
 
     def _record(self, wish: _Wish, resource: str, old: Claim | None, fence: int) -> Claim:
         holder = wish.held.lease.holder

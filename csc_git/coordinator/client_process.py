@@ -1,7 +1,7 @@
 """The client: the program on whose behalf a process of ours runs.
 
 A client such as Claude Code starts its server, and its hooks, as children of its own. That is how
-a hook, which is outside MCP, recognises the sessions of its own client by it.
+a hook, which MCP does not know, recognises the sessions of its own client.
 """
 
 import os

@@ -52,8 +52,13 @@ class Conflicts:
         """The open conflicts, the longest open first, with both versions.
 
         Args:
-            most: How many to return; None: all. Of a great many only some are looked at.
+            most: How many to return, 1 or more; None: all. Of a great many only some are looked at.
+
+        Raises:
+            InputError: `most` is less than 1.
         """
+        if most is not None and most < 1:
+            raise InputError(f"The limit is {most}; it must be 1 or more")
         snapshot = self._store.snapshot()
         names = snapshot.names(CONFLICTS)
         looked_at = None if most is None else max(most, _MOST_READ)

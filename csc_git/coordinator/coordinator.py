@@ -2,7 +2,7 @@
 
 One coordinator serves one process. Reads are local; writes are durable when they return; what
 the remote has to say comes with the answer, never in its way. Each kind of operation is a part of
-its own (`edits`, `claims`, `conflicts`, `feed`, `past`, `summary`); what they share stands here.
+its own (`edits`, `claims`, `conflicts`, `feed`, `past`, `summary`); what they share is here.
 """
 
 import random
@@ -230,7 +230,7 @@ class Coordinator:
         return status
 
     def release(self, op: str) -> Outcome | None:
-        """Queue a held edit again; None if it isn't held."""
+        """Queue a parked edit again; None if it is not parked."""
         outcome = self.store.release(op, clock.now())
         self.writer.wrote()
         return outcome

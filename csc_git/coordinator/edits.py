@@ -30,7 +30,7 @@ class Author:
     """Who makes an edit.
 
     Attributes:
-        name: As it stands in the value and the commit.
+        name: The name in the value and in the commit.
         fence: The session's fence; None for a person.
         check: Raises if this author may not write any more.
     """

@@ -4,7 +4,7 @@ A cursor names the snapshot that its holder has seen, and the last commit known 
 then. Changes are the net difference from that snapshot to the newest, so replay neither repeats
 nor hides one: an edit that was reported when it was local and is placed unchanged is no
 difference. If there are too many changes for one answer, the cursor also names the snapshot that
-they end at, and how many of them were reported.
+they start from, and how many of them were reported.
 """
 
 import re

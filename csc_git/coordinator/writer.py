@@ -218,7 +218,11 @@ class Writer:
             self._sync_aside(_AT_ONCE)
 
     def _sync_aside(self, seconds: float) -> None:
-        """Sync in a thread and wait for it at most so long; raises what it raised till then."""
+        """Sync in a thread and wait for it; an error that it raises meanwhile is raised here.
+
+        Args:
+            seconds: How long to wait; the sync then goes on.
+        """
         raised: list[Exception] = []
 
         def run() -> None:

@@ -149,13 +149,13 @@ def is_pattern(resource: str) -> bool:
 
 
 def candidates(wanted: Collection[str], resources: Iterable[str]) -> list[str]:
-    """The resources that may overlap one of some others, by where they lie; no pattern is matched.
+    """The resources that may overlap one of the wanted ones. No pattern is matched for that.
 
-    Two resources overlap only if the ground of one begins with that of the other.
+    Two resources overlap only if the ground of one begins with the ground of the other.
 
     Args:
-        wanted: The others.
-        resources: As many as there are.
+        wanted: A few resources.
+        resources: All others, which may be thousands.
     """
     grounds = tuple(map(_ground, wanted))
     around = {one[:end] for one in grounds for end in range(len(one) + 1)}

@@ -33,7 +33,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def matching(pattern: str, names: Sequence[str]) -> Sequence[str]:
-    """The names that a glob matches. Only those that begin as it does are looked at.
+    """The names that a glob matches. Only names that start with its fixed beginning are looked at.
 
     Args:
         pattern: The glob.
@@ -57,16 +57,16 @@ def part(names: Sequence[str], after: str | None, limit: int | None) -> tuple[li
     Args:
         names: In order.
         after: Only the names behind this one; None: from the first.
-        limit: How many at most, 0 or more; None: all.
+        limit: How many at most, 1 or more; None: all.
 
     Returns:
         The names, and how many more there are behind them.
 
     Raises:
-        InputError: a negative limit.
+        InputError: the limit is less than 1.
     """
-    if limit is not None and limit < 0:
-        raise InputError(f"The limit is {limit}; it must be 0 or more")
+    if limit is not None and limit < 1:
+        raise InputError(f"The limit is {limit}; it must be 1 or more")
     start = 0 if after is None else bisect_right(names, after)
     end = len(names) if limit is None else min(len(names), start + limit)
     return list(names[start:end]), len(names) - end

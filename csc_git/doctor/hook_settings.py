@@ -65,7 +65,7 @@ def _disabled(top: Path, registration: HookRegistration) -> Iterator[Finding]:
     for settings in (registration.file, shared, own):
         said: Any = read_json(settings) if settings.is_file() else None
         if isinstance(said, dict) and said.get("disableAllHooks"):
-            message = f"They are set up, but disableAllHooks stands in {settings}"
+            message = f"They are set up, but {settings} has disableAllHooks"
             yield doubtful("hooks", message, "Take it out there, if they are to run")
 
 

@@ -29,11 +29,12 @@ class Overlaps:
         self._near: tuple[object, object, list[str]] = None, None, []
 
     def near(self, wanted: Sequence[str], resources: Sequence[str]) -> list[str]:
-        """The resources that overlap one of some others.
+        """The resources that overlap one of the wanted ones.
 
         Args:
-            wanted: The others.
-            resources: As many as there are. Asked of the same two again, no ground is compared.
+            wanted: A few resources.
+            resources: All others. If both are the same objects as in the last call, the candidates
+                of that call are used again.
         """
         if self._near[0] is not wanted or self._near[1] is not resources:
             self._near = wanted, resources, candidates(wanted, resources)
