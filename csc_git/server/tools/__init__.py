@@ -4,19 +4,19 @@ from mcp.server.mcpserver.tools import Tool
 
 from csc_git.coordinator.results import build_all
 from csc_git.server.host import Host
-from csc_git.server.tools.changes import change_tools
-from csc_git.server.tools.claims import claim_tools
-from csc_git.server.tools.data import read_tools, write_tools
-from csc_git.server.tools.sessions import session_tools
+from csc_git.server.tools.changes import ChangeTools
+from csc_git.server.tools.claims import ClaimTools
+from csc_git.server.tools.data import ReadTools, WriteTools
+from csc_git.server.tools.sessions import SessionTools
 
 
 def tools(host: Host) -> list[Tool]:
     """All tools, bound to a host."""
     build_all()
     return [
-        *session_tools(host),
-        *read_tools(host),
-        *write_tools(host),
-        *claim_tools(host),
-        *change_tools(host),
+        *SessionTools(host).all(),
+        *ReadTools(host).all(),
+        *WriteTools(host).all(),
+        *ClaimTools(host).all(),
+        *ChangeTools(host).all(),
     ]

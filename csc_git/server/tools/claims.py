@@ -10,10 +10,18 @@ from csc_git.server.host import Host
 from csc_git.server.tools.making import WRITE, Session, tool
 
 
-def claim_tools(host: Host) -> list[Tool]:
-    """`claim`, `release`."""
+class ClaimTools:
+    """`claim`, `release`.
+
+    Args:
+        host: Gives the coordinator.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
 
     def claim(
+        self,
         resources: Annotated[
             list[str], Field(description="names (issue:15), paths (src/api) or patterns (*.py)")
         ],
@@ -28,15 +36,18 @@ def claim_tools(host: Host) -> list[Tool]:
         granted: yours. provisional: the remote was not reached; you are notified if you lose it.
         taken: the listed sessions have it; choose other work. Advisory: no editor is stopped.
         """
-        return host.get().claims.claim(session, resources, note, ttl)
+        return self._host.get().claims.claim(session, resources, note, ttl)
 
     def release(
+        self,
         resources: Annotated[
             list[str] | None, Field(description="default: all your claims")
         ] = None,
         session: Session = None,
     ) -> results.Released:
         """Release claims. Signing off releases all of them."""
-        return host.get().claims.release(session, resources)
+        return self._host.get().claims.release(session, resources)
 
-    return [tool(claim, WRITE), tool(release, WRITE)]
+    def all(self) -> list[Tool]:
+        """All of them."""
+        return [tool(self.claim, WRITE), tool(self.release, WRITE)]

@@ -10,10 +10,18 @@ from csc_git.server.host import Host
 from csc_git.server.tools.making import WRITE, Session, tool
 
 
-def session_tools(host: Host) -> list[Tool]:
-    """`sign_on`, `sign_off`."""
+class SessionTools:
+    """`sign_on`, `sign_off`.
+
+    Args:
+        host: Gives the coordinator.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
 
     def sign_on(
+        self,
         session_id: Annotated[
             str | None, Field(description="claude_1 or claude_1@laptop; default: first free")
         ] = None,
@@ -23,10 +31,12 @@ def session_tools(host: Host) -> list[Tool]:
         Claims a session name; returns who else is active and what an earlier holder of the name
         left. Safe to repeat.
         """
-        return host.get().sign_on(session_id)
+        return self._host.get().sign_on(session_id)
 
-    def sign_off(session: Session = None) -> results.SignedOff:
+    def sign_off(self, session: Session = None) -> results.SignedOff:
         """Leave. Releases your name and your claims; stored values stay."""
-        return host.get().sign_off(session)
+        return self._host.get().sign_off(session)
 
-    return [tool(sign_on, WRITE), tool(sign_off, WRITE)]
+    def all(self) -> list[Tool]:
+        """All of them."""
+        return [tool(self.sign_on, WRITE), tool(self.sign_off, WRITE)]
