@@ -57,7 +57,8 @@ def _named(coordinator: Coordinator, sessions: tuple[str, ...], *, stale: bool) 
     found = [one for one in sessions if not _GLOB & set(one)]
     patterns = [compile_pattern(one) for one in sessions if _GLOB & set(one)]
     signed_on = coordinator.sessions.presence.signed_on(snapshot) if patterns or stale else []
-    found += [one for one in signed_on if any(pattern.match(one) for pattern in patterns)]
+    for pattern in patterns:
+        found += filter(pattern.match, signed_on)
     if stale:
         found += [one for one in signed_on if coordinator.sessions.endings.is_stale(one, snapshot)]
     return list(dict.fromkeys(found))

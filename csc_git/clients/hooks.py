@@ -68,10 +68,13 @@ class HookRegistration(Registration):
 
     def _by_event(self, document: Document) -> dict[str, list[dict[str, Any]]]:
         """What is there of ours, by the names of the events."""
-        found = {name: document.get("hooks", name) for name in EVENTS}
-        lists = {name: items for name, items in found.items() if isinstance(items, list)}
-        ours = {name: [item for item in it if _is_hook(item)] for name, it in lists.items()}
-        return {name: items for name, items in ours.items() if items}
+        found: dict[str, list[dict[str, Any]]] = {}
+        for name in EVENTS:
+            items = document.get("hooks", name)
+            ours = list(filter(_is_hook, items)) if isinstance(items, list) else []
+            if ours:
+                found[name] = ours
+        return found
 
     def _is_whole(self, document: Document) -> bool:
         return self._by_event(document).keys() == EVENTS.keys()

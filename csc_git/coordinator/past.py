@@ -20,7 +20,7 @@ from csc_git.core.session import parse_session, resolve_scope
 from csc_git.errors import InputError, UnreadableValue
 from csc_git.store.difference import changed_keys
 from csc_git.store.past_edits import PastEdit, Place, commit_at, edits
-from csc_git.store.snapshot import Snapshot
+from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 from csc_git.text import printable, quoted, readable
 
@@ -137,21 +137,32 @@ class Past:
         """In which keys two moments differ, with both values; None is now."""
         before = self.at(one)
         after = self._store.snapshot() if other is None else self.at(other)
-        return [
-            Difference(
-                scope=format_scope(key.scope),
-                key=key.name,
-                before=Version.of(old) if old is None or old.is_readable else None,
-                after=Version.of(new) if new is None or new.is_readable else None,
-                unreadable=any(one is not None and not one.is_readable for one in (old, new)),
-            )
-            for key, old, new in changed_keys(self._store.repository.objects, before, after)
-        ]
+        changed = changed_keys(self._store.repository.objects, before, after)
+        return [_difference(key, old, new) for key, old, new in changed]
 
     def _author(self, session: str | None) -> str | None:
         if session is None or "@" in session:
             return session
         return str(parse_session(session, self._machine))
+
+
+def _difference(key: Key, old: Stored | None, new: Stored | None) -> Difference:
+    return Difference(
+        scope=format_scope(key.scope),
+        key=key.name,
+        before=_version(old),
+        after=_version(new),
+        unreadable=_is_unreadable(old) or _is_unreadable(new),
+    )
+
+
+def _version(stored: Stored | None) -> Version | None:
+    """The value of a key; None also if its file can't be read."""
+    return None if _is_unreadable(stored) else Version.of(stored)
+
+
+def _is_unreadable(stored: Stored | None) -> bool:
+    return stored is not None and not stored.is_readable
 
 
 def _past(edit: PastEdit) -> PastChange:

@@ -38,7 +38,10 @@ class Overlaps:
         """
         if self._near[0] is not wanted or self._near[1] is not resources:
             self._near = wanted, resources, candidates(wanted, resources)
-        return [one for one in self._near[2] if any(self(other, one) for other in wanted)]
+        return [one for one in self._near[2] if self._meets_any(one, wanted)]
+
+    def _meets_any(self, resource: str, wanted: Sequence[str]) -> bool:
+        return any(self(other, resource) for other in wanted)
 
     def __call__(self, one: str, other: str) -> bool:
         """Whether two resources have something in common."""

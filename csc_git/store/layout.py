@@ -163,7 +163,8 @@ def spellings(path: tuple[bytes, ...], depth: int = 2) -> list[bytes]:
     found = [b""]
     for component in path:
         digest = hashlib.sha256(component).digest()
-        fans = [b"".join(b"~%02x/" % byte for byte in digest[:n]) for n in range(depth + 1)]
+        path_of_fans = [b"~%02x/" % byte for byte in digest[:depth]]
+        fans = [b"".join(path_of_fans[:n]) for n in range(depth + 1)]
         fans = fans if len(found) * len(fans) <= _MOST_SPELLINGS else fans[:1]
         found = [start + fan + component + b"/" for start in found for fan in fans]
     return [path.rstrip(b"/") for path in found]
