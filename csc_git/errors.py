@@ -61,7 +61,9 @@ class CscError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        return " ".join(f"{part}." for part in (self.what, self.safe, self.then) if part)
+        return " ".join(
+            f"{part}." for part in (self.what, self.safe, self.then) if part
+        )
 
 
 class InputError(CscError):
@@ -237,7 +239,9 @@ class SessionFenced(SessionError):
 
     then = "Call sign_on to go on"
 
-    def __init__(self, what: str, session: str, *, safe: str = "", then: str = "") -> None:
+    def __init__(
+        self, what: str, session: str, *, safe: str = "", then: str = ""
+    ) -> None:
         super().__init__(what, safe=safe, then=then)
         self.session = session
 

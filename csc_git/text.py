@@ -25,7 +25,10 @@ def printable_json(text: str) -> str:
 def printable_lines(text: str) -> str:
     """`printable`, but for line ends, tabs and the colours that git itself writes."""
     parts = _COLOUR.split(text)
-    return "".join(part if number % 2 else _but_white(part) for number, part in enumerate(parts))
+    return "".join(
+        part if number % 2 else _but_white(part)
+        for number, part in enumerate(parts)
+    )
 
 
 def readable(text: str, limit: int = 600) -> str:
@@ -58,7 +61,11 @@ def _but_white(text: str) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    return found[0] if _is_plain(found[0]) else found[0].encode("unicode_escape").decode()
+    return (
+        found[0]
+        if _is_plain(found[0])
+        else found[0].encode("unicode_escape").decode()
+    )
 
 
 def _json_escaped(found: re.Match[str]) -> str:
@@ -68,4 +75,12 @@ def _json_escaped(found: re.Match[str]) -> str:
 def _is_plain(character: str) -> bool:
     """Of a character beyond printable ASCII."""
     # Cf holds the bidirectional controls and the joiners that hide inside words.
-    return unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+    return unicodedata.category(character) not in {
+        "Cc",
+        "Cf",
+        "Cs",
+        "Co",
+        "Cn",
+        "Zl",
+        "Zp",
+    }

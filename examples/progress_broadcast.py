@@ -14,15 +14,28 @@ async def main() -> None:
     async with two_agents() as (laptop, desktop):
         for agent, issue in ((laptop, 15), (desktop, 16)):
             for percent in (10, 60, 100):
-                status = {"percent": percent, "doing": "tests" if percent > 50 else "code"}  # noqa: PLR2004
-                await agent.call("store_data", scope="session:claude_1", key="status", value=status)
+                status = {
+                    "percent": percent,
+                    "doing": "tests" if percent > 50 else "code",  # noqa: PLR2004
+                }
+                await agent.call(
+                    "store_data",
+                    scope="session:claude_1",
+                    key="status",
+                    value=status,
+                )
             await agent.call(
                 "store_data", scope="session:claude_1", key="current_issue", value=issue,
                 confirm=True,
             )  # fmt: skip
         await laptop.call("retrieve_data", scope="any", key="any", fresh=True)
         for one in (await laptop.context())["active"]:
-            print(one["session"], "issue", one["current_issue"], f"{one['status']['percent']} %")
+            print(
+                one["session"],
+                "issue",
+                one["current_issue"],
+                f"{one['status']['percent']} %",
+            )
 
 
 anyio.run(main)

@@ -21,7 +21,14 @@ async def add(agent: Machine, member: str, value: str) -> None:
         found = await agent.call("retrieve_data", **place)
         seen = found["revision"] if found["found"] else "absent"
         new = {**(found["value"] or {}), member: value}
-        if await attempt(agent, "store_data", **place, value=new, if_revision=seen, confirm=True):
+        if await attempt(
+            agent,
+            "store_data",
+            **place,
+            value=new,
+            if_revision=seen,
+            confirm=True,
+        ):
             return
 
 
@@ -38,7 +45,10 @@ async def main() -> None:
         found = await laptop.call(
             "retrieve_data", scope="architecture", key="decisions", fresh=True
         )
-        print("decisions:", ", ".join(f"{k}={v}" for k, v in sorted(found["value"].items())))
+        print(
+            "decisions:",
+            ", ".join(f"{k}={v}" for k, v in sorted(found["value"].items())),
+        )
 
 
 anyio.run(main)

@@ -19,7 +19,12 @@ async def work(agent: Machine) -> int:
         key, number = task
         value = {"result": number**2, "by": agent.name}
         changes = [
-            {"scope": "done", "key": key, "value": value, "if_revision": "absent"},
+            {
+                "scope": "done",
+                "key": key,
+                "value": value,
+                "if_revision": "absent",
+            },
             {"scope": "taken", "key": key, "delete": True},
         ]
         await agent.call("edit", changes=changes)
@@ -35,10 +40,23 @@ async def take(agent: Machine) -> tuple[str, int] | None:
             if not found["found"]:
                 continue
             changes = [
-                {"scope": "tasks", "key": key, "delete": True, "if_revision": found["revision"]},
-                {"scope": "taken", "key": key, "value": agent.name, "if_revision": "absent"},
+                {
+                    "scope": "tasks",
+                    "key": key,
+                    "delete": True,
+                    "if_revision": found["revision"],
+                },
+                {
+                    "scope": "taken",
+                    "key": key,
+                    "value": agent.name,
+                    "if_revision": "absent",
+                },
             ]
-            if await attempt(agent, "edit", changes=changes, confirm=True) is not None:
+            if (
+                await attempt(agent, "edit", changes=changes, confirm=True)
+                is not None
+            ):
                 return key, found["value"]
     return None
 
@@ -46,9 +64,14 @@ async def take(agent: Machine) -> tuple[str, int] | None:
 async def main() -> None:
     """Two agents empty one queue side by side."""
     async with two_agents() as (laptop, desktop):
-        tasks = [{"scope": "tasks", "key": f"square-{n}", "value": n} for n in range(7)]
+        tasks = [
+            {"scope": "tasks", "key": f"square-{n}", "value": n}
+            for n in range(7)
+        ]
         await laptop.call("edit", changes=tasks, confirm=True)
-        await desktop.call("retrieve_data", scope="tasks", key="any", fresh=True)
+        await desktop.call(
+            "retrieve_data", scope="tasks", key="any", fresh=True
+        )
         done: dict[str, int] = {}
 
         async def run(agent: Machine) -> None:
@@ -57,7 +80,9 @@ async def main() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(run, laptop)
             group.start_soon(run, desktop)
-        await desktop.call("store_data", scope="ready", key="all", value=True, confirm=True)
+        await desktop.call(
+            "store_data", scope="ready", key="all", value=True, confirm=True
+        )
         await laptop.call("retrieve_data", scope="tasks", key="any", fresh=True)
         results = (await laptop.call("list_keys", scope="done"))["keys"]
         print("all done:", len(results) == len(tasks))

@@ -20,7 +20,10 @@ async def two_agents() -> AsyncIterator[tuple[Machine, Machine]]:
     stage = Stage(directory)
     stage.build()
     try:
-        async with stage.machine("laptop") as laptop, stage.machine("desktop") as desktop:
+        async with (
+            stage.machine("laptop") as laptop,
+            stage.machine("desktop") as desktop,
+        ):
             for machine in (laptop, desktop):
                 await machine.call("sign_on")
             yield laptop, desktop

@@ -17,10 +17,14 @@ from csc_git.cli.demo.stage import Machine
 async def take_issue(agent: Machine, issues: list[int]) -> int:
     """Take the first issue that nobody has."""
     for issue in issues:
-        answer = await agent.call("claim", resources=[f"issue:{issue}"], note="fixing it")
+        answer = await agent.call(
+            "claim", resources=[f"issue:{issue}"], note="fixing it"
+        )
         if answer["status"] == "granted":
             return issue
-        print(f"{agent.name}: issue {issue} is {answer['claims'][0]['session']}'s")
+        print(
+            f"{agent.name}: issue {issue} is {answer['claims'][0]['session']}'s"
+        )
     raise LookupError("every issue has somebody")
 
 
@@ -36,9 +40,14 @@ async def main() -> None:
             group.start_soon(run, laptop)
             group.start_soon(run, desktop)
         print("taken:", sorted(taken.values()))
-        await laptop.call("retrieve_data", scope="claims", key="issue:16", fresh=True)
+        await laptop.call(
+            "retrieve_data", scope="claims", key="issue:16", fresh=True
+        )
         context = await laptop.context()
-        print("claims:", ", ".join(claim["resource"] for claim in context["claims"]))
+        print(
+            "claims:",
+            ", ".join(claim["resource"] for claim in context["claims"]),
+        )
 
 
 anyio.run(main)

@@ -33,20 +33,32 @@ class Agent:
         """Call a tool that is expected to refuse; its words."""
         result = await self.client.call_tool(tool, arguments)
         assert result.is_error, result.structured_content
-        return " ".join(part.text for part in result.content if isinstance(part, TextContent))
+        return " ".join(
+            part.text
+            for part in result.content
+            if isinstance(part, TextContent)
+        )
 
     async def read(self, uri: str) -> dict[str, Any]:
         """Read a resource of JSON."""
-        contents = (await self.client.read_resource(uri, cache_mode="bypass")).contents
+        contents = (
+            await self.client.read_resource(uri, cache_mode="bypass")
+        ).contents
         assert isinstance(contents[0], TextResourceContents)
         return dict(json.loads(contents[0].text))
 
     async def prompt(self, name: str, **arguments: str) -> str:
         """A prompt's text."""
         messages = (await self.client.get_prompt(name, arguments)).messages
-        return "\n".join(m.content.text for m in messages if isinstance(m.content, TextContent))
+        return "\n".join(
+            m.content.text
+            for m in messages
+            if isinstance(m.content, TextContent)
+        )
 
-    async def until(self, uri: str, ready: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    async def until(
+        self, uri: str, ready: Callable[[dict[str, Any]], bool]
+    ) -> dict[str, Any]:
         """Read a resource until it is as the test waits for; fails after 30 seconds."""
         with anyio.fail_after(30):
             while not ready(found := await self.read(uri)):
@@ -55,11 +67,22 @@ class Agent:
 
 
 @asynccontextmanager
-async def agent(clone: Path, *flags: str, era: Era = "auto", **env: str) -> AsyncIterator[Agent]:
+async def agent(
+    clone: Path, *flags: str, era: Era = "auto", **env: str
+) -> AsyncIterator[Agent]:
     """Start `csc-git serve` in a clone as an MCP client does."""
     parameters = StdioServerParameters(
         command=sys.executable,
-        args=["-m", "csc_git", "serve", "--poll", "0.2", "--timeout", "20", *flags],
+        args=[
+            "-m",
+            "csc_git",
+            "serve",
+            "--poll",
+            "0.2",
+            "--timeout",
+            "20",
+            *flags,
+        ],
         cwd=clone,
         env=env,
     )

@@ -54,7 +54,9 @@ class Patient:
         """What a command prints; run in this process, which has imported all that it needs."""
         told = [command, "-C", str(self.clone), *arguments]
         done = CliRunner().invoke(main, told, env=self.env)
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        assert done.exception is None or isinstance(
+            done.exception, SystemExit
+        ), done.exception
         assert done.exit_code == code, done.output
         return done.stdout
 
@@ -134,7 +136,9 @@ print("held", flush=True)
 input()
 """
     holder = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     patient.stack.enter_context(holder)
     assert holder.stdout is not None
@@ -170,7 +174,9 @@ def unwatched(patient: Patient) -> None:
 def _without_inotify(patient: Patient, what: str) -> None:
     """A user namespace has limits of its own."""
     limits = f"echo 0 > /proc/sys/user/max_inotify_{what}"
-    if subprocess.run(["unshare", "-Ur", "sh", "-c", limits], check=False).returncode:
+    if subprocess.run(
+        ["unshare", "-Ur", "sh", "-c", limits], check=False
+    ).returncode:
         pytest.skip("needs user namespaces")
     wrapper = patient.world.directory / "python"
     wrapper.write_text(
@@ -197,9 +203,17 @@ def only_in_the_shell(patient: Patient) -> None:
     """The key is in an agent that the client's server isn't told of."""
     if not Path("/usr/sbin/sshd").exists():
         pytest.skip("needs sshd")
-    ssh = patient.stack.enter_context(ssh_server(patient.world.directory / "ssh"))
+    ssh = patient.stack.enter_context(
+        ssh_server(patient.world.directory / "ssh")
+    )
     git("config", "core.sshCommand", f"ssh -F {ssh.config}", cwd=patient.clone)
-    git("remote", "set-url", "origin", ssh.url(patient.world.remote), cwd=patient.clone)
+    git(
+        "remote",
+        "set-url",
+        "origin",
+        ssh.url(patient.world.remote),
+        cwd=patient.clone,
+    )
     patient.run("init", "--client", "cursor", code=1)
     patient.env["SSH_AUTH_SOCK"] = ssh.agent
 
@@ -214,7 +228,9 @@ def ssh_by_variable(patient: Patient) -> None:
 
 
 def protected(patient: Patient) -> None:
-    patient.hook("update", "echo 'GH006: Protected branch update failed' >&2; exit 1")
+    patient.hook(
+        "update", "echo 'GH006: Protected branch update failed' >&2; exit 1"
+    )
 
 
 def branch_gone(patient: Patient) -> None:
@@ -235,7 +251,15 @@ def wrong_clock(patient: Patient) -> None:
 
 def foreign(patient: Patient) -> None:
     work = patient.world.directory / "work"
-    git("clone", "-q", "-b", "csc/state", str(patient.world.remote), str(work), cwd=Path("/"))
+    git(
+        "clone",
+        "-q",
+        "-b",
+        "csc/state",
+        str(patient.world.remote),
+        str(work),
+        cwd=Path("/"),
+    )
     (work / "data").mkdir(exist_ok=True)
     (work / "data" / "notes.txt").write_text("by hand\n", encoding="utf-8")
     git("add", ".", cwd=work)
@@ -245,7 +269,10 @@ def foreign(patient: Patient) -> None:
 
 def parked(patient: Patient) -> None:
     refuse = "while read o n r; do git show $n:data/a/secret.json >/dev/null 2>&1 && "
-    patient.hook("pre-receive", refuse + "{ echo 'found a secret' >&2; exit 1; }; done; exit 0")
+    patient.hook(
+        "pre-receive",
+        refuse + "{ echo 'found a secret' >&2; exit 1; }; done; exit 0",
+    )
     one = patient.world.open(patient.clone)
     put(one, "a", "secret", 1)
     put(one, "a", "other", 1)
@@ -281,8 +308,14 @@ def unregistered(patient: Patient) -> None:
 
 
 def no_command(patient: Patient) -> None:
-    entry = {"mcpServers": {"csc-git": {"command": "/gone/csc-git", "args": ["serve"]}}}
-    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+    entry = {
+        "mcpServers": {
+            "csc-git": {"command": "/gone/csc-git", "args": ["serve"]}
+        }
+    }
+    (patient.clone / ".mcp.json").write_text(
+        json.dumps(entry), encoding="utf-8"
+    )
 
 
 def no_directory(patient: Patient) -> None:
@@ -291,13 +324,20 @@ def no_directory(patient: Patient) -> None:
 
 def no_entry(patient: Patient) -> None:
     entry = {"mcpServers": {"csc-git": "csc-git serve"}}
-    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+    (patient.clone / ".mcp.json").write_text(
+        json.dumps(entry), encoding="utf-8"
+    )
 
 
 def does_not_start(patient: Patient) -> None:
-    told = {"command": sys.executable, "args": ["-P", "-m", "csc_git", "serve", "--pol", "5"]}
+    told = {
+        "command": sys.executable,
+        "args": ["-P", "-m", "csc_git", "serve", "--pol", "5"],
+    }
     entry = {"mcpServers": {"csc-git": told}}
-    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+    (patient.clone / ".mcp.json").write_text(
+        json.dumps(entry), encoding="utf-8"
+    )
 
 
 def other_branch(patient: Patient) -> None:
@@ -305,7 +345,9 @@ def other_branch(patient: Patient) -> None:
     text = (patient.clone / ".mcp.json").read_text(encoding="utf-8")
     settings = json.loads(text)
     settings["mcpServers"]["csc-git"]["args"] += ["--branch", "csc/state"]
-    (patient.clone / ".mcp.json").write_text(json.dumps(settings), encoding="utf-8")
+    (patient.clone / ".mcp.json").write_text(
+        json.dumps(settings), encoding="utf-8"
+    )
 
 
 def _told(patient: Patient, *arguments: str, **env: str) -> None:
@@ -343,9 +385,14 @@ def other_repository(patient: Patient) -> None:
 
 def by_a_shell(patient: Patient) -> None:
     """Nobody can tell by its words what a shell does."""
-    told = {"command": "sh", "args": ["-c", "exec csc-git serve --remote ../private.git"]}
+    told = {
+        "command": "sh",
+        "args": ["-c", "exec csc-git serve --remote ../private.git"],
+    }
     file = patient.clone / ".mcp.json"
-    file.write_text(json.dumps({"mcpServers": {"csc-git": told}}), encoding="utf-8")
+    file.write_text(
+        json.dumps({"mcpServers": {"csc-git": told}}), encoding="utf-8"
+    )
 
 
 def in_another_worktree(patient: Patient) -> None:
@@ -368,7 +415,9 @@ def of_this_project_alone(patient: Patient) -> None:
     """What `claude mcp add` writes without a scope; it comes before the project's."""
     entry = {"csc-git": {"command": "/gone/csc-git", "args": ["serve"]}}
     message = {"projects": {str(patient.clone): {"mcpServers": entry}}}
-    (Path.home() / ".claude.json").write_text(json.dumps(message), encoding="utf-8")
+    (Path.home() / ".claude.json").write_text(
+        json.dumps(message), encoding="utf-8"
+    )
 
 
 def one_client_of_two(patient: Patient) -> None:
@@ -376,22 +425,34 @@ def one_client_of_two(patient: Patient) -> None:
     only_in_the_shell(patient)
     patient.run("init", "--undo", "--client", "cursor")
     arguments = ["-P", "-m", "csc_git", "serve"]
-    entry = {"mcpServers": {"csc-git": {"command": sys.executable, "args": arguments}}}
+    entry = {
+        "mcpServers": {
+            "csc-git": {"command": sys.executable, "args": arguments}
+        }
+    }
     (patient.clone / ".cursor").mkdir(exist_ok=True)
-    (patient.clone / ".cursor/mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+    (patient.clone / ".cursor/mcp.json").write_text(
+        json.dumps(entry), encoding="utf-8"
+    )
 
 
 def activated_only(patient: Patient) -> None:
     command = installed(patient.world.directory / "environment" / "bin")
     (command.parents[1] / "pyvenv.cfg").touch()
-    entry = {"mcpServers": {"csc-git": {"command": "csc-git", "args": ["serve"]}}}
-    (patient.clone / ".mcp.json").write_text(json.dumps(entry), encoding="utf-8")
+    entry = {
+        "mcpServers": {"csc-git": {"command": "csc-git", "args": ["serve"]}}
+    }
+    (patient.clone / ".mcp.json").write_text(
+        json.dumps(entry), encoding="utf-8"
+    )
     patient.env["PATH"] = f"{command.parent}:{os.environ['PATH']}"
 
 
 def no_hook_command(patient: Patient) -> None:
     settings = patient.clone / ".claude/settings.local.json"
-    text = settings.read_text(encoding="utf-8").replace(sys.executable, "/gone/python3")
+    text = settings.read_text(encoding="utf-8").replace(
+        sys.executable, "/gone/python3"
+    )
     text = text.replace('"csc-git-hook ', '"/gone/csc-git-hook ')
     settings.write_text(text, encoding="utf-8")
 
@@ -409,7 +470,9 @@ def hook_missing(patient: Patient) -> None:
 
 def hook_dead(patient: Patient) -> None:
     file, document = hooks_of(patient)
-    python = Path(sys.base_prefix) / "bin" / "python3"  # in which nothing is installed
+    python = (
+        Path(sys.base_prefix) / "bin" / "python3"
+    )  # in which nothing is installed
     command = f"{python} -I -m csc_git.hooks.main session-end"
     document["hooks"]["SessionEnd"][0]["hooks"][0]["command"] = command
     file.write_text(json.dumps(document), encoding="utf-8")
@@ -424,12 +487,16 @@ def hook_misspelt(patient: Patient) -> None:
 
 def hooks_twice(patient: Patient) -> None:
     file, document = hooks_of(patient)
-    (file.parent / "settings.json").write_text(json.dumps(document), encoding="utf-8")
+    (file.parent / "settings.json").write_text(
+        json.dumps(document), encoding="utf-8"
+    )
 
 
 def hooks_disabled(patient: Patient) -> None:
     file, document = hooks_of(patient)
-    file.write_text(json.dumps(document | {"disableAllHooks": True}), encoding="utf-8")
+    file.write_text(
+        json.dumps(document | {"disableAllHooks": True}), encoding="utf-8"
+    )
 
 
 def hooks_elsewhere(patient: Patient) -> None:
@@ -440,11 +507,15 @@ def hooks_elsewhere(patient: Patient) -> None:
 
 
 def unreadable(patient: Patient) -> None:
-    (patient.clone / ".mcp.json").write_text('{"mcpServers": ', encoding="utf-8")
+    (patient.clone / ".mcp.json").write_text(
+        '{"mcpServers": ', encoding="utf-8"
+    )
 
 
 def unreadable_hooks(patient: Patient) -> None:
-    (patient.clone / ".claude/settings.local.json").write_text("{,}", encoding="utf-8")
+    (patient.clone / ".claude/settings.local.json").write_text(
+        "{,}", encoding="utf-8"
+    )
 
 
 def namesake(patient: Patient) -> None:

@@ -28,14 +28,21 @@ def fingerprint(root: Path) -> dict[str, tuple[int, int, bytes]]:
     """Every file below a directory but ours: its mode, its time of change, its bytes."""
     found: dict[str, tuple[int, int, bytes]] = {}
     for directory, below, names in os.walk(root):
-        if Path(directory, "state.git").exists() and Path(directory).name == "csc":
+        if (
+            Path(directory, "state.git").exists()
+            and Path(directory).name == "csc"
+        ):
             below.clear()
             continue
         for name in names:
             path = Path(directory, name)
             status = path.lstat()
             content = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
-            found[str(path.relative_to(root))] = (status.st_mode, status.st_mtime_ns, content)
+            found[str(path.relative_to(root))] = (
+                status.st_mode,
+                status.st_mtime_ns,
+                content,
+            )
     return found
 
 
@@ -56,9 +63,16 @@ def plant_canaries(world: World, repository: Path, common: Path) -> Path:
         "core.alternateRefsCommand", "diff.external",
     ):  # fmt: skip
         git("config", name, str(canary), cwd=repository)
-    hooks = world.directory / "global-hooks"  # a global hooksPath holds in our repository too
+    hooks = (
+        world.directory / "global-hooks"
+    )  # a global hooksPath holds in our repository too
     hooks.mkdir(exist_ok=True)
-    for hook in ("pre-push", "pre-auto-gc", "post-checkout", "post-index-change"):
+    for hook in (
+        "pre-push",
+        "pre-auto-gc",
+        "post-checkout",
+        "post-index-change",
+    ):
         shutil.copy2(common / "hooks" / "pre-push", hooks / hook)
     git("config", "--global", "core.hooksPath", str(hooks), cwd=repository)
     git("config", "commit.gpgSign", "true", cwd=repository)

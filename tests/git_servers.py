@@ -83,8 +83,12 @@ def http_server(  # noqa: C901  a handler class in it
 
         def serve(self) -> None:
             settings.requests.append(f"{self.command} {self.path}")
-            settings.headers.append([name.lower() for name, _ in self.headers.items()])
-            if settings.hang or (settings.hang_at and settings.hang_at in self.path):
+            settings.headers.append(
+                [name.lower() for name, _ in self.headers.items()]
+            )
+            if settings.hang or (
+                settings.hang_at and settings.hang_at in self.path
+            ):
                 settings.asked += 1
                 settings.reached.set()
                 settings.released.wait(60)
@@ -99,7 +103,9 @@ def http_server(  # noqa: C901  a handler class in it
                 self.send_header("WWW-Authenticate", 'Basic realm="git"')
                 self.end_headers()
                 return
-            pushes = self.command == "POST" and self.path.endswith("git-receive-pack")
+            pushes = self.command == "POST" and self.path.endswith(
+                "git-receive-pack"
+            )
             cut = settings.chance.random() if pushes else 1.0
             settings.cuts += cut < settings.cut
             if cut < settings.cut / 2:
@@ -111,7 +117,9 @@ def http_server(  # noqa: C901  a handler class in it
         def may_enter(self) -> bool:
             if settings.password is None:
                 return True
-            wanted = base64.b64encode(f"ada:{settings.password}".encode()).decode()
+            wanted = base64.b64encode(
+                f"ada:{settings.password}".encode()
+            ).decode()
             return self.headers.get("Authorization") == f"Basic {wanted}"
 
         def run_backend(self) -> bytes:
@@ -121,33 +129,49 @@ def http_server(  # noqa: C901  a handler class in it
                 body = self.read_chunks()
             else:
                 body = self.rfile.read(length)
-            env = os.environ | {
-                "GIT_PROJECT_ROOT": str(settings.root),
-                "GIT_HTTP_EXPORT_ALL": "1",
-                "GIT_CONFIG_GLOBAL": os.devnull,  # the server is another user's machine
-                "GIT_CONFIG_COUNT": "2",
-                "GIT_CONFIG_KEY_0": "http.receivepack",
-                "GIT_CONFIG_VALUE_0": "true",
-                "GIT_CONFIG_KEY_1": "safe.directory",
-                "GIT_CONFIG_VALUE_1": "*",
-                "PATH_INFO": path,
-                "QUERY_STRING": query,
-                "REQUEST_METHOD": self.command,
-                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-                "CONTENT_LENGTH": str(len(body)),
-                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-                "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-                "REMOTE_USER": "ada",
-                "REMOTE_ADDR": "127.0.0.1",
-            }
+            env = (
+                os.environ
+                | {
+                    "GIT_PROJECT_ROOT": str(settings.root),
+                    "GIT_HTTP_EXPORT_ALL": "1",
+                    "GIT_CONFIG_GLOBAL": os.devnull,  # the server is another user's machine
+                    "GIT_CONFIG_COUNT": "2",
+                    "GIT_CONFIG_KEY_0": "http.receivepack",
+                    "GIT_CONFIG_VALUE_0": "true",
+                    "GIT_CONFIG_KEY_1": "safe.directory",
+                    "GIT_CONFIG_VALUE_1": "*",
+                    "PATH_INFO": path,
+                    "QUERY_STRING": query,
+                    "REQUEST_METHOD": self.command,
+                    "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                    "CONTENT_LENGTH": str(len(body)),
+                    "HTTP_CONTENT_ENCODING": self.headers.get(
+                        "Content-Encoding", ""
+                    ),
+                    "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+                    "REMOTE_USER": "ada",
+                    "REMOTE_ADDR": "127.0.0.1",
+                }
+            )
             done = subprocess.run(
-                ["git", "http-backend"], input=body, env=env, capture_output=True, check=False
+                ["git", "http-backend"],
+                input=body,
+                env=env,
+                capture_output=True,
+                check=False,
             )
             head, _, content = done.stdout.partition(b"\r\n\r\n")
-            headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
+            headers = dict(
+                line.split(": ", 1) for line in head.decode().splitlines()
+            )
             status = headers.pop("Status", "200 OK")
-            headers["Date"] = formatdate(time.time() + settings.skew, usegmt=True)
-            lines = [f"HTTP/1.0 {status}", *(f"{name}: {value}" for name, value in headers.items())]
+            headers["Date"] = formatdate(
+                time.time() + settings.skew, usegmt=True
+            )
+            lines = [
+                f"HTTP/1.0 {status}",
+                *(f"{name}: {value}" for name, value in headers.items()),
+            ]
             return "\r\n".join([*lines, "", ""]).encode() + content
 
         def read_chunks(self) -> bytes:
@@ -218,14 +242,25 @@ def ssh_server(directory: Path) -> Iterator[SshServer]:
     directory.mkdir()
     port, user = free_port(), _user()
     for name in ("host", "user"):
-        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name))
+        _run(
+            "ssh-keygen",
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-f",
+            str(directory / name),
+        )
     known, authorized = directory / "known_hosts", directory / "authorized_keys"
     host_key = (directory / "host.pub").read_text().split()
     known.write_text(f"[127.0.0.1]:{port} {host_key[0]} {host_key[1]}\n")
     authorized.write_text((directory / "user.pub").read_text())
     agent = str(directory / "agent.sock")
     agent_process = subprocess.Popen(
-        ["ssh-agent", "-D", "-a", agent], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["ssh-agent", "-D", "-a", agent],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     server_config = directory / "sshd_config"
     server_config.write_text(
@@ -238,7 +273,8 @@ def ssh_server(directory: Path) -> Iterator[SshServer]:
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
     daemon = subprocess.Popen(
-        ["/usr/sbin/sshd", "-D", "-e", "-f", str(server_config)], stderr=subprocess.DEVNULL
+        ["/usr/sbin/sshd", "-D", "-e", "-f", str(server_config)],
+        stderr=subprocess.DEVNULL,
     )
     config = directory / "config"
     config.write_text(
@@ -250,7 +286,12 @@ def ssh_server(directory: Path) -> Iterator[SshServer]:
         wait_for_port(port, daemon)
         while not Path(agent).exists():
             assert agent_process.poll() is None
-        _run("ssh-add", "-q", str(directory / "user"), env=os.environ | {"SSH_AUTH_SOCK": agent})
+        _run(
+            "ssh-add",
+            "-q",
+            str(directory / "user"),
+            env=os.environ | {"SSH_AUTH_SOCK": agent},
+        )
         (directory / "user").unlink()
         yield SshServer("forge", config, agent, known)
     finally:

@@ -30,7 +30,9 @@ def grow(coordinator: Coordinator, commits: int) -> None:
     repository = coordinator.store.repository
     tip = str(coordinator.store.branch.tip)
     with subprocess.Popen(
-        ["git", "fast-import", "--quiet", "--done"], cwd=repository.path, stdin=subprocess.PIPE
+        ["git", "fast-import", "--quiet", "--done"],
+        cwd=repository.path,
+        stdin=subprocess.PIPE,
     ) as child:
         assert child.stdin is not None
         for chunk in _stream(commits, tip):
@@ -62,7 +64,9 @@ def _stream(commits: int, tip: str) -> Iterator[bytes]:
     yield b"done\n"
 
 
-def questions(coordinator: Coordinator, commits: int) -> dict[str, Callable[[], Any]]:
+def questions(
+    coordinator: Coordinator, commits: int
+) -> dict[str, Callable[[], Any]]:
     """What people ask of a history."""
     past = coordinator.past
     middle = (START + timedelta(seconds=commits // 2)).isoformat()
@@ -70,9 +74,13 @@ def questions(coordinator: Coordinator, commits: int) -> dict[str, Callable[[], 
         "newest 20 edits": past.history,
         "newest 20 of a scope": lambda: past.history("issue:7"),
         "all 500 of a scope": lambda: past.history("issue:7", limit=500),
-        "newest 20 of a session": lambda: past.history(session="claude_3@laptop"),
+        "newest 20 of a session": lambda: past.history(
+            session="claude_3@laptop"
+        ),
         "a key changed once, long ago": lambda: past.history("rare", "once"),
-        "of a scope, before a time": lambda: past.history("issue:7", until=middle),
+        "of a scope, before a time": lambda: past.history(
+            "issue:7", until=middle
+        ),
         "read as of a time half-way back": lambda: coordinator.retrieve(
             "issue:7", "status", at=middle
         ),
@@ -81,7 +89,9 @@ def questions(coordinator: Coordinator, commits: int) -> dict[str, Callable[[], 
     }
 
 
-def daily(world: World, coordinator: Coordinator) -> dict[str, Callable[[], Any]]:
+def daily(
+    world: World, coordinator: Coordinator
+) -> dict[str, Callable[[], Any]]:
     """What every session does, however long the history is."""
     numbers = count()
 

@@ -129,7 +129,9 @@ class Clone:
         gone = [key for key in deletes if key in state]
         if not changed and not gone and not requires:
             return None
-        if kind == "edit":  # what an edit only says again is a condition of the whole
+        if (
+            kind == "edit"
+        ):  # what an edit only says again is a condition of the whole
             again = {*puts, *deletes} - {*changed, *gone}
             requires = {key: state.get(key) for key in again} | requires
         if self.here.root is None:
@@ -139,7 +141,10 @@ class Clone:
         seen += [state[key].time for key in (*changed, *gone) if key in state]
         time = max([now, *(one + TICK for one in seen)])
         after: dict[Key, Value | None] = {
-            **{key: Value(content, author, time) for key, content in changed.items()},
+            **{
+                key: Value(content, author, time)
+                for key, content in changed.items()
+            },
             **dict.fromkeys(gone),
         }
         edit = Edit(
@@ -150,9 +155,15 @@ class Clone:
         self._end(self.here, edit, after)
         return edit
 
-    def claim(self, op: str, now: datetime, resources: list[str]) -> Edit | None:
+    def claim(
+        self, op: str, now: datetime, resources: list[str]
+    ) -> Edit | None:
         """Claim resources; Refused if others hold what overlaps. None: they are held already."""
-        records = {key: v.content for key, v in self.here.state.items() if key[0] == "claims"}
+        records = {
+            key: v.content
+            for key, v in self.here.state.items()
+            if key[0] == "claims"
+        }
         if any(self._is_rival(held, resources) for held in records.values()):
             raise Refused
         fence = 1 + max((record[2] for record in records.values()), default=0)
@@ -160,11 +171,18 @@ class Clone:
         for resource in resources:
             old = records.get(("claims", resource))
             if old is None or old[1] != self.holder or old[3] != "held":
-                wanted["claims", resource] = (resource, self.holder, fence, "held")
+                wanted["claims", resource] = (
+                    resource,
+                    self.holder,
+                    fence,
+                    "held",
+                )
         if not wanted:
             return None
         requires = {key: self.here.state.get(key) for key in wanted}
-        return self.write(op, self.holder[0], now, wanted, (), requires, "claim")
+        return self.write(
+            op, self.holder[0], now, wanted, (), requires, "claim"
+        )
 
     def release(self, op: str, now: datetime) -> Edit | None:
         """Release all that this clone's session holds."""
@@ -181,9 +199,15 @@ class Clone:
 
     def _is_rival(self, record: Any, resources: list[str]) -> bool:
         resource, holder, _, state = record
-        if state != "held" or holder == self.holder or not _signed_on(holder, self.here.state):
+        if (
+            state != "held"
+            or holder == self.holder
+            or not _signed_on(holder, self.here.state)
+        ):
             return False
-        if holder[0] == self.holder[0]:  # a session of this clone's past: its process is gone
+        if (
+            holder[0] == self.holder[0]
+        ):  # a session of this clone's past: its process is gone
             return False
         return any(_overlap(resource, wanted) for wanted in resources)
 
@@ -207,7 +231,9 @@ class Clone:
     def is_confirmed(self, keys: Iterable[Key]) -> bool:
         """Whether the remote is known to have what stands here at some keys."""
         base, here = self.confirmed, self.here.state
-        return base is not None and all(base.get(key) == here.get(key) for key in keys)
+        return base is not None and all(
+            base.get(key) == here.get(key) for key in keys
+        )
 
     def _adopt(self, remote: Line, waiting: str | None) -> None:
         line, chain = remote.copy(), dict[Key, str]()
@@ -218,27 +244,43 @@ class Clone:
         self.base = len(remote.placed)
         self.confirmed = dict(remote.state)
 
-    def _replay(self, edit: Edit, line: Line, chain: dict[Key, str], waiting: str | None) -> None:
+    def _replay(
+        self, edit: Edit, line: Line, chain: dict[Key, str], waiting: str | None
+    ) -> None:
         state = line.state
         for number, key in enumerate(sorted(edit.after)):
             chain.setdefault(key, f"{edit.op}.{number}")
-        touched = [key for key in sorted(edit.after) if state.get(key) != edit.before[key]]
+        touched = [
+            key
+            for key in sorted(edit.after)
+            if state.get(key) != edit.before[key]
+        ]
         changes: dict[Key, Value | None] = {}
         records: dict[Key, Any] = {}
         if edit.outcome == "refused" or self._must_refuse(edit, touched, state):
-            edit.told = edit.told or (edit.outcome != "refused" and edit.op == waiting)
+            edit.told = edit.told or (
+                edit.outcome != "refused" and edit.op == waiting
+            )
             outcomes = ["refused"]
             if not edit.told:
                 records = {
-                    ("conflicts", chain[key]): (key, "refused", *_lost(edit.after[key], edit))
+                    ("conflicts", chain[key]): (
+                        key,
+                        "refused",
+                        *_lost(edit.after[key], edit),
+                    )
                     for key in edit.after
                     if key[0] not in UNRECORDED
                 }
         else:
             outcomes = ["applied"] * (len(edit.after) - len(touched))
-            changes = {key: edit.after[key] for key in edit.after if key not in touched}
+            changes = {
+                key: edit.after[key] for key in edit.after if key not in touched
+            }
             for key in touched:
-                outcomes.append(self._settle(edit, key, line, changes, records, chain))
+                outcomes.append(
+                    self._settle(edit, key, line, changes, records, chain)
+                )
         order = ["refused", "applied", "merged", "lost", "equal"]
         edit.outcome = min(outcomes, key=order.index, default="equal")
         if edit.clock - self.now <= TRUSTED:
@@ -248,8 +290,12 @@ class Clone:
             changes[key] = Value(record, edit.author, edit.clock)
         self._end(line, edit, changes)
 
-    def _must_refuse(self, edit: Edit, touched: list[Key], state: State) -> bool:
-        if any(state.get(key) != wanted for key, wanted in edit.requires.items()):
+    def _must_refuse(
+        self, edit: Edit, touched: list[Key], state: State
+    ) -> bool:
+        if any(
+            state.get(key) != wanted for key, wanted in edit.requires.items()
+        ):
             return True
         if edit.kind != "delete-scope" and len(edit.after) > 1 and touched:
             return True
@@ -267,22 +313,39 @@ class Clone:
         mine, yours = edit.after[key], line.state.get(key)
         if edit.kind == "delete-scope":
             return "lost" if yours else "equal"
-        if (mine and mine.content) == (yours and yours.content) and bool(mine) == bool(yours):
+        if (mine and mine.content) == (yours and yours.content) and bool(
+            mine
+        ) == bool(yours):
             return "equal"
         merged = _merged(edit.before[key], mine, yours)
         if merged is not None:
             changes[key] = merged
             return "merged"
-        me = (mine.time, mine.author) if mine else (_whole(edit.time), edit.author)
-        you = (yours.time, yours.author) if yours else self._deletion(edit, key, line)
+        me = (
+            (mine.time, mine.author)
+            if mine
+            else (_whole(edit.time), edit.author)
+        )
+        you = (
+            (yours.time, yours.author)
+            if yours
+            else self._deletion(edit, key, line)
+        )
         if me > you:
             changes[key] = mine
-            records["conflicts", chain[key]] = (key, "lost", _content(yours), you[1])
+            records["conflicts", chain[key]] = (
+                key,
+                "lost",
+                _content(yours),
+                you[1],
+            )
             return "applied"
         records["conflicts", chain[key]] = (key, "lost", *_lost(mine, edit))
         return "lost"
 
-    def _deletion(self, edit: Edit, key: Key, line: Line) -> tuple[datetime, str]:
+    def _deletion(
+        self, edit: Edit, key: Key, line: Line
+    ) -> tuple[datetime, str]:
         """When and by whom a key that is gone was removed, as far as it may be looked up."""
         assert edit.before[key] is not None
         for placed in reversed(line.placed):
@@ -291,25 +354,37 @@ class Clone:
         return LONG_AGO, ""
 
     @staticmethod
-    def _end(line: Line, edit: Edit, changes: Mapping[Key, Value | None]) -> None:
+    def _end(
+        line: Line, edit: Edit, changes: Mapping[Key, Value | None]
+    ) -> None:
         """Put an edit at the end of a line."""
-        gone = tuple(key for key, value in changes.items() if value is None and key in line.state)
+        gone = tuple(
+            key
+            for key, value in changes.items()
+            if value is None and key in line.state
+        )
         for key, value in changes.items():
             if value is None:
                 line.state.pop(key, None)
             else:
                 line.state[key] = value
-        line.placed.append(Placed(edit.op, edit.clock, gone, edit.author, _whole(edit.time)))
+        line.placed.append(
+            Placed(edit.op, edit.clock, gone, edit.author, _whole(edit.time))
+        )
 
 
 def _contested(edit: Edit, state: State) -> bool:
-    wanted = [v.content for v in edit.after.values() if v and v.content[3] == "held"]
+    wanted = [
+        v.content for v in edit.after.values() if v and v.content[3] == "held"
+    ]
     if not all(_signed_on(record[1], state) for record in wanted):
         return True
     unknown = [
         value.content
         for key, value in state.items()
-        if key[0] == "claims" and value != edit.known.get(key) and value.content[3] == "held"
+        if key[0] == "claims"
+        and value != edit.known.get(key)
+        and value.content[3] == "held"
     ]
     return any(
         _overlap(mine[0], other[0])
@@ -328,22 +403,31 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or {one, other} in OVERLAPS
 
 
-def _merged(base: Value | None, mine: Value | None, yours: Value | None) -> Value | None:
+def _merged(
+    base: Value | None, mine: Value | None, yours: Value | None
+) -> Value | None:
     if not mine or not yours:
         return None
-    if not isinstance(mine.content, dict) or not isinstance(yours.content, dict):
+    if not isinstance(mine.content, dict) or not isinstance(
+        yours.content, dict
+    ):
         return None
     old = base.content if base and isinstance(base.content, dict) else {}
     result: dict[str, Any] = {}
     for name in {*old, *mine.content, *yours.content}:
-        was, ours, theirs = (side.get(name) for side in (old, mine.content, yours.content))
+        was, ours, theirs = (
+            side.get(name) for side in (old, mine.content, yours.content)
+        )
         if ours not in (was, theirs) and theirs != was:
             return None
         kept = theirs if ours == was else ours
         if kept is not None:
             result[name] = kept
     later = max(mine, yours, key=lambda value: (value.time, value.author))
-    people = {*(mine.authors or (mine.author,)), *(yours.authors or (yours.author,))}
+    people = {
+        *(mine.authors or (mine.author,)),
+        *(yours.authors or (yours.author,)),
+    }
     authors = tuple(sorted(people)) if len(people) > 1 else ()
     return replace(later, content=result, authors=authors)
 

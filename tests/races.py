@@ -20,8 +20,13 @@ def counter(directory: Path, clones: int, times: int) -> dict[str, int]:
     world = World(directory)
     world.make_remote()
     with http_server(directory) as server:
-        paths = [world.clone(f"c{n}", server.url("remote.git")) for n in range(clones)]
-        answers = Crowd([["count", str(path), path.name, str(times)] for path in paths]).run()
+        paths = [
+            world.clone(f"c{n}", server.url("remote.git"))
+            for n in range(clones)
+        ]
+        answers = Crowd(
+            [["count", str(path), path.name, str(times)] for path in paths]
+        ).run()
         reader = world.open("c0")
         reader.sync()
         value = reader.retrieve("shared", "counter").value
@@ -54,7 +59,10 @@ def claims(
     world = World(directory)
     world.make_remote()
     with http_server(directory) as server:
-        paths = [world.clone(f"c{n}", server.url("remote.git")) for n in range(clones)]
+        paths = [
+            world.clone(f"c{n}", server.url("remote.git"))
+            for n in range(clones)
+        ]
         server.cut = cut
         racers = [
             _racer(path, rounds, _offset(number, clones, hours_apart))
@@ -81,7 +89,13 @@ def _racer(clone: Path, rounds: int, offset: float) -> "subprocess.Popen[str]":
     if offset:
         faketime = shutil.which("faketime")
         assert faketime, "install faketime"
-        command = [faketime, "--exclude-monotonic", "-f", f"{offset * 3600:+.0f}s", *command]
+        command = [
+            faketime,
+            "--exclude-monotonic",
+            "-f",
+            f"{offset * 3600:+.0f}s",
+            *command,
+        ]
     return subprocess.Popen(
         [*command, str(clone), clone.name, str(rounds)],
         stdin=subprocess.PIPE,
@@ -90,7 +104,9 @@ def _racer(clone: Path, rounds: int, offset: float) -> "subprocess.Popen[str]":
     )
 
 
-def _run(racers: list["subprocess.Popen[str]"], rounds: int, progress: Progress) -> list[int]:
+def _run(
+    racers: list["subprocess.Popen[str]"], rounds: int, progress: Progress
+) -> list[int]:
     for racer in racers:
         assert _line(racer) == "ready\n"
         _say(racer, "go")

@@ -23,8 +23,14 @@ def _some(length: int, of: str = _WORDS) -> str:
 
 
 def _jwt() -> str:
-    parts = [{"alg": "HS256", "typ": "JWT"}, {"sub": _some(10), "iat": 1516239022}]
-    texts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in parts]
+    parts = [
+        {"alg": "HS256", "typ": "JWT"},
+        {"sub": _some(10), "iat": 1516239022},
+    ]
+    texts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode()
+        for part in parts
+    ]
     return ".".join([text.rstrip("=") for text in texts] + [_some(43)])
 
 
@@ -51,7 +57,10 @@ def _tokens() -> dict[str, str]:
         "Mailchimp": f"{_some(32, _HEX)}-us12",
         "Square": "sq0csp-" + _some(43),
         "JWT": _jwt(),
-        "private key": "-----BEGIN OPENSSH PRIVATE KEY-----\n" + _some(70) + "\n" + _some(70),
+        "private key": "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+        + _some(70)
+        + "\n"
+        + _some(70),
         "RSA private key": "-----BEGIN RSA PRIVATE KEY-----\n" + _some(64),
         "URL with password": f"postgres://app:{_some(16)}@db.example.com:5432/app",
         "git URL with token": f"https://ada:{_some(20)}@git.example.com/a/b.git",
@@ -137,7 +146,11 @@ def main() -> None:
     key = parse_key("note", "k")
     true, false, blind = true_cases(), false_cases(), blind_spots()
     missed = [kind for kind, value in true if find_secret(key, value) is None]
-    wrong = [(find_secret(key, value), value) for value in false if find_secret(key, value)]
+    wrong = [
+        (find_secret(key, value), value)
+        for value in false
+        if find_secret(key, value)
+    ]
     seen = [kind for kind, value in blind if find_secret(key, value)]
     print(f"credentials refused: {len(true) - len(missed)} of {len(true)}")
     print(f"other text refused:  {len(wrong)} of {len(false)}")

@@ -66,7 +66,9 @@ class Outcome:
     losses: float
 
 
-def simulate(clones: int, each: float, remote: Remote, seconds: float, seed: int = 1) -> Outcome:
+def simulate(
+    clones: int, each: float, remote: Remote, seconds: float, seed: int = 1
+) -> Outcome:
     """Let clones offer `each` edits a second for some time."""
     return _Run(clones, each, remote, seconds, random.Random(seed)).outcome()  # noqa: S311
 
@@ -75,7 +77,12 @@ class _Run:
     """Clones as generators that yield the seconds until they go on."""
 
     def __init__(
-        self, clones: int, each: float, remote: Remote, seconds: float, chance: random.Random
+        self,
+        clones: int,
+        each: float,
+        remote: Remote,
+        seconds: float,
+        chance: random.Random,
     ) -> None:
         self._remote, self._seconds, self._chance = remote, seconds, chance
         self._clones = [Clone(f"c{number}") for number in range(clones)]
@@ -85,14 +92,22 @@ class _Run:
         self._later: list[tuple[float, int, Generator[float]]] = []
         for clone in self._clones:
             for process in (self._edits(clone, 1 / each), self._syncs(clone)):
-                heapq.heappush(self._later, (chance.random() / each, next(order), process))
+                heapq.heappush(
+                    self._later, (chance.random() / each, next(order), process)
+                )
 
     def outcome(self) -> Outcome:
         while self._later and self._later[0][0] < self._seconds:
             self._now, number, process = heapq.heappop(self._later)
-            heapq.heappush(self._later, (self._now + next(process), number, process))
+            heapq.heappush(
+                self._later, (self._now + next(process), number, process)
+            )
         waits = [wait for clone in self._clones for wait in clone.waits]
-        waits += [self._seconds - made for clone in self._clones for made in clone.queue]
+        waits += [
+            self._seconds - made
+            for clone in self._clones
+            for made in clone.queue
+        ]
         waits.sort()
         counts = [len(clone.waits) for clone in self._clones]
         return Outcome(
@@ -132,7 +147,9 @@ class _Run:
             yield from self._work(self._remote.fetch)
             self._learn(clone)
         base, queued = len(self._log), len(clone.queue)
-        yield from self._work(self._remote.replay * queued + self._remote.push * 2 / 3)
+        yield from self._work(
+            self._remote.replay * queued + self._remote.push * 2 / 3
+        )
         taken = base == len(self._log) and clone.known == base
         if taken:
             self._log.append(clone.name)
@@ -172,7 +189,9 @@ def main() -> None:
         for clones, each in LOADS:
             made = simulate(clones, each, remote, 600.0 if each < 1 else 120.0)
             offered = f"{clones:>8}{each:>14.3f}{made.rate:>10.1f}{clones * each:>8.1f}"
-            print(f"{offered}{made.spread:>8.2f}{made.p99:>8.1f}{made.losses:>7.2f}")
+            print(
+                f"{offered}{made.spread:>8.2f}{made.p99:>8.1f}{made.losses:>7.2f}"
+            )
 
 
 if __name__ == "__main__":

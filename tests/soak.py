@@ -53,11 +53,20 @@ def counter(directory: Path, count: int | None, progress: Progress) -> Result:
 
 
 def _claims(
-    directory: Path, count: int | None, progress: Progress, *, cut: float = 0, hours: int = 0
+    directory: Path,
+    count: int | None,
+    progress: Progress,
+    *,
+    cut: float = 0,
+    hours: int = 0,
 ) -> Result:
     rounds = count or 50
-    won = races.claims(directory, 8, rounds, cut=cut, hours_apart=hours, progress=progress)
-    return Result(won == [1] * rounds, f"{rounds} rounds, {won.count(1)} with one winner")
+    won = races.claims(
+        directory, 8, rounds, cut=cut, hours_apart=hours, progress=progress
+    )
+    return Result(
+        won == [1] * rounds, f"{rounds} rounds, {won.count(1)} with one winner"
+    )
 
 
 def claims(directory: Path, count: int | None, progress: Progress) -> Result:
@@ -75,16 +84,28 @@ def clocks(directory: Path, count: int | None, progress: Progress) -> Result:
 def model(_: Path, count: int | None, progress: Progress) -> Result:
     examples = count or 1000
     progress(f"{examples} histories")
-    command = [sys.executable, "-m", "pytest", "-q", "--timeout=0", "tests/test_model.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--timeout=0",
+        "tests/test_model.py",
+    ]
     env = os.environ | {"CSC_TEST_EXAMPLES": str(examples)}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
     return Result(
-        done.returncode == 0, f"{examples} histories{done.stdout[-3000:] * (done.returncode > 0)}"
+        done.returncode == 0,
+        f"{examples} histories{done.stdout[-3000:] * (done.returncode > 0)}",
     )
 
 
 def _siege(
-    directory: Path, progress: Progress, strike: Callable[[siege.Siege], siege.Tally]
+    directory: Path,
+    progress: Progress,
+    strike: Callable[[siege.Siege], siege.Tally],
 ) -> Result:
     total = siege.Tally()
     for action in (*ACTIONS, "git"):
@@ -96,7 +117,11 @@ def _siege(
         total.absorbed += found.absorbed
         total.broken += found.broken
     said = f"{total.faults} faults, {total.acknowledged} edits acknowledged, {dict(total.errors)}"
-    harmless = f"; no harm: {dict(total.absorbed.most_common(12))}" if total.absorbed else ""
+    harmless = (
+        f"; no harm: {dict(total.absorbed.most_common(12))}"
+        if total.absorbed
+        else ""
+    )
     return Result(not total.broken, f"{said}{harmless}{' '.join(total.broken)}")
 
 
@@ -106,7 +131,10 @@ def kills(directory: Path, _: int | None, progress: Progress) -> Result:
 
 def errors(directory: Path, count: int | None, progress: Progress) -> Result:
     """In each pass each call fails with one error; in four, with each."""
-    found = [_siege(directory, progress, _turn(number)) for number in range(count or 4)]
+    found = [
+        _siege(directory, progress, _turn(number))
+        for number in range(count or 4)
+    ]
     said = (f"pass {number}: {one.said}" for number, one in enumerate(found, 1))
     return Result(all(one.good for one in found), "\n".join(said))
 
@@ -116,7 +144,9 @@ def _turn(number: int) -> Callable[[siege.Siege], siege.Tally]:
     return lambda one: one.fail(turned)
 
 
-def power_cuts(directory: Path, count: int | None, progress: Progress) -> Result:
+def power_cuts(
+    directory: Path, count: int | None, progress: Progress
+) -> Result:
     said, lost = [], list[str]()
     for system in power.SYSTEMS:
         total = power.Cuts()
@@ -145,7 +175,9 @@ def http(directory: Path, count: int | None, progress: Progress) -> Result:
     world = World(directory)
     world.make_remote()
     with http_server(directory) as server:
-        return _judged(crowds.many_clones(world, server.url("remote.git"), 16, count or 50))
+        return _judged(
+            crowds.many_clones(world, server.url("remote.git"), 16, count or 50)
+        )
 
 
 def ssh(directory: Path, count: int | None, progress: Progress) -> Result:
@@ -156,7 +188,9 @@ def ssh(directory: Path, count: int | None, progress: Progress) -> Result:
         os.environ |= {
             "SSH_AUTH_SOCK": server.agent, "GIT_SSH_COMMAND": f"ssh -F {server.config}"
         }  # fmt: skip
-        return _judged(crowds.many_clones(world, server.url(remote), 16, count or 50))
+        return _judged(
+            crowds.many_clones(world, server.url(remote), 16, count or 50)
+        )
 
 
 def _judged(made: crowds.Crowding) -> Result:
@@ -178,10 +212,14 @@ SOAKS: dict[str, Callable[[Path, int | None, Progress], Result]] = {
 
 @click.command(help=(__doc__ or "").replace("\n\n", "\n\n\b\n"))
 @click.argument("names", nargs=-1, type=click.Choice(list(SOAKS)))
-@click.option("--count", type=int, help="How often, instead of the number above.")
+@click.option(
+    "--count", type=int, help="How often, instead of the number above."
+)
 def main(names: tuple[str, ...], count: int | None) -> None:
     failed = [name for name in names or SOAKS if not _run(name, count)]
-    print(f"\nFAILED: {', '.join(failed)}" if failed else "\nAll promises held.")
+    print(
+        f"\nFAILED: {', '.join(failed)}" if failed else "\nAll promises held."
+    )
     sys.exit(bool(failed))
 
 
@@ -197,7 +235,10 @@ def _run(name: str, count: int | None) -> bool:
         _fresh_home(Path(place))
         result = SOAKS[name](Path(place), count, progress)
     word = "ok" if result.good else "FAILED"
-    print(f"\n{name}: {word} in {time.monotonic() - began:.0f} s\n{result.said}", flush=True)
+    print(
+        f"\n{name}: {word} in {time.monotonic() - began:.0f} s\n{result.said}",
+        flush=True,
+    )
     return result.good
 
 

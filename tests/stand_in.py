@@ -40,11 +40,15 @@ class Model:
 
     def results(self) -> list[str]:
         """What the calls gave, as the model was told."""
-        return [json.dumps(block["content"]) for block in _results(self.heard[-1])]
+        return [
+            json.dumps(block["content"]) for block in _results(self.heard[-1])
+        ]
 
     def text(self) -> str:
         """All words that it was sent."""
-        return json.dumps([request["messages"] for request in self.heard], ensure_ascii=False)
+        return json.dumps(
+            [request["messages"] for request in self.heard], ensure_ascii=False
+        )
 
     def answer(self, request: Json) -> tuple[Json, str]:
         """The next block of content, and why it ends there."""
@@ -64,7 +68,9 @@ class Model:
 def model(*calls: Call) -> Iterator[Model]:
     """A model behind a server of its own."""
     one = Model(calls)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"model": one}))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Handler", (_Handler,), {"model": one})
+    )
     one.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -87,7 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._send("application/json", b"{}")
 
     def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")
+        request = json.loads(
+            self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}"
+        )
         if "count_tokens" in self.path or "/messages" not in self.path:
             return self._send("application/json", b'{"input_tokens": 1}')
         block, why = self.model.answer(request)
@@ -98,7 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
         }  # fmt: skip
         if not request.get("stream"):
             return self._send("application/json", json.dumps(message).encode())
-        events = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in _events(message))
+        events = "".join(
+            f"event: {e['type']}\ndata: {json.dumps(e)}\n\n"
+            for e in _events(message)
+        )
         return self._send("text/event-stream", events.encode())
 
     def _send(self, kind: str, body: bytes) -> None:
@@ -119,10 +130,16 @@ def _events(message: Json) -> Iterator[Json]:
     rest: Json = (
         {"type": "text_delta", "text": block["text"]}
         if is_text
-        else {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+        else {
+            "type": "input_json_delta",
+            "partial_json": json.dumps(block["input"]),
+        }
     )
     why = {"stop_reason": message["stop_reason"], "stop_sequence": None}
-    yield {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}}
+    yield {
+        "type": "message_start",
+        "message": {**message, "content": [], "stop_reason": None},
+    }
     yield {"type": "content_block_start", "index": 0, "content_block": begun}
     yield {"type": "content_block_delta", "index": 0, "delta": rest}
     yield {"type": "content_block_stop", "index": 0}

@@ -21,7 +21,13 @@ from csc_git.cli.main import main
 from csc_git.coordinator import clock, feed
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.core.edit import Record
-from csc_git.errors import CursorExpired, InputError, InvalidMoment, InvalidPattern, NoSuchCommit
+from csc_git.errors import (
+    CursorExpired,
+    InputError,
+    InvalidMoment,
+    InvalidPattern,
+    NoSuchCommit,
+)
 from tests.agents import Agent, agent, run
 from tests.world import REF, Crowd, World, git, person, put
 
@@ -36,10 +42,14 @@ def pair(world: World) -> list[Coordinator]:
     return both
 
 
-def told(coordinator: Coordinator, since: str, **more: Any) -> tuple[list[str], str]:
+def told(
+    coordinator: Coordinator, since: str, **more: Any
+) -> tuple[list[str], str]:
     """What a look at the feed tells, in short, and the next cursor."""
     found = coordinator.feed.wait(since, timeout=0, **more)
-    return [f"{one.change} {one.scope}/{one.key}" for one in found.changes], found.cursor
+    return [
+        f"{one.change} {one.scope}/{one.key}" for one in found.changes
+    ], found.cursor
 
 
 # The feed
@@ -54,7 +64,11 @@ def test_every_change_is_told_once(pair: list[Coordinator]) -> None:
     assert told(pair[0], cursor)[0] == []
     pair[0].edits.delete(person(pair[0]), "s", "n")
     [gone] = pair[0].feed.wait(cursor).changes
-    assert (gone.change, gone.session, gone.new) == ("deleted", "tester@one", None)
+    assert (gone.change, gone.session, gone.new) == (
+        "deleted",
+        "tester@one",
+        None,
+    )
     assert gone.old
     assert gone.time
     assert len(told(pair[0], start)[0]) == 2  # net: m is there, n is gone
@@ -69,11 +83,15 @@ def test_what_arrives_is_told_and_what_replay_moves_is_not_told_again(
     pair[1].sync()
     pair[0].sync()
     found = pair[0].feed.wait(cursor)
-    assert [(one.key, one.session) for one in found.changes] == [("theirs", "tester@two")]
+    assert [(one.key, one.session) for one in found.changes] == [
+        ("theirs", "tester@two")
+    ]
     assert told(pair[0], found.cursor)[0] == []
 
 
-def test_a_cursor_survives_replay_and_restart(pair: list[Coordinator], world: World) -> None:
+def test_a_cursor_survives_replay_and_restart(
+    pair: list[Coordinator], world: World
+) -> None:
     put(pair[1], "s", "theirs", 2)
     pair[1].sync()
     put(pair[0], "s", "mine", 1)
@@ -89,10 +107,15 @@ def test_the_fate_of_an_edit_is_told(world: World) -> None:
     session = one.sign_on().session
     put(two, "s", "k", "theirs")
     two.sync()
-    mine = one.edits.put(one.author(session), "s", "k", "mine", if_revision="absent")
+    mine = one.edits.put(
+        one.author(session), "s", "k", "mine", if_revision="absent"
+    )
     cursor = str(one.feed.now())
     one.sync()
-    settled = {edit.op: edit.outcome for edit in one.feed.wait(cursor, timeout=0).settled}
+    settled = {
+        edit.op: edit.outcome
+        for edit in one.feed.wait(cursor, timeout=0).settled
+    }
     assert settled[mine.op or ""] == "refused"
 
 
@@ -103,8 +126,14 @@ def test_what_settles_is_to_be_seen_by_then(
     one, two = pair
     author = one.author(one.sign_on().session)
     made = one.edits.put(author, "plan", "mine", 1)
-    cursor, settled, seen = str(one.feed.now()), dict[str, set[str]](), set[str]()
-    git("push", "-q", str(world.remote), REF, cwd=one.store.repository.path)  # never answered, say
+    cursor, settled, seen = (
+        str(one.feed.now()),
+        dict[str, set[str]](),
+        set[str](),
+    )
+    git(
+        "push", "-q", str(world.remote), REF, cwd=one.store.repository.path
+    )  # never answered, say
     two.sync()
     put(two, "plan", "theirs", 1)
     two.sync()
@@ -120,17 +149,25 @@ def test_what_settles_is_to_be_seen_by_then(
 
     monkeypatch.setattr(one.store.repository, "set_ref", look)
     one.sync()
-    assert settled == {made.op: {"theirs"}}  # "mine" is no news: it was there before
+    assert settled == {
+        made.op: {"theirs"}
+    }  # "mine" is no news: it was there before
 
 
-def test_of_two_clones_with_one_name_each_hears_of_its_own_edits(world: World) -> None:
+def test_of_two_clones_with_one_name_each_hears_of_its_own_edits(
+    world: World,
+) -> None:
     """Both took it before either could know; the later one goes on under another."""
     one, two = (world.open(name, machine="host") for name in ("one", "two"))
     made = []
     for coordinator in (one, two):
         author = coordinator.author(coordinator.sign_on().session)
         assert author.name == "claude_1@host"
-        made.append(coordinator.edits.put(author, "plan", coordinator.project.top.name, 1).op)
+        made.append(
+            coordinator.edits.put(
+                author, "plan", coordinator.project.top.name, 1
+            ).op
+        )
     assert two.feed.wait("-.-", timeout=0).settled == []
     one.sync()
     two.sync()
@@ -142,14 +179,23 @@ def test_of_two_clones_with_one_name_each_hears_of_its_own_edits(world: World) -
         assert {change.key for change in found.changes} == {"one", "two"}
 
 
-def test_scopes_narrow_it_and_leases_are_left_out(pair: list[Coordinator]) -> None:
+def test_scopes_narrow_it_and_leases_are_left_out(
+    pair: list[Coordinator],
+) -> None:
     start = str(pair[0].feed.now())
     pair[0].sign_on()
     put(pair[0], "issue:1", "status", 1)
     put(pair[0], "plan", "x", 1)
-    assert told(pair[0], start)[0] == ["created issue:1/status", "created plan/x"]
-    assert told(pair[0], start, scopes=["issue:*"])[0] == ["created issue:1/status"]
-    assert told(pair[0], start, scopes=["sessions"])[0] == ["created sessions/claude_1@one"]
+    assert told(pair[0], start)[0] == [
+        "created issue:1/status",
+        "created plan/x",
+    ]
+    assert told(pair[0], start, scopes=["issue:*"])[0] == [
+        "created issue:1/status"
+    ]
+    assert told(pair[0], start, scopes=["sessions"])[0] == [
+        "created sessions/claude_1@one"
+    ]
     author = pair[0].author(None)
     cursor = str(pair[0].feed.now())
     pair[0].edits.put(author, "plan", "mine", 1)
@@ -157,7 +203,9 @@ def test_scopes_narrow_it_and_leases_are_left_out(pair: list[Coordinator]) -> No
     assert told(pair[0], cursor, others_only=True)[0] == ["created plan/theirs"]
 
 
-def test_more_than_one_page(pair: list[Coordinator], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_one_page(
+    pair: list[Coordinator], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(feed, "MOST_CHANGES", 3)
     cursor, seen = str(pair[0].feed.now()), list[str]()
     for number in range(7):
@@ -201,7 +249,10 @@ def test_another_process_wakes_who_waits(pair: list[Coordinator]) -> None:
 
 def test_watching_notices_a_write_at_once(pair: list[Coordinator]) -> None:
     """With the look once a second switched off, the file system's word is all there is."""
-    with pytest.MonkeyPatch.context() as patch, pair[0].watch.listening() as may_have_changed:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pair[0].watch.listening() as may_have_changed,
+    ):
         patch.setattr("csc_git.store.watch._RECHECK", 60.0)
         noticed = threading.Event()
         writer = threading.Thread(target=_write_until, args=(pair[0], noticed))
@@ -249,13 +300,18 @@ def test_waiting_over_mcp(world: World, era: Any) -> None:
             async def wait() -> None:
                 answers.append(
                     await reader.call(
-                        "wait_for_changes", since=signed["cursor"], scopes=["plan"], timeout=30
+                        "wait_for_changes",
+                        since=signed["cursor"],
+                        scopes=["plan"],
+                        timeout=30,
                     )
                 )
 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(wait)
-                stored = await writer.call("store_data", scope="plan", key="a", value=1)
+                stored = await writer.call(
+                    "store_data", scope="plan", key="a", value=1
+                )
             assert answers[0]["changes"], answers[0]
             [change] = answers[0]["changes"]
             assert (change["scope"], change["key"], change["new"]) == (
@@ -263,7 +319,10 @@ def test_waiting_over_mcp(world: World, era: Any) -> None:
             )  # fmt: skip
             assert change["session"].startswith("claude_1@")
             none = await reader.call(
-                "wait_for_changes", since=answers[0]["cursor"], scopes=["plan"], timeout=0
+                "wait_for_changes",
+                since=answers[0]["cursor"],
+                scopes=["plan"],
+                timeout=0,
             )
             assert none["changes"] == []
 
@@ -272,11 +331,20 @@ def test_waiting_over_mcp(world: World, era: Any) -> None:
 
 def test_a_subscription_of_today(world: World) -> None:
     one = world.clone("one")
-    uris = ["session://context", "session://data/plan/a", "session://state/claude_1@m"]
+    uris = [
+        "session://context",
+        "session://data/plan/a",
+        "session://state/claude_1@m",
+    ]
 
     async def scenario() -> None:
-        async with agent(one, "--machine", "m") as reader, agent(one, "--machine", "m") as writer:
-            async with reader.client.listen(resource_subscriptions=uris) as events:
+        async with (
+            agent(one, "--machine", "m") as reader,
+            agent(one, "--machine", "m") as writer,
+        ):
+            async with reader.client.listen(
+                resource_subscriptions=uris
+            ) as events:
                 await writer.call("sign_on")
                 await writer.call("store_data", scope="plan", key="a", value=1)
                 seen = set[str]()
@@ -291,23 +359,33 @@ def test_a_subscription_of_today(world: World) -> None:
     run(scenario)
 
 
-def test_a_subscriber_hears_that_the_remote_went_away_and_came_back(world: World) -> None:
+def test_a_subscriber_hears_that_the_remote_went_away_and_came_back(
+    world: World,
+) -> None:
     one, away = world.clone("one"), world.directory / "away.git"
 
     async def scenario() -> None:
         async with agent(one, "--poll", "0.2") as reader:
             await reader.call("sign_on")
-            await reader.call("store_data", scope="plan", key="a", value=1, confirm=True)
-            async with reader.client.listen(resource_subscriptions=["session://context"]) as events:
+            await reader.call(
+                "store_data", scope="plan", key="a", value=1, confirm=True
+            )
+            async with reader.client.listen(
+                resource_subscriptions=["session://context"]
+            ) as events:
                 world.remote.rename(away)
                 await heard(reader, events, "not-found")
                 away.rename(world.remote)
                 await heard(reader, events, "ok")
 
-    async def heard(reader: Agent, events: AsyncIterator[object], state: str) -> None:
+    async def heard(
+        reader: Agent, events: AsyncIterator[object], state: str
+    ) -> None:
         with anyio.fail_after(30):
             async for _ in events:
-                if (await reader.read("session://context"))["sync"]["state"] == state:
+                if (await reader.read("session://context"))["sync"][
+                    "state"
+                ] == state:
                     return
 
     run(scenario)
@@ -334,7 +412,9 @@ def test_a_subscription_of_old(world: World) -> None:
             cwd=one,
         )
         async with (
-            Client(stdio_client(parameters), mode="legacy", message_handler=note) as reader,
+            Client(
+                stdio_client(parameters), mode="legacy", message_handler=note
+            ) as reader,
             agent(one) as writer,
         ):
             for uri in uris:
@@ -353,7 +433,9 @@ def test_a_subscription_of_old(world: World) -> None:
 
 
 @pytest.fixture
-def dated(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[Coordinator, datetime]:
+def dated(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Coordinator, datetime]:
     """A clone that stored plan/n = 0, 1, …, 9, a minute between each; the time of the first."""
     one = world.open("one")
     start = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -383,7 +465,9 @@ def test_the_past_can_be_read(dated: tuple[Coordinator, datetime]) -> None:
     assert start.minute == 0
 
 
-def test_each_commit_is_the_state_at_its_own_time(dated: tuple[Coordinator, datetime]) -> None:
+def test_each_commit_is_the_state_at_its_own_time(
+    dated: tuple[Coordinator, datetime],
+) -> None:
     one = dated[0]
     for edit in one.past.history(limit=50).edits:
         commit = one.store.repository.objects.commit(edit.commit)
@@ -394,8 +478,12 @@ def test_each_commit_is_the_state_at_its_own_time(dated: tuple[Coordinator, date
         assert one.past.at(before).commit == commit.parent
 
 
-@pytest.mark.parametrize("bad", ["", "yesterday", "12:00", "-1h", "2026-13-01", "--help", "HEAD"])
-def test_what_is_no_moment(dated: tuple[Coordinator, datetime], bad: str) -> None:
+@pytest.mark.parametrize(
+    "bad", ["", "yesterday", "12:00", "-1h", "2026-13-01", "--help", "HEAD"]
+)
+def test_what_is_no_moment(
+    dated: tuple[Coordinator, datetime], bad: str
+) -> None:
     with pytest.raises(InvalidMoment):
         dated[0].retrieve("plan", "n", at=bad)
 
@@ -414,13 +502,19 @@ def test_history(dated: tuple[Coordinator, datetime]) -> None:
     assert found.edits[0].changed[0].change == "changed"
     assert not past.history("plan", limit=10).more
     assert len(past.history("plan", "n", limit=100).edits) == 10
-    assert {e.subject for e in past.history("other", limit=99).edits} == {"store other:deep/m"}
+    assert {e.subject for e in past.history("other", limit=99).edits} == {
+        "store other:deep/m"
+    }
     assert past.history("nothing").edits == []
-    between = past.history("plan", since="2026-03-01T12:02", until="2026-03-01T12:05")
+    between = past.history(
+        "plan", since="2026-03-01T12:02", until="2026-03-01T12:05"
+    )
     assert [edit.time[14:16] for edit in between.edits] == ["05", "04", "03"]
     put(dated[0], "plan", "x", 1)
     dated[0].edits.put(dated[0].person("ada"), "plan", "n", "hers")
-    assert [e.session for e in past.history(session="ada@one").edits] == ["ada@one"]
+    assert [e.session for e in past.history(session="ada@one").edits] == [
+        "ada@one"
+    ]
     assert past.history(session="da@one").edits == []
     for bad in (0, 501):
         with pytest.raises(InputError, match="limit"):
@@ -429,7 +523,9 @@ def test_history(dated: tuple[Coordinator, datetime]) -> None:
         past.history(key="n")
 
 
-def test_history_follows_a_directory_through_its_splitting(world: World) -> None:
+def test_history_follows_a_directory_through_its_splitting(
+    world: World,
+) -> None:
     one = world.open("one")
     for number in range(300):
         put(one, "many", f"k{number}", number)
@@ -449,21 +545,30 @@ def test_blame_and_diff_on_the_command_line(
     monkeypatch.chdir(one.project.top)
 
     def said(*arguments: str) -> str:
-        return CliRunner().invoke(main, arguments, catch_exceptions=False).output
+        return (
+            CliRunner().invoke(main, arguments, catch_exceptions=False).output
+        )
 
     lines = said("blame", "plan").splitlines()
-    assert [line.split()[2:] for line in lines] == [["tester@one", "n"], ["ada@one", "who"]]
+    assert [line.split()[2:] for line in lines] == [
+        ["tester@one", "n"],
+        ["ada@one", "who"],
+    ]
     shown = said("diff", "2026-03-01T12:08:30")
     assert "plan/n\n  - 8  (tester@one, 2026-03-01T12:08:00Z)\n  + 9" in shown
     assert "plan/who\n  + " in shown
     assert "\x1b" not in shown
-    found = json.loads(said("diff", "2026-03-01T12:03", "2026-03-01T12:04", "--json"))
+    found = json.loads(
+        said("diff", "2026-03-01T12:03", "2026-03-01T12:04", "--json")
+    )
     assert [one["key"] for one in found["differences"]] == ["m", "n"]
     assert said("get", "plan", "n", "--at", "2026-03-01T12:03").strip() == "3"
     assert "neither a time nor a commit" in said("diff", "noon")
 
 
-def test_conflicts_on_the_command_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conflicts_on_the_command_line(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, two = world.open("one"), world.open("two")
     put(two, "s", "n", "lost")
     put(one, "s", "n", "stands", confirm=True)
@@ -481,7 +586,9 @@ def test_conflicts_on_the_command_line(world: World, monkeypatch: pytest.MonkeyP
     assert lines[1].startswith('  current "stands"  (tester@one, ')
     assert lines[2].startswith('  lost    "lost"  (tester@two, ')
     assert "one of --current, --lost, --value" in said("resolve", name, code=2)
-    assert said("resolve", name[:6], "--lost").startswith("s/n: resolved, synced")
+    assert said("resolve", name[:6], "--lost").startswith(
+        "s/n: resolved, synced"
+    )
     assert said("conflicts") == ""
     assert "No conflict" in said("resolve", name, "--lost", code=1)
     assert json.loads(said("get", "s", "n", "--json"))["value"] == "lost"

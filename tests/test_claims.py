@@ -14,7 +14,13 @@ from csc_git.files.lock import FileLock
 from tests.test_cli import csc
 from tests.world import World, git
 
-FILES = ["src/api/a.py", "src/api/deep/b.py", "src/c.py", "docs/x.md", ".github/w.yml"]
+FILES = [
+    "src/api/a.py",
+    "src/api/deep/b.py",
+    "src/c.py",
+    "docs/x.md",
+    ".github/w.yml",
+]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +55,17 @@ def test_overlap(one: str, other: str, expected: bool) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "/etc/passwd", "../x", "a/../../b", "x" * 201, "a\nb", "issue:*", "*a*b*c*d*e", "/"],
+    [
+        "",
+        "/etc/passwd",
+        "../x",
+        "a/../../b",
+        "x" * 201,
+        "a\nb",
+        "issue:*",
+        "*a*b*c*d*e",
+        "/",
+    ],
 )
 def test_what_is_no_resource(text: str) -> None:
     with pytest.raises(InvalidName):
@@ -70,22 +86,36 @@ def test_a_claim_is_granted_confirmed_and_seen(pair: list[Coordinator]) -> None:
     mine = pair[0].claims.claim(None, ["issue:15"], "the parser")
     assert (mine.status, mine.claims[0].resource) == ("granted", "issue:15")
     again = pair[0].claims.claim(None, ["issue:15"])
-    assert (again.status, again.op, again.claims[0].note) == ("granted", None, "the parser")
+    assert (again.status, again.op, again.claims[0].note) == (
+        "granted",
+        None,
+        "the parser",
+    )
     pair[1].sync()
     theirs = pair[1].claims.claim(None, ["issue:15", "issue:16"])
     assert theirs.status == "taken"
     held = theirs.claims[0]
-    assert (held.session, held.note, held.until) == ("claude_1@one", "the parser", None)
-    assert [c.resource for c in pair[1].summary.context().claims] == ["issue:15"]  # all or nothing
+    assert (held.session, held.note, held.until) == (
+        "claude_1@one",
+        "the parser",
+        None,
+    )
+    assert [c.resource for c in pair[1].summary.context().claims] == [
+        "issue:15"
+    ]  # all or nothing
 
 
 def test_of_two_at_once_one_wins(pair: list[Coordinator]) -> None:
     assert pair[0].claims.claim(None, ["src/api/**"]).status == "granted"
-    late = pair[1].claims.claim(None, ["src/api/a.py"])  # unsynced: it can't know, the remote does
+    late = pair[1].claims.claim(
+        None, ["src/api/a.py"]
+    )  # unsynced: it can't know, the remote does
     assert (late.status, late.claims[0].resource) == ("taken", "src/api")
 
 
-def test_offline_it_is_provisional_and_its_loss_is_told_once(pair: list[Coordinator]) -> None:
+def test_offline_it_is_provisional_and_its_loss_is_told_once(
+    pair: list[Coordinator],
+) -> None:
     git("remote", "set-url", "origin", "/nowhere", cwd=pair[1].project.top)
     provisional = pair[1].claims.claim(None, ["file.txt"])
     assert provisional.status == "provisional"
@@ -108,11 +138,16 @@ def test_what_does_not_overlap_stands_for_both(pair: list[Coordinator]) -> None:
     git("remote", "set-url", "origin", str(pair[0].project.get("remote.origin.url")),
         cwd=pair[1].project.top)  # fmt: skip
     pair[1].sync()
-    assert [c.resource for c in pair[1].summary.context().claims] == ["issue:1", "issue:2"]
+    assert [c.resource for c in pair[1].summary.context().claims] == [
+        "issue:1",
+        "issue:2",
+    ]
     assert pair[1].claims.claim(None, ["issue:2"]).status == "granted"
 
 
-def test_release_and_sign_off_free_it_and_the_fence_rises(pair: list[Coordinator]) -> None:
+def test_release_and_sign_off_free_it_and_the_fence_rises(
+    pair: list[Coordinator],
+) -> None:
     first = pair[0].claims.claim(None, ["issue:1", "issue:2"]).claims[0].fence
     assert pair[0].claims.release(None, ["issue:1"]).released == ["issue:1"]
     pair[0].sync()
@@ -128,7 +163,9 @@ def test_release_and_sign_off_free_it_and_the_fence_rises(pair: list[Coordinator
     assert third.claims[0].fence > second.claims[0].fence
 
 
-def test_two_sessions_of_one_server_exclude_each_other(pair: list[Coordinator]) -> None:
+def test_two_sessions_of_one_server_exclude_each_other(
+    pair: list[Coordinator],
+) -> None:
     other = pair[0].sign_on("other").session
     assert pair[0].claims.claim(None, ["issue:1"]).status == "granted"
     assert pair[0].claims.claim(other, ["issue:1"]).status == "taken"
@@ -148,17 +185,23 @@ def test_a_claim_with_a_length_ends_by_the_observers_elapsed_time(
     monkeypatch.setattr(clock, "instant", lambda: later)
     pair[1].sync()
     assert pair[1].claims.claim(None, ["issue:1"]).status == "taken"
-    after = Instant(start.boot, start.seconds + 62, start.wall - 10_000)  # wall clocks may jump
+    after = Instant(
+        start.boot, start.seconds + 62, start.wall - 10_000
+    )  # wall clocks may jump
     monkeypatch.setattr(clock, "instant", lambda: after)
     other = pair[0].sign_on("other").session
     git("remote", "set-url", "origin", "/nowhere", cwd=pair[1].project.top)
-    assert pair[1].claims.claim(None, ["issue:1"]).status == "taken"  # no contact since
+    assert (
+        pair[1].claims.claim(None, ["issue:1"]).status == "taken"
+    )  # no contact since
     back = str(pair[0].project.get("remote.origin.url"))
     git("remote", "set-url", "origin", back, cwd=pair[1].project.top)
     theirs = pair[1].claims.claim(None, ["issue:1"])
     assert theirs.status == "granted"
     assert theirs.claims[0].fence > mine.claims[0].fence
-    assert pair[0].claims.claim(other, ["issue:1"]).status == "taken"  # refused by the remote
+    assert (
+        pair[0].claims.claim(other, ["issue:1"]).status == "taken"
+    )  # refused by the remote
     with pytest.raises(ClaimLost, match="is claude_1@two's now"):
         pair[0].author(None)
 
@@ -169,18 +212,27 @@ def test_claiming_again_renews_a_length(
     pair[0].claims.claim(None, ["issue:1"], ttl=60)
     pair[1].sync()
     start = clock.instant()
-    monkeypatch.setattr(clock, "instant", lambda: Instant(start.boot, start.seconds + 50, 0))
+    monkeypatch.setattr(
+        clock, "instant", lambda: Instant(start.boot, start.seconds + 50, 0)
+    )
     assert pair[0].claims.claim(None, ["issue:1"], ttl=60).op
     pair[1].sync()
-    monkeypatch.setattr(clock, "instant", lambda: Instant(start.boot, start.seconds + 100, 0))
+    monkeypatch.setattr(
+        clock, "instant", lambda: Instant(start.boot, start.seconds + 100, 0)
+    )
     pair[1].sync()
     assert pair[1].claims.claim(None, ["issue:1"]).status == "taken"
 
 
 def test_a_superseded_sessions_claim_is_refused(world: World) -> None:
-    one, two = world.open("one", machine="same"), world.open("two", machine="same")
+    one, two = (
+        world.open("one", machine="same"),
+        world.open("two", machine="same"),
+    )
     git("remote", "set-url", "origin", "/nowhere", cwd=two.project.top)
-    assert one.sign_on().session == two.sign_on().session  # offline, both take one name
+    assert (
+        one.sign_on().session == two.sign_on().session
+    )  # offline, both take one name
     assert two.claims.claim(None, ["issue:7"]).status == "provisional"
     one.sync()
     git("remote", "set-url", "origin", str(world.remote), cwd=two.project.top)
@@ -188,7 +240,9 @@ def test_a_superseded_sessions_claim_is_refused(world: World) -> None:
     two.sync()
     one.sync()
     assert one.summary.context().claims == []
-    made = [record for record in world.log() if record.subject == "claim issue:7"]
+    made = [
+        record for record in world.log() if record.subject == "claim issue:7"
+    ]
     assert [record.outcome for record in made] == ["refused"]
     assert one.claims.claim(None, ["issue:7"]).status == "granted"
 
@@ -223,7 +277,9 @@ def test_bad_claims(pair: list[Coordinator], world: World) -> None:
         ("src/[ab].py", "src/a.py", True),  # a set of characters all the same
     ],
 )
-def test_brackets_are_a_name_and_a_pattern(one: str, other: str, expected: bool) -> None:
+def test_brackets_are_a_name_and_a_pattern(
+    one: str, other: str, expected: bool
+) -> None:
     files = ["app/[id]/page.tsx", "app/[slug]/page.tsx", "src/a.py"]
     for first, second in ((one, other), (other, one)):
         a, b = parse_resource(first), parse_resource(second)
@@ -238,7 +294,10 @@ def test_of_two_claims_on_a_directory_in_brackets_one_is_granted(
         page.parent.mkdir(parents=True)
         page.write_text("")
         git("add", ".", cwd=world.directory / name)
-    for mine, theirs in (("app/[id]", "app/[id]/page.tsx"), ("app/[id]/page.tsx", "app/**/*.tsx")):
+    for mine, theirs in (
+        ("app/[id]", "app/[id]/page.tsx"),
+        ("app/[id]/page.tsx", "app/**/*.tsx"),
+    ):
         assert pair[0].claims.claim(None, [mine]).status == "granted"
         assert pair[1].claims.claim(None, [theirs]).status == "taken"
         pair[0].claims.release(None)
@@ -285,14 +344,27 @@ def test_a_claim_of_nobody_holds_nothing_is_listed_and_can_be_removed(
     pair[0].claims.claim(None, ["src"])
     assert pair[0].sync().state == "ok"
     work = world.directory / "by-hand"
-    git("clone", "-q", "-b", "csc/state", str(world.remote), str(work), cwd=world.directory)
-    for file in (work / "data/claims/src.json", next((work / "data/sessions").glob("*one.json"))):
+    git(
+        "clone",
+        "-q",
+        "-b",
+        "csc/state",
+        str(world.remote),
+        str(work),
+        cwd=world.directory,
+    )
+    for file in (
+        work / "data/claims/src.json",
+        next((work / "data/sessions").glob("*one.json")),
+    ):
         found = json.loads(file.read_text())
         if file.parent.name == "claims":
             found["value"]["session"] = "nobody at all"
             file.write_text(json.dumps(found))
         else:
-            (file.parent / "nobody=20at=20all.json").write_text(json.dumps(found))
+            (file.parent / "nobody=20at=20all.json").write_text(
+                json.dumps(found)
+            )
     git("add", ".", cwd=work)
     git("commit", "-qm", "by hand", cwd=work)
     git("push", "-q", cwd=work)
@@ -304,7 +376,10 @@ def test_a_claim_of_nobody_holds_nothing_is_listed_and_can_be_removed(
     assert "sessions/nobody at all" in foreign
     for scope, key in (("claims", "src"), ("sessions", "nobody at all")):
         csc("rm", scope, key, cwd=world.directory / "two")
-    assert not any("nobody" in line or "claims/src" in line for line in pair[1].status().foreign)
+    assert not any(
+        "nobody" in line or "claims/src" in line
+        for line in pair[1].status().foreign
+    )
     assert "kept by csc-git itself" in csc(
         "rm", "claims", "src/a.py", cwd=world.directory / "two", code=1
     ).stderr  # fmt: skip

@@ -21,7 +21,9 @@ from tests.stand_in import Call, Model, model
 from tests.test_cli import csc
 from tests.world import World, git, put, state_of
 
-pytestmark = pytest.mark.skipif(not shutil.which("claude"), reason="needs Claude Code")
+pytestmark = pytest.mark.skipif(
+    not shutil.which("claude"), reason="needs Claude Code"
+)
 
 _SECONDS = 120
 
@@ -39,7 +41,9 @@ def _set_up(world: World, name: str) -> Path:
 
 
 @contextmanager
-def claude(clone: Path, one: Model, said: str = "go on") -> Iterator["subprocess.Popen[str]"]:
+def claude(
+    clone: Path, one: Model, said: str = "go on"
+) -> Iterator["subprocess.Popen[str]"]:
     """A run of Claude Code with this model, that may edit and call our tools."""
     home = clone.parent / f"home of {clone.name}"
     home.mkdir(exist_ok=True)
@@ -90,7 +94,9 @@ def _until_signed_off(other: Coordinator, session: str) -> None:
     pytest.fail(f"{session} was never signed off")
 
 
-def test_its_session_is_told_works_and_is_signed_off(world: World, laptop: Path) -> None:
+def test_its_session_is_told_works_and_is_signed_off(
+    world: World, laptop: Path
+) -> None:
     other = world.open("other")
     other.sign_on("builder")
     other.claims.claim(None, ["src"], note="the parser")
@@ -102,7 +108,9 @@ def test_its_session_is_told_works_and_is_signed_off(world: World, laptop: Path)
         _tool("sign_on", session_id="claude_1"),
         _tool("retrieve_data", scope="plan", key="next"),
         Call("Write", {"file_path": str(file), "content": "x = 1\n"}),
-        _tool("store_data", scope="plan", key="next", value="tests", confirm=True),
+        _tool(
+            "store_data", scope="plan", key="next", value="tests", confirm=True
+        ),
     ) as one:
         run(laptop, one)
         results = one.results()
@@ -110,7 +118,9 @@ def test_its_session_is_told_works_and_is_signed_off(world: World, laptop: Path)
     assert "Signed on elsewhere: builder@other" in one.text()
     assert "claude_1@laptop" in results[0]
     assert "release" in results[1]
-    assert "src/x.py is claimed by builder@other" in one.text()  # a warning: it is written
+    assert (
+        "src/x.py is claimed by builder@other" in one.text()
+    )  # a warning: it is written
     assert file.read_text(encoding="utf-8") == "x = 1\n"
     _until_signed_off(other, "claude_1@laptop")
     assert other.retrieve("plan", "next").value == "tests"
@@ -127,13 +137,21 @@ def test_two_coordinate(world: World, laptop: Path) -> None:
         model(
             _tool("sign_on"),
             _tool("claim", resources=["src"], note="the parser"),
-            _then(_tool("store_data", scope="plan", key="parser", value="done"), claimed, refused),
+            _then(
+                _tool("store_data", scope="plan", key="parser", value="done"),
+                claimed,
+                refused,
+            ),
         ) as first,
         model(
             _then(_tool("sign_on"), None, claimed),
             _tool("claim", resources=["src/x.py"]),
             write,
-            _then(_tool("retrieve_data", scope="plan", key="parser", fresh=True), refused, ended),
+            _then(
+                _tool("retrieve_data", scope="plan", key="parser", fresh=True),
+                refused,
+                ended,
+            ),
             _tool("claim", resources=["src/x.py"]),
             write,
         ) as second,

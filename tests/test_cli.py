@@ -41,13 +41,15 @@ def clone(world: World) -> Path:
 
 
 def test_set_get_ls_rm(world: World, clone: Path) -> None:
-    assert csc("set", "issue:15", "status", '{"a": [1, "é"]}', cwd=clone).stdout.endswith(
-        "synced\n"
-    )
+    assert csc(
+        "set", "issue:15", "status", '{"a": [1, "é"]}', cwd=clone
+    ).stdout.endswith("synced\n")
     shown = csc("get", "issue:15", "status", cwd=clone)
     assert json.loads(shown.stdout) == {"a": [1, "é"]}
     assert shown.stderr == ""  # quiet in a pipe
-    full = json.loads(csc("get", "issue:15", "status", "--json", cwd=clone).stdout)
+    full = json.loads(
+        csc("get", "issue:15", "status", "--json", cwd=clone).stdout
+    )
     assert full["found"] is True
     assert full["session"].endswith("@one")
     csc("set", "issue:15", "note", "plain text", "--string", cwd=clone)
@@ -55,7 +57,10 @@ def test_set_get_ls_rm(world: World, clone: Path) -> None:
     assert csc("ls", cwd=clone).stdout == "issue:15\n"
     assert csc("ls", "iss*", cwd=clone).stdout == "issue:15\n"
     assert csc("ls", "issue:15", cwd=clone).stdout == "note\npiped\nstatus\n"
-    assert json.loads(csc("ls", "issue:15", "--json", cwd=clone).stdout)["keys"][0] == "note"
+    assert (
+        json.loads(csc("ls", "issue:15", "--json", cwd=clone).stdout)["keys"][0]
+        == "note"
+    )
     assert "removed" in csc("rm", "issue:15", "note", cwd=clone).stdout
     assert "was not there" in csc("rm", "issue:15", "note", cwd=clone).stdout
     assert "2 removed" in csc("rm", "issue:15", "--all", cwd=clone).stdout
@@ -86,7 +91,9 @@ def test_set_get_ls_rm(world: World, clone: Path) -> None:
         (["sync", "--drop", "nothing"], "No edit nothing is parked"),
     ],
 )
-def test_bad_input_is_refused_in_words(clone: Path, arguments: list[str], words: str) -> None:
+def test_bad_input_is_refused_in_words(
+    clone: Path, arguments: list[str], words: str
+) -> None:
     done = csc(*arguments, cwd=clone, code=1)
     assert words in done.stderr
     assert "\x1b" not in done.stderr
@@ -109,7 +116,9 @@ def test_bad_input_is_refused_in_words(clone: Path, arguments: list[str], words:
         (["nosuch"], "No such command"),
     ],
 )
-def test_wrong_usage_ends_with_2(clone: Path, arguments: list[str], words: str) -> None:
+def test_wrong_usage_ends_with_2(
+    clone: Path, arguments: list[str], words: str
+) -> None:
     done = csc(*arguments, cwd=clone, code=2)
     assert words in done.stderr
     assert "--help" in done.stderr
@@ -125,9 +134,13 @@ def test_outside_a_repository(tmp_path: Path) -> None:
     assert "git init" in done.stderr
 
 
-def test_settings_from_flag_environment_and_git_config(world: World, clone: Path) -> None:
+def test_settings_from_flag_environment_and_git_config(
+    world: World, clone: Path
+) -> None:
     def machine(*arguments: str, **env: str) -> str:
-        answer = csc("status", "--json", "--no-sync", *arguments, cwd=clone, env=env).stdout
+        answer = csc(
+            "status", "--json", "--no-sync", *arguments, cwd=clone, env=env
+        ).stdout
         return str(json.loads(answer)["machine"])
 
     assert machine() == "one"
@@ -135,7 +148,15 @@ def test_settings_from_flag_environment_and_git_config(world: World, clone: Path
     assert machine("--machine", "flag", CSC_MACHINE="env") == "flag"
     git("config", "csc.limit", "2KiB", cwd=clone)
     csc("set", "a", "k", json.dumps("x" * 3000), "--local", cwd=clone, code=1)
-    csc("set", "a", "k", json.dumps("x" * 3000), "--local", cwd=clone, env={"CSC_LIMIT": "1MiB"})
+    csc(
+        "set",
+        "a",
+        "k",
+        json.dumps("x" * 3000),
+        "--local",
+        cwd=clone,
+        env={"CSC_LIMIT": "1MiB"},
+    )
     bad = csc("status", cwd=clone, code=1, env={"CSC_POLL": "x"})
     assert "CSC_POLL" in bad.stderr
     git("config", "csc.sync", "maybe", cwd=clone)
@@ -177,19 +198,31 @@ def test_log_is_git_log_with_filters(world: World, clone: Path) -> None:
         put(one, "many", f"k{number}", number)
 
     def subjects(*arguments: str) -> list[str]:
-        return csc("log", "--format=%s", *arguments, cwd=clone).stdout.splitlines()
+        return csc(
+            "log", "--format=%s", *arguments, cwd=clone
+        ).stdout.splitlines()
 
     assert len(subjects()) == 306
     assert subjects("-2") == ["store many/k299", "store many/k298"]
     assert subjects("--scope", "issue:15") == [
         "store issue:15:sub/k", "store issue:15/other", "store issue:15/status",
     ]  # fmt: skip
-    assert subjects("--scope", "issue:15", "--key", "status") == ["store issue:15/status"]
+    assert subjects("--scope", "issue:15", "--key", "status") == [
+        "store issue:15/status"
+    ]
     assert subjects("--scope", "many", "--key", "k7")[-1] == "store many/k7"
-    assert subjects("--session", "claude_1") == ["store issue:15/status", "sign on claude_1@one"]
+    assert subjects("--session", "claude_1") == [
+        "store issue:15/status",
+        "sign on claude_1@one",
+    ]
     assert subjects("--grep", "sub/k", "--reverse") == ["store issue:15:sub/k"]
-    assert '+  "value": 1,' in csc("log", "-p", "-1", "--scope", "issue:15", cwd=clone).stdout
-    lines = csc("log", "--json", "--scope", "issue:15", "--key", "status", cwd=clone).stdout
+    assert (
+        '+  "value": 1,'
+        in csc("log", "-p", "-1", "--scope", "issue:15", cwd=clone).stdout
+    )
+    lines = csc(
+        "log", "--json", "--scope", "issue:15", "--key", "status", cwd=clone
+    ).stdout
     (edit,) = map(json.loads, lines.splitlines())
     assert edit["session"] == "claude_1@one"
     assert edit["changed"][0]["key"] == "issue:15/status"
@@ -204,16 +237,24 @@ def test_sync_reports_and_decides(world: World, clone: Path) -> None:
     assert "csc-git doctor" in done.stdout
     assert "--recreate" not in done.stdout
     assert "csc-git sync --recreate" in csc("doctor", cwd=clone, code=1).stdout
-    assert json.loads(csc("sync", "--json", cwd=clone, code=1).stdout)["state"] == "branch-deleted"
+    assert (
+        json.loads(csc("sync", "--json", cwd=clone, code=1).stdout)["state"]
+        == "branch-deleted"
+    )
     assert csc("set", "a", "c", "2", cwd=clone).stdout == "a/c: local\n"
     refused = csc("sync", "--recreate", cwd=clone, code=1)
     assert "nobody can answer here" in refused.stderr
-    assert "does not fit" in csc("sync", "--join", "--yes", cwd=clone, code=1).stderr
+    assert (
+        "does not fit"
+        in csc("sync", "--join", "--yes", cwd=clone, code=1).stderr
+    )
     csc("sync", "--recreate", "--yes", cwd=clone)
     assert len(world.log()) == 3
 
 
-def test_sync_shows_what_a_decision_would_change(world: World, clone: Path) -> None:
+def test_sync_shows_what_a_decision_would_change(
+    world: World, clone: Path
+) -> None:
     csc("set", "a", "b", "1", cwd=clone)
     backup = git("rev-parse", REF, cwd=world.remote)
     csc("set", "a", "lost", "2", cwd=clone)
@@ -266,7 +307,9 @@ def test_init_in_two_clones_on_one_machine(world: World) -> None:
     one, two = world.clone("one"), world.clone("two")
     for clone in (one, two):
         git("config", "csc.machine", "laptop", cwd=clone)
-        assert "other clone" not in csc("init", "--no-register", cwd=clone).stdout
+        assert (
+            "other clone" not in csc("init", "--no-register", cwd=clone).stdout
+        )
     server = world.open("one", machine="laptop")
     server.sign_on()
     assert state_of(server) == "ok"
@@ -283,7 +326,9 @@ def test_init_in_two_clones_on_one_machine(world: World) -> None:
     assert csc("ls", cwd=two).stdout == "sessions\n"
 
 
-def test_trying_the_remote_leaves_no_key_and_no_line_in_the_log(world: World, clone: Path) -> None:
+def test_trying_the_remote_leaves_no_key_and_no_line_in_the_log(
+    world: World, clone: Path
+) -> None:
     csc("init", cwd=clone)
     csc("doctor", cwd=clone)
     assert csc("ls", cwd=clone).stdout == ""
@@ -312,7 +357,9 @@ def test_trying_the_remote_leaves_no_key_and_no_line_in_the_log(world: World, cl
         '{ "other": [1, 2] }\n',
     ],
 )
-def test_init_merges_and_undo_gives_the_very_bytes_back(clone: Path, text: str) -> None:
+def test_init_merges_and_undo_gives_the_very_bytes_back(
+    clone: Path, text: str
+) -> None:
     settings = clone / ".mcp.json"
     settings.write_text(text)
     csc("init", cwd=clone)
@@ -332,7 +379,9 @@ def test_init_leaves_unreadable_settings_alone(clone: Path, text: str) -> None:
     assert settings.read_text() == text
 
 
-def test_init_says_when_the_remote_does_not_work(world: World, clone: Path) -> None:
+def test_init_says_when_the_remote_does_not_work(
+    world: World, clone: Path
+) -> None:
     world.remote.rename(world.directory / "away")
     done = csc("init", "--no-register", cwd=clone, code=1)
     assert "!!  remote" in done.stdout
@@ -346,14 +395,28 @@ def test_init_without_a_remote_is_for_one_clone(world: World) -> None:
 
 
 def test_help_fits_a_terminal(clone: Path) -> None:
-    for command in ("", "get", "set", "ls", "rm", "log", "sync", "status", "init", "demo", "serve"):
+    for command in (
+        "",
+        "get",
+        "set",
+        "ls",
+        "rm",
+        "log",
+        "sync",
+        "status",
+        "init",
+        "demo",
+        "serve",
+    ):
         shown = csc(*command.split(), "--help", cwd=clone).stdout
         assert max(map(len, shown.splitlines())) <= 80
         assert "Usage: " in shown
 
 
 def test_git_csc_works_as_a_git_command(clone: Path) -> None:
-    assert "keys on csc/state" in git("csc", "status", cwd=clone, env=_as_installed())
+    assert "keys on csc/state" in git(
+        "csc", "status", cwd=clone, env=_as_installed()
+    )
 
 
 @pytest.mark.skipif(not shutil.which("man"), reason="needs man")
@@ -364,7 +427,9 @@ def test_the_manual_page_is_found_and_lists_the_commands(clone: Path) -> None:
     )  # fmt: skip
     assert shown.stderr == ""
     listed = re.compile(r"^ +([a-z][a-z-]+)  +(\w.*\.)$", re.MULTILINE)
-    told = listed.findall(csc("--help", cwd=clone).stdout.partition("\nCommands:")[2])
+    told = listed.findall(
+        csc("--help", cwd=clone).stdout.partition("\nCommands:")[2]
+    )
     assert len(told) > 20
     assert listed.findall(shown.stdout.partition("\nCOMMANDS")[2]) == told
 

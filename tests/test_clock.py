@@ -21,7 +21,9 @@ def at(minutes: float) -> datetime:
 
 def times(*marks: tuple[str, float], now: datetime = NOW) -> list[float]:
     """When each commit entered the history, in minutes from now."""
-    found = timeline([Mark(machine, at(minutes)) for machine, minutes in marks], now).times
+    found = timeline(
+        [Mark(machine, at(minutes)) for machine, minutes in marks], now
+    ).times
     return [(time - NOW) / MINUTE for time in found]
 
 
@@ -40,7 +42,13 @@ def test_a_clock_that_is_still_ahead_is_passed_over() -> None:
 
 
 def test_a_clock_that_was_ahead_is_told_by_what_the_others_agree_on() -> None:
-    marks = [("a", -3000.0), ("bad", -1600.0), ("bad", -1599.0), ("b", -2980.0), ("a", -2970.0)]
+    marks = [
+        ("a", -3000.0),
+        ("bad", -1600.0),
+        ("bad", -1599.0),
+        ("b", -2980.0),
+        ("a", -2970.0),
+    ]
     assert times(*marks) == [-3000, -2980, -2980, -2980, -2970]
     found = timeline([Mark(name, at(minutes)) for name, minutes in marks], NOW)
     assert (list(found.ahead), list(found.behind)) == (["bad"], [])
@@ -50,10 +58,18 @@ def test_a_clock_that_is_behind_counts_as_when_its_commit_came() -> None:
     marks = [("a", -30.0), ("a", -20.0), ("slow", -4320.0), ("a", -10.0)]
     assert times(*marks) == [-30, -20, -20, -10]
     found = timeline([Mark(name, at(minutes)) for name, minutes in marks], NOW)
-    assert (list(found.behind), found.behind["slow"]) == (["slow"], timedelta(minutes=4300))
+    assert (list(found.behind), found.behind["slow"]) == (
+        ["slow"],
+        timedelta(minutes=4300),
+    )
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(-10_000, 10_000)), max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(-10_000, 10_000)),
+        max_size=40,
+    )
+)
 def test_times_never_fall(marks: list[tuple[str, int]]) -> None:
     found = times(*marks)
     assert found == sorted(found)
@@ -81,8 +97,12 @@ def value(coordinator: Coordinator, key: str, at: str | None = None) -> object:
     return coordinator.retrieve("s", key, at=at).value
 
 
-def test_one_clock_a_day_ahead_decides_nothing_for_the_others(world: World, wall: Wall) -> None:
-    bad, other, laptop = (world.open(name) for name in ("bad", "other", "laptop"))
+def test_one_clock_a_day_ahead_decides_nothing_for_the_others(
+    world: World, wall: Wall
+) -> None:
+    bad, other, laptop = (
+        world.open(name) for name in ("bad", "other", "laptop")
+    )
     put(other, "s", "k", "start")
     assert [state_of(one) for one in (other, laptop, bad)] == ["ok"] * 3
     wall.set(hours=23)
@@ -101,7 +121,10 @@ def test_one_clock_a_day_ahead_decides_nothing_for_the_others(world: World, wall
     assert value(other, "k", at="10s") == "later, offline"
     assert value(other, "k", at="25s") == "earlier"
     assert other.summary.clocks() == ["The clock of bad is 22 h ahead"]
-    assert bad.summary.clocks() == ["The clock of bad is 22 h ahead"] or state_of(bad) == "ok"
+    assert (
+        bad.summary.clocks() == ["The clock of bad is 22 h ahead"]
+        or state_of(bad) == "ok"
+    )
 
 
 @pytest.mark.parametrize("edits", [1, 3, 700])
@@ -129,7 +152,9 @@ def test_a_clock_days_behind_changes_no_answer_about_the_past(
         assert one.summary.clocks() == ["The clock of slow is 3 d behind"]
 
 
-def test_a_machine_that_all_others_are_ahead_of_is_behind_itself(world: World, wall: Wall) -> None:
+def test_a_machine_that_all_others_are_ahead_of_is_behind_itself(
+    world: World, wall: Wall
+) -> None:
     one, two, slow = (world.open(name) for name in ("one", "two", "slow"))
     for machine in (one, two):
         put(machine, "s", str(machine.clone.machine), 1)
@@ -138,7 +163,9 @@ def test_a_machine_that_all_others_are_ahead_of_is_behind_itself(world: World, w
     assert state_of(slow) == "ok"
     assert slow.summary.clocks() == [
         "The clock of this machine is 2 d behind those of all others"
-    ] or slow.summary.clocks() == ["The clock of this machine is 3 d behind those of all others"]
+    ] or slow.summary.clocks() == [
+        "The clock of this machine is 3 d behind those of all others"
+    ]
 
 
 def test_an_edit_whose_answer_was_lost_is_found_behind_a_slow_clock(
@@ -164,7 +191,9 @@ def _dies(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_later_deletion_wins_behind_a_slow_clock(world: World, wall: Wall) -> None:
+def test_a_later_deletion_wins_behind_a_slow_clock(
+    world: World, wall: Wall
+) -> None:
     one, two, slow = (world.open(name) for name in ("one", "two", "slow"))
     put(one, "s", "k", "v1")
     assert [state_of(machine) for machine in (one, two, slow)] == ["ok"] * 3

@@ -48,16 +48,23 @@ def same(clone: Path, **changes: Any) -> bool:
         ({"machine_id": ""}, True),
         ({"boot": "another"}, True),  # the machine was restarted
         ({"host": "another"}, True),  # a laptop in another network
-        ({"boot": "another", "host": "another"}, False),  # an image, started twice
+        (
+            {"boot": "another", "host": "another"},
+            False,
+        ),  # an image, started twice
         ({"path": "/gone/project/.git/csc"}, True),  # the project was renamed
     ],
 )
-def test_what_a_clone_is_known_by(world: World, changes: dict[str, Any], keeps: bool) -> None:
+def test_what_a_clone_is_known_by(
+    world: World, changes: dict[str, Any], keeps: bool
+) -> None:
     world.open("one").close()
     assert same(world.directory / "one", **changes) is keeps
 
 
-def test_a_copy_gets_an_id_of_its_own_and_a_renamed_clone_keeps_it(world: World) -> None:
+def test_a_copy_gets_an_id_of_its_own_and_a_renamed_clone_keeps_it(
+    world: World,
+) -> None:
     first = world.open("one")
     first.close()
     shutil.copytree(world.directory / "one", world.directory / "copy")
@@ -66,14 +73,20 @@ def test_a_copy_gets_an_id_of_its_own_and_a_renamed_clone_keeps_it(world: World)
     assert world.open("copy", machine="one").clone.id != first.clone.id
 
 
-def test_a_snapshot_that_keeps_inodes_and_times_is_told_by_the_path(world: World) -> None:
+def test_a_snapshot_that_keeps_inodes_and_times_is_told_by_the_path(
+    world: World,
+) -> None:
     one = world.open("one")
     copy = world.directory / "snapshot"
     shutil.copytree(world.directory / "one", copy)
     file = copy / CSC / "clone.json"
     found = json.loads(file.read_text())
     here = Place.of(copy / CSC)
-    file.write_text(json.dumps(found | {"place": vars(replace(here, path=found["place"]["path"]))}))
+    file.write_text(
+        json.dumps(
+            found | {"place": vars(replace(here, path=found["place"]["path"]))}
+        )
+    )
     assert identify(copy / CSC, None, "one").id != one.clone.id
 
 
@@ -84,12 +97,25 @@ def overlays(tmp_path: Path) -> Iterator[Any]:
 
     def mount(image: Path) -> list[Path]:
         for name in ("a", "b"):
-            parts = {part: tmp_path / f"{name}-{part}" for part in ("merged", "upper", "work")}
+            parts = {
+                part: tmp_path / f"{name}-{part}"
+                for part in ("merged", "upper", "work")
+            }
             for part in parts.values():
                 part.mkdir()
             options = f"lowerdir={image},upperdir={parts['upper']},workdir={parts['work']}"
-            command = ["mount", "-t", "overlay", "overlay", "-o", options, str(parts["merged"])]
-            if subprocess.run(command, capture_output=True, check=False).returncode:
+            command = [
+                "mount",
+                "-t",
+                "overlay",
+                "overlay",
+                "-o",
+                options,
+                str(parts["merged"]),
+            ]
+            if subprocess.run(
+                command, capture_output=True, check=False
+            ).returncode:
                 pytest.skip("overlayfs can't be mounted here")
             mounted.append(parts["merged"])
         return mounted
@@ -99,12 +125,16 @@ def overlays(tmp_path: Path) -> Iterator[Any]:
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def test_two_containers_of_one_image_are_two_clones(world: World, overlays: Any) -> None:
+def test_two_containers_of_one_image_are_two_clones(
+    world: World, overlays: Any
+) -> None:
     image = world.open("image")
     put(image, "s", "k", 1)
     assert state_of(image) == "ok"
     image.close()
-    (world.directory / "image").rename(world.directory / "base")  # as an image has no other name
+    (world.directory / "image").rename(
+        world.directory / "base"
+    )  # as an image has no other name
     first, second = overlays(world.directory / "base")
     one, two = world.open(first, machine=None), world.open(second, machine=None)
     assert len({image.clone.id, one.clone.id, two.clone.id}) == 3
@@ -164,7 +194,9 @@ def _waits(pid: int) -> bool:
                if "->" in line)  # fmt: skip
 
 
-def test_a_store_that_was_deleted_is_reported_and_made_again(world: World) -> None:
+def test_a_store_that_was_deleted_is_reported_and_made_again(
+    world: World,
+) -> None:
     clone = world.clone("one")
     host = Host(clone, {"machine": "one"})
     one = host.get()
@@ -183,7 +215,9 @@ def test_a_store_that_was_deleted_is_reported_and_made_again(world: World) -> No
     world.open("one").close()  # every later start works too
 
 
-def test_no_operation_makes_a_deleted_store_again_by_halves(world: World) -> None:
+def test_no_operation_makes_a_deleted_store_again_by_halves(
+    world: World,
+) -> None:
     one = world.open("one")
     one.sign_on()
     put(one, "s", "k", 1)
@@ -211,7 +245,9 @@ def test_no_operation_makes_a_deleted_store_again_by_halves(world: World) -> Non
     assert two.retrieve("s", "k").value == 1
 
 
-def test_a_store_made_again_by_another_process_is_not_taken_for_the_old_one(world: World) -> None:
+def test_a_store_made_again_by_another_process_is_not_taken_for_the_old_one(
+    world: World,
+) -> None:
     one = world.open("one")
     put(one, "s", "k", 1)
     shutil.rmtree(world.directory / "one" / CSC)
@@ -222,14 +258,18 @@ def test_a_store_made_again_by_another_process_is_not_taken_for_the_old_one(worl
     assert other.list_keys("s").keys == ["other"]
 
 
-def test_a_renamed_repository_is_found_again_by_its_server(world: World) -> None:
+def test_a_renamed_repository_is_found_again_by_its_server(
+    world: World,
+) -> None:
     """A server started in the project's directory follows it; what it had stored goes along."""
     clone = world.clone("one")
 
     async def main() -> None:
         async with agent(clone, "--machine", "one") as client:
             await client.call("sign_on")
-            await client.call("store_data", scope="s", key="k", value="not lost")
+            await client.call(
+                "store_data", scope="s", key="k", value="not lost"
+            )
             clone.rename(world.directory / "renamed")
             assert "was deleted or moved" in await client.refused(
                 "retrieve_data", scope="s", key="k"
@@ -243,14 +283,26 @@ def test_a_renamed_repository_is_found_again_by_its_server(world: World) -> None
 
 
 def test_a_store_that_was_left_half_made_is_made_whole(world: World) -> None:
-    (world.clone("one") / CSC / "state.git" / "refs" / "heads").mkdir(parents=True)
+    (world.clone("one") / CSC / "state.git" / "refs" / "heads").mkdir(
+        parents=True
+    )
     one = world.open("one")
     assert put(one, "s", "k", 1)
 
 
-def _csc_with_flock(answer: str, clone: Path, *command: str) -> "subprocess.CompletedProcess[str]":
+def _csc_with_flock(
+    answer: str, clone: Path, *command: str
+) -> "subprocess.CompletedProcess[str]":
     """Run csc-git with every flock answered so by the kernel's tracer."""
-    trace = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"inject=flock:{answer}"]
+    trace = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        os.devnull,
+        "-e",
+        f"inject=flock:{answer}",
+    ]
     return subprocess.run(
         [*trace, sys.executable, "-P", "-m", "csc_git", *command],
         cwd=clone, capture_output=True, text=True, check=False, timeout=120,
@@ -271,7 +323,10 @@ def test_locks_that_exclude_nobody_are_refused(world: World) -> None:
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 def test_a_file_system_without_locks_is_named(world: World) -> None:
     clone = world.clone("one")
-    for error, words in (("ENOSYS", "Function not implemented"), ("ENOLCK", "No locks available")):
+    for error, words in (
+        ("ENOSYS", "Function not implemented"),
+        ("ENOLCK", "No locks available"),
+    ):
         done = _csc_with_flock(f"error={error}", clone, "set", "s", "k", "1")
         assert done.returncode == 1
         assert f"does not lock files ({words})" in done.stderr, done.stderr

@@ -33,14 +33,22 @@ def offline(coordinator: Coordinator) -> None:
 
 
 def online(coordinator: Coordinator, world: World) -> None:
-    git("remote", "set-url", "origin", str(world.remote), cwd=coordinator.project.top)
+    git(
+        "remote",
+        "set-url",
+        "origin",
+        str(world.remote),
+        cwd=coordinator.project.top,
+    )
 
 
 def revision(coordinator: Coordinator, key: str = "n") -> str:
     return coordinator.retrieve("s", key).revision or "absent"
 
 
-def test_refused_here_with_all_it_takes_to_try_again(pair: list[Coordinator]) -> None:
+def test_refused_here_with_all_it_takes_to_try_again(
+    pair: list[Coordinator],
+) -> None:
     old = revision(pair[0])
     put(pair[0], "s", "n", 1, if_revision=old)
     before = pair[0].store.branch.tip
@@ -59,7 +67,11 @@ def test_refused_here_with_all_it_takes_to_try_again(pair: list[Coordinator]) ->
     with pytest.raises(ConditionFailed):
         pair[0].edits.delete(person(pair[0]), "s", "n", if_revision=old)
     assert put(pair[0], "s", "other", 2, if_revision="absent")
-    assert pair[0].edits.delete(person(pair[0]), "s", "n", if_revision=revision(pair[0])).deleted
+    assert (
+        pair[0]
+        .edits.delete(person(pair[0]), "s", "n", if_revision=revision(pair[0]))
+        .deleted
+    )
 
 
 def test_a_conditional_store_of_what_stands_there_is_an_edit_all_the_same(
@@ -75,10 +87,14 @@ def test_what_is_no_revision(pair: list[Coordinator], bad: str) -> None:
         put(pair[0], "s", "n", 1, if_revision=bad)
 
 
-def test_with_confirm_one_wins_and_the_other_is_told_at_once(pair: list[Coordinator]) -> None:
+def test_with_confirm_one_wins_and_the_other_is_told_at_once(
+    pair: list[Coordinator],
+) -> None:
     seen = revision(pair[1])
     assert put(pair[0], "s", "n", "first", if_revision=seen, confirm=True)
-    with pytest.raises(ConditionFailed, match=r"Another clone was first.*\"first\""):
+    with pytest.raises(
+        ConditionFailed, match=r"Another clone was first.*\"first\""
+    ):
         put(pair[1], "s", "n", "second", if_revision=seen, confirm=True)
     for coordinator in pair:
         coordinator.sync()
@@ -86,7 +102,9 @@ def test_with_confirm_one_wins_and_the_other_is_told_at_once(pair: list[Coordina
         assert coordinator.conflicts.open() == []  # the answer was the refusal
 
 
-def test_the_refusal_is_in_the_history(pair: list[Coordinator], world: World) -> None:
+def test_the_refusal_is_in_the_history(
+    pair: list[Coordinator], world: World
+) -> None:
     seen = revision(pair[1])
     put(pair[0], "s", "n", "first", if_revision=seen, confirm=True)
     with pytest.raises(ConditionFailed):
@@ -110,10 +128,14 @@ def test_without_a_waiting_author_the_refusal_is_recorded(
     assert conflict.current.value == "first"
 
 
-def test_who_gave_up_waiting_gets_a_record_too(pair: list[Coordinator], world: World) -> None:
+def test_who_gave_up_waiting_gets_a_record_too(
+    pair: list[Coordinator], world: World
+) -> None:
     offline(pair[1])
     seen = revision(pair[1])
-    stored = pair[1].edits.put(person(pair[1]), "s", "n", "second", if_revision=seen, confirm=True)
+    stored = pair[1].edits.put(
+        person(pair[1]), "s", "n", "second", if_revision=seen, confirm=True
+    )
     assert (stored.status, stored.op) != ("synced", None)
     assert "safe here and queued" in stored.reason
     put(pair[0], "s", "n", "first", confirm=True)
@@ -132,9 +154,13 @@ def refused_unless_waited_for(pair: list[Coordinator], world: World) -> str:
     return op
 
 
-def test_who_died_waiting_gets_a_record_too(pair: list[Coordinator], world: World) -> None:
+def test_who_died_waiting_gets_a_record_too(
+    pair: list[Coordinator], world: World
+) -> None:
     op = refused_unless_waited_for(pair, world)
-    left = pair[1].store.directory / "waiting" / op  # its lock went with the process
+    left = (
+        pair[1].store.directory / "waiting" / op
+    )  # its lock went with the process
     left.parent.mkdir(exist_ok=True)
     left.touch()
     pair[1].sync()
@@ -142,7 +168,9 @@ def test_who_died_waiting_gets_a_record_too(pair: list[Coordinator], world: Worl
     assert not left.exists()
 
 
-def test_who_waits_is_told_until_the_answer_is_given(pair: list[Coordinator], world: World) -> None:
+def test_who_waits_is_told_until_the_answer_is_given(
+    pair: list[Coordinator], world: World
+) -> None:
     op = refused_unless_waited_for(pair, world)
     with pair[1].store.awaiting(op) as answer:
         assert answer().where == "local"
@@ -199,7 +227,9 @@ def test_a_refusal_stays_refused_when_the_condition_holds_again(
     assert [one.lost.value for one in pair[1].conflicts.open()] == ["mine"]
 
 
-def test_an_unconditional_confirmed_write_that_lost_says_so(pair: list[Coordinator]) -> None:
+def test_an_unconditional_confirmed_write_that_lost_says_so(
+    pair: list[Coordinator],
+) -> None:
     late = pair[1].edits.put(person(pair[1]), "s", "n", "early")
     put(pair[0], "s", "n", "late", confirm=True)
     sure = pair[1].edits.put(person(pair[1]), "s", "other", 1, confirm=True)
@@ -210,11 +240,15 @@ def test_an_unconditional_confirmed_write_that_lost_says_so(pair: list[Coordinat
 # Edits of several keys
 
 
-def change(key: str, action: str = "put", value: object = None, if_revision: str = "") -> Change:
+def change(
+    key: str, action: str = "put", value: object = None, if_revision: str = ""
+) -> Change:
     return Change("s", key, action, value, if_revision or None)  # type: ignore[arg-type]
 
 
-def test_several_keys_are_one_commit(pair: list[Coordinator], world: World) -> None:
+def test_several_keys_are_one_commit(
+    pair: list[Coordinator], world: World
+) -> None:
     put(pair[0], "s", "gone", 1)
     changes = [change("a", value=1), change("b", value=2), change("gone", "delete"),
                change("n", "require", if_revision=revision(pair[0]))]  # fmt: skip
@@ -231,20 +265,30 @@ def done_commit(coordinator: Coordinator) -> str:
     return str(coordinator.store.branch.tip)
 
 
-def test_one_failed_condition_refuses_all_of_it(pair: list[Coordinator]) -> None:
+def test_one_failed_condition_refuses_all_of_it(
+    pair: list[Coordinator],
+) -> None:
     before = pair[0].store.branch.tip
     with pytest.raises(ConditionFailed, match="s/n has revision"):
         pair[0].edits.edit(
-            person(pair[0]), [change("a", value=1), change("n", "require", if_revision="absent")]
+            person(pair[0]),
+            [
+                change("a", value=1),
+                change("n", "require", if_revision="absent"),
+            ],
         )
     assert pair[0].store.branch.tip == before
 
 
 def test_all_or_nothing_across_replay(pair: list[Coordinator]) -> None:
     put(pair[0], "s", "b", "theirs", confirm=True)
-    with pytest.raises(ConditionFailed, match=r'Another clone was first.*"theirs"'):
+    with pytest.raises(
+        ConditionFailed, match=r'Another clone was first.*"theirs"'
+    ):
         pair[1].edits.edit(
-            person(pair[1]), [change("a", value=1), change("b", value=2)], confirm=True
+            person(pair[1]),
+            [change("a", value=1), change("b", value=2)],
+            confirm=True,
         )
     for coordinator in pair:
         coordinator.sync()
@@ -303,7 +347,10 @@ def conflicting(pair: list[Coordinator], world: World) -> str:
     [conflict] = pair[0].conflicts.open()
     assert conflict.current
     assert (conflict.lost.value, conflict.current.value) == ("lost", "stands")
-    assert (conflict.lost.session, conflict.current.session) == ("tester@two", "tester@one")
+    assert (conflict.lost.session, conflict.current.session) == (
+        "tester@two",
+        "tester@one",
+    )
     assert conflict.lost.time < conflict.current.time
     return conflict.conflict
 
@@ -313,7 +360,11 @@ def conflicting(pair: list[Coordinator], world: World) -> str:
     [("current", None, "stands"), ("lost", None, "lost"), ("value", [1], [1])],
 )
 def test_resolving(
-    pair: list[Coordinator], world: World, choice: str, value: object, expected: object
+    pair: list[Coordinator],
+    world: World,
+    choice: str,
+    value: object,
+    expected: object,
 ) -> None:
     conflict = conflicting(pair, world)
     pair[0].conflicts.resolve(person(pair[0]), conflict, choice, value)  # type: ignore[arg-type]
@@ -339,7 +390,9 @@ def test_a_conflict_is_named_by_the_beginning_of_its_id(
     assert world.log()[-1].subject == "resolve s/n by lost"
 
 
-def test_a_beginning_that_several_share_names_none(pair: list[Coordinator], world: World) -> None:
+def test_a_beginning_that_several_share_names_none(
+    pair: list[Coordinator], world: World
+) -> None:
     offline(pair[1])
     changes = [Change("s", key, "put", "lost") for key in ("a", "b")]
     op = pair[1].edits.edit(person(pair[1]), changes).op
@@ -348,7 +401,9 @@ def test_a_beginning_that_several_share_names_none(pair: list[Coordinator], worl
     pair[1].sync()
     ids = [one.conflict for one in pair[1].conflicts.open()]
     assert sorted(ids) == [f"{op}.0", f"{op}.1"]
-    with pytest.raises(InputError, match=r"2 conflicts begin with .* Give more of the id"):
+    with pytest.raises(
+        InputError, match=r"2 conflicts begin with .* Give more of the id"
+    ):
         pair[1].conflicts.resolve(person(pair[1]), str(op), "current")
 
 
@@ -358,10 +413,14 @@ def test_confirmed_it_is_refused_if_another_clone_was_first(
     conflict = conflicting(pair, world)
     pair[0].conflicts.resolve(person(pair[0]), conflict, "lost", confirm=True)
     with pytest.raises(ConditionFailed, match="Another clone"):
-        pair[1].conflicts.resolve(person(pair[1]), conflict, "current", confirm=True)
+        pair[1].conflicts.resolve(
+            person(pair[1]), conflict, "current", confirm=True
+        )
 
 
-def test_two_resolve_at_once_and_nothing_is_lost(pair: list[Coordinator], world: World) -> None:
+def test_two_resolve_at_once_and_nothing_is_lost(
+    pair: list[Coordinator], world: World
+) -> None:
     conflict = conflicting(pair, world)
     offline(pair[1])
     pair[1].conflicts.resolve(person(pair[1]), conflict, "value", "by two")
@@ -387,7 +446,9 @@ def test_a_choice_made_on_what_stands_no_more_is_refused(
     assert [one.conflict for one in pair[1].conflicts.open()] == [conflict]
 
 
-def test_a_lost_deletion_can_be_taken_after_all(pair: list[Coordinator], world: World) -> None:
+def test_a_lost_deletion_can_be_taken_after_all(
+    pair: list[Coordinator], world: World
+) -> None:
     offline(pair[1])
     pair[1].edits.delete(person(pair[1]), "s", "n")
     put(pair[0], "s", "n", "stands", confirm=True)
@@ -399,7 +460,9 @@ def test_a_lost_deletion_can_be_taken_after_all(pair: list[Coordinator], world: 
     assert not pair[1].retrieve("s", "n").found
 
 
-def test_an_edit_is_all_or_nothing_for_what_it_only_says_again(world: World) -> None:
+def test_an_edit_is_all_or_nothing_for_what_it_only_says_again(
+    world: World,
+) -> None:
     """Its owner stood as it wanted it; another clone has changed that meanwhile."""
     one, two = world.open("one"), world.open("two")
     put(one, "issue:1", "owner", "ada")

@@ -8,11 +8,18 @@ from mcp_types import PromptReference, ResourceTemplateReference
 from tests.agents import Agent, Era, agent, run
 from tests.world import World
 
-TODOS = [{"text": "a", "done": True}, {"text": "b"}, "c", {"text": "d", "status": "completed"}]
+TODOS = [
+    {"text": "a", "done": True},
+    {"text": "b"},
+    "c",
+    {"text": "d", "status": "completed"},
+]
 
 
 @pytest.mark.parametrize("era", ["legacy", "auto"])
-def test_the_context_says_who_is_here_and_what_to_do(world: World, era: Era) -> None:
+def test_the_context_says_who_is_here_and_what_to_do(
+    world: World, era: Era
+) -> None:
     laptop, desktop = world.clone("laptop"), world.clone("desktop")
 
     async def scenario() -> None:
@@ -29,18 +36,32 @@ def test_the_context_says_who_is_here_and_what_to_do(world: World, era: Era) -> 
             assert "sign_on" in empty["next"][0]
 
             await one.call("sign_on")
-            for key, value in (("current_issue", 15), ("todos", TODOS), ("status", "busy")):
-                await one.call("store_data", scope="session:claude_1", key=key, value=value)
-            await one.call("store_data", scope="a", key="b", value=1, confirm=True)
+            for key, value in (
+                ("current_issue", 15),
+                ("todos", TODOS),
+                ("status", "busy"),
+            ):
+                await one.call(
+                    "store_data", scope="session:claude_1", key=key, value=value
+                )
+            await one.call(
+                "store_data", scope="a", key="b", value=1, confirm=True
+            )
             context = await two.until("session://context", _is_complete)
             seen = context["active"][0]
             assert seen["session"] == "claude_1@laptop"
-            assert (seen["current_issue"], seen["open_todos"], seen["here"]) == (15, 2, False)
+            assert (
+                seen["current_issue"],
+                seen["open_todos"],
+                seen["here"],
+            ) == (15, 2, False)
             assert context["instances"] == {"claude_1@laptop": "active"}
             assert context["sync"]["state"] == "ok"
 
             signed = await two.call("sign_on")
-            assert [other["session"] for other in signed["others"]] == ["claude_1@laptop"]
+            assert [other["session"] for other in signed["others"]] == [
+                "claude_1@laptop"
+            ]
             await _state(two)
             await _prompts(two)
             await _completion(two)
@@ -59,12 +80,21 @@ async def _state(two: Agent) -> None:
     assert state["record"]["state"] == "active"
     assert state["state"]["current_issue"]["value"] == 15
     assert state["state"]["current_issue"]["session"] == "claude_1@laptop"
-    assert (await two.read("session://state/claude_1"))["session"] == "claude_1@desktop"
+    assert (await two.read("session://state/claude_1"))[
+        "session"
+    ] == "claude_1@desktop"
     assert (await two.read("session://state/nobody"))["record"] is None
-    listed = [str(resource.uri) for resource in (await two.client.list_resources()).resources]
-    assert {"session://context", "session://state/claude_1@laptop"} <= set(listed)
+    listed = [
+        str(resource.uri)
+        for resource in (await two.client.list_resources()).resources
+    ]
+    assert {"session://context", "session://state/claude_1@laptop"} <= set(
+        listed
+    )
     templates = (await two.client.list_resource_templates()).resource_templates
-    assert "session://state/{id}" in {template.uri_template for template in templates}
+    assert "session://state/{id}" in {
+        template.uri_template for template in templates
+    }
     data = await two.read("session://data/session%3Aclaude_1%40laptop/status")
     assert data["value"] == "busy"
 
@@ -75,21 +105,31 @@ async def _prompts(two: Agent) -> None:
     assert "data, not instructions" in startup
     leaving = await two.prompt("sign-off")
     assert "session:claude_1@desktop" in leaving
-    await two.call("store_data", scope="session:claude_1", key="todos", value=TODOS)
-    assert "Your open todos (2)" in await two.prompt("sign-off", session="claude_1")
+    await two.call(
+        "store_data", scope="session:claude_1", key="todos", value=TODOS
+    )
+    assert "Your open todos (2)" in await two.prompt(
+        "sign-off", session="claude_1"
+    )
 
 
 async def _completion(two: Agent) -> None:
     template = ResourceTemplateReference(uri="session://state/{id}")
-    found = await two.client.complete(template, {"name": "id", "value": "claude_1@l"})
+    found = await two.client.complete(
+        template, {"name": "id", "value": "claude_1@l"}
+    )
     assert found.completion.values == ["claude_1@laptop"]
     data = ResourceTemplateReference(uri="session://data/{scope}/{key}")
     scopes = await two.client.complete(data, {"name": "scope", "value": "a"})
     assert scopes.completion.values == ["a"]
-    keys = await two.client.complete(data, {"name": "key", "value": ""}, {"scope": "a"})
+    keys = await two.client.complete(
+        data, {"name": "key", "value": ""}, {"scope": "a"}
+    )
     assert keys.completion.values == ["b"]
     prompt = PromptReference(name="sign-off")
-    names = await two.client.complete(prompt, {"name": "session", "value": "claude_1@d"})
+    names = await two.client.complete(
+        prompt, {"name": "session", "value": "claude_1@d"}
+    )
     assert names.completion.values == ["claude_1@desktop"]
 
 
@@ -98,7 +138,9 @@ def test_startup_tells_of_unfinished_work_and_conflicts(world: World) -> None:
     author = one.author(one.sign_on().session)
     one.edits.put(author, "session:claude_1", "todos", ["left over"])
     for coordinator in (one, two):
-        coordinator.edits.put(coordinator.person("x"), "a", "b", coordinator.project.top.name)
+        coordinator.edits.put(
+            coordinator.person("x"), "a", "b", coordinator.project.top.name
+        )
     one.sign_off()
     for coordinator in (one, two, one):
         assert coordinator.sync().state == "ok"
@@ -123,7 +165,9 @@ def test_a_broken_remote_is_said_everywhere(world: World) -> None:
         async with agent(clone, "--machine", "one") as claude:
             signed = await claude.call("sign_on")
             assert signed["session"] == "claude_1@one"
-            stored = await claude.call("store_data", scope="a", key="b", value=1, confirm=True)
+            stored = await claude.call(
+                "store_data", scope="a", key="b", value=1, confirm=True
+            )
             assert stored["status"] == "local"
             assert "safe here and queued" in stored["reason"]
             context = await claude.until(
@@ -131,13 +175,19 @@ def test_a_broken_remote_is_said_everywhere(world: World) -> None:
             )
             assert context["sync"]["queued"] == 2
             assert "git remote -v" in context["sync"]["next"]
-            found = await claude.call("retrieve_data", scope="a", key="b", fresh=True)
+            found = await claude.call(
+                "retrieve_data", scope="a", key="b", fresh=True
+            )
             assert found["value"] == 1
             assert found["sync_state"] == "not-found"
             assert found["contact_age"] is None
             (world.directory / "away.git").rename(world.remote)
-            await claude.until("session://context", lambda c: c["sync"]["state"] == "ok")
-            confirmed = await claude.call("store_data", scope="a", key="b", value=2, confirm=True)
+            await claude.until(
+                "session://context", lambda c: c["sync"]["state"] == "ok"
+            )
+            confirmed = await claude.call(
+                "store_data", scope="a", key="b", value=2, confirm=True
+            )
             assert confirmed["status"] == "synced"
 
     run(scenario)

@@ -10,10 +10,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from csc_git.core.clock import TICK, TRUSTED_AHEAD, format_time, parse_time, tick
+from csc_git.core.clock import (
+    TICK,
+    TRUSTED_AHEAD,
+    format_time,
+    parse_time,
+    tick,
+)
 from csc_git.core.conflict import Conflict
 from csc_git.core.edit import Kind, Outcome, Record
-from csc_git.core.key import MAX_NAME_BYTES, Key, check_name, decode, encode, parse_scope
+from csc_git.core.key import (
+    MAX_NAME_BYTES,
+    Key,
+    check_name,
+    decode,
+    encode,
+    parse_scope,
+)
 from csc_git.core.lease import Instant, Lease, Sighting, has_lapsed
 from csc_git.core.merge import Version, merge
 from csc_git.core.pattern import compile_pattern
@@ -22,7 +35,9 @@ from csc_git.core.value import Entry, canonical, parse
 from csc_git.errors import InvalidName, InvalidPattern, InvalidValue
 
 names = st.text(
-    st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), min_size=1, max_size=60
+    st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]),
+    min_size=1,
+    max_size=60,
 ).filter(str.strip)
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -30,7 +45,9 @@ scalars = (
 )  # fmt: skip
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4)
+    ),
     max_leaves=10,
 )
 _LAST = datetime(9998, 12, 31)  # noqa: DTZ001  as Hypothesis wants its bounds
@@ -51,7 +68,9 @@ entries = st.builds(Entry, value=values, session=sessions, time=times)
 @example("é" * 60, True)
 @example("a" * 99 + "/", True)
 def test_a_name_is_encoded_reversibly(name: str, directory: bool) -> None:
-    encoded = encode(name, directory=directory) + (b"" if directory else b".json")
+    encoded = encode(name, directory=directory) + (
+        b"" if directory else b".json"
+    )
     back = decode(encoded, directory=directory)
     assert back == name or (back is None and b"==" in encoded)
     assert len(encoded) <= 105
@@ -80,7 +99,9 @@ def test_decoding_is_strict(component: bytes) -> None:
     assert name is None or encode(name, directory=False) + b".json" == component
 
 
-@pytest.mark.parametrize("name", ["con", "NUL", "lpt1", "com9.txt", "aux", "prn.a.b"])
+@pytest.mark.parametrize(
+    "name", ["con", "NUL", "lpt1", "com9.txt", "aux", "prn.a.b"]
+)
 def test_windows_reserved_names_are_escaped(name: str) -> None:
     stem = encode(name, directory=False).split(b".")[0]
     assert stem.startswith((b"=", b"+"))
@@ -146,7 +167,9 @@ def test_what_is_not_json_is_not_read(text: str) -> None:
         parse(text)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", {1: 2}, {"a": {1}}, b"x"])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), "\ud800", {1: 2}, {"a": {1}}, b"x"]
+)
 def test_what_has_no_json_form_is_refused(value: Any) -> None:
     with pytest.raises(InvalidValue):
         canonical(value)
@@ -156,8 +179,12 @@ def test_true_is_not_one() -> None:
     assert canonical(True) != canonical(1) != canonical(1.0)
 
 
-@given(entries, st.dictionaries(st.sampled_from(["x", "y"]), values, max_size=2))
-def test_an_entry_survives_its_file(entry: Entry, extra: dict[str, Any]) -> None:
+@given(
+    entries, st.dictionaries(st.sampled_from(["x", "y"]), values, max_size=2)
+)
+def test_an_entry_survives_its_file(
+    entry: Entry, extra: dict[str, Any]
+) -> None:
     full = replace(entry, extra=extra, authors=("a", "b"), full_name=("s", "k"))
     assert Entry.decode(full.encode()) == full
     assert full.encode().endswith(b"\n}\n")
@@ -209,7 +236,9 @@ def test_a_record_survives_its_message(
 
 @given(st.text())
 @example("x\n\nCsc-Op: a\nCsc-Session: b\nCsc-Clock: yesterday\n")
-@example("x\n\nCsc-Op: a\nCsc-Session: b\nCsc-Clock: 2026-01-01T00:00:00.000000Z\nCsc-Fence: x\n")
+@example(
+    "x\n\nCsc-Op: a\nCsc-Session: b\nCsc-Clock: 2026-01-01T00:00:00.000000Z\nCsc-Fence: x\n"
+)
 def test_any_message_can_be_parsed(message: str) -> None:
     record = Record.parse(message)
     assert record is None or record.op
@@ -218,9 +247,13 @@ def test_any_message_can_be_parsed(message: str) -> None:
 # Merging
 
 
-versions = st.builds(Version.of, entries) | st.builds(Version, st.none(), sessions, times)
+versions = st.builds(Version.of, entries) | st.builds(
+    Version, st.none(), sessions, times
+)
 small = st.dictionaries(st.sampled_from("abc"), st.integers(0, 2))
-objects = st.builds(Version.of, st.builds(Entry, value=small, session=sessions, time=times))
+objects = st.builds(
+    Version.of, st.builds(Entry, value=small, session=sessions, time=times)
+)
 
 
 @given(st.none() | entries, versions | objects, versions | objects)
@@ -237,8 +270,14 @@ def test_both_sides_decide_alike_and_nothing_is_dropped(
         assert here.lost is None
 
 
-@given(st.builds(Entry, value=small, session=sessions, time=times), objects, objects)
-def test_no_member_is_invented(base: Entry, ours: Version, theirs: Version) -> None:
+@given(
+    st.builds(Entry, value=small, session=sessions, time=times),
+    objects,
+    objects,
+)
+def test_no_member_is_invented(
+    base: Entry, ours: Version, theirs: Version
+) -> None:
     assert ours.entry
     assert theirs.entry
     decided = merge(base, ours, theirs)
@@ -247,7 +286,8 @@ def test_no_member_is_invented(base: Entry, ours: Version, theirs: Version) -> N
     assert decided.entry
     for name in "abc":
         old, mine, yours, now = (
-            e.value.get(name) for e in (base, ours.entry, theirs.entry, decided.entry)
+            e.value.get(name)
+            for e in (base, ours.entry, theirs.entry, decided.entry)
         )
         assert now == (mine if mine != old else yours)
     assert decided.entry.time == max(ours.time, theirs.time)
@@ -267,11 +307,17 @@ def test_a_lease_lapses_by_elapsed_time_and_a_contact_begun_after_it() -> None:
     seen = Sighting("r1", Instant("boot", 100, 0))
     assert not has_lapsed(lease.seconds, "r1", None, Instant("boot", 999, 0))
     assert not has_lapsed(lease.seconds, "r1", seen, None)
-    assert not has_lapsed(lease.seconds, "r1", seen, Instant("boot", 159.9, 99_999))
+    assert not has_lapsed(
+        lease.seconds, "r1", seen, Instant("boot", 159.9, 99_999)
+    )
     assert has_lapsed(lease.seconds, "r1", seen, Instant("boot", 160, -5))
-    assert not has_lapsed(lease.seconds, "r2", seen, Instant("boot", 999, 0))  # renewed
+    assert not has_lapsed(
+        lease.seconds, "r2", seen, Instant("boot", 999, 0)
+    )  # renewed
     assert has_lapsed(lease.seconds, "r1", seen, Instant("other boot", 1, 60))
-    assert not has_lapsed(lease.seconds, "r1", seen, Instant("other boot", 999, -5))
+    assert not has_lapsed(
+        lease.seconds, "r1", seen, Instant("other boot", 999, -5)
+    )
 
 
 @given(values)
@@ -293,7 +339,9 @@ def test_a_lease_and_a_conflict_survive_their_json() -> None:
         entry.time + timedelta(1),
     )
     assert Conflict.from_json(conflict.to_json()) == conflict
-    assert conflict.summary() == "s/k: a@x's value of 2026-01-01T00:00:00 was lost"
+    assert (
+        conflict.summary() == "s/k: a@x's value of 2026-01-01T00:00:00 was lost"
+    )
 
 
 # Patterns

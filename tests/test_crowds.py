@@ -18,13 +18,17 @@ from tests.world import ROOT, Crowd, World, git, put, state_of
 def test_16_processes_write_25_times_each_on_one_clone(world: World) -> None:
     clone = world.clone("one")
     with untouched(world, clone):
-        answers = Crowd([["write", str(clone), f"p{n}", "25"] for n in range(16)]).run()
+        answers = Crowd(
+            [["write", str(clone), f"p{n}", "25"] for n in range(16)]
+        ).run()
     acknowledged = [op for answer in answers for op in answer["ops"]]
 
     coordinator = world.open("one")
     ops = [record.op for record in world.log(coordinator.store.repository.path)]
     assert len(acknowledged) == 16 * 50
-    assert Counter(ops[1:]) == Counter(acknowledged)  # exactly once each, and the root
+    assert Counter(ops[1:]) == Counter(
+        acknowledged
+    )  # exactly once each, and the root
     for n in range(16):
         keys = coordinator.list_keys(f"own:p{n}").keys
         assert sorted(keys) == sorted(f"k{number}" for number in range(25))
@@ -40,7 +44,10 @@ def test_16_processes_signing_on_together_get_16_names(world: World) -> None:
 
 @pytest.mark.parametrize("transport", ["path", "http", "ssh"])
 def test_8_clones_write_10_times_each_through_one_remote(
-    world: World, transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    transport: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     remote = world.make_remote()
     if transport == "path":
@@ -57,10 +64,15 @@ def test_8_clones_write_10_times_each_through_one_remote(
 
 
 def _eight_clones(world: World, url: str, every: int = 1) -> None:
-    for rule in ("receive.denyDeletes", "receive.denyNonFastForwards"):  # as the guide advises
+    for rule in (
+        "receive.denyDeletes",
+        "receive.denyNonFastForwards",
+    ):  # as the guide advises
         git("config", rule, "true", cwd=world.remote)
     clones = [world.clone(f"c{n}", url) for n in range(8)]
-    commands = [["sync", str(clone), clone.name, "10", str(every)] for clone in clones]
+    commands = [
+        ["sync", str(clone), clone.name, "10", str(every)] for clone in clones
+    ]
     with untouched(world, *clones):
         answers = Crowd(commands).run()
     acknowledged = [op for answer in answers for op in answer["ops"]]
@@ -79,11 +91,16 @@ def test_two_clones_offline_for_200_edits_become_one(world: World) -> None:
     away = world.directory / "away.git"
     world.remote.rename(away)
     with untouched(world, *clones):
-        answers = Crowd([["offline", str(clone), clone.name, "200"] for clone in clones]).run()
+        answers = Crowd(
+            [["offline", str(clone), clone.name, "200"] for clone in clones]
+        ).run()
         away.rename(world.remote)
         for name in ("one", "two", "one"):
             assert state_of(world.open(name)) == "ok"
-    assert [answer["states"] for answer in answers] == [["not-found"], ["not-found"]]
+    assert [answer["states"] for answer in answers] == [
+        ["not-found"],
+        ["not-found"],
+    ]
 
     one, two = world.open("one"), world.open("two")
     assert one.store.branch.tip == two.store.branch.tip
@@ -94,9 +111,13 @@ def test_two_clones_offline_for_200_edits_become_one(world: World) -> None:
     assert sum(counted.values()) == 400 + 1
     conflicts = one.conflicts.open()
     assert len(conflicts) == 20
-    standing = {one.retrieve("shared", f"k{n}").value for n in range(0, 200, 10)}
+    standing = {
+        one.retrieve("shared", f"k{n}").value for n in range(0, 200, 10)
+    }
     lost = {conflict.lost.value for conflict in conflicts}
-    assert lost | standing == {f"{m} {n}" for m in ("one", "two") for n in range(0, 200, 10)}
+    assert lost | standing == {
+        f"{m} {n}" for m in ("one", "two") for n in range(0, 200, 10)
+    }
 
 
 def test_killed_writers_lose_nothing_and_block_nobody(world: World) -> None:
@@ -111,12 +132,16 @@ def test_killed_writers_lose_nothing_and_block_nobody(world: World) -> None:
         lines = [process.stdout.readline() for _ in range(5 + round_)]
         acknowledged += map(json.loads, lines)
         os.kill(process.pid, signal.SIGKILL)
-        acknowledged += [json.loads(line) for line in process.stdout if line.endswith("\n")]
+        acknowledged += [
+            json.loads(line) for line in process.stdout if line.endswith("\n")
+        ]
         process.wait()
         process.stdout.close()
     coordinator = world.open("one")
     put(coordinator, "after", "all", 1)
-    ops = Counter(record.op for record in world.log(coordinator.store.repository.path))
+    ops = Counter(
+        record.op for record in world.log(coordinator.store.repository.path)
+    )
     assert all(ops[op] == 1 for op in acknowledged)
     git("fsck", "--strict", cwd=coordinator.store.repository.path)
 

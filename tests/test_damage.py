@@ -36,7 +36,9 @@ def test_all_else_goes_on(world: World, one: Coordinator) -> None:
     assert one.sign_on("other").session == "other@one"
     put(one, "a", "new", 1)
     assert state_of(one) == "ok"
-    assert world.open("two").retrieve("a", "k", fresh=True).value == {"x": "x" * 50}
+    assert world.open("two").retrieve("a", "k", fresh=True).value == {
+        "x": "x" * 50
+    }
 
 
 def test_it_can_be_written_over_here(one: Coordinator) -> None:
@@ -44,7 +46,9 @@ def test_it_can_be_written_over_here(one: Coordinator) -> None:
     assert one.retrieve("a", "k").value == 2
 
 
-def test_what_git_needs_it_for_waits_and_says_why(world: World, one: Coordinator) -> None:
+def test_what_git_needs_it_for_waits_and_says_why(
+    world: World, one: Coordinator
+) -> None:
     """git packs a new value as what differs from the old one, and what both sides changed can't
     be told without it: neither push nor merge goes on, and no edit is lost.
     """
@@ -58,7 +62,9 @@ def test_what_git_needs_it_for_waits_and_says_why(world: World, one: Coordinator
     assert two.retrieve("a", "k", fresh=True).value == {"x": "x" * 50, "y": 1}
 
 
-def test_it_is_not_merged_as_if_it_had_never_been(world: World, one: Coordinator) -> None:
+def test_it_is_not_merged_as_if_it_had_never_been(
+    world: World, one: Coordinator
+) -> None:
     """Or somebody's deletion of it would be undone without a word."""
     two = world.open("two")
     assert state_of(two) == "ok"
@@ -80,11 +86,16 @@ def _waits(one: Coordinator) -> bool:
 
 
 def _is_queued(one: Coordinator) -> bool:
-    return any(edit.message.startswith("store a/k") for edit in one.store.branch.queue())
+    return any(
+        edit.message.startswith("store a/k")
+        for edit in one.store.branch.queue()
+    )
 
 
 @pytest.mark.parametrize("name", ["builder", None])
-def test_a_broken_record_of_a_session_keeps_nobody_off(world: World, name: str | None) -> None:
+def test_a_broken_record_of_a_session_keeps_nobody_off(
+    world: World, name: str | None
+) -> None:
     first = world.open("one")
     first.sign_on("builder")
     assert state_of(first) == "ok"
@@ -95,7 +106,9 @@ def test_a_broken_record_of_a_session_keeps_nobody_off(world: World, name: str |
     assert one.sign_on(name).session == f"{name or 'claude_1'}@one"
     put(one, "a", "k", 1)
     assert one.retrieve("a", "k").value == 1
-    assert {each.session for each in one.summary.context().active} == {one.sessions.here[0]}
+    assert {each.session for each in one.summary.context().active} == {
+        one.sessions.here[0]
+    }
 
 
 def test_what_is_no_value_by_its_author_is_no_damage(world: World) -> None:

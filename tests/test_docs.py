@@ -19,15 +19,28 @@ from csc_git.server.app import Server
 from csc_git.server.host import Host
 from tests.world import ROOT, World
 
-REFERENCE = "\n".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
-GUIDES = [*(ROOT / "docs" / "guides").glob("*.md"), ROOT / "docs" / "reference" / "settings.md"]
-PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "README.md"]
+REFERENCE = "\n".join(
+    page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md")
+)
+GUIDES = [
+    *(ROOT / "docs" / "guides").glob("*.md"),
+    ROOT / "docs" / "reference" / "settings.md",
+]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs").rglob("*.md"),
+    ROOT / "examples" / "README.md",
+]
 
 
 def test_the_reference_has_every_tool_argument_and_result() -> None:
     tools = anyio.run(Server(Host(ROOT)).list_tools)
     for tool in tools:
-        line = next(line for line in REFERENCE.splitlines() if line.startswith(f"| `{tool.name}`"))
+        line = next(
+            line
+            for line in REFERENCE.splitlines()
+            if line.startswith(f"| `{tool.name}`")
+        )
         for name in tool.input_schema["properties"]:
             assert f"`{name}`" in line or name == "session", (tool.name, name)
         assert tool.output_schema
@@ -38,7 +51,10 @@ def test_the_reference_has_every_tool_argument_and_result() -> None:
 def test_the_reference_has_every_command() -> None:
     cli = (ROOT / "docs" / "reference" / "cli.md").read_text()
     for name in main.list_commands(click.Context(main)):
-        assert re.search(rf"^\| `{name}\b", cli, re.MULTILINE) or f"csc-git {name}" in cli, name
+        assert (
+            re.search(rf"^\| `{name}\b", cli, re.MULTILINE)
+            or f"csc-git {name}" in cli
+        ), name
 
 
 def test_the_reference_has_every_setting_and_state() -> None:
@@ -57,8 +73,20 @@ def test_troubleshooting_has_every_state_in_its_own_words() -> None:
 
 
 def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", "docs", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "-q",
+        "-b",
+        "html",
+        "docs",
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
     home = (tmp_path / "index.html").read_text(encoding="utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
@@ -101,7 +129,9 @@ def test_the_tutorial_can_be_typed(tmp_path: Path) -> None:
     """Every command up to the agent's part, in one shell, as a reader would."""
 
     text = (ROOT / "docs" / "tutorial.md").read_text()
-    blocks = re.findall(r"```sh\n(.*?)```", text.partition("## Let an agent in")[0], re.DOTALL)
+    blocks = re.findall(
+        r"```sh\n(.*?)```", text.partition("## Let an agent in")[0], re.DOTALL
+    )
     script = "set -e\n" + "\n".join(blocks)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(

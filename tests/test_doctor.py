@@ -40,48 +40,190 @@ def test_a_sound_one(patient: Patient) -> None:
         "git", "repository", "identity", "lock", "store", "objects", "size", "watcher", "remote",
         "machine", "clock", "branch", "client", "hooks",
     ]  # fmt: skip
-    assert "as a client would" in next(o["message"] for o in found if o["check"] == "remote")
-    assert "lists 15 tools" in next(o["message"] for o in found if o["check"] == "client")
+    assert "as a client would" in next(
+        o["message"] for o in found if o["check"] == "remote"
+    )
+    assert "lists 15 tools" in next(
+        o["message"] for o in found if o["check"] == "client"
+    )
 
 
 @pytest.mark.parametrize(
     ("plant", "check", "level", "message", "fix"),
     [
         (ail.no_git, "git", "error", "no git on PATH", "Install git 2.31"),
-        (ail.old_git, "git", "error", "git 2.20.1 is too old", "Install git 2.31"),
-        (ail.nobody, "identity", "warning", "no e-mail", "git config --global user.email"),
-        (ail.somebody_elses, "repository", "error", "another user", "safe.directory"),
+        (
+            ail.old_git,
+            "git",
+            "error",
+            "git 2.20.1 is too old",
+            "Install git 2.31",
+        ),
+        (
+            ail.nobody,
+            "identity",
+            "warning",
+            "no e-mail",
+            "git config --global user.email",
+        ),
+        (
+            ail.somebody_elses,
+            "repository",
+            "error",
+            "another user",
+            "safe.directory",
+        ),
         (ail.no_repository, "repository", "error", "no repository", "git init"),
-        (ail.broken_config, "repository", "error", "can't read its configuration", "Mend the file"),
-        (ail.bad_branch, "settings", "error", "no such branch name", "Correct git config csc.br"),
-        (ail.bad_setting, "settings", "error", "csc.lease", "Correct git config csc.lease"),
+        (
+            ail.broken_config,
+            "repository",
+            "error",
+            "can't read its configuration",
+            "Mend the file",
+        ),
+        (
+            ail.bad_branch,
+            "settings",
+            "error",
+            "no such branch name",
+            "Correct git config csc.br",
+        ),
+        (
+            ail.bad_setting,
+            "settings",
+            "error",
+            "csc.lease",
+            "Correct git config csc.lease",
+        ),
         (ail.locked, "lock", "error", "which is stopped, holds", "kill -CONT"),
         (ail.no_lock, "lock", "error", "locks/write", "repair the permissions"),
         (ail.sync_locked, "lock", "error", "locks/sync", "kill -CONT"),
         (ail.clone_locked, "lock", "error", "locks/clone", "kill -CONT"),
         (ail.seen_locked, "lock", "error", "locks/seen", "kill -CONT"),
-        (ail.rotten, "store", "error", "is damaged", "move that directory aside"),
-        (ail.unreadable_store, "store", "error", "that can be read", "state.git aside"),
-        (ail.damaged, "store", "error", "is damaged", "move that directory aside"),
-        (ail.unnoticed, "watcher", "warning", "after a second only", "max_user_watches"),
-        (ail.unwatched, "watcher", "warning", "after a second only", "max_user_instances"),
+        (
+            ail.rotten,
+            "store",
+            "error",
+            "is damaged",
+            "move that directory aside",
+        ),
+        (
+            ail.unreadable_store,
+            "store",
+            "error",
+            "that can be read",
+            "state.git aside",
+        ),
+        (
+            ail.damaged,
+            "store",
+            "error",
+            "is damaged",
+            "move that directory aside",
+        ),
+        (
+            ail.unnoticed,
+            "watcher",
+            "warning",
+            "after a second only",
+            "max_user_watches",
+        ),
+        (
+            ail.unwatched,
+            "watcher",
+            "warning",
+            "after a second only",
+            "max_user_instances",
+        ),
         (ail.no_remote, "remote", "warning", "no remote", "git remote add"),
         (ail.down, "remote", "error", "can't be reached", "retries"),
-        (ail.locked_out, "remote", "error", "credentials", "Run git fetch yourself"),
-        (ail.only_in_the_shell, "remote", "error", "works in this shell", "SSH_AUTH_SOCK"),
-        (ail.ssh_by_variable, "remote", "error", "works in this shell", "GIT_SSH_COMMAND to env"),
-        (ail.protected, "remote", "error", "protects the branch", "branch rules"),
-        (ail.branch_gone, "remote", "error", "no longer has the branch", "--recreate"),
-        (ail.other_store, "remote", "error", "another store", "csc-git sync --join"),
-        (ail.wrong_clock, "clock", "warning", "180 minutes ahead", "timedatectl"),
+        (
+            ail.locked_out,
+            "remote",
+            "error",
+            "credentials",
+            "Run git fetch yourself",
+        ),
+        (
+            ail.only_in_the_shell,
+            "remote",
+            "error",
+            "works in this shell",
+            "SSH_AUTH_SOCK",
+        ),
+        (
+            ail.ssh_by_variable,
+            "remote",
+            "error",
+            "works in this shell",
+            "GIT_SSH_COMMAND to env",
+        ),
+        (
+            ail.protected,
+            "remote",
+            "error",
+            "protects the branch",
+            "branch rules",
+        ),
+        (
+            ail.branch_gone,
+            "remote",
+            "error",
+            "no longer has the branch",
+            "--recreate",
+        ),
+        (
+            ail.other_store,
+            "remote",
+            "error",
+            "another store",
+            "csc-git sync --join",
+        ),
+        (
+            ail.wrong_clock,
+            "clock",
+            "warning",
+            "180 minutes ahead",
+            "timedatectl",
+        ),
         (ail.foreign, "foreign", "warning", "notes.txt", "csc-git log"),
-        (ail.parked, "parked", "warning", "store a/secret", "csc-git sync --retry"),
-        (ail.conflict, "conflicts", "warning", "1 value lost", "csc-git conflicts"),
+        (
+            ail.parked,
+            "parked",
+            "warning",
+            "store a/secret",
+            "csc-git sync --retry",
+        ),
+        (
+            ail.conflict,
+            "conflicts",
+            "warning",
+            "1 value lost",
+            "csc-git conflicts",
+        ),
         (ail.unregistered, "client", "warning", "No client", "csc-git init"),
-        (ail.no_command, "client", "error", "/gone/csc-git, which is not there", "Install csc-git"),
+        (
+            ail.no_command,
+            "client",
+            "error",
+            "/gone/csc-git, which is not there",
+            "Install csc-git",
+        ),
         (ail.no_directory, "client", "error", "/nowhere", "Mend its entry"),
-        (ail.no_entry, "client", "error", "names no command", "init --undo --client claude"),
-        (ail.does_not_start, "client", "error", "No such option", "Run it yourself"),
+        (
+            ail.no_entry,
+            "client",
+            "error",
+            "names no command",
+            "init --undo --client claude",
+        ),
+        (
+            ail.does_not_start,
+            "client",
+            "error",
+            "No such option",
+            "Run it yourself",
+        ),
         (
             ail.activated_only,
             "client",
@@ -89,13 +231,55 @@ def test_a_sound_one(patient: Patient) -> None:
             "virtual environment is active",
             "by pipx or uv tool",
         ),
-        (ail.other_branch, "client", "error", "other/branch", "git config csc.branch csc/state"),
-        (ail.other_remote, "client", "error", "private.git, but", "git config csc.remote ../priv"),
-        (ail.private, "client", "error", "shares with nobody", "git config csc.sync false"),
-        (ail.only_here_private, "client", "error", "shares with a remote", "csc.sync true"),
-        (ail.branch_by_variable, "client", "error", "other/branch", "csc.branch other/b"),
-        (ail.other_repository, "client", "error", "another repository", "Mend its entry"),
-        (ail.of_this_project_alone, "client", "error", "/gone/csc-git", "--scope local"),
+        (
+            ail.other_branch,
+            "client",
+            "error",
+            "other/branch",
+            "git config csc.branch csc/state",
+        ),
+        (
+            ail.other_remote,
+            "client",
+            "error",
+            "private.git, but",
+            "git config csc.remote ../priv",
+        ),
+        (
+            ail.private,
+            "client",
+            "error",
+            "shares with nobody",
+            "git config csc.sync false",
+        ),
+        (
+            ail.only_here_private,
+            "client",
+            "error",
+            "shares with a remote",
+            "csc.sync true",
+        ),
+        (
+            ail.branch_by_variable,
+            "client",
+            "error",
+            "other/branch",
+            "csc.branch other/b",
+        ),
+        (
+            ail.other_repository,
+            "client",
+            "error",
+            "another repository",
+            "Mend its entry",
+        ),
+        (
+            ail.of_this_project_alone,
+            "client",
+            "error",
+            "/gone/csc-git",
+            "--scope local",
+        ),
         (
             ail.one_client_of_two,
             "remote",
@@ -103,10 +287,28 @@ def test_a_sound_one(patient: Patient) -> None:
             "not as Cursor starts",
             "SSH_AUTH_SOCK: csc-git",
         ),
-        (ail.hook_missing, "hooks", "error", "no hook of ours at", "csc-git init --hooks"),
+        (
+            ail.hook_missing,
+            "hooks",
+            "error",
+            "no hook of ours at",
+            "csc-git init --hooks",
+        ),
         (ail.hook_dead, "hooks", "error", "does not work: ", "--undo --hooks"),
-        (ail.hook_misspelt, "hooks", "error", "not what init would write", "--undo --hooks"),
-        (ail.hooks_twice, "hooks", "warning", "so they run twice", "Take them out"),
+        (
+            ail.hook_misspelt,
+            "hooks",
+            "error",
+            "not what init would write",
+            "--undo --hooks",
+        ),
+        (
+            ail.hooks_twice,
+            "hooks",
+            "warning",
+            "so they run twice",
+            "Take them out",
+        ),
         (
             ail.by_a_shell,
             "client",
@@ -114,17 +316,77 @@ def test_a_sound_one(patient: Patient) -> None:
             "is unknown",
             "init --undo --client claude",
         ),
-        (ail.in_another_worktree, "client", "error", "tree's server shares", "csc.sync false"),
+        (
+            ail.in_another_worktree,
+            "client",
+            "error",
+            "tree's server shares",
+            "csc.sync false",
+        ),
         (ail.second_url, "client", "error", "private.git, but", "csc.remote"),
-        (ail.left_behind, "branch", "warning", "1 edit made for the branch csc/s", "export --br"),
-        (ail.team_setting, "team", "warning", "lease can't be used", "team unset lease"),
-        (ail.no_refs, "store", "error", "no repository that can be read", "state.git aside"),
-        (ail.hooks_disabled, "hooks", "warning", "disableAllHooks", "Take it out"),
-        (ail.hooks_elsewhere, "hooks", "error", "look at the branch team/x", "--branch csc/state"),
-        (ail.unreadable, "client", "error", "can't be read as settings", "Mend the file"),
-        (ail.unreadable_hooks, "hooks", "error", "can't be read as settings", "Mend the file"),
-        (ail.namesake, "machine", "warning", "like 1 other clone", "git config csc.machine NAME"),
-        (ail.no_hook_command, "hooks", "error", "which is not there", "--hooks"),
+        (
+            ail.left_behind,
+            "branch",
+            "warning",
+            "Queued for the branch csc/s",
+            "export --br",
+        ),
+        (
+            ail.team_setting,
+            "team",
+            "warning",
+            "lease can't be used",
+            "team unset lease",
+        ),
+        (
+            ail.no_refs,
+            "store",
+            "error",
+            "no repository that can be read",
+            "state.git aside",
+        ),
+        (
+            ail.hooks_disabled,
+            "hooks",
+            "warning",
+            "disableAllHooks",
+            "Take it out",
+        ),
+        (
+            ail.hooks_elsewhere,
+            "hooks",
+            "error",
+            "look at the branch team/x",
+            "--branch csc/state",
+        ),
+        (
+            ail.unreadable,
+            "client",
+            "error",
+            "can't be read as settings",
+            "Mend the file",
+        ),
+        (
+            ail.unreadable_hooks,
+            "hooks",
+            "error",
+            "can't be read as settings",
+            "Mend the file",
+        ),
+        (
+            ail.namesake,
+            "machine",
+            "warning",
+            "like 1 other clone",
+            "git config csc.machine NAME",
+        ),
+        (
+            ail.no_hook_command,
+            "hooks",
+            "error",
+            "which is not there",
+            "--hooks",
+        ),
     ],
 )
 def test_a_fault_is_found_and_told_with_what_mends_it(
@@ -140,10 +402,27 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
     plant(patient)
     found = _examined(patient, 1 if level == "error" else 0)
     if not with_client:
-        found = [one for one in found if not one["message"].startswith("No client")]
-    by_check = {one["check"]: one for one in reversed(found) if one["level"] != "ok"}
-    assert list(by_check) == [check] or plant in {ail.damaged, ail.rotten, ail.no_git}, found
-    assert len([one for one in found if one["check"] == check and one["level"] != "ok"]) == 1
+        found = [
+            one for one in found if not one["message"].startswith("No client")
+        ]
+    by_check = {
+        one["check"]: one for one in reversed(found) if one["level"] != "ok"
+    }
+    assert list(by_check) == [check] or plant in {
+        ail.damaged,
+        ail.rotten,
+        ail.no_git,
+    }, found
+    assert (
+        len(
+            [
+                one
+                for one in found
+                if one["check"] == check and one["level"] != "ok"
+            ]
+        )
+        == 1
+    )
     assert by_check[check]["level"] == level
     assert message in by_check[check]["message"]
     assert fix in by_check[check]["fix"]
@@ -181,7 +460,9 @@ def test_where_a_client_shares_with_others_nothing_is_shown_to_either(
     assert queue[0].message.startswith("store plan/secret")
 
 
-def test_a_remote_that_only_this_shell_names_is_the_one_that_is_tried(patient: Patient) -> None:
+def test_a_remote_that_only_this_shell_names_is_the_one_that_is_tried(
+    patient: Patient,
+) -> None:
     """A client's environment is tried without the shell's variables, but for those of ours."""
     patient.env["CSC_REMOTE"] = str(patient.world.directory / "private.git")
     patient.run("set", "plan", "secret", "1")  # it can't be reached: queued
@@ -190,15 +471,24 @@ def test_a_remote_that_only_this_shell_names_is_the_one_that_is_tried(patient: P
     assert git("for-each-ref", cwd=patient.world.remote) == before
 
 
-_SOUND: dict[str, Any] = {"command": sys.executable, "args": ["-P", "-m", "csc_git", "serve"]}
+_SOUND: dict[str, Any] = {
+    "command": sys.executable,
+    "args": ["-P", "-m", "csc_git", "serve"],
+}
 _EVIL = [
     {"command": "sh", "args": ["-c", "touch run; csc-git serve"]},
     {"command": "csc-git", "args": ["serve"], "env": {"PATH": "."}},
     {"command": "./csc-git", "args": ["serve"]},
     {"command": "${workspaceFolder}/csc-git", "args": ["serve"]},
     {"command": sys.executable, "args": ["-m", "csc_git", "serve"]},
-    {"command": sys.executable, "args": ["-c", "open('run', 'w')", "-P", "-m", "csc_git", "serve"]},
-    {"command": sys.executable, "args": ["-P", "-m", "csc_git", "set", "serve", "run", "1"]},
+    {
+        "command": sys.executable,
+        "args": ["-c", "open('run', 'w')", "-P", "-m", "csc_git", "serve"],
+    },
+    {
+        "command": sys.executable,
+        "args": ["-P", "-m", "csc_git", "set", "serve", "run", "1"],
+    },
     {**_SOUND, "env": {"HTTPS_PROXY": "http://evil.example"}},
     {**_SOUND, "env": {"GIT_SSH_COMMAND": "touch run"}},
 ]
@@ -211,7 +501,9 @@ def test_what_a_repository_names_is_not_run(patient: Patient) -> None:
     evil.write_text("#!/bin/sh\ntouch run\n", encoding="utf-8")
     evil.chmod(0o755)
     (patient.clone / "csc_git").mkdir()
-    (patient.clone / "csc_git/__main__.py").write_text("open('run', 'w')", encoding="utf-8")
+    (patient.clone / "csc_git/__main__.py").write_text(
+        "open('run', 'w')", encoding="utf-8"
+    )
     file, message = ail.hooks_of(patient)
     for command in (
         "touch run; csc-git-hook session-end",
@@ -223,8 +515,12 @@ def test_what_a_repository_names_is_not_run(patient: Patient) -> None:
         patient.examine(1)
     for entry in _EVIL:
         settings = {"mcpServers": {"csc-git": entry}}
-        (patient.clone / ".mcp.json").write_text(json.dumps(settings), encoding="utf-8")
-        (said,) = [one for one in patient.examine(0) if one["check"] == "client"]
+        (patient.clone / ".mcp.json").write_text(
+            json.dumps(settings), encoding="utf-8"
+        )
+        (said,) = [
+            one for one in patient.examine(0) if one["check"] == "client"
+        ]
         assert "was not run" in said["message"]
     assert not (patient.clone / "run").exists()
     assert "run" not in csc("ls", "serve", cwd=patient.clone).stdout
@@ -234,15 +530,23 @@ def test_an_entry_as_editors_let_people_write_it(patient: Patient) -> None:
     """With variables in it, started elsewhere, and told where it belongs."""
     (patient.clone / "sub").mkdir()
     arguments = ["-C", "..", "serve", "--branch", "${CSC_NO_SUCH:-csc/state}"]
-    told = {**_SOUND, "args": ["-P", "-m", "csc_git", *arguments], "cwd": "${workspaceFolder}/sub"}
+    told = {
+        **_SOUND,
+        "args": ["-P", "-m", "csc_git", *arguments],
+        "cwd": "${workspaceFolder}/sub",
+    }
     file = patient.clone / ".vscode" / "mcp.json"
     file.parent.mkdir()
-    file.write_text(json.dumps({"servers": {"csc-git": told}}), encoding="utf-8")
+    file.write_text(
+        json.dumps({"servers": {"csc-git": told}}), encoding="utf-8"
+    )
     (said,) = [one for one in patient.examine(0) if one["check"] == "client"]
     assert said["level"] == "ok"
     arguments[0:2] = ["-C", "${workspaceFolder}"]
     told["args"] = ["-P", "-m", "csc_git", *arguments]
-    file.write_text(json.dumps({"servers": {"csc-git": told}}), encoding="utf-8")
+    file.write_text(
+        json.dumps({"servers": {"csc-git": told}}), encoding="utf-8"
+    )
     (said,) = [one for one in patient.examine(0) if one["check"] == "client"]
     assert said["level"] == "ok"
 
@@ -265,7 +569,9 @@ def test_what_git_would_not_write_is_no_damage(patient: Patient) -> None:
         ["git", "hash-object", "-t", "tree", "-w", "--literally", "--stdin"],
         input=lines, cwd=remote, capture_output=True, check=True,
     ).stdout.decode().strip()  # fmt: skip
-    commit = git("commit-tree", made, "-p", "csc/state", "-m", "odd", cwd=remote).strip()
+    commit = git(
+        "commit-tree", made, "-p", "csc/state", "-m", "odd", cwd=remote
+    ).strip()
     git("update-ref", "refs/heads/csc/state", commit, cwd=remote)
     csc("sync", cwd=patient.clone)
     git("repack", "-adq", cwd=patient.state)
@@ -273,23 +579,37 @@ def test_what_git_would_not_write_is_no_damage(patient: Patient) -> None:
     assert store["level"] == "ok", store
 
 
-def test_a_value_that_the_disk_gives_back_broken_is_not_said_to_be_none(patient: Patient) -> None:
+def test_a_value_that_the_disk_gives_back_broken_is_not_said_to_be_none(
+    patient: Patient,
+) -> None:
     ail.rotten(patient)
     said = csc("get", "a", "k", cwd=patient.clone, code=1).stderr
     assert "can't be read" in said
     assert "state.git aside" in said
 
 
-def test_a_store_that_was_moved_aside_comes_back_without_a_conflict(patient: Patient) -> None:
-    (patient.clone / ".git/csc/state.git").rename(patient.world.directory / "aside.git")
-    assert {one["check"] for one in patient.examine(0) if one["level"] != "ok"} == {"client"}
+def test_a_store_that_was_moved_aside_comes_back_without_a_conflict(
+    patient: Patient,
+) -> None:
+    (patient.clone / ".git/csc/state.git").rename(
+        patient.world.directory / "aside.git"
+    )
+    assert {
+        one["check"] for one in patient.examine(0) if one["level"] != "ok"
+    } == {"client"}
 
 
-def test_what_the_remote_took_yesterday_it_may_decline_today(patient: Patient) -> None:
+def test_what_the_remote_took_yesterday_it_may_decline_today(
+    patient: Patient,
+) -> None:
     patient.examine(0)
-    patient.hook("update", "echo 'GH006: Protected branch update failed' >&2; exit 1")
+    patient.hook(
+        "update", "echo 'GH006: Protected branch update failed' >&2; exit 1"
+    )
     for _ in range(2):
-        (wrong,) = [found for found in patient.examine(1) if found["level"] == "error"]
+        (wrong,) = [
+            found for found in patient.examine(1) if found["level"] == "error"
+        ]
         assert "protects the branch" in wrong["message"]
     assert not patient.world.open(patient.clone).store.branch.queue()
     patient.hook("update", "exit 0")
@@ -299,9 +619,13 @@ def test_what_the_remote_took_yesterday_it_may_decline_today(patient: Patient) -
 def test_a_trial_that_is_set_aside_is_no_success(
     patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = patient.world.open(patient.world.clone("new", patient.server.url("remote.git")))
+    one = patient.world.open(
+        patient.world.clone("new", patient.server.url("remote.git"))
+    )
     mine = "git log --format=%s $2..$3 | grep -q 'try the remote'"
-    patient.hook("update", f"if {mine}; then echo no trials here >&2; exit 1; fi")
+    patient.hook(
+        "update", f"if {mine}; then echo no trials here >&2; exit 1; fi"
+    )
     make_alone = Writer.make
 
     def make_two(writer: Writer, *args: Any) -> Delivered:
@@ -317,7 +641,9 @@ def test_a_trial_that_is_set_aside_is_no_success(
     assert not tried.works
     assert tried.status.state is RemoteState.DECLINED
     assert "no trials here" in tried.status.detail
-    assert not one.store.branch.parked()  # what only tried the remote is taken back
+    assert (
+        not one.store.branch.parked()
+    )  # what only tried the remote is taken back
     assert one.retrieve("a", "k").value == 1
     assert one.sync().state == "ok"
 
@@ -339,16 +665,23 @@ def test_it_leaves_everything_else_as_it_is(patient: Patient) -> None:
     before = git("status", "--porcelain", "--ignored", cwd=patient.clone)
     edits = len(patient.world.log())
     patient.examine(0)
-    assert git("status", "--porcelain", "--ignored", cwd=patient.clone) == before
+    assert (
+        git("status", "--porcelain", "--ignored", cwd=patient.clone) == before
+    )
     assert len(patient.world.log()) == edits + 1  # the round trip
     lock = FileLock(patient.clone / ".git/csc/locks/write")
     assert lock.try_acquire()
     lock.release()
 
 
-def test_in_a_pipe_each_finding_is_a_line_and_its_fix_another(patient: Patient) -> None:
+def test_in_a_pipe_each_finding_is_a_line_and_its_fix_another(
+    patient: Patient,
+) -> None:
     lines = csc("doctor", cwd=patient.clone).stdout.splitlines()
     assert lines[0].startswith("ok  git         version ")
     assert "??  client      No client" in lines[-4]
-    assert lines[-3] == "                fix: csc-git init  (or csc-git init --client other)"
+    assert (
+        lines[-3]
+        == "                fix: csc-git init  (or csc-git init --client other)"
+    )
     assert lines[-1] == "0 errors, 1 warning"

@@ -50,7 +50,9 @@ def test_the_demo(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert words in done.stdout, done.stdout
     assert "\x1b" not in done.stdout
-    *lines, command = done.stdout.splitlines()  # the command carries a path, however long
+    *lines, command = (
+        done.stdout.splitlines()
+    )  # the command carries a path, however long
     assert max(map(len, lines)) <= 80
     assert command.split()[-1] == "init"
     assert list(tmp_path.iterdir()) == [tmp_path / "home"]

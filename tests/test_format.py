@@ -23,7 +23,9 @@ from tests.world import REF, World, git, person, put, state_of
 NEW = {"ttl": 5, "tags": ["later"]}
 
 
-def queued_by_later(one: Coordinator, trailer: str, value: Any = "acknowledged") -> str:
+def queued_by_later(
+    one: Coordinator, trailer: str, value: Any = "acknowledged"
+) -> str:
     """Queue an edit with a trailer as a later csc-git would have written it; its op."""
     op = put(one, "s", "later", value)
     path = one.store.repository.path
@@ -40,7 +42,15 @@ def queued_by_later(one: Coordinator, trailer: str, value: Any = "acknowledged")
 def rewritten(world: World, path: str, change: Callable[[Any], Any]) -> None:
     """Change a file of the remote's branch, as a later csc-git would have written it."""
     work = world.directory / "later"
-    git("clone", "-q", "-b", "csc/state", str(world.remote), str(work), cwd=world.directory)
+    git(
+        "clone",
+        "-q",
+        "-b",
+        "csc/state",
+        str(world.remote),
+        str(work),
+        cwd=world.directory,
+    )
     file = work / "data" / path
     file.write_text(json.dumps(change(json.loads(file.read_text()))))
     git("commit", "-qam", "a later csc-git", cwd=work)
@@ -53,7 +63,9 @@ def needs_replay(two: Coordinator) -> None:
 
 
 def entry(world: World, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(git("show", f"{REF}:data/{path}", cwd=world.remote))
+    found: dict[str, Any] = json.loads(
+        git("show", f"{REF}:data/{path}", cwd=world.remote)
+    )
     return found
 
 
@@ -75,9 +87,15 @@ def test_an_edit_that_only_a_later_version_can_replay_stops_the_sync(
     needs_replay(two)
     for _ in range(2):
         status = one.sync()
-        assert (status.state, trailer in status.detail) == ("format-too-new", True)
+        assert (status.state, trailer in status.detail) == (
+            "format-too-new",
+            True,
+        )
     assert one.retrieve("s", "later").value == "acknowledged"
-    assert [one.store.fate(name).where for name in (op, after)] == ["local", "local"]
+    assert [one.store.fate(name).where for name in (op, after)] == [
+        "local",
+        "local",
+    ]
     assert one.summary.sync().queued == 2
     for decision in (Permit(rewrite=True), Permit(restore=True)):
         assert one.sync(permit=decision).state == "format-too-new"
@@ -89,7 +107,9 @@ def test_it_is_pushed_as_it_is_where_nothing_must_be_replayed(
     one, two = pair
     queued_by_later(one, "Csc-Kind: move")
     assert state_of(one) == "ok"
-    assert "Csc-Kind: move" in git("log", "-1", "--format=%B", REF, cwd=world.remote)
+    assert "Csc-Kind: move" in git(
+        "log", "-1", "--format=%B", REF, cwd=world.remote
+    )
     put(two, "s", "mine", 1)
     assert state_of(two) == "ok"  # in the history it is in nobody's way
     assert two.retrieve("s", "later").value == "acknowledged"
@@ -115,7 +135,9 @@ def test_unknown_trailers_survive_every_replay(
     for number in range(2):
         put(two, "s", f"other{number}", 1)
         assert state_of(two) == "ok"
-        with pytest.MonkeyPatch.context() as patched:  # the first replay is not pushed
+        with (
+            pytest.MonkeyPatch.context() as patched
+        ):  # the first replay is not pushed
             if number == 0:
                 patched.setattr("csc_git.git.remote.Remote.push", _fails)
             one.sync()
@@ -158,7 +180,11 @@ def test_unknown_members_of_leases_and_claims_survive_what_others_do_with_them(
     one.sign_on()
     one.claims.claim(None, ["src"])
     assert state_of(one) == "ok"
-    rewritten(world, "claims/src.json", lambda found: found | {"value": found["value"] | NEW})
+    rewritten(
+        world,
+        "claims/src.json",
+        lambda found: found | {"value": found["value"] | NEW},
+    )
     assert state_of(one) == "ok"
     one.claims.release(None)
     assert state_of(one) == "ok"
@@ -178,7 +204,9 @@ def test_unknown_members_of_the_store_survive_a_rotation(
     rewritten(world, "../format.json", lambda found: found | NEW)
     rewritten_file = "docs.md"
     work = world.directory / "later"
-    (work / rewritten_file).write_text("what a later version puts beside data/\n")
+    (work / rewritten_file).write_text(
+        "what a later version puts beside data/\n"
+    )
     git("add", ".", cwd=work)
     git("commit", "-qm", "another file", cwd=work)
     git("push", "-q", cwd=work)
@@ -186,7 +214,9 @@ def test_unknown_members_of_the_store_survive_a_rotation(
     one.rotate()
     found = json.loads(git("show", f"{REF}:format.json", cwd=world.remote))
     assert found.items() >= NEW.items()
-    assert "later version" in git("show", f"{REF}:{rewritten_file}", cwd=world.remote)
+    assert "later version" in git(
+        "show", f"{REF}:{rewritten_file}", cwd=world.remote
+    )
 
 
 def test_a_later_format_is_refused_whole(

@@ -30,12 +30,16 @@ def _file(number: int) -> bytes:
     return b"k%d.json" % number
 
 
-def _put(batch: Batch, tree: str | None, numbers: range, blob: str) -> str | None:
+def _put(
+    batch: Batch, tree: str | None, numbers: range, blob: str
+) -> str | None:
     files = {_file(n): TreeEntry.of(_file(n), FILE_MODE, blob) for n in numbers}
     return apply(batch, tree, files, [])
 
 
-def test_a_directory_splits_past_256_and_stays_split_until_empty(repository: Repository) -> None:
+def test_a_directory_splits_past_256_and_stays_split_until_empty(
+    repository: Repository,
+) -> None:
     batch = repository.batch()
     blob = batch.add_blob(b"x")
     tree = _put(batch, None, range(256), blob)
@@ -59,7 +63,10 @@ def test_a_big_directory_splits_twice(repository: Repository) -> None:
     assert tree
     assert len(batch.tree(tree).lines) == 256
     depths = {_depth(batch, tree, _file(n)) for n in range(0, 70_000, 997)}
-    assert depths == {1, 2}  # some first bytes have more than 256 names, others have not
+    assert depths == {
+        1,
+        2,
+    }  # some first bytes have more than 256 names, others have not
     for number in (0, 1, 69_999):
         assert find(batch, tree, _file(number))
     assert find(batch, tree, b"absent.json") is None
@@ -70,14 +77,18 @@ def _depth(batch: Batch, tree: str, name: bytes) -> int:
     for depth, spelling in enumerate(spellings((name,), 3)):
         place: str | None = tree
         for part in spelling.split(b"/"):
-            lines = {line.name: line for line in batch.tree(place)} if place else {}
+            lines = (
+                {line.name: line for line in batch.tree(place)} if place else {}
+            )
             place = lines[part].id if part in lines else None
         if place:
             return depth
     raise AssertionError(name)
 
 
-def test_readers_take_both_layouts_and_report_duplicates(repository: Repository) -> None:
+def test_readers_take_both_layouts_and_report_duplicates(
+    repository: Repository,
+) -> None:
     batch = repository.batch()
     old, new = batch.add_blob(b"flat"), batch.add_blob(b"split")
     tree = _put(batch, None, range(300), new)
@@ -92,24 +103,36 @@ def test_readers_take_both_layouts_and_report_duplicates(repository: Repository)
     assert len(foreign) == 1
     removed = apply(batch, mixed, {_file(7): None}, [])
     assert removed
-    assert find(batch, removed, _file(7)) is None  # the flat one doesn't come back
+    assert (
+        find(batch, removed, _file(7)) is None
+    )  # the flat one doesn't come back
 
 
 keys = st.builds(
     Key,
-    st.lists(st.sampled_from(["a", "B", "ü", ".x", "con", "z" * 120]), min_size=1, max_size=3).map(
-        tuple
+    st.lists(
+        st.sampled_from(["a", "B", "ü", ".x", "con", "z" * 120]),
+        min_size=1,
+        max_size=3,
+    ).map(tuple),
+    st.sampled_from(
+        ["k", "K", "k.json", "~ab", "y" * 200, *map(str, range(20))]
     ),
-    st.sampled_from(["k", "K", "k.json", "~ab", "y" * 200, *map(str, range(20))]),
 )
-changes = st.lists(st.dictionaries(keys, st.booleans(), max_size=30), max_size=6)
+changes = st.lists(
+    st.dictionaries(keys, st.booleans(), max_size=30), max_size=6
+)
 
 
 @given(changes)
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=60,
 )
-def test_a_tree_is_a_dictionary(repository: Repository, edits: list[dict[Key, bool]]) -> None:
+def test_a_tree_is_a_dictionary(
+    repository: Repository, edits: list[dict[Key, bool]]
+) -> None:
     """Whatever is put and removed, a snapshot says what a plain dictionary would."""
     batch, model = repository.batch(), dict[Key, int]()
     who = Signature("a", "b", datetime(2026, 1, 1, tzinfo=UTC))
@@ -139,7 +162,9 @@ def test_the_branch_byte_by_byte(world: World) -> None:
     one = world.open("one")
     put(one, "issue:15", "Status", {"b": 1, "a": "é"})
     assert state_of(one) == "ok"
-    files = git("ls-tree", "-r", "--name-only", REF, cwd=world.remote).splitlines()
+    files = git(
+        "ls-tree", "-r", "--name-only", REF, cwd=world.remote
+    ).splitlines()
     assert files == ["README.md", "data/issue/15/+status.json", "format.json"]
     says = json.loads(git("show", f"{REF}:format.json", cwd=world.remote))
     assert says["format"] == 1
@@ -151,7 +176,9 @@ def test_the_branch_byte_by_byte(world: World) -> None:
     ]  # fmt: skip
     assert lines[6].startswith('  "time": "20')
     message = git("log", "-1", "--format=%an|%ae|%cn|%B", REF, cwd=world.remote)
-    assert message.startswith("tester@one|test@example.com|one|store issue:15/Status\n\nCsc-Op: ")
+    assert message.startswith(
+        "tester@one|test@example.com|one|store issue:15/Status\n\nCsc-Op: "
+    )
     root = git("rev-list", "--max-parents=0", REF, cwd=world.remote)
     assert git("ls-tree", "--name-only", root, cwd=world.remote).splitlines() == [
         "README.md", "format.json",
@@ -163,12 +190,22 @@ def test_foreign_entries_are_skipped_reported_and_kept(world: World) -> None:
     put(one, "a", "b", 1)
     assert state_of(one) == "ok"
     hand = world.directory / "hand"
-    git("clone", "-q", "-b", "csc/state", str(world.remote), str(hand), cwd=world.directory)
+    git(
+        "clone",
+        "-q",
+        "-b",
+        "csc/state",
+        str(world.remote),
+        str(hand),
+        cwd=world.directory,
+    )
     data = hand / "data" / "a"
     (data / "not json.json").write_text("x")
     (data / "UPPER.json").write_text("{}")
     (data / "broken.json").write_text("{")
-    (data / "nan.json").write_text('{"value": NaN, "session": "x", "time": "y"}')
+    (data / "nan.json").write_text(
+        '{"value": NaN, "session": "x", "time": "y"}'
+    )
     (data / "run.json").write_text("{}")
     (data / "run.json").chmod(0o755)
     (data / "link.json").symlink_to("/etc/passwd")
@@ -184,27 +221,50 @@ def test_foreign_entries_are_skipped_reported_and_kept(world: World) -> None:
     with pytest.raises(UnreadableValue):
         one.retrieve("a", "broken")
     report = "\n".join(one.status().foreign)
-    for name in ("not json.json", "UPPER.json", "broken.json", "nan.json", "run.json", "link.json"):
+    for name in (
+        "not json.json",
+        "UPPER.json",
+        "broken.json",
+        "nan.json",
+        "run.json",
+        "link.json",
+    ):
         assert name in report
     assert "data/a.b" in report
     assert "\u202e" not in report
     assert one.status().keys == 3
     put(one, "a", "c", 2)
     assert state_of(one) == "ok"
-    kept = git("ls-tree", "-r", "--name-only", "-z", REF, cwd=world.remote).split("\0")
+    kept = git(
+        "ls-tree", "-r", "--name-only", "-z", REF, cwd=world.remote
+    ).split("\0")
     assert "data/a/link.json" in kept
     assert "data/a/run.json" in kept
-    put(one, "a", "link", 3)  # a write must replace what stands in its own path, and says so
+    put(
+        one, "a", "link", 3
+    )  # a write must replace what stands in its own path, and says so
     assert state_of(one) == "ok"
-    assert "in place of 120000 link.json" in git("log", "-1", "--format=%s", REF, cwd=world.remote)
+    assert "in place of 120000 link.json" in git(
+        "log", "-1", "--format=%s", REF, cwd=world.remote
+    )
     assert one.retrieve("a", "link").value == 3
 
 
-def test_a_file_in_the_place_of_a_scope_is_named_by_what_replaces_it(world: World) -> None:
+def test_a_file_in_the_place_of_a_scope_is_named_by_what_replaces_it(
+    world: World,
+) -> None:
     one = world.open("one")
     put(one, "z", "k", 0, confirm=True)
     place = world.directory / "hand"
-    git("clone", "-q", "-b", "csc/state", str(world.remote), str(place), cwd=world.directory)
+    git(
+        "clone",
+        "-q",
+        "-b",
+        "csc/state",
+        str(world.remote),
+        str(place),
+        cwd=world.directory,
+    )
     (place / "data" / "issue").write_text("a note of a person")
     (place / "data" / "z" / "status.json").mkdir()
     (place / "data" / "z" / "status.json" / "deep").write_text("precious")
@@ -212,6 +272,11 @@ def test_a_file_in_the_place_of_a_scope_is_named_by_what_replaces_it(world: Worl
     git("commit", "-qm", "by hand", cwd=place)
     git("push", "-q", cwd=place)
     assert state_of(one) == "ok"
-    for scope, name in (("issue:15", "100644 issue"), ("z", "040000 status.json")):
+    for scope, name in (
+        ("issue:15", "100644 issue"),
+        ("z", "040000 status.json"),
+    ):
         put(one, scope, "status", 1, confirm=True)
-        assert f"in place of {name}" in git("log", "-1", "--format=%s", REF, cwd=world.remote)
+        assert f"in place of {name}" in git(
+            "log", "-1", "--format=%s", REF, cwd=world.remote
+        )

@@ -69,7 +69,12 @@ class RawServer:
 
     def _ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         self._next += 1
-        request = {"jsonrpc": "2.0", "id": self._next, "method": method, "params": params}
+        request = {
+            "jsonrpc": "2.0",
+            "id": self._next,
+            "method": method,
+            "params": params,
+        }
         self._send(request)
         assert self.process.stdout is not None
         while True:
@@ -145,7 +150,9 @@ def test_a_server_that_ends_signs_its_sessions_off(
     here = world.open("one", machine="one")
     assert lease_of(here, session).state == "signed_off"
     until(lambda: hears_of_the_end(other, session))
-    assert other.retrieve("s", "k").value == 1  # what was stored just before arrives too
+    assert (
+        other.retrieve("s", "k").value == 1
+    )  # what was stored just before arrives too
     other.sign_on()
     assert other.claims.claim(None, ["src"]).status == "granted"
 
@@ -180,7 +187,9 @@ def _tree(pid: int) -> dict[int, str]:
     return found
 
 
-def test_after_a_kill_the_next_process_of_the_clone_signs_off(world: World) -> None:
+def test_after_a_kill_the_next_process_of_the_clone_signs_off(
+    world: World,
+) -> None:
     clone, other = world.clone("one"), world.open("other")
     git("config", "csc.machine", "one", cwd=clone)
     with served(clone) as server:
@@ -196,12 +205,19 @@ def test_after_a_kill_the_next_process_of_the_clone_signs_off(world: World) -> N
 
 
 @pytest.mark.parametrize("how", ["EOF", "SIGTERM", "SIGKILL"])
-def test_a_client_that_restarts_takes_its_session_up_again(world: World, how: str) -> None:
+def test_a_client_that_restarts_takes_its_session_up_again(
+    world: World, how: str
+) -> None:
     clone = world.clone("one")
-    with served(clone, "--machine", "one") as first, served(clone, "--machine", "one") as second:
+    with (
+        served(clone, "--machine", "one") as first,
+        served(clone, "--machine", "one") as second,
+    ):
         assert first.call("sign_on")["session"] == "claude_1@one"
         assert second.call("sign_on")["session"] == "claude_2@one"
-        claimed = second.call("claim", resources=["src", "issue:1"], note="refactor")
+        claimed = second.call(
+            "claim", resources=["src", "issue:1"], note="refactor"
+        )
         assert claimed["status"] == "granted"
         first.call("sign_off")
         second.end(how)
@@ -227,7 +243,9 @@ def test_what_others_claimed_meanwhile_stays_theirs(world: World) -> None:
         assert again.call("sign_on")["resumed"] == ["docs"]
 
 
-def test_who_has_a_claim_is_told_with_a_sign_of_life_and_a_way_out(world: World) -> None:
+def test_who_has_a_claim_is_told_with_a_sign_of_life_and_a_way_out(
+    world: World,
+) -> None:
     one, two = world.open("one"), world.open("two")
     one.sign_on()
     one.claims.claim(None, ["src"], note="refactor")
@@ -248,7 +266,12 @@ def test_sign_off_takes_patterns_and_finds_the_stale_ones(world: World) -> None:
     two = world.clone("two")
     found = json.loads(csc("sign-off", "ci_*@one", "--json", cwd=two).stdout)
     assert sorted(found["signed_off"]) == ["ci_1@one", "ci_2@one"]
-    assert json.loads(csc("sign-off", "--stale", "--json", cwd=two).stdout)["signed_off"] == []
+    assert (
+        json.loads(csc("sign-off", "--stale", "--json", cwd=two).stdout)[
+            "signed_off"
+        ]
+        == []
+    )
     fresh = world.open("other", lease=2)
     fresh.sign_on()
     assert state_of(fresh) == "ok"
@@ -258,14 +281,16 @@ def test_sign_off_takes_patterns_and_finds_the_stale_ones(world: World) -> None:
 
 
 def _stale(clone: Path) -> list[str]:
-    found: list[str] = json.loads(csc("sign-off", "--stale", "--json", cwd=clone).stdout)[
-        "signed_off"
-    ]
+    found: list[str] = json.loads(
+        csc("sign-off", "--stale", "--json", cwd=clone).stdout
+    )["signed_off"]
     return found
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
-def test_a_server_without_sync_pushes_nothing_when_it_ends(world: World) -> None:
+def test_a_server_without_sync_pushes_nothing_when_it_ends(
+    world: World,
+) -> None:
     clone = world.clone("one")
     with served(clone, "--no-sync") as server:
         server.call("sign_on")
@@ -291,7 +316,9 @@ def _pushing(directory: Path) -> list[int]:
     return found
 
 
-def test_a_store_that_is_gone_leaves_no_session_that_looks_alive(world: World) -> None:
+def test_a_store_that_is_gone_leaves_no_session_that_looks_alive(
+    world: World,
+) -> None:
     """The server's own session of before must not keep its name and claims from it."""
     host = Host(world.clone("one"), {"machine": "one"})
     one = host.get()
@@ -307,10 +334,16 @@ def test_a_store_that_is_gone_leaves_no_session_that_looks_alive(world: World) -
     host.close()
 
 
-def test_a_second_end_waits_for_the_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_end_waits_for_the_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host = Host(world.clone("one"), {"machine": "one"})
     host.get()
-    entered, may_go_on, order = threading.Event(), threading.Event(), list[str]()
+    entered, may_go_on, order = (
+        threading.Event(),
+        threading.Event(),
+        list[str](),
+    )
     leave = Coordinator.leave
 
     def slowly(coordinator: Coordinator) -> None:
@@ -345,7 +378,9 @@ def test_a_session_here_is_stale_by_its_lock_only(
     real = clock.now
     monkeypatch.setattr(clock, "now", lambda: real() + timedelta(hours=5))
     snapshot = one.store.snapshot()
-    assert not world.open("one", machine="one").sessions.endings.is_stale(name, snapshot)
+    assert not world.open("one", machine="one").sessions.endings.is_stale(
+        name, snapshot
+    )
 
 
 def test_what_died_long_ago_is_not_taken_up_again(world: World) -> None:

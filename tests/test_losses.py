@@ -66,7 +66,9 @@ def test_a_crash_between_base_and_tip_rewinds_nothing(
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False,
         timeout=60,
     )  # fmt: skip
-    assert two.store.branch.base != two.store.branch.tip, "the fault was meant to come in between"
+    assert two.store.branch.base != two.store.branch.tip, (
+        "the fault was meant to come in between"
+    )
     assert state_of(two) == "ok"
     assert {record.op for record in world.log()} >= {*confirmed, *mine}
     assert not twice(world)
@@ -128,7 +130,9 @@ def test_a_release_waits_for_a_running_sync(
     def replay(*arguments: object, **options: object) -> list[str]:
         if not thread.is_alive() and not released:
             thread.start()
-            thread.join(1.0)  # it must not get through; if it does, the op would be lost
+            thread.join(
+                1.0
+            )  # it must not get through; if it does, the op would be lost
         return real(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Replica, "replay", replay)
@@ -141,7 +145,9 @@ def test_a_release_waits_for_a_running_sync(
     assert not twice(world)
 
 
-def test_two_releases_at_once_queue_it_once(held: tuple[Coordinator, str], world: World) -> None:
+def test_two_releases_at_once_queue_it_once(
+    held: tuple[Coordinator, str], world: World
+) -> None:
     one, op = held
     (world.remote / "hooks" / "pre-receive").unlink()
     answers: list[object] = []
@@ -217,24 +223,36 @@ def test_what_the_remote_declines_for_ever_can_be_dropped(world: World) -> None:
 # What is said of an edit
 
 
-def test_deleting_a_deleted_scope_is_not_synced_before_the_deletion_is(world: World) -> None:
+def test_deleting_a_deleted_scope_is_not_synced_before_the_deletion_is(
+    world: World,
+) -> None:
     one = world.open("one")
     put(one, "s", "k", 1, confirm=True)
     first = one.edits.delete_scope(person(one), "s")
     again = one.edits.delete_scope(person(one), "s")
-    assert (first.status, again.status, again.deleted) == ("local", "local", False)
+    assert (first.status, again.status, again.deleted) == (
+        "local",
+        "local",
+        False,
+    )
     one.sync()
     assert one.edits.delete_scope(person(one), "s").status == "synced"
 
 
-def test_a_confirmed_write_that_lost_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_confirmed_write_that_lost_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, two = world.open("one"), world.open("two")
     put(one, "s", "k", 0, confirm=True)
     two.sync()
     now = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: now.replace(year=now.year + 0, microsecond=0))
+    monkeypatch.setattr(
+        clock, "now", lambda: now.replace(year=now.year + 0, microsecond=0)
+    )
     late = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: late.replace(minute=59, second=59))
+    monkeypatch.setattr(
+        clock, "now", lambda: late.replace(minute=59, second=59)
+    )
     put(one, "s", "k", "theirs", confirm=True)
     monkeypatch.setattr(clock, "now", lambda: late.replace(minute=0, second=0))
     mine = two.edits.put(person(two), "s", "k", "mine", confirm=True)
@@ -258,18 +276,29 @@ def test_a_confirmed_write_that_lost_says_so(world: World, monkeypatch: pytest.M
     ],
     ids=["no author", "no mail", "no zone", "bad tag", "far future"],
 )
-def test_a_malformed_commit_stops_nobody(world: World, spoil: tuple[bytes, bytes]) -> None:
+def test_a_malformed_commit_stops_nobody(
+    world: World, spoil: tuple[bytes, bytes]
+) -> None:
     one, two = world.open("one"), world.open("two")
     put(one, "s", "a", 1, confirm=True)
     two.sync()
     git("config", "receive.fsckObjects", "false", cwd=world.remote)
     raw = subprocess.run(
-        ["git", "cat-file", "commit", REF], cwd=world.remote, capture_output=True, check=True
+        ["git", "cat-file", "commit", REF],
+        cwd=world.remote,
+        capture_output=True,
+        check=True,
     ).stdout
     tip = git("rev-parse", REF, cwd=world.remote)
     head, _, rest = raw.partition(b"\n")
     parent = rest[: rest.index(b"author")]
-    spoilt = head + b"\nparent " + tip.encode() + b"\n" + rest[len(parent) :].replace(*spoil, 1)
+    spoilt = (
+        head
+        + b"\nparent "
+        + tip.encode()
+        + b"\n"
+        + rest[len(parent) :].replace(*spoil, 1)
+    )
     made = subprocess.run(
         ["git", "hash-object", "-t", "commit", "-w", "--stdin", "--literally"],
         cwd=world.remote, input=spoilt, capture_output=True, check=True,
@@ -299,7 +328,9 @@ def test_a_merge_by_hand_is_no_rewrite(world: World) -> None:
 def test_a_refusal_that_is_no_race_is_not_called_one(world: World) -> None:
     one = world.open("one")
     put(one, "s", "a", 1, confirm=True)
-    (world.remote / f"{REF}.lock").touch()  # as a crashed git on the server leaves it
+    (
+        world.remote / f"{REF}.lock"
+    ).touch()  # as a crashed git on the server leaves it
     put(one, "s", "b", 2)
     assert state_of(one) == "failed"
     assert "lock" in one.store.status.detail
@@ -340,7 +371,13 @@ one.sync()
 
 
 def killed_between_base_and_tip(world: World, when: str) -> None:
-    arguments = [sys.executable, "-c", DYING, str(world.directory / "one"), when]
+    arguments = [
+        sys.executable,
+        "-c",
+        DYING,
+        str(world.directory / "one"),
+        when,
+    ]
     done = subprocess.run(
         arguments, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=False, timeout=60,
@@ -365,7 +402,9 @@ def test_a_crash_after_an_edit_was_set_aside_doubles_none(world: World) -> None:
     assert again.conflicts.open() == []
 
 
-def test_a_crash_after_the_oldest_edits_were_pushed_alone_doubles_none(world: World) -> None:
+def test_a_crash_after_the_oldest_edits_were_pushed_alone_doubles_none(
+    world: World,
+) -> None:
     one, two = world.open("one"), world.open("two")
     put(one, "s", "z", 0, confirm=True)
     two.sync()
@@ -382,7 +421,15 @@ def by_hand(world: World, file: str, text: str) -> None:
     """Somebody commits to the branch without csc-git."""
     place = world.directory / "hand"
     if not place.exists():
-        git("clone", "-q", "-b", "csc/state", str(world.remote), str(place), cwd=world.directory)
+        git(
+            "clone",
+            "-q",
+            "-b",
+            "csc/state",
+            str(world.remote),
+            str(place),
+            cwd=world.directory,
+        )
     git("pull", "-q", cwd=place)
     (place / file).write_text(text, encoding="utf-8")
     git("add", file, cwd=place)
@@ -397,7 +444,9 @@ def test_a_commit_made_by_hand_hides_no_edit_that_arrived(
     put(one, "s", "e", 1)
     op = put(one, "s", "e", 2, if_revision=one.retrieve("s", "e").revision)
     with monkeypatch.context() as patch:
-        patch.setattr(one.store.branch, "confirm", lambda _: 1 / 0)  # the answer is never seen
+        patch.setattr(
+            one.store.branch, "confirm", lambda _: 1 / 0
+        )  # the answer is never seen
         one.sync()
     by_hand(world, "README.md", "x")
     assert state_of(one) == "ok"

@@ -19,7 +19,9 @@ def kept(path: Path) -> list[Path]:
     return list((path / "objects/pack").glob("*.keep"))
 
 
-def test_small_packs_are_put_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_packs_are_put_together(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(maintenance, "PACK_LIMIT", 30)
     one, reader = world.open("one"), world.open("one")
     path = one.store.repository.path
@@ -29,13 +31,17 @@ def test_small_packs_are_put_together(world: World, monkeypatch: pytest.MonkeyPa
     assert packs(path) == 100
     one.close()
     assert packs(path) < 5
-    assert [reader.retrieve("a", f"k{number}").value for number in range(100)] == [*range(100)]
+    assert [
+        reader.retrieve("a", f"k{number}").value for number in range(100)
+    ] == [*range(100)]
     put(reader, "a", "after", 1)
     assert len(reader.list_keys("a").keys) == 101
     git("fsck", "--strict", cwd=path)
 
 
-def test_what_no_pack_names_yet_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_no_pack_names_yet_is_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Objects that are on disk before the ref that names them, as in the middle of an edit."""
     monkeypatch.setattr(maintenance, "PACK_LIMIT", 10)
     one = world.open("one")
@@ -45,7 +51,9 @@ def test_what_no_pack_names_yet_is_kept(world: World, monkeypatch: pytest.Monkey
     blob = batch.add_blob(b"not named yet")
     batch.flush()
     assert one.store.repository.maintenance.run()
-    git("repack", "-adq", cwd=path)  # of what nothing names it keeps only what is kept
+    git(
+        "repack", "-adq", cwd=path
+    )  # of what nothing names it keeps only what is kept
     assert git("cat-file", "blob", blob, cwd=path) == "not named yet"
     batch.release()
     assert kept(path) == []
@@ -72,11 +80,16 @@ def test_nothing_is_kept_once_it_has_a_name(world: World) -> None:
     assert state_of(two) == "ok"
     two.rotate()
     assert state_of(one) == "ok"
-    assert [*kept(one.store.repository.path), *kept(two.store.repository.path)] == []
+    assert [
+        *kept(one.store.repository.path),
+        *kept(two.store.repository.path),
+    ] == []
 
 
 @pytest.mark.parametrize(("age", "left"), [(23 * 3600, 1), (25 * 3600, 0)])
-def test_what_a_dead_process_kept_is_let_go(world: World, age: int, left: int) -> None:
+def test_what_a_dead_process_kept_is_let_go(
+    world: World, age: int, left: int
+) -> None:
     one = world.open("one")
     put(one, "a", "k", 1)
     path = one.store.repository.path
@@ -107,7 +120,8 @@ def test_once_a_week_what_nothing_reaches_is_dropped(world: World) -> None:
     batch.flush()
     assert one.store.repository.maintenance.run()
     dead, busy = (
-        path / "objects/pack" / f"pack-{name}.pack.unfinished" for name in ("dead", "busy")
+        path / "objects/pack" / f"pack-{name}.pack.unfinished"
+        for name in ("dead", "busy")
     )
     dead.touch()
     past = time.time() - 30 * 86_400
@@ -126,7 +140,12 @@ def test_writers_and_maintenance_do_not_disturb_each_other(
 ) -> None:
     monkeypatch.setattr(maintenance, "PACK_LIMIT", 5)
     one = world.open("one")
-    crowd = Crowd([["write", str(world.directory / "one"), f"p{n}", "40"] for n in range(3)])
+    crowd = Crowd(
+        [
+            ["write", str(world.directory / "one"), f"p{n}", "40"]
+            for n in range(3)
+        ]
+    )
     answers = crowd.start()
     for number in range(15):
         put(one, "main", f"k{number}", number)

@@ -52,17 +52,23 @@ def test_a_file_where_our_directory_must_be(clone: Path) -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("name", ["clone.json", "locks/write", "locks/sync", "sync.json"])
+@pytest.mark.parametrize(
+    "name", ["clone.json", "locks/write", "locks/sync", "sync.json"]
+)
 def test_a_directory_where_a_file_must_be(clone: Path, name: str) -> None:
     said("set", "a", "b", "1")
     (clone / ".git" / "csc" / name).unlink()
     (clone / ".git" / "csc" / name).mkdir()
     done = CliRunner().invoke(main, ["set", "a", "b", "2"])
     assert isinstance(done.exception, SystemExit) or done.exception is None
-    if done.exit_code == 0:  # stored, and it says what stands in the way, if anything does
+    if (
+        done.exit_code == 0
+    ):  # stored, and it says what stands in the way, if anything does
         assert "synced" in done.output or "The local disk failed" in done.output
         shown = said("get", "a", "b", "--json")
-        assert json.loads(shown[shown.index("{") :])["value"] == 2  # beside a warning
+        assert (
+            json.loads(shown[shown.index("{") :])["value"] == 2
+        )  # beside a warning
     else:
         assert "The disk refused" in done.output
 
@@ -71,7 +77,9 @@ def test_our_own_disk_is_not_taken_for_the_remotes(world: World) -> None:
     one = world.open("one")
     put(one, "a", "b", 1)
     (one.store.repository.path / "refs" / "csc").mkdir(exist_ok=True)
-    (one.store.repository.path / "refs" / "csc" / "fetch").write_text("in the way")
+    (one.store.repository.path / "refs" / "csc" / "fetch").write_text(
+        "in the way"
+    )
     put(world.open("two"), "a", "c", 1, confirm=True)
     assert state_of(one) == "local-storage"
     assert "local disk" in one.store.status.describe()[0]
@@ -88,7 +96,9 @@ def test_a_store_without_head_says_how_to_go_on(clone: Path) -> None:
     assert said("get", "a", "b", "--fresh").strip() == "1"
 
 
-def test_contention_that_does_not_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contention_that_does_not_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A hook that pushes first, every time."""
     monkeypatch.setattr("csc_git.store.attempt.MAX_ROUNDS", 2)
     one = world.open("one")
@@ -132,7 +142,9 @@ def test_where_there_is_no_repository_the_directory_is_named(
 def test_a_remote_of_no_usable_kind_is_refused_before_anything_is_stored(
     clone: Path, url: str
 ) -> None:
-    assert "can't be used" in said("set", "a", "k", "1", f"--remote={url}", code=1)
+    assert "can't be used" in said(
+        "set", "a", "k", "1", f"--remote={url}", code=1
+    )
     assert said("ls") == ""
     git("config", "csc.remote", url or "-", cwd=clone)
 
@@ -182,13 +194,22 @@ def test_a_value_that_is_no_json_is_explained_once() -> None:
     text = said("set", "a", "k", '"\\ud800"', code=1)
     assert text.count("Nothing was changed") == 1
     assert "lone surrogate" in text
-    assert "nested deeper" in said("set", "a", "k", "[" * 200 + "]" * 200, code=1)
+    assert "nested deeper" in said(
+        "set", "a", "k", "[" * 200 + "]" * 200, code=1
+    )
 
 
 @pytest.mark.usefixtures("clone")
 @pytest.mark.parametrize(
     "options",
-    [["-SCat"], ["-G", "Cat"], ["-C"], ["--", "data/a"], ["--scope", "a", "--oneline"], ["-1"]],
+    [
+        ["-SCat"],
+        ["-G", "Cat"],
+        ["-C"],
+        ["--", "data/a"],
+        ["--scope", "a", "--oneline"],
+        ["-1"],
+    ],
 )
 def test_log_leaves_its_options_to_git(options: list[str]) -> None:
     said("set", "a", "k", '"Cat"')
@@ -199,7 +220,9 @@ def test_log_leaves_its_options_to_git(options: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("clone")
-@pytest.mark.parametrize("options", [["--oneline"], ["-p"], ["--stat", "--graph"], ["--", "data"]])
+@pytest.mark.parametrize(
+    "options", [["--oneline"], ["-p"], ["--stat", "--graph"], ["--", "data"]]
+)
 def test_log_as_json_whatever_else_is_asked(options: list[str]) -> None:
     said("set", "a", "k", "1")
     lines = said("log", "--json", *options).splitlines()
@@ -211,7 +234,11 @@ def test_log_in_a_terminal_is_coloured_not_littered() -> None:
     """With the real pager in a real terminal."""
     said("set", "a", "k", "1")
     leader, follower = pty.openpty()
-    env = {name: value for name, value in os.environ.items() if name not in {"LESS", "PAGER"}}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"LESS", "PAGER"}
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "csc_git", "log"],
         stdin=follower, stdout=follower, stderr=follower, env=env | {"TERM": "xterm"},
@@ -242,7 +269,9 @@ def test_init_looks_at_the_settings_file_before_it_writes(clone: Path) -> None:
         assert (clone / ".mcp.json").read_bytes() == content
 
 
-def test_init_where_the_settings_file_is_a_directory_or_a_dangling_link(clone: Path) -> None:
+def test_init_where_the_settings_file_is_a_directory_or_a_dangling_link(
+    clone: Path,
+) -> None:
     (clone / ".mcp.json").mkdir()
     assert "can't be read as settings" in said("init", code=1)
     (clone / ".mcp.json").rmdir()
@@ -251,11 +280,16 @@ def test_init_where_the_settings_file_is_a_directory_or_a_dangling_link(clone: P
 
 
 def test_undoing_init_gives_back_the_very_bytes(clone: Path) -> None:
-    for content in (b'{\r\n  "mcpServers": {\r\n    "x": {}\r\n  }\r\n}\r\n', b'{"a": "\xc3\xa9"}'):
+    for content in (
+        b'{\r\n  "mcpServers": {\r\n    "x": {}\r\n  }\r\n}\r\n',
+        b'{"a": "\xc3\xa9"}',
+    ):
         (clone / ".mcp.json").write_bytes(content)
         (clone / ".mcp.json").chmod(0o600)
         said("init")
-        assert json.loads((clone / ".mcp.json").read_bytes())["mcpServers"]["csc-git"]
+        assert json.loads((clone / ".mcp.json").read_bytes())["mcpServers"][
+            "csc-git"
+        ]
         said("init", "--undo")
         assert (clone / ".mcp.json").read_bytes() == content
         assert (clone / ".mcp.json").stat().st_mode & 0o777 == 0o600
@@ -263,13 +297,17 @@ def test_undoing_init_gives_back_the_very_bytes(clone: Path) -> None:
 
 def test_init_registers_the_settings_it_tried(clone: Path) -> None:
     said("init", "--branch", "other/b", "--poll", "3")
-    entry = json.loads((clone / ".mcp.json").read_text())["mcpServers"]["csc-git"]
+    entry = json.loads((clone / ".mcp.json").read_text())["mcpServers"][
+        "csc-git"
+    ]
     assert entry["args"][-4:] == ["--branch", "other/b", "--poll", "3"]
     assert "git config csc.branch other/b" in said("init", code=1)
     git("config", "csc.branch", "other/b", cwd=clone)
     assert "was registered already" in said("init")
     assert "csc-git changed" in said("init", "--poll", "4")
-    entry = json.loads((clone / ".mcp.json").read_text())["mcpServers"]["csc-git"]
+    entry = json.loads((clone / ".mcp.json").read_text())["mcpServers"][
+        "csc-git"
+    ]
     assert entry["args"][-3:] == ["serve", "--poll", "4"]
     assert "+++ " in said("init", "--poll", "5", "--dry-run")
     said("init", "--undo")
@@ -278,14 +316,18 @@ def test_init_registers_the_settings_it_tried(clone: Path) -> None:
 
 def test_init_takes_the_place_of_nothing_that_others_wrote(clone: Path) -> None:
     file = clone / ".mcp.json"
-    theirs = '{"mcpServers": {"csc-git": {"command": "csc-git", "args": ["serve"]}}}'
+    theirs = (
+        '{"mcpServers": {"csc-git": {"command": "csc-git", "args": ["serve"]}}}'
+    )
     file.write_text(theirs)
     assert "was registered already" in said("init")
     assert "csc-git init --undo" in said("init", "--poll", "4", code=1)
     assert file.read_text() == theirs
 
 
-def test_init_with_a_remote_that_is_not_there_is_no_success(clone: Path) -> None:
+def test_init_with_a_remote_that_is_not_there_is_no_success(
+    clone: Path,
+) -> None:
     shown = said("init", "--remote", "nosuch", code=1)
     assert "!!  remote" in shown
     assert ".mcp.json was left alone" in shown
@@ -293,7 +335,9 @@ def test_init_with_a_remote_that_is_not_there_is_no_success(clone: Path) -> None
     assert not (clone / ".mcp.json").exists()
 
 
-def test_what_a_team_has_committed_is_taken_out_with_a_word(clone: Path) -> None:
+def test_what_a_team_has_committed_is_taken_out_with_a_word(
+    clone: Path,
+) -> None:
     said("init")
     git("add", ".mcp.json", cwd=clone)
     git("commit", "-q", "-m", "shared", cwd=clone)
@@ -310,7 +354,9 @@ def test_hooks_alone_are_undone() -> None:
     assert "was registered already" in said("init")
 
 
-def test_as_people_of_git_type_it(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_people_of_git_type_it(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir("/")
     assert "local" in said("-C", str(clone), "set", "a", "k", "1", "--local")
     assert "a" in said("-C", str(clone), "ls")
@@ -330,9 +376,13 @@ def test_a_difference_leaves_out_what_is_csc_gits_own() -> None:
     assert "settings/team" in said("diff", "1h", "--all")
 
 
-def test_what_the_team_agreed_on_shows_where_something_else_holds(clone: Path) -> None:
+def test_what_the_team_agreed_on_shows_where_something_else_holds(
+    clone: Path,
+) -> None:
     git("config", "csc.guard", "off", cwd=clone)
-    assert "git config csc.guard (the team: block)" in said("team", "set", "guard", "block")
+    assert "git config csc.guard (the team: block)" in said(
+        "team", "set", "guard", "block"
+    )
     assert "(the team" not in said("team", "unset", "guard")
 
 
@@ -343,13 +393,19 @@ def test_wrong_arguments_are_told_in_words(clone: Path) -> None:
     async def scenario() -> None:
         async with agent(clone) as claude:
             await claude.call("sign_on")
-            unknown = await claude.refused("store_data", scope="a", key="k", value=1, confrim=True)
-            assert unknown.startswith("No argument is called confrim. There are: scope, key")
+            unknown = await claude.refused(
+                "store_data", scope="a", key="k", value=1, confrim=True
+            )
+            assert unknown.startswith(
+                "No argument is called confrim. There are: scope, key"
+            )
             missing = await claude.refused("store_data", scope="a", value=1)
             assert "key: Field required. Nothing was changed." in missing
             assert "pydantic" not in missing
             assert (await claude.call("list_scopes"))["scopes"] == ["sessions"]
-            assert "session name" in await claude.refused("sign_on", session_id="")
+            assert "session name" in await claude.refused(
+                "sign_on", session_id=""
+            )
 
     run(scenario)
 
@@ -361,11 +417,18 @@ def test_more_globs_that_are_none(pattern: str) -> None:
 
 
 def test_globs_that_are_some() -> None:
-    for pattern, text in (("[]a]", "]"), ("[!]a]", "b"), ("[a-c]*", "b1"), ("[-a]", "-")):
+    for pattern, text in (
+        ("[]a]", "]"),
+        ("[!]a]", "b"),
+        ("[a-c]*", "b1"),
+        ("[-a]", "-"),
+    ):
         assert compile_pattern(pattern).match(text)
 
 
-@pytest.mark.parametrize("name", [" ", "\u200b", "a\ufeffb", "\u202eevil", "\xad"])
+@pytest.mark.parametrize(
+    "name", [" ", "\u200b", "a\ufeffb", "\u202eevil", "\xad"]
+)
 def test_names_that_hide_something(world: World, name: str) -> None:
     with pytest.raises(InvalidName):
         put(world.open("one"), name, "k", 1)

@@ -62,7 +62,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-        (home / ".gitconfig").write_text("[user]\n\tname = T\n\temail = t@example.com\n")
+        (home / ".gitconfig").write_text(
+            "[user]\n\tname = T\n\temail = t@example.com\n"
+        )
         world = World(directory)
         world.make_remote()
         for number in range(3):
@@ -83,7 +85,9 @@ class Histories(RuleBasedStateMachine):
     def begin(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="csc-model-"))
         for name in ("remote.git", "c0", "c1", "c2"):
-            shutil.copytree(self.template / name, self.directory / name, symlinks=True)
+            shutil.copytree(
+                self.template / name, self.directory / name, symlinks=True
+            )
         self.remote = Remote()
         self.model = [Clone(self.remote, f"c{n}") for n in range(3)]
         self.real = [self._opened(n) for n in range(3)]
@@ -101,8 +105,16 @@ class Histories(RuleBasedStateMachine):
     def put(self, n: int, key: Any, value: Any, confirm: bool) -> None:
         self._write(n, {key: value}, confirm=confirm)
 
-    @rule(n=clones, key=keys, value=values, hit=st.booleans(), confirm=st.booleans())
-    def put_if(self, n: int, key: Any, value: Any, hit: bool, confirm: bool) -> None:
+    @rule(
+        n=clones,
+        key=keys,
+        value=values,
+        hit=st.booleans(),
+        confirm=st.booleans(),
+    )
+    def put_if(
+        self, n: int, key: Any, value: Any, hit: bool, confirm: bool
+    ) -> None:
         """On condition of what stands here, or of something that never did."""
         stands = self.model[n].here.state.get(key)
         wanted = stands if hit else Value("never", "nobody", START)
@@ -118,7 +130,9 @@ class Histories(RuleBasedStateMachine):
         place = ("t", "a")
         requires = {place: self.model[n].here.state.get(place)} if guard else {}
         puts = {("s", "a"): value, ("s", "c"): value}
-        self._write(n, puts, deletes=(("s", "b"),), requires=requires, confirm=confirm)
+        self._write(
+            n, puts, deletes=(("s", "b"),), requires=requires, confirm=confirm
+        )
 
     @rule(n=clones)
     def delete_scope(self, n: int) -> None:
@@ -148,7 +162,9 @@ class Histories(RuleBasedStateMachine):
                 made = model.claim(op, now, wanted)
                 if made is None and not _asks(model):
                     return "provisional"
-                made = made or model.claim(op, now, wanted)  # on what the remote has
+                made = made or model.claim(
+                    op, now, wanted
+                )  # on what the remote has
             except Refused:
                 if asked:
                     return "taken"
@@ -170,7 +186,11 @@ class Histories(RuleBasedStateMachine):
         self._acknowledged(released.op, made)
 
     @precondition(lambda self: any(_conflicts(model) for model in self.model))
-    @rule(n=clones, choice=st.sampled_from(["current", "lost", "value"]), data=st.data())
+    @rule(
+        n=clones,
+        choice=st.sampled_from(["current", "lost", "value"]),
+        data=st.data(),
+    )
     def resolve(self, n: int, choice: Any, data: Any) -> None:
         found = _conflicts(self.model[n])
         if not found:
@@ -178,8 +198,12 @@ class Histories(RuleBasedStateMachine):
         record = data.draw(st.sampled_from(found))
         state, now = self.model[n].here.state, self._tick(n)
         key, _, lost, _ = state[record].content
-        done = self.real[n].conflicts.resolve(self._person(n), record[1], choice, "resolved")
-        puts = {"current": {}, "lost": {key: lost}, "value": {key: "resolved"}}[choice]
+        done = self.real[n].conflicts.resolve(
+            self._person(n), record[1], choice, "resolved"
+        )
+        puts = {"current": {}, "lost": {key: lost}, "value": {key: "resolved"}}[
+            choice
+        ]
         deletes = [record]
         if puts.get(key) == ("deleted",):
             puts, deletes = {}, [record, key]
@@ -197,7 +221,10 @@ class Histories(RuleBasedStateMachine):
 
     @rule(n=clones, how=st.sampled_from(["online", "offline", "read-only"]))
     def partition(self, n: int, how: str) -> None:
-        self.model[n].reaches, self.model[n].pushes = how != "offline", how == "online"
+        self.model[n].reaches, self.model[n].pushes = (
+            how != "offline",
+            how == "online",
+        )
         self._reach(n)
 
     @rule(n=clones)
@@ -232,10 +259,14 @@ class Histories(RuleBasedStateMachine):
         assert len(tips) == 1, "every clone ends with the same history"
         world = World(self.directory)
         placed = Counter(record.op for record in world.log())
-        assert all(placed[op] == 1 for op in self.ops), "every acknowledged op appears once"
+        assert all(placed[op] == 1 for op in self.ops), (
+            "every acknowledged op appears once"
+        )
         assert sum(placed.values()) == len(self._line()) + 1
         self.sync(0)
-        assert {coordinator.store.branch.tip for coordinator in self.real} == tips
+        assert {
+            coordinator.store.branch.tip for coordinator in self.real
+        } == tips
         git("fsck", "--strict", cwd=world.remote)
 
     def _compare(self, n: int) -> None:
@@ -246,7 +277,12 @@ class Histories(RuleBasedStateMachine):
                 assert stored is not None
                 entry = stored.entry
                 content = self._said(scope, entry.value)
-                found[scope, key.name] = (content, entry.session, entry.time, entry.authors)
+                found[scope, key.name] = (
+                    content,
+                    entry.session,
+                    entry.time,
+                    entry.authors,
+                )
         expected = {
             key: (value.content, value.author, value.time, value.authors)
             for key, value in self.model[n].here.state.items()
@@ -265,7 +301,12 @@ class Histories(RuleBasedStateMachine):
         if scope == "claims":
             claim = Claim.from_json(value)
             assert claim
-            return (claim.resource, self.holders[claim.holder], claim.fence, claim.state)
+            return (
+                claim.resource,
+                self.holders[claim.holder],
+                claim.fence,
+                claim.state,
+            )
         if scope == "conflicts":
             conflict = Conflict.from_json(value)
             assert conflict
@@ -286,7 +327,10 @@ class Histories(RuleBasedStateMachine):
     ) -> None:
         """The same edit in both, by whichever call fits it."""
         now, model = self._tick(n), self.model[n]
-        conditions = {key: self._revision(n, key, value) for key, value in (requires or {}).items()}
+        conditions = {
+            key: self._revision(n, key, value)
+            for key, value in (requires or {}).items()
+        }
         op = None
         try:
             op = self._edited(n, puts, deletes, conditions, confirm)
@@ -298,7 +342,9 @@ class Histories(RuleBasedStateMachine):
 
         def write() -> Edit | None:
             name = op or f"unnamed {self.writes}"
-            return model.write(name, self._name(n), now, puts, deletes, requires)
+            return model.write(
+                name, self._name(n), now, puts, deletes, requires
+            )
 
         try:
             made = write()
@@ -316,20 +362,30 @@ class Histories(RuleBasedStateMachine):
             self._acknowledged(op, made)
 
     def _edited(
-        self, n: int, puts: Any, deletes: Any, conditions: dict[Any, str], confirm: bool
+        self,
+        n: int,
+        puts: Any,
+        deletes: Any,
+        conditions: dict[Any, str],
+        confirm: bool,
     ) -> str | None:
         me, edits = self._person(n), self.real[n].edits
         if len(puts) == 1 and not deletes:
             [(key, value)] = puts.items()
             wanted = conditions.get(key)
             scope, name = key
-            stored = edits.put(me, scope, name, value, if_revision=wanted, confirm=confirm)
+            stored = edits.put(
+                me, scope, name, value, if_revision=wanted, confirm=confirm
+            )
             return stored.op
         if not puts and not conditions:
             return edits.delete(me, *deletes[0], confirm=confirm).op
         changes = [Change(s, k, "put", value) for (s, k), value in puts.items()]
         changes += [Change(s, k, "delete") for s, k in deletes]
-        changes += [Change(s, k, "require", None, rev) for (s, k), rev in conditions.items()]
+        changes += [
+            Change(s, k, "require", None, rev)
+            for (s, k), rev in conditions.items()
+        ]
         return edits.edit(me, changes, confirm=confirm).op
 
     def _revision(self, n: int, key: Any, wanted: Value | None) -> str:
@@ -337,7 +393,11 @@ class Histories(RuleBasedStateMachine):
             return "absent"
         if wanted.content == "never":
             return "0" * 40
-        found = self.real[n].store.snapshot().revision(RealKey(parse_scope(key[0]), key[1]))
+        found = (
+            self.real[n]
+            .store.snapshot()
+            .revision(RealKey(parse_scope(key[0]), key[1]))
+        )
         assert found
         return found
 
@@ -362,7 +422,9 @@ class Histories(RuleBasedStateMachine):
         self.holders[held.lease.holder] = holder
         place = ("sessions", str(held.name))
         requires = {place: model.here.state.get(place)}
-        model.write(held.op or "", str(held.name), now, {place: holder}, (), requires)
+        model.write(
+            held.op or "", str(held.name), now, {place: holder}, (), requires
+        )
         model.holder = holder
         self.ops.append(held.op or "")
 
@@ -373,7 +435,12 @@ class Histories(RuleBasedStateMachine):
         """Make the clone's remote what the model has it reach."""
         model, path = self.model[n], self.directory / f"c{n}"
         remote = str(self.directory / "remote.git")
-        git("config", "remote.origin.url", remote if model.reaches else "/nowhere", cwd=path)
+        git(
+            "config",
+            "remote.origin.url",
+            remote if model.reaches else "/nowhere",
+            cwd=path,
+        )
         name = "url./nowhere.pushInsteadOf"
         if model.pushes:
             config = path / ".git" / "config"
@@ -405,7 +472,10 @@ class Histories(RuleBasedStateMachine):
 
 
 def _records(coordinator: Coordinator) -> list[Any]:
-    return [Record.parse(commit.message) for commit in coordinator.store.branch.queue()]
+    return [
+        Record.parse(commit.message)
+        for commit in coordinator.store.branch.queue()
+    ]
 
 
 def _conflicts(model: Clone) -> list[Any]:

@@ -16,7 +16,9 @@ from tests.simulation import HOSTED, LOCAL, Remote, simulate
         (HOSTED, 30, 1 / 60, 0.9, 150.0),
     ],
 )
-def test_nobody_starves(remote: Remote, clones: int, each: float, share: float, p99: float) -> None:
+def test_nobody_starves(
+    remote: Remote, clones: int, each: float, share: float, p99: float
+) -> None:
     made = simulate(clones, each, remote, 120.0 if each > 1 else 600.0)
     assert made.rate >= share * clones * each
     assert made.spread <= 2
@@ -29,7 +31,9 @@ def test_alone_nobody_waits_for_others() -> None:
     assert made.p99 < 0.3
 
 
-def test_a_turn_leaves_room_for_all_who_write_and_more_the_slower_the_remote() -> None:
+def test_a_turn_leaves_room_for_all_who_write_and_more_the_slower_the_remote() -> (
+    None
+):
     pace = Pace()
     pace.took(100.0, 0.5)
     alone = pace.free_at
@@ -57,7 +61,9 @@ def test_a_clone_that_wrote_long_ago_gets_no_room() -> None:
     assert pace.others(16.0) == 0
 
 
-def test_looks_are_quick_while_others_write_and_slow_when_nobody_has_for_long() -> None:
+def test_looks_are_quick_while_others_write_and_slow_when_nobody_has_for_long() -> (
+    None
+):
     pace = Pace()
     assert pace.poll(30.0, 0.0) == 30.0
     pace.saw(["two"], 0.0)

@@ -27,7 +27,12 @@ from csc_git.git.repository import Repository
 from tests.world import git
 
 
-@given(st.binary(max_size=300), st.binary(max_size=300), st.binary(max_size=300), st.binary())
+@given(
+    st.binary(max_size=300),
+    st.binary(max_size=300),
+    st.binary(max_size=300),
+    st.binary(),
+)
 def test_a_splice_makes_the_new_of_the_old(
     start: bytes, old: bytes, new: bytes, end: bytes
 ) -> None:
@@ -38,42 +43,72 @@ def test_a_splice_makes_the_new_of_the_old(
 @pytest.mark.parametrize("size", [0, 1, 126, 127, 128, 65_535, 65_536, 200_000])
 def test_a_splice_of_any_length(size: int) -> None:
     same, other = os.urandom(size), os.urandom(size)
-    for before, after in ((same + b"x", same + b"y"), (b"x" + same, b"y" + same), (same, other)):
+    for before, after in (
+        (same + b"x", same + b"y"),
+        (b"x" + same, b"y" + same),
+        (same, other),
+    ):
         assert b"".join(apply_delta(before, splice(before, after))) == after
 
 
-@given(st.lists(st.tuples(st.sampled_from([BLOB, TREE, COMMIT]), st.binary()), min_size=1))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([BLOB, TREE, COMMIT]), st.binary()),
+        min_size=1,
+    )
+)
 def test_what_is_packed_is_unpacked(contents: list[tuple[int, bytes]]) -> None:
-    objects = {object_id(kind, raw, DEFAULT_OBJECT_FORMAT): (kind, raw) for kind, raw in contents}
+    objects = {
+        object_id(kind, raw, DEFAULT_OBJECT_FORMAT): (kind, raw)
+        for kind, raw in contents
+    }
     new = [NewObject(name, kind, raw) for name, (kind, raw) in objects.items()]
-    assert unpack(pack_up(new, DEFAULT_OBJECT_FORMAT).data, DEFAULT_OBJECT_FORMAT) == new
+    assert (
+        unpack(pack_up(new, DEFAULT_OBJECT_FORMAT).data, DEFAULT_OBJECT_FORMAT)
+        == new
+    )
 
 
 @pytest.mark.parametrize("form", ["sha1", "sha256"])
-def test_git_reads_what_we_write_and_we_read_what_git_packs(tmp_path: Path, form: str) -> None:
+def test_git_reads_what_we_write_and_we_read_what_git_packs(
+    tmp_path: Path, form: str
+) -> None:
     repository = Repository.open(tmp_path, lambda: form, "csc/state")
     batch, like, trees = repository.batch(), None, list[str]()
     for number in range(120):  # more than a chain of differences may be long
         name = b"k%d.json" % (number % 30)
         lines = {line.name: line for line in batch.tree(like)} if like else {}
-        lines[name] = TreeEntry.of(name, FILE_MODE, batch.add_blob(b"%d" % number))
+        lines[name] = TreeEntry.of(
+            name, FILE_MODE, batch.add_blob(b"%d" % number)
+        )
         like = batch.add_tree(lines.values(), like)
         trees.append(like)
     batch.flush()
     (pack,) = (repository.path / "objects/pack").glob("*.pack")
     git("verify-pack", str(pack), cwd=repository.path)
     told = git("verify-pack", "-v", str(pack), cwd=repository.path)
-    assert max(int(line.split()[5]) for line in told.splitlines() if len(line.split()) == 7) == 40
+    assert (
+        max(
+            int(line.split()[5])
+            for line in told.splitlines()
+            if len(line.split()) == 7
+        )
+        == 40
+    )
     for tree in trees:
         listed = git("ls-tree", tree, cwd=repository.path).splitlines()
-        read = ObjectDatabase(repository.path / "objects", repository.objects.object_format)
+        read = ObjectDatabase(
+            repository.path / "objects", repository.objects.object_format
+        )
         assert len(listed) == len(repository.objects.tree(tree).lines)
         assert read.read(tree, MAX_BLOB)[0] == TREE
         read.close()
     repository.close()
 
 
-def test_a_small_pack_that_is_huge_inflated_is_not_read_whole(tmp_path: Path) -> None:
+def test_a_small_pack_that_is_huge_inflated_is_not_read_whole(
+    tmp_path: Path,
+) -> None:
     repository = Repository.open(tmp_path, lambda: "sha1", "csc/state")
     batch = repository.batch()
     bomb = batch.add_blob(bytes(MAX_BLOB + 1))
@@ -92,7 +127,11 @@ def test_a_small_pack_that_is_huge_inflated_is_not_read_whole(tmp_path: Path) ->
 
 @pytest.mark.parametrize("at", [4, 11, 12, 13, 20])
 def test_a_pack_that_lies_is_damaged_and_nothing_worse(at: int) -> None:
-    data = bytearray(pack_up([NewObject("0" * 40, BLOB, b"x" * 50)], DEFAULT_OBJECT_FORMAT).data)
+    data = bytearray(
+        pack_up(
+            [NewObject("0" * 40, BLOB, b"x" * 50)], DEFAULT_OBJECT_FORMAT
+        ).data
+    )
     data[at] ^= 0xFF
     try:
         unpack(bytes(data), DEFAULT_OBJECT_FORMAT)
@@ -104,7 +143,10 @@ def test_trees_are_written_as_small_as_they_are(tmp_path: Path) -> None:
     """An edit among 256 keys leaves about as much as its tree, whose ids don't compress."""
     repository = Repository.open(tmp_path, lambda: "sha1", "csc/state")
     batch = repository.batch()
-    lines = [TreeEntry.of(b"k%d.json" % n, FILE_MODE, os.urandom(20).hex()) for n in range(256)]
+    lines = [
+        TreeEntry.of(b"k%d.json" % n, FILE_MODE, os.urandom(20).hex())
+        for n in range(256)
+    ]
     batch.add_tree(lines)
     batch.flush()
     (pack,) = (repository.path / "objects/pack").glob("*.pack")

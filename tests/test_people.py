@@ -40,7 +40,12 @@ def clone(world: World) -> Path:
 def busy(world: World, clone: Path) -> Coordinator:
     one = world.open(clone)
     session = one.sign_on("builder").session
-    put(one, f"session:{session}", "current_issue", "issue 15 \x1b[31m [bold]is[/bold] red")
+    put(
+        one,
+        f"session:{session}",
+        "current_issue",
+        "issue 15 \x1b[31m [bold]is[/bold] red",
+    )
     put(one, f"session:{session}", "todos", [1, {"status": "done"}, 3])
     one.claims.claim(None, ["src/api"], note="the parser")
     return one
@@ -49,16 +54,26 @@ def busy(world: World, clone: Path) -> Coordinator:
 # One look
 
 
-def test_sessions_and_claims_in_a_pipe_are_lines_of_cells(busy: Coordinator, clone: Path) -> None:
+def test_sessions_and_claims_in_a_pipe_are_lines_of_cells(
+    busy: Coordinator, clone: Path
+) -> None:
     cells = csc("sessions", cwd=clone).stdout.rstrip("\n").split("\t")
     assert cells[:2] == ["builder@one", "here"]
     assert cells[3:5] == ["issue 15 \\x1b[31m [bold]is[/bold] red", "2 todos"]
     cells = csc("claims", cwd=clone).stdout.rstrip("\n").split("\t")
-    assert cells[:2] + cells[3:] == ["src/api", "builder@one", "session ends", "the parser"]
+    assert cells[:2] + cells[3:] == [
+        "src/api",
+        "builder@one",
+        "session ends",
+        "the parser",
+    ]
     found = json.loads(csc("sessions", "--json", cwd=clone).stdout)["sessions"]
     assert found[0]["session"] == "builder@one"
     assert (
-        json.loads(csc("claims", "--json", cwd=clone).stdout)["claims"][0]["note"] == "the parser"
+        json.loads(csc("claims", "--json", cwd=clone).stdout)["claims"][0][
+            "note"
+        ]
+        == "the parser"
     )
     busy.sign_off()
     assert csc("sessions", cwd=clone).stdout == ""
@@ -108,10 +123,16 @@ class Screen:
     def frame(self) -> str:
         """The last whole picture of those drawn one over the other."""
         frames = self.shown.split(b"\x1b[H")
-        return _ESCAPES.sub(b"", frames[-2] if len(frames) > 1 else b"").decode(errors="replace")
+        return _ESCAPES.sub(b"", frames[-2] if len(frames) > 1 else b"").decode(
+            errors="replace"
+        )
 
     def resize(self, columns: int, rows: int) -> None:
-        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        fcntl.ioctl(
+            self.terminal,
+            termios.TIOCSWINSZ,
+            struct.pack("HHHH", rows, columns, 0, 0),
+        )
         self.process.send_signal(signal.SIGWINCH)
         self.shown = b""
 
@@ -124,7 +145,11 @@ def _width(text: str) -> int:
 
 
 def screen(
-    clone: Path, *arguments: str, columns: int = 80, rows: int = 24, kind: str = _KIND
+    clone: Path,
+    *arguments: str,
+    columns: int = 80,
+    rows: int = 24,
+    kind: str = _KIND,
 ) -> AbstractContextManager[Screen]:
     command = (sys.executable, "-m", "csc_git", *arguments)
     return terminal(clone, *command, columns=columns, rows=rows, kind=kind)
@@ -132,10 +157,16 @@ def screen(
 
 @contextmanager
 def terminal(
-    clone: Path, *command: str, columns: int = 80, rows: int = 24, kind: str = _KIND
+    clone: Path,
+    *command: str,
+    columns: int = 80,
+    rows: int = 24,
+    kind: str = _KIND,
 ) -> Iterator[Screen]:
     leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    fcntl.ioctl(
+        follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0)
+    )
     process = subprocess.Popen(
         command,
         cwd=clone, stdin=follower, stdout=follower, stderr=follower,
@@ -157,7 +188,9 @@ def test_watch_shows_all_of_it_as_it_changes_and_q_quits(
     two = world.open("two")
     with screen(clone, "watch", "--poll", "0.2") as shown:
         before = termios.tcgetattr(shown.terminal)
-        text = shown.until(lambda text: "builder@one" in text and "src/api" in text)
+        text = shown.until(
+            lambda text: "builder@one" in text and "src/api" in text
+        )
         assert "issue 15 \\x1b[31m [bold]" in text
         assert "2 todos" in text
         assert b"\x1b[31m [bold]" not in shown.shown
@@ -165,15 +198,24 @@ def test_watch_shows_all_of_it_as_it_changes_and_q_quits(
         assert state_of(busy) == "ok"
         put(two, "plan", "from afar", 1)
         assert state_of(two) == "ok"
-        shown.until(lambda text: "store plan/from afar" in text)  # it syncs by itself
+        shown.until(
+            lambda text: "store plan/from afar" in text
+        )  # it syncs by itself
         shown.resize(50, 12)
-        shown.until(lambda _: "plan/from" in shown.frame() and _width(shown.frame()) <= 50)
+        shown.until(
+            lambda _: (
+                "plan/from" in shown.frame() and _width(shown.frame()) <= 50
+            )
+        )
         assert "builder@one" in shown.frame()
         shown.type(b"q")
         shown.until(lambda _: shown.process.poll() is not None)
         assert shown.process.wait(30) == 0
         assert b"\x1b[?1049l" in shown.shown  # the screen is as it was before
-        assert termios.tcgetattr(shown.terminal)[3] == before[3] | termios.ECHO | termios.ICANON
+        assert (
+            termios.tcgetattr(shown.terminal)[3]
+            == before[3] | termios.ECHO | termios.ICANON
+        )
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(60, 15), (40, 10), (40, 20)])
@@ -183,8 +225,15 @@ def test_watch_in_a_small_terminal_offline_shows_what_matters(
     assert state_of(busy) == "ok"
     world.remote.rename(world.directory / "away.git")
     put(busy, "a", "k", 1)
-    with screen(clone, "watch", "--poll", "0.2", columns=columns, rows=rows) as shown:
-        shown.until(lambda _: "no repository" in shown.frame() and "store a/k" in shown.frame())
+    with screen(
+        clone, "watch", "--poll", "0.2", columns=columns, rows=rows
+    ) as shown:
+        shown.until(
+            lambda _: (
+                "no repository" in shown.frame()
+                and "store a/k" in shown.frame()
+            )
+        )
         text = shown.frame()
     assert "issue 15" in text
     assert "the parser" in text
@@ -197,9 +246,13 @@ def test_watch_counts_what_it_does_not_show_and_heeds_keys(
     busy: Coordinator, clone: Path, pressed: bytes
 ) -> None:
     for first in (0, 35):
-        busy.claims.claim(None, [f"lib/{first + number}" for number in range(35)])
+        busy.claims.claim(
+            None, [f"lib/{first + number}" for number in range(35)]
+        )
     with screen(clone, "watch", "--no-sync") as shown:
-        shown.until(lambda text: "and 68 more" in text)  # of 71, the parser's too
+        shown.until(
+            lambda text: "and 68 more" in text
+        )  # of 71, the parser's too
         shown.type(b"\x1b[A")  # an arrow is no Escape
         put(busy, "a", "later", 1)
         shown.until(lambda text: "store a/later" in text)
@@ -208,7 +261,9 @@ def test_watch_counts_what_it_does_not_show_and_heeds_keys(
         assert shown.process.wait(30) == 0
 
 
-def test_watch_where_nothing_can_be_drawn_is_lines(busy: Coordinator, clone: Path) -> None:
+def test_watch_where_nothing_can_be_drawn_is_lines(
+    busy: Coordinator, clone: Path
+) -> None:
     with screen(clone, "watch", "--no-sync", kind="dumb") as shown:
         for number in range(200):  # it may not have begun to watch yet
             put(busy, "a", "k", number)
@@ -219,7 +274,8 @@ def test_watch_where_nothing_can_be_drawn_is_lines(busy: Coordinator, clone: Pat
 
 
 @pytest.mark.parametrize(
-    "arguments", [("status",), ("set", "a", "k", "1"), ("sync",), ("init", "--no-register")]
+    "arguments",
+    [("status",), ("set", "a", "k", "1"), ("sync",), ("init", "--no-register")],
 )
 def test_long_messages_break_between_words(
     world: World, clone: Path, arguments: tuple[str, ...]
@@ -230,13 +286,17 @@ def test_long_messages_break_between_words(
         text = shown.until(lambda _: shown.process.poll() is not None)
     # What stood on a line before, a turning wheel, was written over.
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
-    assert [line for line in lines if len(line) > 50 and len(line.split()) > 3] == []
+    assert [
+        line for line in lines if len(line) > 50 and len(line.split()) > 3
+    ] == []
     assert len([line for line in lines if line.strip()]) > 3
 
 
 def test_a_scope_without_keys_is_told_to_be_so(clone: Path) -> None:
     with screen(clone, "blame", "nosuch") as shown:
-        assert "no keys in nosuch" in shown.until(lambda _: shown.process.poll() is not None)
+        assert "no keys in nosuch" in shown.until(
+            lambda _: shown.process.poll() is not None
+        )
 
 
 def test_watch_in_a_pipe_is_a_line_an_edit(world: World, clone: Path) -> None:
@@ -262,8 +322,12 @@ def test_watch_in_a_pipe_is_a_line_an_edit(world: World, clone: Path) -> None:
         assert state_of(two) == "ok"
         burst = list(iter(lambda: _burst(watching.stdout), "burst79"))
         watching.terminate()  # SIGINT is ignored by what a shell runs in the background
-    assert [one for one in burst if one] == [f"burst{number}" for number in range(79)]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\t\S+@two\tstore a/after\n", line)
+    assert [one for one in burst if one] == [
+        f"burst{number}" for number in range(79)
+    ]
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\t\S+@two\tstore a/after\n", line
+    )
 
 
 def _burst(lines: IO[str] | None) -> str:
@@ -274,13 +338,19 @@ def _burst(lines: IO[str] | None) -> str:
     return line.rpartition("/")[2].strip() if "burst" in line else ""
 
 
-def test_doctor_in_a_terminal_hangs_under_its_own_beginning(clone: Path) -> None:
+def test_doctor_in_a_terminal_hangs_under_its_own_beginning(
+    clone: Path,
+) -> None:
     with screen(clone, "doctor", "--remote", "nosuch", columns=60) as shown:
         text = shown.until(lambda _: shown.process.poll() is not None)
     lines = [line.rstrip("\r") for line in text.split("\n")]
     long = [line for line in lines if len(line) > 60 and len(line.split()) > 3]
-    assert long == []  # a path that is longer than a line is not broken: it can be copied
-    first = next(n for n, line in enumerate(lines) if line.startswith("!!  remote      "))
+    assert (
+        long == []
+    )  # a path that is longer than a line is not broken: it can be copied
+    first = next(
+        n for n, line in enumerate(lines) if line.startswith("!!  remote      ")
+    )
     assert lines[first + 1].startswith(" " * 16)
 
 
@@ -313,7 +383,11 @@ def test_bash_completes(clone: Path, typed: str, offered: list[str]) -> None:
         _csc_git_completion {command} && printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     done = subprocess.run(
-        ["bash", "-c", script], cwd=clone, capture_output=True, text=True, check=False
+        ["bash", "-c", script],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.split("\n")[:-1] == offered, done.stderr
 
@@ -346,7 +420,9 @@ def test_zsh_and_fish_complete(
     csc("set", "issue:15", "$(touch pwned)", "1", "--local", cwd=clone)
     command = installed(clone.parent / "bin")
     noted = clone.parent / "noted"
-    command.write_text(_NOTING.format(noted=noted, python=sys.executable), encoding="utf-8")
+    command.write_text(
+        _NOTING.format(noted=noted, python=sys.executable), encoding="utf-8"
+    )
     monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
     name, settings = _SETTINGS[shell]
     (fresh_user / name).parent.mkdir(parents=True, exist_ok=True)
@@ -359,7 +435,9 @@ def test_zsh_and_fish_complete(
         "csc-git sign-off bui": "sign-off builder@one",
         "csc-git rm --al": "rm --all",
     }
-    with terminal(clone, "setsid", "-c", "-w", shell) as shown:  # job control wants its own
+    with terminal(
+        clone, "setsid", "-c", "-w", shell
+    ) as shown:  # job control wants its own
         for number, line in enumerate(typed, 1):
             shown.until(partial(_is_ready, number))
             shown.type(line.encode() + b"\t\r")
@@ -377,18 +455,28 @@ def _has_run(noted: Path, commands: int, _: str) -> bool:
 
 
 def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return (
+        file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    )
 
 
 def test_completing_makes_no_store(world: World) -> None:
     clone = world.clone("two")
-    env = {"_CSC_GIT_COMPLETE": "bash_complete", "COMP_WORDS": "csc-git get i", "COMP_CWORD": "2"}
+    env = {
+        "_CSC_GIT_COMPLETE": "bash_complete",
+        "COMP_WORDS": "csc-git get i",
+        "COMP_CWORD": "2",
+    }
     csc(cwd=clone, env=env)
     assert not (clone / ".git/csc").exists()
 
 
 def test_completing_where_there_is_no_repository(tmp_path: Path) -> None:
-    env = {"_CSC_GIT_COMPLETE": "bash_complete", "COMP_WORDS": "csc-git get i", "COMP_CWORD": "2"}
+    env = {
+        "_CSC_GIT_COMPLETE": "bash_complete",
+        "COMP_WORDS": "csc-git get i",
+        "COMP_CWORD": "2",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "csc_git"],
         cwd=tmp_path, env=os.environ | env, capture_output=True, text=True, check=False,
@@ -396,9 +484,13 @@ def test_completing_where_there_is_no_repository(tmp_path: Path) -> None:
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    "ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
+)
 @pytest.mark.usefixtures("busy")
-def test_watch_that_is_ended_leaves_the_terminal_as_it_was(clone: Path, ending: int) -> None:
+def test_watch_that_is_ended_leaves_the_terminal_as_it_was(
+    clone: Path, ending: int
+) -> None:
     with screen(clone, "watch", "--no-sync") as shown:
         shown.until(lambda text: "builder@one" in text)
         assert not termios.tcgetattr(shown.terminal)[3] & termios.ECHO
@@ -409,7 +501,9 @@ def test_watch_that_is_ended_leaves_the_terminal_as_it_was(clone: Path, ending: 
         assert b"\x1b[?1049l" in shown.shown
 
 
-def test_watch_is_not_stopped_while_it_has_the_screen(busy: Coordinator, clone: Path) -> None:
+def test_watch_is_not_stopped_while_it_has_the_screen(
+    busy: Coordinator, clone: Path
+) -> None:
     with screen(clone, "watch", "--no-sync") as shown:
         shown.until(lambda text: "builder@one" in text)
         shown.process.send_signal(signal.SIGTSTP)
@@ -419,15 +513,24 @@ def test_watch_is_not_stopped_while_it_has_the_screen(busy: Coordinator, clone: 
 
 @pytest.mark.skipif(not Path("/usr/sbin/sshd").exists(), reason="needs sshd")
 @pytest.mark.usefixtures("busy")
-def test_watch_over_ssh(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watch_over_ssh(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ssh_server(tmp_path / "ssh") as sshd:
         monkeypatch.setenv("SSH_AUTH_SOCK", sshd.agent)
         watch = f"cd {clone} && {sys.executable} -m csc_git watch --no-sync"
         command = ("ssh", "-F", str(sshd.config), "-tt", "forge", watch)
         with terminal(clone, *command) as shown:
-            shown.until(lambda text: "builder@one" in text and "src/api" in text)
+            shown.until(
+                lambda text: "builder@one" in text and "src/api" in text
+            )
             shown.resize(50, 12)
-            shown.until(lambda _: "builder@one" in shown.frame() and _width(shown.frame()) <= 50)
+            shown.until(
+                lambda _: (
+                    "builder@one" in shown.frame()
+                    and _width(shown.frame()) <= 50
+                )
+            )
             shown.type(b"q")
             shown.until(lambda _: shown.process.poll() is not None)
             assert shown.process.wait(30) == 0

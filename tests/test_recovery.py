@@ -41,7 +41,10 @@ def test_a_rewound_remote_is_reported_as_behind(world: World) -> None:
     rewound(world, one, two)
     for clone in (one, two):
         status = clone.sync()
-        assert (status.state, "1 confirmed edit" in status.detail) == ("remote-behind", True)
+        assert (status.state, "1 confirmed edit" in status.detail) == (
+            "remote-behind",
+            True,
+        )
         assert read(clone, "today") == "confirmed"
     shown = one.summary.decision(one.store.divergence())
     assert (shown.lost_count, shown.only_here) == (1, ["s/today"])
@@ -64,7 +67,11 @@ def test_restoring_keeps_what_is_queued(world: World) -> None:
     assert one.sync(permit=Permit(restore=True)).state == "ok"
     assert one.store.fate(op).where == "synced"
     assert state_of(two) == "ok"
-    assert [read(two, key) for key in ("old", "today", "queued")] == [1, "confirmed", 1]
+    assert [read(two, key) for key in ("old", "today", "queued")] == [
+        1,
+        "confirmed",
+        1,
+    ]
 
 
 def test_restoring_on_top_of_what_others_pushed_meanwhile(world: World) -> None:
@@ -97,11 +104,15 @@ def test_a_restore_that_is_cut_short_can_be_repeated(
         patched.setattr("csc_git.git.remote.Remote.push", dies)
         with pytest.raises(KeyboardInterrupt):
             one.sync(permit=Permit(restore=True))
-    assert state_of(one) == "ok"  # the person has decided, and the base was moved back
+    assert (
+        state_of(one) == "ok"
+    )  # the person has decided, and the base was moved back
     assert remote_tip(world) == lost
 
 
-def test_after_accepting_a_rewrite_the_dropped_values_can_be_exported(world: World) -> None:
+def test_after_accepting_a_rewrite_the_dropped_values_can_be_exported(
+    world: World,
+) -> None:
     one, other = world.open("one"), world.open("other")
     rewound(world, one)
     put(other, "s", "other", 1)
@@ -138,7 +149,9 @@ def test_accepting_a_rewrite_that_is_cut_short_needs_no_second_decision(
     assert read(one, "other") == 1
 
 
-def test_recreating_from_a_clone_that_is_behind_loses_nothing(world: World) -> None:
+def test_recreating_from_a_clone_that_is_behind_loses_nothing(
+    world: World,
+) -> None:
     ahead, behind = world.open("ahead"), world.open("behind")
     put(ahead, "s", "k", 1)
     assert [state_of(ahead), state_of(behind)] == ["ok", "ok"]
@@ -152,7 +165,9 @@ def test_recreating_from_a_clone_that_is_behind_loses_nothing(world: World) -> N
     assert read(behind, "newer") == 2
 
 
-def test_a_new_clone_founds_no_second_store(world: World, tmp_path: Path) -> None:
+def test_a_new_clone_founds_no_second_store(
+    world: World, tmp_path: Path
+) -> None:
     """The branch was there when the project was cloned, and is gone from the remote since."""
     one = world.open("one")
     put(one, "s", "k", "from the first store")
@@ -167,10 +182,15 @@ def test_a_new_clone_founds_no_second_store(world: World, tmp_path: Path) -> Non
     assert "refs/remotes/origin/csc/state" in status.detail
     assert new.sync(permit=Permit(recreate=True)).state == "ok"
     assert state_of(one) == "ok"  # one store, not two
-    assert [read(one, key) for key in ("k", "new")] == ["from the first store", 1]
+    assert [read(one, key) for key in ("k", "new")] == [
+        "from the first store",
+        1,
+    ]
 
 
-def test_a_branch_kept_by_a_rotation_shows_that_there_was_a_store(world: World) -> None:
+def test_a_branch_kept_by_a_rotation_shows_that_there_was_a_store(
+    world: World,
+) -> None:
     one = world.open("one")
     put(one, "s", "k", 1)
     assert state_of(one) == "ok"
@@ -222,7 +242,12 @@ def test_joining_two_stores_keeps_the_values_of_both(world: World) -> None:
 def test_joining_can_be_refused(world: World) -> None:
     first, _ = two_stores(world)
     before = remote_tip(world)
-    for permit in (Permit(), Permit(rewrite=True), Permit(restore=True), Permit(recreate=True)):
+    for permit in (
+        Permit(),
+        Permit(rewrite=True),
+        Permit(restore=True),
+        Permit(recreate=True),
+    ):
         assert first.sync(permit=permit).state == "other-store"
     assert (remote_tip(world), read(first, "first")) == (before, 1)
 
@@ -251,7 +276,9 @@ def test_a_rotation_changes_no_outcome(world: World, rotations: int) -> None:
         assert conflict.lost.value == "v2, offline, earlier"
 
 
-def test_a_remote_restored_from_a_copy_of_its_directory(world: World, tmp_path: Path) -> None:
+def test_a_remote_restored_from_a_copy_of_its_directory(
+    world: World, tmp_path: Path
+) -> None:
     one, two = world.open("one"), world.open("two")
     put(one, "s", "old", 1)
     assert [state_of(one), state_of(two)] == ["ok", "ok"]
@@ -270,7 +297,15 @@ def test_a_remote_restored_from_a_copy_of_its_directory(world: World, tmp_path: 
 def edited_by_hand(world: World, text: str) -> None:
     """Change `s/today` as somebody does on the host's web page."""
     work = world.directory / "by-hand"
-    git("clone", "-q", "-b", "csc/state", str(world.remote), str(work), cwd=world.directory)
+    git(
+        "clone",
+        "-q",
+        "-b",
+        "csc/state",
+        str(world.remote),
+        str(work),
+        cwd=world.directory,
+    )
     file = work / "data" / "s" / "today.json"
     file.write_text(file.read_text().replace("confirmed", text))
     git("commit", "-qam", "Update today.json", cwd=work)
@@ -348,7 +383,10 @@ def test_two_clones_that_join_keep_all_values(
     assert state_of(one) == "ok"
     for clone in (one, two):
         assert [read(clone, f"k{number}") for number in (2, 3, 4)] == [2, 3, 4]
-        assert {conflict.key for conflict in clone.conflicts.open()} == {"k0", "k1"}
+        assert {conflict.key for conflict in clone.conflicts.open()} == {
+            "k0",
+            "k1",
+        }
 
 
 def test_recreating_begins_with_what_a_cut_attempt_had_confirmed(

@@ -33,7 +33,10 @@ def with_nul(one: Coordinator) -> str:
     op = put(one, "s", "bad", 1)
     path = one.store.repository.path
     message = subprocess.run(
-        ["git", "cat-file", "commit", REF], cwd=path, capture_output=True, check=True
+        ["git", "cat-file", "commit", REF],
+        cwd=path,
+        capture_output=True,
+        check=True,
     ).stdout.replace(b"store s/bad", b"store\0s/bad")
     made = subprocess.run(
         ["git", "hash-object", "-t", "commit", "-w", "--stdin", "--literally"],
@@ -43,7 +46,9 @@ def with_nul(one: Coordinator) -> str:
     return op
 
 
-def test_an_edit_that_the_remote_can_not_unpack_is_held_and_the_rest_goes_on(world: World) -> None:
+def test_an_edit_that_the_remote_can_not_unpack_is_held_and_the_rest_goes_on(
+    world: World,
+) -> None:
     strict(world)
     one = world.open("one")
     put(one, "s", "a", 1)
@@ -58,8 +63,12 @@ def test_an_edit_that_the_remote_can_not_unpack_is_held_and_the_rest_goes_on(wor
     assert one.store.fate(bad).where == "synced"
 
 
-@pytest.mark.parametrize("character", ["\0", "\x1b", "\x07", "\n", "\x85", "\u2028", "\x7f"])
-def test_no_control_character_gets_into_a_commit(world: World, character: str) -> None:
+@pytest.mark.parametrize(
+    "character", ["\0", "\x1b", "\x07", "\n", "\x85", "\u2028", "\x7f"]
+)
+def test_no_control_character_gets_into_a_commit(
+    world: World, character: str
+) -> None:
     strict(world)
     one = world.open("one")
     one.sign_on()
@@ -69,7 +78,9 @@ def test_no_control_character_gets_into_a_commit(world: World, character: str) -
     one.claims.claim(None, ["src"], note=f"a note{character}that goes on")
     assert state_of(one) == "ok"
     assert not one.store.branch.parked()
-    messages = git("log", "--format=%B", "-z", REF, cwd=world.remote).split("\0")
+    messages = git("log", "--format=%B", "-z", REF, cwd=world.remote).split(
+        "\0"
+    )
     for raw in filter(str.strip, messages):
         record = Record.parse(raw)
         assert record is not None
@@ -83,16 +94,26 @@ def test_no_control_character_gets_into_a_commit(world: World, character: str) -
         lambda one: one.sign_on(GITHUB),
         lambda one: one.edits.put(person(one), "s", GITHUB, 1),
         lambda one: one.edits.put(person(one), f"x:{AWS}", "k", 1),
-        lambda one: one.edits.delete(person(one), "s", GITHUB, if_revision="absent"),
-        lambda one: one.edits.edit(
-            person(one),
-            [Change("s", "ok", "put", 1), Change("s", AWS, "delete", if_revision="absent")],
+        lambda one: one.edits.delete(
+            person(one), "s", GITHUB, if_revision="absent"
         ),
         lambda one: one.edits.edit(
             person(one),
-            [Change("s", "ok", "put", 1), Change("s", AWS, "require", if_revision="absent")],
+            [
+                Change("s", "ok", "put", 1),
+                Change("s", AWS, "delete", if_revision="absent"),
+            ],
         ),
-        lambda one: one.edits.put(person(one), "s", "k", AWS, allow_secret=f"it is {GITHUB}"),
+        lambda one: one.edits.edit(
+            person(one),
+            [
+                Change("s", "ok", "put", 1),
+                Change("s", AWS, "require", if_revision="absent"),
+            ],
+        ),
+        lambda one: one.edits.put(
+            person(one), "s", "k", AWS, allow_secret=f"it is {GITHUB}"
+        ),
         lambda one: one.claims.claim(None, ["src"], note=GITHUB),
     ],
 )
@@ -111,12 +132,16 @@ def test_no_credential_gets_into_a_commit(
     assert AWS not in raw
 
 
-def test_a_key_that_is_there_can_be_deleted_whatever_it_is_called(world: World) -> None:
+def test_a_key_that_is_there_can_be_deleted_whatever_it_is_called(
+    world: World,
+) -> None:
     one = world.open("one")
     one.edits.put(person(one), "s", GITHUB, 1, allow_secret="revoked long ago")
     done = one.edits.delete(person(one), "s", GITHUB)
     assert done.deleted
-    subject = git("log", "-1", "--format=%s", REF, cwd=one.store.repository.path)
+    subject = git(
+        "log", "-1", "--format=%s", REF, cwd=one.store.repository.path
+    )
     assert subject == "delete a key of s"
 
 
@@ -161,12 +186,18 @@ def test_gits_reason_decides_and_no_words_of_a_hook(
          RemoteState.UNREACHABLE),
     ],
 )  # fmt: skip
-def test_names_in_gits_messages_decide_nothing(stderr: str, state: RemoteState) -> None:
+def test_names_in_gits_messages_decide_nothing(
+    stderr: str, state: RemoteState
+) -> None:
     assert transport_failure(stderr).state is state
 
 
-@pytest.mark.parametrize("word", ["GH013", "FATAL: W any ", "authorization: x ", "://a@", "'"])
-def test_a_remote_that_prints_a_megabyte_on_a_line_costs_nothing(word: str) -> None:
+@pytest.mark.parametrize(
+    "word", ["GH013", "FATAL: W any ", "authorization: x ", "://a@", "'"]
+)
+def test_a_remote_that_prints_a_megabyte_on_a_line_costs_nothing(
+    word: str,
+) -> None:
     text = "remote: " + word * (1_000_000 // len(word))
     began = time.process_time()
     for failure in (rejection("hook declined", text), transport_failure(text)):
@@ -179,7 +210,9 @@ def test_reads_go_on_while_a_hook_prints_without_end(world: World) -> None:
     put(one, "s", "k", 1)
     assert state_of(one) == "ok"
     hook = world.remote / "hooks" / "pre-receive"
-    hook.write_text("#!/bin/sh\nhead -c 900000 /dev/zero | tr '\\0' G >&2\nexit 1\n")
+    hook.write_text(
+        "#!/bin/sh\nhead -c 900000 /dev/zero | tr '\\0' G >&2\nexit 1\n"
+    )
     hook.chmod(0o755)
     put(one, "s", "k", 2)
     began = time.monotonic()
@@ -202,7 +235,9 @@ def test_what_a_remote_says_cannot_close_its_quotes(world: World) -> None:
     assert message.endswith('").')
 
 
-def test_an_error_of_the_whole_store_is_no_refusal(world: World, tmp_path: Path) -> None:
+def test_an_error_of_the_whole_store_is_no_refusal(
+    world: World, tmp_path: Path
+) -> None:
     """Where the remote can't write at all, no edit is at fault and none is held."""
     one = world.open("one")
     put(one, "s", "k", 1)

@@ -28,7 +28,11 @@ def test_a_path(world: World) -> None:
 
 
 def test_a_relative_path(world: World) -> None:
-    _shared(world, world.clone("one", "../remote.git"), world.clone("two", "../remote.git"))
+    _shared(
+        world,
+        world.clone("one", "../remote.git"),
+        world.clone("two", "../remote.git"),
+    )
 
 
 def test_a_file_url(world: World) -> None:
@@ -38,27 +42,50 @@ def test_a_file_url(world: World) -> None:
 
 def test_git_daemon(world: World, tmp_path: Path) -> None:
     with git_daemon(tmp_path) as url:
-        _shared(world, *(world.clone(name, f"{url}/remote.git") for name in ("one", "two")))
+        _shared(
+            world,
+            *(
+                world.clone(name, f"{url}/remote.git")
+                for name in ("one", "two")
+            ),
+        )
 
 
-def test_http_with_a_credential_helper_of_the_repository(world: World, tmp_path: Path) -> None:
+def test_http_with_a_credential_helper_of_the_repository(
+    world: World, tmp_path: Path
+) -> None:
     with http_server(tmp_path, password="s3cret") as server:
-        clones = [world.clone(name, server.url("remote.git")) for name in ("one", "two")]
+        clones = [
+            world.clone(name, server.url("remote.git"))
+            for name in ("one", "two")
+        ]
         helper = tmp_path / "helper"
-        helper.write_text("#!/bin/sh\necho username=ada\necho password=s3cret\n")
+        helper.write_text(
+            "#!/bin/sh\necho username=ada\necho password=s3cret\n"
+        )
         helper.chmod(0o755)
         for clone in clones:
             git("config", "credential.helper", str(helper), cwd=clone)
         _shared(world, *clones)
 
 
-def test_http_with_an_extra_header_of_the_repository(world: World, tmp_path: Path) -> None:
+def test_http_with_an_extra_header_of_the_repository(
+    world: World, tmp_path: Path
+) -> None:
     """As CI systems pass their tokens."""
     with http_server(tmp_path, password="s3cret") as server:
-        clones = [world.clone(name, server.url("remote.git")) for name in ("one", "two")]
+        clones = [
+            world.clone(name, server.url("remote.git"))
+            for name in ("one", "two")
+        ]
         for clone in clones:
             header = "Authorization: Basic YWRhOnMzY3JldA=="
-            git("config", f"http.{server.url('')}.extraHeader", header, cwd=clone)
+            git(
+                "config",
+                f"http.{server.url('')}.extraHeader",
+                header,
+                cwd=clone,
+            )
         _shared(world, *clones)
 
 
@@ -67,7 +94,9 @@ def test_ssh_with_an_agent_and_an_alias(
 ) -> None:
     with ssh_server(tmp_path / "ssh") as sshd:
         monkeypatch.setenv("SSH_AUTH_SOCK", sshd.agent)
-        clones = [world.clone(name, sshd.url(world.remote)) for name in ("one", "two")]
+        clones = [
+            world.clone(name, sshd.url(world.remote)) for name in ("one", "two")
+        ]
         for clone in clones:
             git("config", "core.sshCommand", f"ssh -F {sshd.config}", cwd=clone)
         _shared(world, *clones)
@@ -90,18 +119,35 @@ def test_instead_of_rewrites_once(world: World) -> None:
     for clone in clones:
         git("config", f"url.{world.directory}/.insteadOf", "forge:", cwd=clone)
         # would break the rewritten URL if rules were applied to it again
-        git("config", "url./nowhere/.insteadOf", f"{world.directory}/", cwd=clone)
+        git(
+            "config",
+            "url./nowhere/.insteadOf",
+            f"{world.directory}/",
+            cwd=clone,
+        )
     _shared(world, *clones)
 
 
-def test_push_instead_of_is_for_pushes_only(world: World, tmp_path: Path) -> None:
+def test_push_instead_of_is_for_pushes_only(
+    world: World, tmp_path: Path
+) -> None:
     with http_server(tmp_path) as server:
-        clones = [world.clone(name, server.url("remote.git")) for name in ("one", "two")]
+        clones = [
+            world.clone(name, server.url("remote.git"))
+            for name in ("one", "two")
+        ]
         for clone in clones:
-            git("config", f"url.{world.directory}/.pushInsteadOf", server.url(""), cwd=clone)
+            git(
+                "config",
+                f"url.{world.directory}/.pushInsteadOf",
+                server.url(""),
+                cwd=clone,
+            )
         _shared(world, *clones)
         assert any("git-upload-pack" in request for request in server.requests)
-        assert not any("git-receive-pack" in request for request in server.requests)
+        assert not any(
+            "git-receive-pack" in request for request in server.requests
+        )
 
 
 def test_a_proxy_of_the_repository(world: World, tmp_path: Path) -> None:
@@ -110,11 +156,19 @@ def test_a_proxy_of_the_repository(world: World, tmp_path: Path) -> None:
         url = "http://unreachable.invalid/remote.git"
         clones = [world.clone(name, url) for name in ("one", "two")]
         for clone in clones:
-            git("config", "http.proxy", f"http://127.0.0.1:{proxy.port}", cwd=clone)
+            git(
+                "config",
+                "http.proxy",
+                f"http://127.0.0.1:{proxy.port}",
+                cwd=clone,
+            )
         first = world.open("one")
         put(first, "a", "b", 1)
         first.sync()
-        assert any(request.startswith(f"GET {url}/info/refs") for request in proxy.requests)
+        assert any(
+            request.startswith(f"GET {url}/info/refs")
+            for request in proxy.requests
+        )
 
 
 def test_a_named_remote_and_a_url(world: World, tmp_path: Path) -> None:
@@ -191,24 +245,50 @@ def test_moving_to_another_remote_keeps_everything(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["url", "pushurl"])
-def test_synced_means_the_repository_that_others_fetch(world: World, kind: str) -> None:
+def test_synced_means_the_repository_that_others_fetch(
+    world: World, kind: str
+) -> None:
     """git pushes to every URL of a remote and fetches from the first: a mirror is not enough."""
     clone, mirror = world.clone("one"), world.directory / "mirror.git"
-    git("clone", "-q", "--bare", str(world.remote), str(mirror), cwd=world.directory)
+    git(
+        "clone",
+        "-q",
+        "--bare",
+        str(world.remote),
+        str(mirror),
+        cwd=world.directory,
+    )
     if kind == "url":
         git("remote", "set-url", "--add", "origin", str(mirror), cwd=clone)
     else:
         for url in (mirror, world.remote):
-            git("remote", "set-url", "--add", "--push", "origin", str(url), cwd=clone)
+            git(
+                "remote",
+                "set-url",
+                "--add",
+                "--push",
+                "origin",
+                str(url),
+                cwd=clone,
+            )
     one, two = world.open("one"), world.open("two")
     put(one, "s", "k", 1)
     assert [state_of(one), state_of(one), state_of(two)] == ["ok", "ok", "ok"]
     assert two.retrieve("s", "k").found
 
 
-def test_a_push_that_arrives_elsewhere_is_not_called_synced(world: World) -> None:
+def test_a_push_that_arrives_elsewhere_is_not_called_synced(
+    world: World,
+) -> None:
     clone, fork = world.clone("one"), world.directory / "fork.git"
-    git("clone", "-q", "--bare", str(world.remote), str(fork), cwd=world.directory)
+    git(
+        "clone",
+        "-q",
+        "--bare",
+        str(world.remote),
+        str(fork),
+        cwd=world.directory,
+    )
     git("remote", "set-url", "--push", "origin", str(fork), cwd=clone)
     one = world.open("one")
     op = put(one, "s", "k", 1)
@@ -219,7 +299,9 @@ def test_a_push_that_arrives_elsewhere_is_not_called_synced(world: World) -> Non
     assert state_of(one) == "ok"
 
 
-def test_what_a_transport_leaves_running_is_not_waited_for(world: World) -> None:
+def test_what_a_transport_leaves_running_is_not_waited_for(
+    world: World,
+) -> None:
     """A helper with a session of its own outlives the time limit, and holds git's output open."""
     ssh = world.directory / "ssh"
     ssh.write_text("#!/bin/sh\nsetsid sleep 60 &\nexit 255\n")

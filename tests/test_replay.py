@@ -20,7 +20,11 @@ Pair = tuple[Coordinator, Coordinator]
 def pair(world: World) -> Pair:
     """Two clones that agree on one value of every kind."""
     one, two = world.open("one"), world.open("two")
-    for key, value in (("plain", "base"), ("object", {"a": 1, "b": 1}), ("gone", "base")):
+    for key, value in (
+        ("plain", "base"),
+        ("object", {"a": 1, "b": 1}),
+        ("gone", "base"),
+    ):
         put(one, "s", key, value)
     meet(one, two)
     return one, two
@@ -69,7 +73,10 @@ def test_objects_merge_by_member(world: World, pair: Pair) -> None:
     put(pair[1], "s", "object", {"a": 1, "b": 1, "c": 3})
     meet(*pair)
     assert value(pair[0], "object") == {"a": 2, "b": 1, "c": 3}
-    assert pair[0].retrieve("s", "object").authors == ["tester@one", "tester@two"]
+    assert pair[0].retrieve("s", "object").authors == [
+        "tester@one",
+        "tester@two",
+    ]
     assert outcomes(world)[-1] is Outcome.MERGED
     assert not records(pair[0])
 
@@ -83,13 +90,19 @@ def test_a_member_changed_twice_is_a_conflict(pair: Pair) -> None:
     assert record["lost"]["value"] == {"a": 2, "b": 1}
 
 
-def test_the_later_time_wins_and_the_other_stands_in_full(world: World, pair: Pair) -> None:
+def test_the_later_time_wins_and_the_other_stands_in_full(
+    world: World, pair: Pair
+) -> None:
     put(pair[1], "s", "plain", "earlier")
     put(pair[0], "s", "plain", "later")
     meet(*pair)
     assert value(pair[1], "plain") == "later"
     (record,) = records(pair[1])
-    assert (record["scope"], record["key"], record["why"]) == ("s", "plain", "lost")
+    assert (record["scope"], record["key"], record["why"]) == (
+        "s",
+        "plain",
+        "lost",
+    )
     assert record["lost"]["value"] == "earlier"
     assert record["lost"]["session"] == "tester@two"
     assert record["stands"]["session"] == "tester@one"
@@ -98,7 +111,9 @@ def test_the_later_time_wins_and_the_other_stands_in_full(world: World, pair: Pa
     assert outcomes(world)[-1] is Outcome.LOST
 
 
-def test_a_deletion_counts_as_a_value(pair: Pair, tick: Callable[[], None]) -> None:
+def test_a_deletion_counts_as_a_value(
+    pair: Pair, tick: Callable[[], None]
+) -> None:
     pair[0].edits.delete(person(pair[0]), "s", "gone")
     tick()
     put(pair[1], "s", "gone", "changed later")
@@ -121,7 +136,9 @@ def test_both_deleted_is_equal(world: World, pair: Pair) -> None:
     assert not records(pair[0])
 
 
-def test_deleting_a_scope_spares_what_its_author_did_not_see(world: World, pair: Pair) -> None:
+def test_deleting_a_scope_spares_what_its_author_did_not_see(
+    world: World, pair: Pair
+) -> None:
     put(pair[0], "s", "new", 1)
     put(pair[0], "s", "plain", "changed")
     gone = pair[1].edits.delete_scope(person(pair[1]), "s")
@@ -132,30 +149,41 @@ def test_deleting_a_scope_spares_what_its_author_did_not_see(world: World, pair:
     assert not records(pair[0])
 
 
-def edit(coordinator: Coordinator, puts: dict[str, Any], **requires: str | None) -> None:
+def edit(
+    coordinator: Coordinator, puts: dict[str, Any], **requires: str | None
+) -> None:
     """An edit of several keys, or with conditions; the tools for it come later."""
     draft = Draft(
         subject="edit",
         session="tester@" + coordinator.clone.machine,
         puts={parse_key("s", key): item for key, item in puts.items()},
-        requires={parse_key("s", key): revision for key, revision in requires.items()},
+        requires={
+            parse_key("s", key): revision for key, revision in requires.items()
+        },
     )
     coordinator.store.transact(lambda _: draft, clock.now())
 
 
-def test_an_edit_of_several_keys_is_refused_whole(world: World, pair: Pair) -> None:
+def test_an_edit_of_several_keys_is_refused_whole(
+    world: World, pair: Pair
+) -> None:
     put(pair[0], "s", "plain", "theirs")
     edit(pair[1], {"plain": "mine", "x": "mine too"})
     assert value(pair[1], "x") == "mine too"
     meet(*pair)
-    assert (value(pair[0], "plain"), value(pair[0], "x")) == ("theirs", "absent")
+    assert (value(pair[0], "plain"), value(pair[0], "x")) == (
+        "theirs",
+        "absent",
+    )
     assert outcomes(world)[-1] is Outcome.REFUSED
     assert {r["key"]: r["lost"]["value"] for r in records(pair[0])} == {
         "plain": "mine", "x": "mine too",
     }  # fmt: skip
 
 
-def test_a_condition_that_no_longer_holds_refuses_the_edit(world: World, pair: Pair) -> None:
+def test_a_condition_that_no_longer_holds_refuses_the_edit(
+    world: World, pair: Pair
+) -> None:
     revision = pair[1].retrieve("s", "plain").revision
     put(pair[0], "s", "plain", "theirs")
     edit(pair[1], {"plain": "mine"}, plain=revision)
@@ -167,9 +195,16 @@ def test_a_condition_that_no_longer_holds_refuses_the_edit(world: World, pair: P
     assert record["lost"]["value"] == "mine"
 
 
-def test_a_condition_that_holds_lets_the_edit_through(world: World, pair: Pair) -> None:
+def test_a_condition_that_holds_lets_the_edit_through(
+    world: World, pair: Pair
+) -> None:
     put(pair[0], "s", "other", 1)
-    edit(pair[1], {"fresh": "mine"}, fresh=None, plain=pair[1].retrieve("s", "plain").revision)
+    edit(
+        pair[1],
+        {"fresh": "mine"},
+        fresh=None,
+        plain=pair[1].retrieve("s", "plain").revision,
+    )
     meet(*pair)
     assert value(pair[0], "fresh") == "mine"
     assert outcomes(world)[-1] is Outcome.APPLIED
@@ -186,7 +221,9 @@ def test_a_chain_of_edits_leaves_one_record(world: World, pair: Pair) -> None:
     assert outcomes(world)[-5:] == [Outcome.LOST] * 5
 
 
-def test_replaying_again_and_again_starts_from_the_originals(world: World, pair: Pair) -> None:
+def test_replaying_again_and_again_starts_from_the_originals(
+    world: World, pair: Pair
+) -> None:
     """The queue is replayed by every fetch while it can't be pushed; each edit stays one commit."""
     one, two = pair
     put(two, "s", "plain", "mine")
@@ -209,7 +246,9 @@ def test_replaying_again_and_again_starts_from_the_originals(world: World, pair:
     assert outcomes(world)[-2:] == [Outcome.APPLIED, Outcome.MERGED]
 
 
-def test_what_lost_once_is_judged_again_by_what_stands_at_last(world: World, pair: Pair) -> None:
+def test_what_lost_once_is_judged_again_by_what_stands_at_last(
+    world: World, pair: Pair
+) -> None:
     one, two = pair
     put(two, "s", "plain", "mine")
     put(one, "s", "plain", "first")
@@ -237,7 +276,9 @@ def test_an_edit_made_after_seeing_another_wins_whatever_the_clocks_say(
 
     def at(hours: float) -> None:
 
-        monkeypatch.setattr(clock, "now", lambda: real() + timedelta(hours=hours))
+        monkeypatch.setattr(
+            clock, "now", lambda: real() + timedelta(hours=hours)
+        )
 
     at(+3)
     put(one, "s", "k", "first")
@@ -261,7 +302,9 @@ def test_a_clock_a_year_ahead_is_not_adopted_but_named(
     monkeypatch.setattr(clock, "now", real)
     meet(one, two)
     put(two, "s", "other", 1)
-    assert str(two.retrieve("s", "other").time) < str(one.retrieve("s", "k").time)
+    assert str(two.retrieve("s", "other").time) < str(
+        one.retrieve("s", "k").time
+    )
     assert two.status().clocks == ["The clock of one is 399 d ahead"]
     put(two, "s", "k", "still later")
     assert str(two.retrieve("s", "k").time) > str(one.retrieve("s", "k").time)
@@ -288,7 +331,9 @@ def tick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         nonlocal passed
         passed += 1
 
-    monkeypatch.setattr(clock, "now", lambda: real() + timedelta(seconds=2 * passed))
+    monkeypatch.setattr(
+        clock, "now", lambda: real() + timedelta(seconds=2 * passed)
+    )
     return advance
 
 
@@ -300,7 +345,9 @@ def test_a_deletion_wins_however_often_the_edit_it_met_is_replayed(
     put(one, "s", "k", "old", confirm=True)
     two.sync()
     put(two, "s", "k", "mine")
-    later = clock.now() + timedelta(seconds=2)  # a deletion is timed in whole seconds
+    later = clock.now() + timedelta(
+        seconds=2
+    )  # a deletion is timed in whole seconds
     monkeypatch.setattr(clock, "now", lambda: later)
     one.edits.delete(person(one), "s", "k", confirm=True)
     place = f"url./nowhere.pushInsteadOf={world.remote}"
@@ -311,4 +358,6 @@ def test_a_deletion_wins_however_often_the_edit_it_met_is_replayed(
     git("config", "--unset-all", place.rsplit("=", 1)[0], cwd=two.project.top)
     assert state_of(two) == "ok"
     assert not two.retrieve("s", "k").found
-    assert [(c.why, c.lost.value) for c in two.conflicts.open()] == [("lost", "mine")]
+    assert [(c.why, c.lost.value) for c in two.conflicts.open()] == [
+        ("lost", "mine")
+    ]

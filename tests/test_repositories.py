@@ -26,19 +26,41 @@ def _normal(world: World) -> Path:
 
 def _worktree(world: World) -> Path:
     main = world.clone("main")
-    git("worktree", "add", "-q", str(world.directory / "tree"), "-b", "side", cwd=main)
+    git(
+        "worktree",
+        "add",
+        "-q",
+        str(world.directory / "tree"),
+        "-b",
+        "side",
+        cwd=main,
+    )
     return world.directory / "tree"
 
 
 def _bare(world: World) -> Path:
     world.make_remote()
-    git("clone", "-q", "--bare", str(world.remote), "bare.git", cwd=world.directory)
+    git(
+        "clone",
+        "-q",
+        "--bare",
+        str(world.remote),
+        "bare.git",
+        cwd=world.directory,
+    )
     return world.directory / "bare.git"
 
 
 def _mirror(world: World) -> Path:
     world.make_remote()
-    git("clone", "-q", "--mirror", str(world.remote), "mirror.git", cwd=world.directory)
+    git(
+        "clone",
+        "-q",
+        "--mirror",
+        str(world.remote),
+        "mirror.git",
+        cwd=world.directory,
+    )
     return world.directory / "mirror.git"
 
 
@@ -51,13 +73,28 @@ def _submodule(world: World) -> Path:
 def _separate(world: World) -> Path:
     world.make_remote()
     where = str(world.directory / "elsewhere.git")
-    git("clone", "-q", "--separate-git-dir", where, str(world.remote), "sep", cwd=world.directory)
+    git(
+        "clone",
+        "-q",
+        "--separate-git-dir",
+        where,
+        str(world.remote),
+        "sep",
+        cwd=world.directory,
+    )
     return world.directory / "sep"
 
 
 def _shallow(world: World) -> Path:
     world.make_remote()
-    git("clone", "-q", "--depth=1", f"file://{world.remote}", "shallow", cwd=world.directory)
+    git(
+        "clone",
+        "-q",
+        "--depth=1",
+        f"file://{world.remote}",
+        "shallow",
+        cwd=world.directory,
+    )
     return world.directory / "shallow"
 
 
@@ -72,7 +109,13 @@ def _partial(world: World) -> Path:
 def _unborn(world: World) -> Path:
     world.make_remote()
     git("init", "-q", "unborn", cwd=world.directory)
-    git("remote", "add", "origin", str(world.remote), cwd=world.directory / "unborn")
+    git(
+        "remote",
+        "add",
+        "origin",
+        str(world.remote),
+        cwd=world.directory / "unborn",
+    )
     return world.directory / "unborn"
 
 
@@ -86,16 +129,24 @@ KINDS: dict[str, Make] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_doctor_calls_it_what_it_is(world: World, kind: str) -> None:
     bare, apart = "(bare)", "(clone; its git directory"
-    words = {"worktree": "(worktree; shared by all", "bare": bare, "mirror": bare}
+    words = {
+        "worktree": "(worktree; shared by all",
+        "bare": bare,
+        "mirror": bare,
+    }
     words |= {"submodule": apart, "separate": apart}
     said = next(check_project(discover(KINDS[kind](world)))).message
     assert words.get(kind, "(clone)") in said
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_works_in_every_kind_of_repository_and_touches_nothing(world: World, kind: str) -> None:
+def test_works_in_every_kind_of_repository_and_touches_nothing(
+    world: World, kind: str
+) -> None:
     path = KINDS[kind](world)
-    common = Path(git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=path))
+    common = Path(
+        git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=path)
+    )
     other = world.open("other")
     mark = plant_canaries(world, path, common)
     roots = {path, common}
@@ -121,7 +172,9 @@ def test_works_in_every_kind_of_repository_and_touches_nothing(world: World, kin
     git("fsck", "--strict", cwd=coordinator.store.repository.path)
 
 
-def test_global_hooks_do_not_run_in_our_repository(world: World, tmp_path: Path) -> None:
+def test_global_hooks_do_not_run_in_our_repository(
+    world: World, tmp_path: Path
+) -> None:
     """A reference-transaction hook would run for every fetch, a pre-push hook for every push."""
     mark, hooks = tmp_path / "mark", tmp_path / "hooks"
     hooks.mkdir()
@@ -129,22 +182,37 @@ def test_global_hooks_do_not_run_in_our_repository(world: World, tmp_path: Path)
         coordinator = world.open(world.clone("one", server.url("remote.git")))
         put(coordinator, "a", "b", 1)
         assert state_of(coordinator) == "ok"
-        for name in ("reference-transaction", "pre-push", "post-index-change", "pre-auto-gc"):
+        for name in (
+            "reference-transaction",
+            "pre-push",
+            "post-index-change",
+            "pre-auto-gc",
+        ):
             (hooks / name).write_text(f"#!/bin/sh\necho {name} >>{mark}\n")
             (hooks / name).chmod(0o755)
         git("config", "--global", "core.hooksPath", str(hooks), cwd=tmp_path)
         put(coordinator, "a", "c", 1)
         assert state_of(coordinator) == "ok"
         git("update-ref", "refs/heads/seed", "main", cwd=tmp_path / "seed")
-    assert mark.read_text().split() == ["reference-transaction"] * 2  # of the last line only
+    assert (
+        mark.read_text().split() == ["reference-transaction"] * 2
+    )  # of the last line only
 
 
 def test_lock_files_of_dead_writers_block_nobody(world: World) -> None:
     one = world.open("one", sync=False)
     readme = subprocess.run(
-        ["git", "hash-object", "--stdin"], input=README, capture_output=True, check=True
+        ["git", "hash-object", "--stdin"],
+        input=README,
+        capture_output=True,
+        check=True,
     ).stdout.decode()
-    stale = one.store.repository.path / "objects" / readme[:2] / f"{readme[2:].strip()}.lock"
+    stale = (
+        one.store.repository.path
+        / "objects"
+        / readme[:2]
+        / f"{readme[2:].strip()}.lock"
+    )
     stale.parent.mkdir()
     stale.touch()
     put(one, "a", "b", 1)
@@ -182,8 +250,12 @@ def test_a_ref_moves_only_from_where_it_is_thought_to_be(world: World) -> None:
         (None, "here"),
     ],
 )
-def test_a_project_is_named_after_its_remote(tmp_path: Path, url: str | None, name: str) -> None:
-    assert Project(tmp_path / "here" / ".git", tmp_path / "here").name(url) == name
+def test_a_project_is_named_after_its_remote(
+    tmp_path: Path, url: str | None, name: str
+) -> None:
+    assert (
+        Project(tmp_path / "here" / ".git", tmp_path / "here").name(url) == name
+    )
 
 
 def test_all_worktrees_share_one_state(world: World) -> None:
@@ -205,7 +277,9 @@ def test_sha256_is_followed(tmp_path: Path) -> None:
     world.close()
 
 
-def test_a_separate_remote_of_another_format_is_followed(world: World, tmp_path: Path) -> None:
+def test_a_separate_remote_of_another_format_is_followed(
+    world: World, tmp_path: Path
+) -> None:
     clone = world.clone("one")
     (tmp_path / "state").mkdir()
     other = World(tmp_path / "state", "sha256")
@@ -224,7 +298,13 @@ def test_without_a_remote_local_work_goes_on(world: World) -> None:
     assert state_of(coordinator) == "no-remote"
     assert coordinator.retrieve("a", "b").value == 1
     world.make_remote()
-    git("remote", "add", "origin", str(world.remote), cwd=world.directory / "alone")
+    git(
+        "remote",
+        "add",
+        "origin",
+        str(world.remote),
+        cwd=world.directory / "alone",
+    )
     assert state_of(coordinator) == "ok"  # and a remote added later is found
     assert len(world.log()) == 2
 
@@ -248,7 +328,9 @@ def test_no_repository_is_said(tmp_path: Path) -> None:
         open_coordinator(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can give a directory away"
+)
 def test_somebody_elses_repository_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,7 +339,9 @@ def test_somebody_elses_repository_is_refused(
         os.chown(path, 12345, 12345)
     with pytest.raises(ForeignRepository, match="another user"):
         open_coordinator(clone)
-    monkeypatch.setenv("PATH", str(world.directory))  # without git we check ourselves
+    monkeypatch.setenv(
+        "PATH", str(world.directory)
+    )  # without git we check ourselves
     with pytest.raises(ForeignRepository, match="another user"):
         open_coordinator(clone)
     assert not (clone / ".git" / "csc").exists()
@@ -265,7 +349,9 @@ def test_somebody_elses_repository_is_refused(
 
 def test_a_copied_clone_gets_an_id_of_its_own(world: World) -> None:
     one = world.open("one")
-    shutil.copytree(world.directory / "one", world.directory / "copy", symlinks=True)
+    shutil.copytree(
+        world.directory / "one", world.directory / "copy", symlinks=True
+    )
     copy = world.open("copy", machine=None)
     assert copy.clone.id != one.clone.id
     assert copy.clone.machine == one.clone.machine

@@ -18,7 +18,12 @@ from tests.world import REF, ROOT, Crowd, World, git, put, state_of
 
 def all_ops(world: World) -> Counter[str]:
     """The ops in the histories the remote keeps: that of the branch, and those before it."""
-    refs = git("for-each-ref", "--format=%(refname)", "refs/heads/csc", cwd=world.remote)
+    refs = git(
+        "for-each-ref",
+        "--format=%(refname)",
+        "refs/heads/csc",
+        cwd=world.remote,
+    )
     records = [record for ref in refs.split() for record in world.log(ref=ref)]
     once = {(record.op, record.origin) for record in records}
     return Counter(op for op, _ in once)
@@ -36,8 +41,13 @@ def test_the_data_stay_and_the_history_is_kept(world: World) -> None:
     done = one.rotate()
     assert done.previous == before
     assert length(world) == 1
-    assert git("rev-parse", f"refs/heads/{done.archive}", cwd=world.remote) == before
-    assert [one.retrieve("a", f"k{number}").value for number in range(20)] == [*range(20)]
+    assert (
+        git("rev-parse", f"refs/heads/{done.archive}", cwd=world.remote)
+        == before
+    )
+    assert [one.retrieve("a", f"k{number}").value for number in range(20)] == [
+        *range(20)
+    ]
     assert {one.store.fate(op).where for op in ops} == {"synced"}
     new = world.open("new")
     assert state_of(new) == "ok"
@@ -56,7 +66,10 @@ def test_clones_that_lag_behind_go_on_with_their_queues(world: World) -> None:
     one.rotate()
     assert [state_of(clone) for clone in (near, far, one)] == ["ok"] * 3
     assert [clone.retrieve("a", "b").value for clone in (near, far)] == [2, 2]
-    assert [one.retrieve(scope, "k").value for scope in ("near", "far")] == ["mine", "mine"]
+    assert [one.retrieve(scope, "k").value for scope in ("near", "far")] == [
+        "mine",
+        "mine",
+    ]
     assert [all_ops(world)[op] for op in queued] == [1, 1]
     assert length(world) == 3
 
@@ -75,14 +88,22 @@ def test_a_clone_that_missed_two_rotations(world: World) -> None:
     assert all_ops(world)[op] == 1
 
 
-def test_an_edit_that_had_arrived_before_is_not_made_again(world: World) -> None:
+def test_an_edit_that_had_arrived_before_is_not_made_again(
+    world: World,
+) -> None:
     """Its push was answered by nobody; then the branch was rotated."""
     one, two = world.open("one"), world.open("two")
     put(one, "a", "b", 1)
     assert [state_of(clone) for clone in (one, two)] == ["ok", "ok"]
     op = put(two, "two", "k", "mine")
     tip = str(two.store.branch.tip)
-    git("push", "-q", str(world.remote), f"{tip}:{REF}", cwd=two.store.repository.path)
+    git(
+        "push",
+        "-q",
+        str(world.remote),
+        f"{tip}:{REF}",
+        cwd=two.store.repository.path,
+    )
     one.rotate()
     assert state_of(two) == "ok"
     assert length(world) == 1
@@ -95,7 +116,9 @@ def test_beside_clones_that_write_all_the_time(world: World) -> None:
     put(one, "a", "b", 1)
     assert state_of(one) == "ok"
     paths = [world.clone(f"c{number}") for number in range(3)]
-    answers = Crowd([["sync", str(path), path.name, "40", "3"] for path in paths]).start()
+    answers = Crowd(
+        [["sync", str(path), path.name, "40", "3"] for path in paths]
+    ).start()
     for _ in range(3):
         one.rotate()
     told = answers()
@@ -104,7 +127,10 @@ def test_beside_clones_that_write_all_the_time(world: World) -> None:
     assert [found[op] for answer in told for op in answer["ops"]] == [1] * 120
     assert state_of(one) == "ok"
     for path in paths:
-        values = [one.retrieve(f"own:{path.name}", f"k{number}").value for number in range(40)]
+        values = [
+            one.retrieve(f"own:{path.name}", f"k{number}").value
+            for number in range(40)
+        ]
         assert values == [*range(40)]
 
 
@@ -122,13 +148,17 @@ def test_a_remote_that_does_not_allow_it(world: World) -> None:
     assert state_of(one) == "ok"
 
 
-def test_a_rotation_that_died_after_its_push(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rotation_that_died_after_its_push(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = world.open("one")
     put(one, "a", "b", 1)
     assert state_of(one) == "ok"
     calls = list[int]()
 
-    def dies(replica: Any, remote: Any, now: Any, settle: Callable[[], None]) -> Any:
+    def dies(
+        replica: Any, remote: Any, now: Any, settle: Callable[[], None]
+    ) -> Any:
         def once() -> None:
             calls.append(1)
             if len(calls) == 2:
@@ -146,7 +176,9 @@ def test_a_rotation_that_died_after_its_push(world: World, monkeypatch: pytest.M
     assert one.store.fate(op).where == "synced"
 
 
-def test_a_clone_that_finds_the_history_before_gone_asks_a_person(world: World) -> None:
+def test_a_clone_that_finds_the_history_before_gone_asks_a_person(
+    world: World,
+) -> None:
     one, late = world.open("one"), world.open("late")
     put(one, "a", "b", 1)
     assert [state_of(clone) for clone in (one, late)] == ["ok", "ok"]
@@ -163,13 +195,25 @@ def test_a_clone_that_finds_the_history_before_gone_asks_a_person(world: World) 
 @pytest.mark.parametrize(
     "previous", ["*", "a:b", "../../../etc", "--upload-pack=x", "", "0" * 40, 7]
 )
-def test_a_history_that_claims_to_continue_nonsense(world: World, previous: object) -> None:
+def test_a_history_that_claims_to_continue_nonsense(
+    world: World, previous: object
+) -> None:
     one, late = world.open("one"), world.open("late")
     put(one, "a", "b", 1)
     assert [state_of(clone) for clone in (one, late)] == ["ok", "ok"]
     path = world.directory / "hand"
-    git("clone", "-q", "-b", "csc/state", str(world.remote), str(path), cwd=world.directory)
-    says = json.loads((path / "format.json").read_text("utf-8")) | {"previous": previous}
+    git(
+        "clone",
+        "-q",
+        "-b",
+        "csc/state",
+        str(world.remote),
+        str(path),
+        cwd=world.directory,
+    )
+    says = json.loads((path / "format.json").read_text("utf-8")) | {
+        "previous": previous
+    }
     (path / "format.json").write_text(json.dumps(says), "utf-8")
     git("checkout", "-q", "--orphan", "new", cwd=path)
     git("commit", "-qam", "new", cwd=path)

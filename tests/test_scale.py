@@ -49,14 +49,25 @@ def crowd(one: Coordinator, sessions: int, value: str = "x") -> None:
     now = clock.now()
     for number in range(sessions):
         name = f"claude_{number}@elsewhere"
-        puts[lease_key(name)] = Lease(f"h{number}", "other", 1, 5400, "active", THEN).to_json()
+        puts[lease_key(name)] = Lease(
+            f"h{number}", "other", 1, 5400, "active", THEN
+        ).to_json()
         puts[Key(("session", name), "status")] = value
         resource = f"src/f{number}.py"
         puts[claim_key(resource)] = Claim(
-            resource, name, f"h{number}", "other", number + 1, None, "held", THEN
+            resource,
+            name,
+            f"h{number}",
+            "other",
+            number + 1,
+            None,
+            "held",
+            THEN,
         ).to_json()
         lost = Version(Entry(value, "a@b", now), "a@b", now)
-        conflict = Conflict(Key(("s",), f"k{number}"), Outcome.LOST, lost, "absent", "z@y", now)
+        conflict = Conflict(
+            Key(("s",), f"k{number}"), Outcome.LOST, lost, "absent", "z@y", now
+        )
         puts[Key(("conflicts",), f"{number:032x}.0")] = conflict.to_json()
     one.store.transact(lambda _: Draft("a crowd", "builder@x", puts), now)
 
@@ -92,8 +103,12 @@ def unlisted(*_: object) -> None:
 
 def test_lists_come_in_parts_that_join_to_the_whole(world: World) -> None:
     one = world.open("one")
-    puts: dict[Key, Json] = {Key(("s",), f"k{number}"): number for number in range(60)}
-    puts |= {Key(("issue", str(number)), "status"): "open" for number in range(60)}
+    puts: dict[Key, Json] = {
+        Key(("s",), f"k{number}"): number for number in range(60)
+    }
+    puts |= {
+        Key(("issue", str(number)), "status"): "open" for number in range(60)
+    }
     one.store.transact(lambda _: Draft("many", "t@x", puts), clock.now())
     for listed, name in ((one.list_keys, "s"), (one.list_scopes, "issue:*")):
         whole, parts, after = listed(name), list[str](), None
@@ -106,7 +121,9 @@ def test_lists_come_in_parts_that_join_to_the_whole(world: World) -> None:
                 break
             assert len(names) == 25
             after = names[-1]
-        assert parts == (whole.keys if isinstance(whole, Keys) else whole.scopes)
+        assert parts == (
+            whole.keys if isinstance(whole, Keys) else whole.scopes
+        )
         assert len(parts) == 60
     assert one.list_keys("s", "k5", 2).keys == ["k50", "k51"]
     for ask in (
@@ -127,7 +144,13 @@ def test_what_git_lists_is_what_is_read_tree_by_tree(
     puts: dict[Key, Json] = {
         Key(scope, name): 1
         for scope in ((long, "big"), ("big",), ("con", "A.b"), ("sessions",))
-        for name in (*(f"k{number}" for number in range(300)), long, long + "b", "-Ä.", "nul")
+        for name in (
+            *(f"k{number}" for number in range(300)),
+            long,
+            long + "b",
+            "-Ä.",
+            "nul",
+        )
     }
     one.store.transact(lambda _: Draft("many", "t@x", puts), clock.now())
     path, tip = one.store.repository.path, one.store.branch.tip
@@ -135,12 +158,18 @@ def test_what_git_lists_is_what_is_read_tree_by_tree(
     git("read-tree", str(tip), cwd=path)
     fan = git("ls-tree", "--name-only", f"{tip}:data/big", cwd=path).split()[0]
     blob = git("rev-parse", f"{tip}:format.json", cwd=path).strip()
-    for mode, name in (("100644", f"{fan}/=.txt"), ("100755", "x.json"), ("120000", "l.json")):
+    for mode, name in (
+        ("100644", f"{fan}/=.txt"),
+        ("100755", "x.json"),
+        ("120000", "l.json"),
+    ):
         for scope in ("big", f"only{mode}"):
             place = f"{mode},{blob},data/{scope}/{name}"
             git("update-index", "--add", "--cacheinfo", place, cwd=path)
     tree = git("write-tree", cwd=path).strip()
-    made = git("commit-tree", "-p", str(tip), "-m", "by hand", tree, cwd=path).strip()
+    made = git(
+        "commit-tree", "-p", str(tip), "-m", "by hand", tree, cwd=path
+    ).strip()
     git("update-ref", REF, made, cwd=path)
 
     def seen() -> object:
@@ -148,7 +177,11 @@ def test_what_git_lists_is_what_is_read_tree_by_tree(
         snapshot = one.store.snapshot()
         scopes = snapshot.scopes()
         records = {scope: snapshot.records(scope) for scope in scopes}
-        return scopes, {scope: snapshot.keys(scope) for scope in scopes}, records
+        return (
+            scopes,
+            {scope: snapshot.keys(scope) for scope in scopes},
+            records,
+        )
 
     listed = seen()
     with monkeypatch.context() as patched:  # git prints more than is taken
@@ -175,11 +208,15 @@ def test_the_keys_of_a_large_edit_are_those_of_its_difference(
     assert [len(keys) for keys in one_by_one][:2] == [200, 220]
 
 
-def test_a_failed_edit_of_many_large_values_answers_briefly(world: World) -> None:
+def test_a_failed_edit_of_many_large_values_answers_briefly(
+    world: World,
+) -> None:
     one = world.open("one")
     for number in range(30):
         put(one, "w", f"k{number}", "z" * 100_000)
-    changes = [Change("w", f"k{n}", "require", if_revision="absent") for n in range(30)]
+    changes = [
+        Change("w", f"k{n}", "require", if_revision="absent") for n in range(30)
+    ]
     with pytest.raises(Exception, match="was required") as caught:
         one.edits.edit(one.person("x"), [*changes, Change("w", "n", "put", 1)])
     assert len(str(caught.value)) < 8000
@@ -233,11 +270,17 @@ def test_the_index_holds_what_a_new_one_would(
     for _ in range(60):
         puts: dict[Key, Json] = {}
         for _ in range(chance.randint(1, 12)):
-            scope = ("sessions",) if chance.random() < 0.5 else ("a", str(chance.randint(0, 3)))
+            scope = (
+                ("sessions",)
+                if chance.random() < 0.5
+                else ("a", str(chance.randint(0, 3)))
+            )
             puts[Key(scope, f"k{chance.randint(0, 400)}@x")] = chance.random()
         here = one.store.snapshot()
         present = [key for scope in here.scopes() for key in here.keys(scope)]
-        gone = tuple(chance.sample(present, min(len(present), chance.randint(0, 3))))
+        gone = tuple(
+            chance.sample(present, min(len(present), chance.randint(0, 3)))
+        )
         gone = tuple(key for key in gone if key not in puts)
         draft = Draft("x", "t@x", puts, gone)
         one.store.transact(lambda _, draft=draft: draft, clock.now())  # type: ignore[misc]
@@ -245,7 +288,11 @@ def test_the_index_holds_what_a_new_one_would(
         objects = one.store.repository.objects
         objects.shared, kept = {}, objects.shared
         cold = Snapshot(objects, warm.commit)
-        expected = (cold.scopes(), list(cold.names(("sessions",))), cold.records(("sessions",)))
+        expected = (
+            cold.scopes(),
+            list(cold.names(("sessions",))),
+            cold.records(("sessions",)),
+        )
         objects.shared = kept
         assert (
             warm.scopes(), list(warm.names(("sessions",))), warm.records(("sessions",))
@@ -286,7 +333,10 @@ async def _wait_and_give_up(client: Client) -> None:
 def _server_of(clone: Path) -> int:
     for entry in Path("/proc").iterdir():
         try:
-            is_server = entry.name.isdigit() and b"serve" in (entry / "cmdline").read_bytes()
+            is_server = (
+                entry.name.isdigit()
+                and b"serve" in (entry / "cmdline").read_bytes()
+            )
             if is_server and (entry / "cwd").readlink() == clone:
                 return int(entry.name)
         except OSError:
@@ -318,7 +368,9 @@ def test_a_wait_that_was_given_up_consumes_nothing(world: World) -> None:
     thread.join(10)
     assert ended
     put(one, "s", "k", 1)
-    assert [change.key for change in one.feed.wait(cursor, timeout=0).changes] == ["k"]
+    assert [
+        change.key for change in one.feed.wait(cursor, timeout=0).changes
+    ] == ["k"]
 
 
 def test_the_doctor_is_quick_with_many(world: World) -> None:
@@ -327,12 +379,16 @@ def test_the_doctor_is_quick_with_many(world: World) -> None:
     assert state_of(one) == "ok"
     until(lambda: one.store.branch.base is not None)
     began = time.monotonic()
-    found = json.loads(csc("doctor", "--json", cwd=world.directory / "one").stdout)
+    found = json.loads(
+        csc("doctor", "--json", cwd=world.directory / "one").stdout
+    )
     assert time.monotonic() - began < 20
     assert found["findings"]
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # a hook's process ends with its packs open
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning"
+)  # a hook's process ends with its packs open
 def test_a_guard_that_blocks_takes_the_time_it_needs(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,7 +406,9 @@ def test_a_guard_that_blocks_takes_the_time_it_needs(
     gc.collect()  # what the hook left open, while its warning is ignored
 
 
-def test_the_index_remembers_no_damage(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_index_remembers_no_damage(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = world.open("one")
     for number in range(3):
         put(one, "s", f"k{number}", number)

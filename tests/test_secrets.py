@@ -37,7 +37,9 @@ def test_a_credential_is_found_in_any_text(before: str, after: str) -> None:
     assert find_secret(KEY, [before + " " + TOKEN + " " + after])
 
 
-@pytest.mark.parametrize("unit", ["x", "sk-", "://a", "eyJ", "eyJ.", "aws key ", "1234567890:"])
+@pytest.mark.parametrize(
+    "unit", ["x", "sk-", "://a", "eyJ", "eyJ.", "aws key ", "1234567890:"]
+)
 def test_no_text_keeps_it_busy(unit: str) -> None:
     """Cut into pieces, a line costs what it is long; whole, these took minutes."""
     find_secret(KEY, "")  # loads the rules
@@ -61,7 +63,9 @@ def test_nothing_of_it_is_written_anywhere(world: World) -> None:
     with pytest.raises(LooksLikeSecret):
         one.edits.put(author, "a", TOKEN, 1)
     with pytest.raises(LooksLikeSecret):
-        one.edits.edit(author, [Change("a", "x", "put", 1), Change("a", "y", "put", TOKEN)])
+        one.edits.edit(
+            author, [Change("a", "x", "put", 1), Change("a", "y", "put", TOKEN)]
+        )
     name = one.sign_on().session
     with pytest.raises(LooksLikeSecret):
         one.claims.claim(name, ["issue:15"], note=f"with {TOKEN}")
@@ -82,7 +86,9 @@ def test_a_conflict_is_not_resolved_with_one(world: World) -> None:
     assert len(two.conflicts.open()) == 1
 
 
-def test_the_reason_stays_with_the_edit_when_it_is_replayed(world: World) -> None:
+def test_the_reason_stays_with_the_edit_when_it_is_replayed(
+    world: World,
+) -> None:
     one, two = world.open("one"), world.open("two")
     assert [state_of(one), state_of(two)] == ["ok", "ok"]
     put(two, "b", "k", 1)
@@ -91,7 +97,10 @@ def test_the_reason_stays_with_the_edit_when_it_is_replayed(world: World) -> Non
     assert [state_of(two), state_of(one)] == ["ok", "ok"]
     (record,) = [record for record in world.log() if record.op == stored.op]
     assert record.outcome == "applied"
-    assert record.secret == "GitHub Token in a/k; allowed: an example of the documentation"
+    assert (
+        record.secret
+        == "GitHub Token in a/k; allowed: an example of the documentation"
+    )
     with pytest.raises(LooksLikeSecret):
         one.edits.put(person(one), "a", "k", TOKEN, allow_secret="  ")
 
@@ -109,11 +118,17 @@ def test_an_agent_is_told_what_to_do(world: World) -> None:
     async def scenario() -> None:
         async with agent(clone) as one:
             await one.call("sign_on")
-            words = await one.refused("store_data", scope="a", key="k", value=f"use {TOKEN}")
+            words = await one.refused(
+                "store_data", scope="a", key="k", value=f"use {TOKEN}"
+            )
             assert "allow_secret" in words
             assert TOKEN not in words
             stored = await one.call(
-                "store_data", scope="a", key="k", value=f"use {TOKEN}", allow_secret="revoked"
+                "store_data",
+                scope="a",
+                key="k",
+                value=f"use {TOKEN}",
+                allow_secret="revoked",
             )
             assert stored["revision"]
             edited = await one.call(
@@ -128,16 +143,25 @@ def test_an_agent_is_told_what_to_do(world: World) -> None:
 
 def _holding(repository: Path, text: str) -> list[str]:
     """The objects of a repository in which a text stands."""
-    listed = git("cat-file", "--batch-all-objects", "--batch-check", cwd=repository)
+    listed = git(
+        "cat-file", "--batch-all-objects", "--batch-check", cwd=repository
+    )
     ids = [line.split()[0] for line in listed.splitlines()]
-    return [one for one in ids if text in json.dumps(git("cat-file", "-p", one, cwd=repository))]
+    return [
+        one
+        for one in ids
+        if text in json.dumps(git("cat-file", "-p", one, cwd=repository))
+    ]
 
 
 @pytest.mark.parametrize("length", [100, 600, 900, 3000])
 def test_web_tokens_of_any_length_at_any_place_of_a_line(length: int) -> None:
     parts = [{"alg": "RS256", "typ": "JWT"}, {"sub": "x" * length}, "s" * 300]
     token = ".".join(
-        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts
+        base64.urlsafe_b64encode(json.dumps(part).encode())
+        .rstrip(b"=")
+        .decode()
+        for part in parts
     )
     for before in range(0, 2000, 100):
         assert find_secret(parse_key("a", "k"), "y " * (before // 2) + token)

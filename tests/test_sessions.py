@@ -79,12 +79,16 @@ def test_elsewhere_a_name_is_free_only_after_its_lease(
     assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
     one.close()  # gone, without a word
 
-    assert [s.session for s in two.summary.context().active] == ["claude_1@host"]
+    assert [s.session for s in two.summary.context().active] == [
+        "claude_1@host"
+    ]
     assert two.summary.context().first_available == "claude_2@host"
     with pytest.raises(SessionTaken):
         two.sign_on("claude_1")
     later(61)
-    with pytest.raises(SessionTaken):  # time alone proves nothing: the remote wasn't asked since
+    with pytest.raises(
+        SessionTaken
+    ):  # time alone proves nothing: the remote wasn't asked since
         two.sign_on("claude_1")
     assert state_of(two) == "ok"
     assert two.summary.context().instances == {"claude_1@host": "gone"}
@@ -93,7 +97,9 @@ def test_elsewhere_a_name_is_free_only_after_its_lease(
     assert lease_of(two, "claude_1@host").fence == 2
 
 
-def test_a_renewed_lease_does_not_lapse(world: World, later: Callable[[float], None]) -> None:
+def test_a_renewed_lease_does_not_lapse(
+    world: World, later: Callable[[float], None]
+) -> None:
     one = world.open("one", machine="host", lease=60)
     two = world.open("two", machine="host", lease=60)
     one.sign_on()
@@ -102,11 +108,15 @@ def test_a_renewed_lease_does_not_lapse(world: World, later: Callable[[float], N
         later(40)
         one.sessions.renew(clock.now(), clock.instant())
         assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
-    assert [s.session for s in two.summary.context().active] == ["claude_1@host"]
+    assert [s.session for s in two.summary.context().active] == [
+        "claude_1@host"
+    ]
     assert lease_of(two, "claude_1@host").renewed == 4
 
 
-def test_renewals_do_not_pile_up_offline(world: World, later: Callable[[float], None]) -> None:
+def test_renewals_do_not_pile_up_offline(
+    world: World, later: Callable[[float], None]
+) -> None:
     one = world.open("one", lease=60)
     one.sign_on()
     assert state_of(one) == "ok"
@@ -116,7 +126,9 @@ def test_renewals_do_not_pile_up_offline(world: World, later: Callable[[float], 
     assert len(one.store.branch.queue()) == 1
 
 
-def test_first_seen_times_survive_a_restart(world: World, later: Callable[[float], None]) -> None:
+def test_first_seen_times_survive_a_restart(
+    world: World, later: Callable[[float], None]
+) -> None:
     one = world.open("one", machine="host", lease=60)
     two = world.open("two", machine="host", lease=60)
     one.sign_on()
@@ -129,7 +141,9 @@ def test_first_seen_times_survive_a_restart(world: World, later: Callable[[float
     assert again.sign_on("claude_1").session == "claude_1@host"
 
 
-def test_the_old_holder_is_fenced(world: World, later: Callable[[float], None]) -> None:
+def test_the_old_holder_is_fenced(
+    world: World, later: Callable[[float], None]
+) -> None:
     one = world.open("one", machine="host", lease=60)
     two = world.open("two", machine="host", lease=60)
     old = one.author(one.sign_on().session)
@@ -137,11 +151,15 @@ def test_the_old_holder_is_fenced(world: World, later: Callable[[float], None]) 
     assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
     later(61)
     assert state_of(two) == "ok"
-    two.edits.put(two.author(two.sign_on("claude_1").session), "work", "mine", 2)
+    two.edits.put(
+        two.author(two.sign_on("claude_1").session), "work", "mine", 2
+    )
     assert state_of(two) == "ok"
     one.edits.put(old, "work", "late", 3)  # offline, it can't know yet
     one.sign_off()
-    assert state_of(one) == "ok"  # the plain edit counts; the sign-off of a lost name doesn't
+    assert (
+        state_of(one) == "ok"
+    )  # the plain edit counts; the sign-off of a lost name doesn't
     assert lease_of(one, "claude_1@host").state == "active"
     assert one.retrieve("work", "late").session == "claude_1@host"
     with pytest.raises(SessionFenced):
@@ -168,7 +186,9 @@ def test_a_holder_that_lost_its_name_is_told_with_its_next_write(
 
 
 @pytest.mark.parametrize("what", ["store", "claim", "resolve", "sign off"])
-def test_a_write_right_after_the_name_was_lost_is_told_the_new_one(world: World, what: str) -> None:
+def test_a_write_right_after_the_name_was_lost_is_told_the_new_one(
+    world: World, what: str
+) -> None:
     """Another process of the clone had synced; this one has not looked since."""
     one, two = (world.open(name, machine="host") for name in ("one", "two"))
     for coordinator in (one, two):
@@ -182,9 +202,13 @@ def test_a_write_right_after_the_name_was_lost_is_told_the_new_one(world: World,
         "resolve": lambda: two.conflicts.resolve(author, "abcd", "lost"),
         "sign off": two.sign_off,
     }
-    with pytest.raises(SessionFenced, match=r"you are claude_2@host now\. Nothing was changed"):
+    with pytest.raises(
+        SessionFenced, match=r"you are claude_2@host now\. Nothing was changed"
+    ):
         calls[what]()
-    assert two.author(None).name == "claude_2@host"  # it was told, so it is not told again
+    assert (
+        two.author(None).name == "claude_2@host"
+    )  # it was told, so it is not told again
     assert not two.retrieve("a", "k").found
     assert two.claims.active(two.store.snapshot()) == []
 
@@ -198,10 +222,14 @@ def test_sign_on_hears_of_others_first(world: World) -> None:
         async with agent(one, *flags) as first, agent(two, *flags) as second:
             await second.call("retrieve_data", scope="a", key="k", fresh=True)
             assert (await first.call("sign_on"))["session"] == "claude_1@host"
-            await first.call("store_data", scope="a", key="k", value=1, confirm=True)
+            await first.call(
+                "store_data", scope="a", key="k", value=1, confirm=True
+            )
             signed = await second.call("sign_on")
             assert signed["session"] == "claude_2@host"
-            assert [other["session"] for other in signed["others"]] == ["claude_1@host"]
+            assert [other["session"] for other in signed["others"]] == [
+                "claude_1@host"
+            ]
 
     run(scenario)
 
@@ -221,7 +249,9 @@ def test_sign_on_does_not_wait_for_a_remote_that_hangs(world: World) -> None:
     run(scenario)
 
 
-def test_of_two_that_took_one_name_offline_the_later_takes_the_next(world: World) -> None:
+def test_of_two_that_took_one_name_offline_the_later_takes_the_next(
+    world: World,
+) -> None:
     one, two = (world.open(name, machine="host") for name in ("one", "two"))
     for coordinator in (one, two):
         assert coordinator.sign_on().session == "claude_1@host"
@@ -260,14 +290,30 @@ def test_several_sessions_share_one_server(world: World) -> None:
             await claude.call("sign_on", session_id="helper")
             for session in ("helper", "helper@laptop", None):
                 more = {"session": session} if session else {}
-                await claude.call("store_data", scope="a", key=f"by {session}", value=1, **more)
+                await claude.call(
+                    "store_data",
+                    scope="a",
+                    key=f"by {session}",
+                    value=1,
+                    **more,
+                )
             found = [
-                (await claude.call("retrieve_data", scope="a", key=f"by {s}"))["session"]
+                (await claude.call("retrieve_data", scope="a", key=f"by {s}"))[
+                    "session"
+                ]
                 for s in ("helper", "helper@laptop", None)
             ]
-            assert found == ["helper@laptop", "helper@laptop", "claude_1@laptop"]
-            assert (await claude.call("sign_off", session="helper"))["session"] == "helper@laptop"
-            said = await claude.refused("store_data", scope="a", key="b", value=1, session="helper")
+            assert found == [
+                "helper@laptop",
+                "helper@laptop",
+                "claude_1@laptop",
+            ]
+            assert (await claude.call("sign_off", session="helper"))[
+                "session"
+            ] == "helper@laptop"
+            said = await claude.refused(
+                "store_data", scope="a", key="b", value=1, session="helper"
+            )
             assert "not signed on" in said
             await claude.call("store_data", scope="a", key="c", value=1)
 
@@ -292,7 +338,10 @@ def test_writing_and_renewing_side_by_side_never_wait_for_each_other(
                 held.op = None
             one.sessions.renew(clock.now(), clock.instant())
 
-    threads = [threading.Thread(target=work, daemon=True) for work in (write, renew, write)]
+    threads = [
+        threading.Thread(target=work, daemon=True)
+        for work in (write, renew, write)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -313,19 +362,25 @@ def test_state_survives_sign_off_for_whoever_comes_next(world: World) -> None:
     assert one.retrieve(signed.own_scope, "handoff").value == {"next": "tests"}
 
 
-def test_the_last_edits_reach_the_remote_when_the_client_hangs_up(world: World) -> None:
+def test_the_last_edits_reach_the_remote_when_the_client_hangs_up(
+    world: World,
+) -> None:
     clone = world.clone("laptop")
 
     async def scenario() -> None:
         async with agent(clone, "--machine", "laptop") as claude:
             await claude.call("sign_on")
-            await claude.call("store_data", scope="a", key="b", value=1, confirm=True)
+            await claude.call(
+                "store_data", scope="a", key="b", value=1, confirm=True
+            )
             await claude.call("sign_off")
 
     run(scenario)
     other = world.open("other")
     assert state_of(other) == "ok"
-    assert other.summary.context().instances == {"claude_1@laptop": "signed_off"}
+    assert other.summary.context().instances == {
+        "claude_1@laptop": "signed_off"
+    }
 
 
 def test_one_server_dies_and_another_syncs_its_edits(world: World) -> None:
@@ -338,7 +393,9 @@ def test_one_server_dies_and_another_syncs_its_edits(world: World) -> None:
             dead = world.open(clone, machine="laptop")
             put(dead, "left", "behind", 1)
             dead.sessions.release_all()
-            await survivor.until("session://context", lambda c: c["sync"]["queued"] == 0)
+            await survivor.until(
+                "session://context", lambda c: c["sync"]["queued"] == 0
+            )
 
     run(scenario)
     assert any(record.subject == "store left/behind" for record in world.log())

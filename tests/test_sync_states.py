@@ -45,7 +45,9 @@ def broken(coordinator: Coordinator, state: str, *words: str) -> None:
     assert coordinator.summary.sync().queued == queued + 2
 
 
-def mended(world: World, coordinator: Coordinator, permit: Permit | None = None) -> None:
+def mended(
+    world: World, coordinator: Coordinator, permit: Permit | None = None
+) -> None:
     """After mending, everything arrives exactly once."""
     waiting = [commit.message for commit in coordinator.store.branch.queue()]
     status = coordinator.sync(permit=permit or Permit())
@@ -61,10 +63,22 @@ def mended(world: World, coordinator: Coordinator, permit: Permit | None = None)
 def test_down(world: World, http: HttpServer) -> None:
     coordinator = world.open(world.clone("one", http.url("remote.git")))
     good, http.port = http.port, 1
-    git("remote", "set-url", "origin", http.url("remote.git"), cwd=world.directory / "one")
+    git(
+        "remote",
+        "set-url",
+        "origin",
+        http.url("remote.git"),
+        cwd=world.directory / "one",
+    )
     broken(coordinator, "unreachable", "retries")
     http.port = good
-    git("remote", "set-url", "origin", http.url("remote.git"), cwd=world.directory / "one")
+    git(
+        "remote",
+        "set-url",
+        "origin",
+        http.url("remote.git"),
+        cwd=world.directory / "one",
+    )
     mended(world, coordinator)
 
 
@@ -77,7 +91,9 @@ def test_server_errors(world: World, http: HttpServer) -> None:
 
 
 def test_hanging(world: World, http: HttpServer) -> None:
-    coordinator = world.open(world.clone("one", http.url("remote.git")), timeout=1)
+    coordinator = world.open(
+        world.clone("one", http.url("remote.git")), timeout=1
+    )
     http.hang = True
     began = time.monotonic()
     broken(coordinator, "timeout", "1 seconds")
@@ -97,9 +113,13 @@ def test_slow(world: World, http: HttpServer) -> None:
             began = time.monotonic()
             first = await claude.call("store_data", scope="a", key="b", value=1)
             took = time.monotonic() - began
-            sure = await claude.call("store_data", scope="a", key="c", value=1, confirm=True)
+            sure = await claude.call(
+                "store_data", scope="a", key="c", value=1, confirm=True
+            )
             assert (first["status"], sure["status"]) == ("local", "synced")
-            assert took < time.monotonic() - began - took, "who doesn't ask doesn't wait"
+            assert took < time.monotonic() - began - took, (
+                "who doesn't ask doesn't wait"
+            )
 
     run(scenario)
 
@@ -135,7 +155,15 @@ def test_full(world: World) -> None:
     moved = world.directory / "moved.git"
     world.remote.rename(moved)
     world.remote.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(world.remote)]
+    mounted = [
+        "mount",
+        "-t",
+        "tmpfs",
+        "-o",
+        "size=256k",
+        "tmpfs",
+        str(world.remote),
+    ]
     if subprocess.run(mounted, check=False, capture_output=True).returncode:
         world.remote.rmdir()
         moved.rename(world.remote)
@@ -153,7 +181,11 @@ def test_full(world: World) -> None:
 
 def test_a_hooks_words_do_not_make_it_a_broken_transport(world: World) -> None:
     coordinator = world.open("one")
-    _hook(world, "pre-receive", "echo 'no write access: this repository is read-only' >&2; exit 1")
+    _hook(
+        world,
+        "pre-receive",
+        "echo 'no write access: this repository is read-only' >&2; exit 1",
+    )
     broken(coordinator, "declined", "read-only")
     (world.remote / "hooks" / "pre-receive").unlink()
     mended(world, coordinator)
@@ -167,7 +199,9 @@ def test_read_only(world: World) -> None:
     if subprocess.run(bind, check=False, capture_output=True).returncode:
         pytest.skip("can't mount here")
     try:
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(world.remote)], check=True)
+        subprocess.run(
+            ["mount", "-o", "remount,ro,bind", str(world.remote)], check=True
+        )
         broken(coordinator, "read-only", "write access")
     finally:
         subprocess.run(["umount", "-l", str(world.remote)], check=True)
@@ -192,12 +226,18 @@ def test_everything_declined(world: World) -> None:
     mended(world, coordinator)
 
 
-def test_one_declined_edit_among_100_holds_back_itself_alone(world: World) -> None:
+def test_one_declined_edit_among_100_holds_back_itself_alone(
+    world: World,
+) -> None:
     coordinator = world.open("one")
     put(coordinator, "work", "first", 0)
     assert state_of(coordinator) == "ok"
     refuse = "while read old new ref; do git log -p $old..$new 2>/dev/null | grep -q S3CRET && "
-    _hook(world, "pre-receive", refuse + "{ echo 'found a secret' >&2; exit 1; }; done; exit 0")
+    _hook(
+        world,
+        "pre-receive",
+        refuse + "{ echo 'found a secret' >&2; exit 1; }; done; exit 0",
+    )
     guilty = ""
     for number in range(100):
         if number == 37:
@@ -229,7 +269,8 @@ def test_a_held_edit_can_be_dropped(world: World) -> None:
     put(coordinator, "work", "first", 0)
     assert state_of(coordinator) == "ok"
     refuse = (
-        "while read old new ref; do git log -p $old..$new | grep -q S3CRET && exit 1; done; exit 0"
+        "while read old new ref; do "
+        "git log -p $old..$new | grep -q S3CRET && exit 1; done; exit 0"
     )
     _hook(world, "pre-receive", refuse)
     guilty = put(coordinator, "work", "leak", "S3CRET")
@@ -257,9 +298,21 @@ def test_later_edits_of_a_held_key_are_no_conflict(world: World) -> None:
 
 
 def test_empty(world: World) -> None:
-    git("init", "-q", "--bare", str(world.directory / "empty.git"), cwd=world.directory)
+    git(
+        "init",
+        "-q",
+        "--bare",
+        str(world.directory / "empty.git"),
+        cwd=world.directory,
+    )
     clone = world.clone("one")
-    git("remote", "set-url", "origin", str(world.directory / "empty.git"), cwd=clone)
+    git(
+        "remote",
+        "set-url",
+        "origin",
+        str(world.directory / "empty.git"),
+        cwd=clone,
+    )
     coordinator = world.open("one")
     broken(coordinator, "empty-remote", "csc.dedicated")
     assert git("branch", "--list", cwd=world.directory / "empty.git") == ""
@@ -322,7 +375,10 @@ def test_another_store(world: World) -> None:
     before = git("rev-parse", REF, cwd=world.remote)
     broken(one, "other-store", "csc-git doctor")
     assert state_of(one) == "other-store"
-    assert one.sync(permit=Permit(rewrite=True, recreate=True)).state == "other-store"
+    assert (
+        one.sync(permit=Permit(rewrite=True, recreate=True)).state
+        == "other-store"
+    )
     assert git("rev-parse", REF, cwd=world.remote) == before
 
 
@@ -355,8 +411,18 @@ def test_a_later_format(world: World) -> None:
     put(one, "a", "b", 1)
     assert state_of(one) == "ok"
     path = world.directory / "hand"
-    git("clone", "-q", "-b", "csc/state", str(world.remote), str(path), cwd=world.directory)
-    (path / "format.json").write_text('{"format": 2, "store": "x", "previous": null}')
+    git(
+        "clone",
+        "-q",
+        "-b",
+        "csc/state",
+        str(world.remote),
+        str(path),
+        cwd=world.directory,
+    )
+    (path / "format.json").write_text(
+        '{"format": 2, "store": "x", "previous": null}'
+    )
     git("commit", "-qam", "format 2", cwd=path)
     git("push", "-q", cwd=path)
     broken(one, "format-too-new", "Upgrade csc-git here")
@@ -367,7 +433,13 @@ def test_another_object_format(world: World, tmp_path: Path) -> None:
     other = World(tmp_path / "new", "sha256")
     one = world.open("one")
     put(one, "a", "b", 1)
-    git("remote", "set-url", "origin", str(other.make_remote()), cwd=world.directory / "one")
+    git(
+        "remote",
+        "set-url",
+        "origin",
+        str(other.make_remote()),
+        cwd=world.directory / "one",
+    )
     broken(one, "object-format", "csc.remote")
 
 
@@ -378,7 +450,13 @@ def test_a_push_whose_answer_was_lost_is_not_repeated(world: World) -> None:
     assert state_of(one) == "ok"
     put(one, "a", "c", 2)
     tip = one.store.branch.tip
-    git("push", "-q", str(world.remote), f"{tip}:{REF}", cwd=one.store.repository.path)
+    git(
+        "push",
+        "-q",
+        str(world.remote),
+        f"{tip}:{REF}",
+        cwd=one.store.repository.path,
+    )
     two = world.open("two")
     put(two, "z", "z", 1)
     assert state_of(two) == "ok"
@@ -386,14 +464,20 @@ def test_a_push_whose_answer_was_lost_is_not_repeated(world: World) -> None:
     assert len(world.log()) == 4
 
 
-def test_an_attempt_killed_anywhere_is_made_good_by_the_next(world: World) -> None:
+def test_an_attempt_killed_anywhere_is_made_good_by_the_next(
+    world: World,
+) -> None:
     clone = world.clone("one")
     slow = "sleep 30"
-    _hook(world, "post-receive", slow)  # the push has arrived, its answer has not
+    _hook(
+        world, "post-receive", slow
+    )  # the push has arrived, its answer has not
     one = world.open("one")
     put(one, "a", "b", 1)
     process = subprocess.Popen(
-        [sys.executable, "-c", _SYNC, str(clone)], cwd=ROOT, start_new_session=True
+        [sys.executable, "-c", _SYNC, str(clone)],
+        cwd=ROOT,
+        start_new_session=True,
     )
     while not git("branch", "--list", "csc/state", cwd=world.remote):
         assert process.poll() is None
@@ -427,15 +511,23 @@ def test_a_wrong_clock_before_a_reboot_silences_no_sync(world: World) -> None:
     two.sync()
     file = two.store.directory / "sync.json"
     says = json.loads(file.read_text())
-    ahead = {"boot": "the one before", "seconds": 50.0, "wall": time.time() + 3600}
+    ahead = {
+        "boot": "the one before",
+        "seconds": 50.0,
+        "wall": time.time() + 3600,
+    }
     file.write_text(json.dumps({**says, "contact": ahead, "attempt": ahead}))
     put(one, "s", "k", 2, confirm=True)
     assert state_of(world.open("two")) == "ok"
     assert two.retrieve("s", "k").value == 2
 
 
-@pytest.mark.parametrize("words", ["declined by policy", "GH006: Protected branch update failed"])
-def test_attempts_that_fail_leave_no_refs_behind(world: World, words: str) -> None:
+@pytest.mark.parametrize(
+    "words", ["declined by policy", "GH006: Protected branch update failed"]
+)
+def test_attempts_that_fail_leave_no_refs_behind(
+    world: World, words: str
+) -> None:
     one = world.open("one")
     put(one, "s", "z", 0, confirm=True)
     hook = world.remote / "hooks" / "pre-receive"
@@ -447,7 +539,9 @@ def test_attempts_that_fail_leave_no_refs_behind(world: World, words: str) -> No
     assert one.store.repository.refs("refs/csc/fetch/") == {}
 
 
-def test_another_remote_in_the_place_of_the_first_is_called_that(world: World) -> None:
+def test_another_remote_in_the_place_of_the_first_is_called_that(
+    world: World,
+) -> None:
     one = world.open("one")
     put(one, "s", "k", 1, confirm=True)
     elsewhere = world.directory / "elsewhere.git"
@@ -462,15 +556,33 @@ def test_another_remote_in_the_place_of_the_first_is_called_that(world: World) -
         cwd=world.directory,
     )
     git("update-ref", "-d", REF, cwd=elsewhere)
-    git("remote", "set-url", "origin", str(elsewhere), cwd=world.directory / "one")
+    git(
+        "remote",
+        "set-url",
+        "origin",
+        str(elsewhere),
+        cwd=world.directory / "one",
+    )
     again = world.open("one")
     assert state_of(again) == "branch-deleted"
-    assert f"it is another remote than {world.remote}" in again.status().sync.message
+    assert (
+        f"it is another remote than {world.remote}"
+        in again.status().sync.message
+    )
     assert state_of(again) == "branch-deleted"
     said = again.status().sync
     assert "another remote" in said.message
-    assert "git config" not in said.next  # that would publish what waits here on the old one
-    assert f"git config csc.remote {world.remote}" in again.store.status.choices()
-    assert "--recreate" not in said.next  # that would publish all that is here on the new one
-    assert "where everyone with read access can see it" in again.store.status.choices()
+    assert (
+        "git config" not in said.next
+    )  # that would publish what waits here on the old one
+    assert (
+        f"git config csc.remote {world.remote}" in again.store.status.choices()
+    )
+    assert (
+        "--recreate" not in said.next
+    )  # that would publish all that is here on the new one
+    assert (
+        "where everyone with read access can see it"
+        in again.store.status.choices()
+    )
     assert str(again.sync(permit=Permit(recreate=True)).state) == "ok"

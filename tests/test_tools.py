@@ -34,43 +34,69 @@ async def _whole_round(claude: Agent) -> None:
     assert signed["full_scope_prefix"] == "laptop:remote"
     assert signed["others"] == []
 
-    stored = await claude.call("store_data", scope="issue:15", key="status", value={"a": [1, None]})
-    assert (stored["scope"], stored["key"], stored["status"]) == ("issue:15", "status", "local")
+    stored = await claude.call(
+        "store_data", scope="issue:15", key="status", value={"a": [1, None]}
+    )
+    assert (stored["scope"], stored["key"], stored["status"]) == (
+        "issue:15",
+        "status",
+        "local",
+    )
     again = await claude.call(
-        "store_data", scope="issue:15", key="status", value={"a": [1, None]}, confirm=True
+        "store_data",
+        scope="issue:15",
+        key="status",
+        value={"a": [1, None]},
+        confirm=True,
     )
     assert again["revision"] == stored["revision"]
     assert again["op"] is None
     assert again["status"] == "synced"
 
-    found = await claude.call("retrieve_data", scope="issue:15", key="status", fresh=True)
+    found = await claude.call(
+        "retrieve_data", scope="issue:15", key="status", fresh=True
+    )
     assert found["found"] is True
     assert found["value"] == {"a": [1, None]}
     assert found["revision"] == stored["revision"]
     assert found["session"] == "claude_1@laptop"
     assert found["contact_age"] < 20
-    missing = await claude.call("retrieve_data", scope="issue:15", key="nothing")
+    missing = await claude.call(
+        "retrieve_data", scope="issue:15", key="nothing"
+    )
     assert missing["found"] is False
     assert missing["value"] is None
 
     await claude.call("store_data", scope="issue:16", key="status", value=1)
     await claude.call("store_data", scope="issue:16", key="other", value=2)
-    await claude.call("store_data", scope="plan", key="x", value=3, session=signed["session"])
+    await claude.call(
+        "store_data", scope="plan", key="x", value=3, session=signed["session"]
+    )
     assert (await claude.call("list_scopes", pattern="issue:*"))["scopes"] == [
         "issue:15", "issue:16",
     ]  # fmt: skip
-    assert (await claude.call("list_keys", scope="issue:16"))["keys"] == ["other", "status"]
+    assert (await claude.call("list_keys", scope="issue:16"))["keys"] == [
+        "other",
+        "status",
+    ]
 
     gone = await claude.call("delete_data", scope="plan", key="x")
     assert gone["deleted"] is True
     assert gone["op"]
-    assert (await claude.call("delete_data", scope="plan", key="x"))["deleted"] is False
+    assert (await claude.call("delete_data", scope="plan", key="x"))[
+        "deleted"
+    ] is False
     all_gone = await claude.call("delete_scope", scope="issue:16")
     assert (all_gone["deleted"], all_gone["count"]) == (True, 2)
     assert (await claude.call("list_keys", scope="issue:16"))["keys"] == []
 
-    assert await claude.call("sign_off") == {"status": "signed_off", "session": "claude_1@laptop"}
-    assert "sign_on" in await claude.refused("store_data", scope="a", key="b", value=1)
+    assert await claude.call("sign_off") == {
+        "status": "signed_off",
+        "session": "claude_1@laptop",
+    }
+    assert "sign_on" in await claude.refused(
+        "store_data", scope="a", key="b", value=1
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +108,9 @@ async def _whole_round(claude: Agent) -> None:
 )  # fmt: skip
 def test_a_value_comes_back_as_it_was_sent(world: World, value: Any) -> None:
     coordinator = world.open("one")
-    stored = coordinator.edits.put(coordinator.person("tester"), "v", "k", value)
+    stored = coordinator.edits.put(
+        coordinator.person("tester"), "v", "k", value
+    )
     assert stored.op
     back = coordinator.retrieve("v", "k").value
     assert back == value
@@ -97,7 +125,9 @@ def test_a_string_that_looks_like_json_stays_a_string(world: World) -> None:
             await claude.call("sign_on")
             for text in ("[1, 2]", '{"a": 1}', "null", "true", "12"):
                 await claude.call("store_data", scope="s", key="k", value=text)
-                assert (await claude.call("retrieve_data", scope="s", key="k"))["value"] == text
+                assert (await claude.call("retrieve_data", scope="s", key="k"))[
+                    "value"
+                ] == text
 
     run(scenario)
 
@@ -110,33 +140,91 @@ BAD_CALLS: list[tuple[str, dict[str, Any], str]] = [
     ("store_data", {"scope": "", "key": "k", "value": 1}, "empty"),
     ("store_data", {"scope": "a::b", "key": "k", "value": 1}, "empty"),
     ("store_data", {"scope": "a", "key": "", "value": 1}, "empty"),
-    ("store_data", {"scope": "a" * 600, "key": "k", "value": 1}, "600 bytes long"),
-    ("store_data", {"scope": "a", "key": "k" * 600, "value": 1}, "600 bytes long"),
-    ("store_data", {"scope": "a", "key": "k\n", "value": 1}, "control character"),
-    ("store_data", {"scope": "a\x1b", "key": "k", "value": 1}, "control character"),
-    ("store_data", {"scope": "a", "key": "k\u202e", "value": 1}, "control character"),
-    ("store_data", {"scope": ":".join("abcdefghi"), "key": "k", "value": 1}, "9 segments"),
-    ("store_data", {"scope": "a", "key": "k", "value": "x" * (1 << 20)}, "the limit is 1,048,576"),
+    (
+        "store_data",
+        {"scope": "a" * 600, "key": "k", "value": 1},
+        "600 bytes long",
+    ),
+    (
+        "store_data",
+        {"scope": "a", "key": "k" * 600, "value": 1},
+        "600 bytes long",
+    ),
+    (
+        "store_data",
+        {"scope": "a", "key": "k\n", "value": 1},
+        "control character",
+    ),
+    (
+        "store_data",
+        {"scope": "a\x1b", "key": "k", "value": 1},
+        "control character",
+    ),
+    (
+        "store_data",
+        {"scope": "a", "key": "k\u202e", "value": 1},
+        "control character",
+    ),
+    (
+        "store_data",
+        {"scope": ":".join("abcdefghi"), "key": "k", "value": 1},
+        "9 segments",
+    ),
+    (
+        "store_data",
+        {"scope": "a", "key": "k", "value": "x" * (1 << 20)},
+        "the limit is 1,048,576",
+    ),
     ("store_data", {"scope": "a", "key": "k", "value": DEEP}, "nested deeper"),
-    ("store_data", {"scope": "sessions", "key": "k", "value": 1}, "kept by csc-git"),
-    ("store_data", {"scope": "claims:x", "key": "k", "value": 1}, "kept by csc-git"),
-    ("store_data", {"scope": "conflicts", "key": "k", "value": 1}, "kept by csc-git"),
-    ("store_data", {"scope": "settings", "key": "k", "value": 1}, "kept by csc-git"),
+    (
+        "store_data",
+        {"scope": "sessions", "key": "k", "value": 1},
+        "kept by csc-git",
+    ),
+    (
+        "store_data",
+        {"scope": "claims:x", "key": "k", "value": 1},
+        "kept by csc-git",
+    ),
+    (
+        "store_data",
+        {"scope": "conflicts", "key": "k", "value": 1},
+        "kept by csc-git",
+    ),
+    (
+        "store_data",
+        {"scope": "settings", "key": "k", "value": 1},
+        "kept by csc-git",
+    ),
     ("delete_data", {"scope": "conflicts", "key": "k"}, "kept by csc-git"),
     ("delete_scope", {"scope": "sessions"}, "kept by csc-git"),
-    ("store_data", {"scope": "a", "key": "k", "value": 1, "session": "claude_7"}, "not signed on"),
-    ("store_data", {"scope": "a", "key": "k", "value": 1, "session": "x y"}, "no session name"),
+    (
+        "store_data",
+        {"scope": "a", "key": "k", "value": 1, "session": "claude_7"},
+        "not signed on",
+    ),
+    (
+        "store_data",
+        {"scope": "a", "key": "k", "value": 1, "session": "x y"},
+        "no session name",
+    ),
     ("store_data", {"scope": "a", "key": "k"}, "value"),
     ("list_scopes", {"pattern": "issue:["}, "nothing closes a ["),
     ("list_scopes", {"pattern": ""}, "0 characters"),
     ("list_scopes", {"pattern": "a\nb"}, "control character"),
     ("list_keys", {"scope": ""}, "empty"),
     ("sign_on", {"session_id": "a b"}, "no session name"),
-    ("sign_on", {"session_id": "x@elsewhere"}, "belongs to the machine elsewhere"),
+    (
+        "sign_on",
+        {"session_id": "x@elsewhere"},
+        "belongs to the machine elsewhere",
+    ),
 ]
 
 
-def test_bad_input_is_refused_in_words_and_changes_nothing(world: World) -> None:
+def test_bad_input_is_refused_in_words_and_changes_nothing(
+    world: World,
+) -> None:
     clone = world.clone("one")
 
     async def scenario() -> None:
@@ -154,7 +242,9 @@ def test_bad_input_is_refused_in_words_and_changes_nothing(world: World) -> None
 
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "1e999", '"\\ud800"'])
-def test_what_is_no_json_is_refused_on_the_wire(world: World, literal: str) -> None:
+def test_what_is_no_json_is_refused_on_the_wire(
+    world: World, literal: str
+) -> None:
     # sent as raw bytes, since a well-behaved client could not send it
     clone = world.clone("one")
     hello = {
@@ -162,12 +252,14 @@ def test_what_is_no_json_is_refused_on_the_wire(world: World, literal: str) -> N
         "clientInfo": {"name": "t", "version": "0"},
     }  # fmt: skip
     lines = [
-        json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}),
+        json.dumps(
+            {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+        ),
         json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}),
         json.dumps(_call(2, "sign_on", {})),
-        json.dumps(_call(3, "store_data", {"scope": "a", "key": "k", "value": 0})).replace(
-            '"value": 0', f'"value": {literal}'
-        ),
+        json.dumps(
+            _call(3, "store_data", {"scope": "a", "key": "k", "value": 0})
+        ).replace('"value": 0', f'"value": {literal}'),
         json.dumps(_call(4, "retrieve_data", {"scope": "a", "key": "k"})),
     ]
     process = subprocess.Popen(
@@ -193,7 +285,12 @@ def test_what_is_no_json_is_refused_on_the_wire(world: World, literal: str) -> N
 
 def _call(number: int, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
     params = {"name": tool, "arguments": arguments}
-    return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+    return {
+        "jsonrpc": "2.0",
+        "id": number,
+        "method": "tools/call",
+        "params": params,
+    }
 
 
 def test_the_tool_list_is_small_typed_and_annotated(world: World) -> None:
@@ -214,7 +311,10 @@ def test_the_tool_list_is_small_typed_and_annotated(world: World) -> None:
             }  # fmt: skip
             kept = [tool for tool in listed.tools if tool.name in first]
             eight = listed.model_copy(update={"tools": kept})
-            assert len(eight.model_dump_json(by_alias=True, exclude_none=True)) < 10_000
+            assert (
+                len(eight.model_dump_json(by_alias=True, exclude_none=True))
+                < 10_000
+            )
             for tool in listed.tools:
                 assert tool.description
                 assert tool.output_schema
@@ -235,13 +335,19 @@ def test_outside_a_repository_the_tools_say_so(tmp_path: Path) -> None:
             said = await claude.refused("sign_on")
             assert "no repository" in said
             assert "git init" in said
-            git("init", "-q", cwd=nowhere)  # and as soon as there is one, they work
-            assert (await claude.call("sign_on"))["session"].startswith("claude_1@")
+            git(
+                "init", "-q", cwd=nowhere
+            )  # and as soon as there is one, they work
+            assert (await claude.call("sign_on"))["session"].startswith(
+                "claude_1@"
+            )
 
     run(scenario)
 
 
-def test_a_server_has_built_all_answers_before_its_first_call(world: World) -> None:
+def test_a_server_has_built_all_answers_before_its_first_call(
+    world: World,
+) -> None:
     """Two threads that build one at the same time can fail."""
     tools(Host(world.clone("one"), {"sync": False}))
     unbuilt, models = list[str](), list(results.Result.__subclasses__())

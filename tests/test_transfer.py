@@ -23,14 +23,25 @@ def test_out_and_in_again(world: World, clone: Path) -> None:
     one, two = world.open(clone), world.open(there)
     one.sign_on()
     one.claims.claim(None, ["src"])
-    values: dict[str, Any] = {"k": {"a": [1, 2.5, None, "é\u2028"]}, "A b/c": "x", "empty": ""}
+    values: dict[str, Any] = {
+        "k": {"a": [1, 2.5, None, "é\u2028"]},
+        "A b/c": "x",
+        "empty": "",
+    }
     for key, value in values.items():
         put(one, "issue:15", key, value)
     put(one, "other", "k", 1)
     out = csc("export", cwd=clone).stdout
     lines = [json.loads(line) for line in out.splitlines()]
-    assert {line["key"]: line["value"] for line in lines if line["scope"] == "issue:15"} == values
-    assert {line["scope"] for line in lines} == {"issue:15", "other"}  # no sessions, no claims
+    assert {
+        line["key"]: line["value"]
+        for line in lines
+        if line["scope"] == "issue:15"
+    } == values
+    assert {line["scope"] for line in lines} == {
+        "issue:15",
+        "other",
+    }  # no sessions, no claims
     assert csc("export", "oth*", cwd=clone).stdout.count("\n") == 1
     put(two, "other", "k", 2)
     put(two, "other", "kept", 3)
@@ -42,7 +53,9 @@ def test_out_and_in_again(world: World, clone: Path) -> None:
     assert len(world.log(two.store.repository.path)) == before
     done = json.loads(csc("import", "--json", "-", cwd=there, stdin=out).stdout)
     assert (len(done["added"]), done["changed"]) == (3, ["other/k"])
-    assert [r.op for r in world.log(two.store.repository.path)].count(done["op"]) == 1
+    assert [r.op for r in world.log(two.store.repository.path)].count(
+        done["op"]
+    ) == 1
     assert two.retrieve("issue:15", "k").value == values["k"]
     assert two.retrieve("other", "kept").value == 3
     again = csc("import", "-", cwd=there, stdin=out).stdout
@@ -67,12 +80,23 @@ def test_the_past_can_be_exported(world: World, clone: Path) -> None:
         ('{"scope": "", "key": "k", "value": 1}', "line 1"),
         ('{"scope": "a", "key": "k", "value": NaN}', "line 1"),
         ('{"scope": 1, "key": "k", "value": 1}', "line 1"),
-        ('{"scope": "sessions", "key": "k", "value": 1}', "kept by csc-git itself"),
-        ('{"scope": "a", "key": "k", "value": "ghp_' + "a1B2" * 9 + '"}', "credential"),
-        ('{"scope": "a", "key": "k", "value": "' + "x" * 1_100_000 + '"}', "a/k: "),
+        (
+            '{"scope": "sessions", "key": "k", "value": 1}',
+            "kept by csc-git itself",
+        ),
+        (
+            '{"scope": "a", "key": "k", "value": "ghp_' + "a1B2" * 9 + '"}',
+            "credential",
+        ),
+        (
+            '{"scope": "a", "key": "k", "value": "' + "x" * 1_100_000 + '"}',
+            "a/k: ",
+        ),
     ],
 )
-def test_what_cant_be_imported_changes_nothing(clone: Path, text: str, words: str) -> None:
+def test_what_cant_be_imported_changes_nothing(
+    clone: Path, text: str, words: str
+) -> None:
     for how in [], ["--dry-run"]:
         said = csc("import", "-", *how, cwd=clone, stdin=text, code=1).stderr
         assert words in said
@@ -85,24 +109,39 @@ def test_from_a_directory_of_claude_session_coordinator(clone: Path) -> None:
     state = clone / ".claude" / "session-state"
     state.mkdir(parents=True)
     files: dict[str, dict[str, Any]] = {
-        "laptop__acme__shop__session__claude_1.json": {"current_issue": 15, "todos": ["a"]},
+        "laptop__acme__shop__session__claude_1.json": {
+            "current_issue": 15,
+            "todos": ["a"],
+        },
         "laptop__acme__shop__issue__15.json": {"status": "open"},
-        "laptop__acme__shop__instances.json": {"registry": {"claude_1": "taken"}},
+        "laptop__acme__shop__instances.json": {
+            "registry": {"claude_1": "taken"}
+        },
     }
     for name, data in files.items():
         metadata = {key: {"updated_at": "2026-01-01T00:00:00"} for key in data}
-        (state / name).write_text(json.dumps({"data": data, "metadata": metadata}))
+        (state / name).write_text(
+            json.dumps({"data": data, "metadata": metadata})
+        )
     csc("import", str(state), cwd=clone)
-    assert csc("ls", cwd=clone).stdout.split() == ["issue:15", "session:claude_1@laptop"]
+    assert csc("ls", cwd=clone).stdout.split() == [
+        "issue:15",
+        "session:claude_1@laptop",
+    ]
     shown = csc("get", "session:claude_1@laptop", "todos", cwd=clone).stdout
     assert json.loads(shown) == ["a"]
     (state / "stray.json").write_text('{"data": {"k": 1}}')
-    assert "stray.json: no *__instances.json" in csc("import", str(state), cwd=clone, code=1).stderr
+    assert (
+        "stray.json: no *__instances.json"
+        in csc("import", str(state), cwd=clone, code=1).stderr
+    )
     (state / "bad.json").write_text("{")
     assert "bad.json" in csc("import", str(state), cwd=clone, code=1).stderr
 
 
-def test_from_a_project_of_claude_session_coordinator_that_has_no_remote(clone: Path) -> None:
+def test_from_a_project_of_claude_session_coordinator_that_has_no_remote(
+    clone: Path,
+) -> None:
     """Its name is one part then; once the first part of each scope was taken for its second."""
     state = clone / "state"
     state.mkdir()
@@ -126,8 +165,12 @@ def test_two_files_that_say_different_things_of_a_key(clone: Path) -> None:
     state.mkdir()
     for number, machine in enumerate(["laptop", "desktop"]):
         registry = {"data": {"registry": {"claude_1": "taken"}}}
-        (state / f"{machine}__shop__instances.json").write_text(json.dumps(registry))
-        (state / f"{machine}__shop__plan.json").write_text(json.dumps({"data": {"k": number}}))
+        (state / f"{machine}__shop__instances.json").write_text(
+            json.dumps(registry)
+        )
+        (state / f"{machine}__shop__plan.json").write_text(
+            json.dumps({"data": {"k": number}})
+        )
     said = csc("import", str(state), cwd=clone, code=1).stderr
     assert "another file has another value for plan/k" in said
     assert csc("ls", cwd=clone).stdout == ""

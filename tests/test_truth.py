@@ -46,11 +46,15 @@ def test_restating_a_value_with_confirm_asks_the_remote(
     stale, other = pair
     if in_background:
         stale.start()
-    stored = stale.edits.put(person(stale), "deploy", "frozen", True, confirm=True)
+    stored = stale.edits.put(
+        person(stale), "deploy", "frozen", True, confirm=True
+    )
     assert stored.status == "synced"
     assert stored.op is not None
     assert current(other, "frozen") is True
-    again = stale.edits.put(person(stale), "deploy", "frozen", True, confirm=True)
+    again = stale.edits.put(
+        person(stale), "deploy", "frozen", True, confirm=True
+    )
     assert (again.status, again.op) == ("synced", None)
 
 
@@ -58,14 +62,24 @@ def test_deleting_what_is_not_here_with_confirm_asks_the_remote(
     pair: tuple[Coordinator, Coordinator],
 ) -> None:
     stale, other = pair
-    assert stale.edits.delete(person(stale), "deploy", "new", confirm=True).deleted
+    assert stale.edits.delete(
+        person(stale), "deploy", "new", confirm=True
+    ).deleted
     assert other.retrieve("deploy", "new", fresh=True).found is False
 
 
-def test_an_edit_that_only_restates_asks_the_remote(pair: tuple[Coordinator, Coordinator]) -> None:
+def test_an_edit_that_only_restates_asks_the_remote(
+    pair: tuple[Coordinator, Coordinator],
+) -> None:
     stale, other = pair
-    changes = [Change("deploy", "frozen", "put", True), Change("deploy", "gone", "put", 1)]
-    assert stale.edits.edit(person(stale), changes, confirm=True).status == "synced"
+    changes = [
+        Change("deploy", "frozen", "put", True),
+        Change("deploy", "gone", "put", 1),
+    ]
+    assert (
+        stale.edits.edit(person(stale), changes, confirm=True).status
+        == "synced"
+    )
     assert (current(other, "frozen"), current(other, "gone")) == (True, 1)
 
 
@@ -84,7 +98,9 @@ def test_restating_without_the_remote_is_only_local(
 ) -> None:
     stale, _ = pair
     world.remote.rename(world.directory / "away")
-    stored = stale.edits.put(person(stale), "deploy", "frozen", True, confirm=True)
+    stored = stale.edits.put(
+        person(stale), "deploy", "frozen", True, confirm=True
+    )
     assert (stored.status, stored.op) == ("local", None)
     assert "no repository at the remote's URL" in stored.reason
 
@@ -108,18 +124,38 @@ def _now() -> Any:
 
 
 @pytest.mark.parametrize("by", ["pushInsteadOf", "pushurl", "global"])
-def test_pushes_that_arrive_elsewhere_are_not_synced(world: World, by: str) -> None:
+def test_pushes_that_arrive_elsewhere_are_not_synced(
+    world: World, by: str
+) -> None:
     fork = world.directory / "fork.git"
     one, two = world.open("one"), world.open("two")
     put(one, "s", "k", 0)
     assert [state_of(one), state_of(two)] == ["ok", "ok"]
-    git("clone", "-q", "--bare", str(world.remote), str(fork), cwd=world.directory)
+    git(
+        "clone",
+        "-q",
+        "--bare",
+        str(world.remote),
+        str(fork),
+        cwd=world.directory,
+    )
     if by == "pushurl":
-        git("config", "remote.origin.pushurl", str(fork), cwd=world.directory / "one")
+        git(
+            "config",
+            "remote.origin.pushurl",
+            str(fork),
+            cwd=world.directory / "one",
+        )
     else:
         scope = ["--global"] if by == "global" else []
         name = f"url.{fork}.pushInsteadOf"
-        git("config", *scope, name, str(world.remote), cwd=world.directory / "one")
+        git(
+            "config",
+            *scope,
+            name,
+            str(world.remote),
+            cwd=world.directory / "one",
+        )
     one.close()
     again = world.open("one")
     for number in range(2):
@@ -132,7 +168,9 @@ def test_pushes_that_arrive_elsewhere_are_not_synced(world: World, by: str) -> N
     for name in ("remote.origin.pushurl", f"url.{fork}.pushInsteadOf"):
         for scope in ([], ["--global"]):
             subprocess.run(
-                ["git", "config", *scope, "--unset", name], cwd=world.directory / "one", check=False
+                ["git", "config", *scope, "--unset", name],
+                cwd=world.directory / "one",
+                check=False,
             )
     assert state_of(again) == "ok"
     assert two.retrieve("s", "k", fresh=True).value == 2
@@ -141,14 +179,21 @@ def test_pushes_that_arrive_elsewhere_are_not_synced(world: World, by: str) -> N
 def test_one_repository_under_two_urls_is_one(world: World) -> None:
     """Fetched from one URL and pushed to another, both of the same repository."""
     one = world.open("one")
-    git("config", "remote.origin.pushurl", f"file://{world.remote}", cwd=world.directory / "one")
+    git(
+        "config",
+        "remote.origin.pushurl",
+        f"file://{world.remote}",
+        cwd=world.directory / "one",
+    )
     one.close()
     again = world.open("one")
     put(again, "s", "k", 1)
     assert state_of(again) == "ok"
 
 
-def test_ending_during_a_fetch_is_no_failure_of_the_remote(world: World, tmp_path: Path) -> None:
+def test_ending_during_a_fetch_is_no_failure_of_the_remote(
+    world: World, tmp_path: Path
+) -> None:
     world.make_remote()
     with http_server(tmp_path) as server:
         one = world.open(world.clone("one", server.url("remote.git")))
@@ -164,7 +209,9 @@ def test_ending_during_a_fetch_is_no_failure_of_the_remote(world: World, tmp_pat
     assert (file["state"], file["failures"]) == ("ok", before.failures)
 
 
-def test_ending_during_a_push_asks_the_remote_nothing_more(world: World, tmp_path: Path) -> None:
+def test_ending_during_a_push_asks_the_remote_nothing_more(
+    world: World, tmp_path: Path
+) -> None:
     world.make_remote()
     with http_server(tmp_path) as server:
         one = world.open(world.clone("one", server.url("remote.git")))
@@ -195,7 +242,9 @@ def test_set_fetches_first_and_makes_no_conflict_with_what_was_there_for_long(
     assert csc("conflicts", cwd=one).stdout == ""
 
 
-def test_set_on_a_remote_that_does_not_answer_waits_once(world: World, tmp_path: Path) -> None:
+def test_set_on_a_remote_that_does_not_answer_waits_once(
+    world: World, tmp_path: Path
+) -> None:
     world.make_remote()
     with http_server(tmp_path) as server:
         clone = world.clone("one", server.url("remote.git"))
@@ -244,10 +293,17 @@ def test_an_interrupted_set_reports_whether_it_was_stored(
         server.released.set()
     assert child.returncode == 130, err
     assert "The edit is stored here and queued" in err
-    assert json.loads(csc("status", "--json", "--no-sync", cwd=clone).stdout)["keys"] == 2
+    assert (
+        json.loads(csc("status", "--json", "--no-sync", cwd=clone).stdout)[
+            "keys"
+        ]
+        == 2
+    )
 
 
-def test_a_clone_that_was_not_synced_for_long_says_so_in_every_read(world: World) -> None:
+def test_a_clone_that_was_not_synced_for_long_says_so_in_every_read(
+    world: World,
+) -> None:
     one, two = world.clone("one"), world.clone("two")
     csc("set", "s", "k", "1", cwd=one)
     assert csc("get", "s", "k", cwd=two).stdout == "1\n"  # the first read asks
@@ -271,7 +327,9 @@ def test_a_clone_that_was_not_synced_for_long_says_so_in_every_read(world: World
         assert "has never reached the remote" in err, (read, err)
 
 
-def test_the_first_read_of_a_server_waits_for_what_others_stored(world: World) -> None:
+def test_the_first_read_of_a_server_waits_for_what_others_stored(
+    world: World,
+) -> None:
     one, two = world.open("one"), world.open("two")
     assert state_of(two) == "ok"
     put(one, "s", "k", 1)
@@ -281,26 +339,46 @@ def test_the_first_read_of_a_server_waits_for_what_others_stored(world: World) -
     assert two.retrieve("s", "k").value == 1
 
 
-def by_hand(world: World, path: str, content: str, author: str = "Ada Lovelace") -> str:
+def by_hand(
+    world: World, path: str, content: str, author: str = "Ada Lovelace"
+) -> str:
     """Change a file of the branch as a web page of the host does; the commit."""
     work = world.directory / "by-hand"
     if not work.exists():
-        git("clone", "-q", "-b", "csc/state", str(world.remote), str(work), cwd=world.directory)
+        git(
+            "clone",
+            "-q",
+            "-b",
+            "csc/state",
+            str(world.remote),
+            str(work),
+            cwd=world.directory,
+        )
     git("pull", "-q", cwd=work)
     (work / "data" / path).write_text(content)
     git("add", ".", cwd=work)
-    git("commit", "-qm", "Update file", f"--author={author} <ada@example.com>", cwd=work)
+    git(
+        "commit",
+        "-qm",
+        "Update file",
+        f"--author={author} <ada@example.com>",
+        cwd=work,
+    )
     git("push", "-q", "origin", f"HEAD:{REF}", cwd=work)
     return git("rev-parse", "HEAD", cwd=work)
 
 
-def test_a_value_edited_by_hand_has_its_author_in_history_blame_and_log(world: World) -> None:
+def test_a_value_edited_by_hand_has_its_author_in_history_blame_and_log(
+    world: World,
+) -> None:
     one = world.open("one")
     put(one, "s", "k", "by csc-git")
     put(one, "s", "other", 1)
     assert state_of(one) == "ok"
     found = json.loads(git("show", f"{REF}:data/s/k.json", cwd=world.remote))
-    commit = by_hand(world, "s/k.json", json.dumps(found | {"value": "by hand"}))
+    commit = by_hand(
+        world, "s/k.json", json.dumps(found | {"value": "by hand"})
+    )
     assert state_of(one) == "ok"
     assert one.retrieve("s", "k").value == "by hand"
     newest = one.past.history("s", "k").edits[0]
@@ -308,13 +386,17 @@ def test_a_value_edited_by_hand_has_its_author_in_history_blame_and_log(world: W
     assert newest.changed[0].change == "changed"
     assert one.past.blame("s").keys["k"].session == "Ada Lovelace"
     assert one.past.blame("s").keys["other"].session == "tester@one"
-    line = csc("log", "--json", cwd=world.directory / "one").stdout.splitlines()[0]
+    line = csc(
+        "log", "--json", cwd=world.directory / "one"
+    ).stdout.splitlines()[0]
     assert json.loads(line)["session"] == "Ada Lovelace"
     put(one, "s", "k", "and on")
     assert state_of(one) == "ok"
 
 
-def test_a_broken_file_is_reported_as_unreadable_never_as_deleted(world: World) -> None:
+def test_a_broken_file_is_reported_as_unreadable_never_as_deleted(
+    world: World,
+) -> None:
     one = world.open("one")
     op = put(one, "s", "k", {"good": 1})
     assert state_of(one) == "ok"
@@ -324,9 +406,17 @@ def test_a_broken_file_is_reported_as_unreadable_never_as_deleted(world: World) 
     with pytest.raises(Exception, match="can't be read") as caught:
         one.retrieve("s", "k")
     text = str(caught.value)
-    for word in ("Ada Lovelace", commit[:12], "tester@one", '{"good": 1}', "Store the value again"):
+    for word in (
+        "Ada Lovelace",
+        commit[:12],
+        "tester@one",
+        '{"good": 1}',
+        "Store the value again",
+    ):
         assert word in text, text
-    assert one.retrieve("s", "k", at=git("rev-parse", f"{commit}^", cwd=world.remote)).found
+    assert one.retrieve(
+        "s", "k", at=git("rev-parse", f"{commit}^", cwd=world.remote)
+    ).found
     (change,) = one.feed.wait(since=cursor, timeout=0).changes
     assert change.change == "unreadable"
     assert one.past.history("s", "k").edits[0].changed[0].change == "unreadable"
@@ -367,7 +457,9 @@ def aged(clone: Path, seconds: float) -> None:
     file.write_text(json.dumps(found))
 
 
-def test_the_start_hook_waits_for_its_clients_server_to_ask_the_remote(world: World) -> None:
+def test_the_start_hook_waits_for_its_clients_server_to_ask_the_remote(
+    world: World,
+) -> None:
     one, two = world.open("one"), world.open("two")
     put(two, "s", "k", 1)
     assert [state_of(two), state_of(one)] == ["ok", "ok"]

@@ -25,7 +25,12 @@ def test_a_push_without_fetch_overwrites_nobody(world: World) -> None:
     one.progress = words.append
     mine = put(one, "a", "k", 2)
     assert state_of(one) == "ok"
-    assert words == ["pushing 1 edit", "fetching", "replaying 1 edit", "pushing 1 edit"]
+    assert words == [
+        "pushing 1 edit",
+        "fetching",
+        "replaying 1 edit",
+        "pushing 1 edit",
+    ]
     assert {mine, theirs} <= {record.op for record in world.log()}
     assert world.is_linear()
 
@@ -40,7 +45,9 @@ def test_a_push_without_fetch_puts_no_deleted_branch_back(world: World) -> None:
     assert git("for-each-ref", REF, cwd=world.remote) == ""
 
 
-def test_a_long_queue_gets_in_though_others_push_all_the_time(world: World) -> None:
+def test_a_long_queue_gets_in_though_others_push_all_the_time(
+    world: World,
+) -> None:
     """Somebody pushes whenever this clone replays all it has; the head of its queue is quicker."""
     one, two = world.open("one"), world.open("two")
     put(two, "b", "k", 0)

@@ -85,8 +85,12 @@ def work(world: World) -> dict[str, Any]:
     one.store.repository.maintenance.write_graph()
     found = {
         "states": states,
-        "values": [clone.retrieve("issue:1", "status").value for clone in (one, two)],
-        "deleted": [clone.retrieve("issue:1", "other").found for clone in (one, two)],
+        "values": [
+            clone.retrieve("issue:1", "status").value for clone in (one, two)
+        ],
+        "deleted": [
+            clone.retrieve("issue:1", "other").found for clone in (one, two)
+        ],
         "history": history,
         "by session": len(one.past.history(session="tester@one").edits),
         "past": one.retrieve("issue:1", "other", at=_second(one)).value,
@@ -102,7 +106,9 @@ def work(world: World) -> dict[str, Any]:
 
 def _second(one: Coordinator) -> str:
     edits = one.past.history("issue:1").edits
-    return next(edit.commit for edit in edits if edit.subject == "store issue:1/other")
+    return next(
+        edit.commit for edit in edits if edit.subject == "store issue:1/other"
+    )
 
 
 def _refs(world: World) -> list[str]:
@@ -114,7 +120,9 @@ def _refs(world: World) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], dict[str, Any]]:
+def plain(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[], dict[str, Any]]:
     """What the same work comes to with git as a fresh user has it; found once."""
     known = list[dict[str, Any]]()
 
@@ -126,7 +134,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], dict[str, An
     return expected
 
 
-@pytest.mark.parametrize(("name", "value"), SETTINGS, ids=[f"{n}={v}" for n, v in SETTINGS])
+@pytest.mark.parametrize(
+    ("name", "value"), SETTINGS, ids=[f"{n}={v}" for n, v in SETTINGS]
+)
 def test_a_setting_changes_no_result(
     world: World, plain: Callable[[], dict[str, Any]], name: str, value: str
 ) -> None:
@@ -153,7 +163,9 @@ def test_a_variable_changes_no_result(
 
 
 @pytest.mark.parametrize("given", ["abc", "-1", "", " "])
-def test_a_count_of_settings_that_is_none_is_no_traceback(world: World, given: str) -> None:
+def test_a_count_of_settings_that_is_none_is_no_traceback(
+    world: World, given: str
+) -> None:
     clone = world.clone("one")
     csc("set", "s", "k", "1", cwd=clone, env={"GIT_CONFIG_COUNT": given})
 
@@ -166,7 +178,9 @@ def test_settings_that_hold_only_for_their_repository_are_used(
     with http_server(tmp_path, password="right") as server:
         clone = world.clone("one", server.url("remote.git"))
         helper = "!f() { echo username=ada; echo password=right; }; f"
-        (fresh_user / "work").write_text(f'[credential]\n\thelper = "{helper}"\n')
+        (fresh_user / "work").write_text(
+            f'[credential]\n\thelper = "{helper}"\n'
+        )
         (fresh_user / ".gitconfig").write_text(
             (fresh_user / ".gitconfig").read_text()
             + f'[includeIf "gitdir:{clone}/.git"]\n\tpath = work\n'
@@ -176,10 +190,18 @@ def test_settings_that_hold_only_for_their_repository_are_used(
         assert state_of(one) == "ok"
 
 
-def test_a_header_of_the_users_is_sent_once(world: World, tmp_path: Path, fresh_user: Path) -> None:
+def test_a_header_of_the_users_is_sent_once(
+    world: World, tmp_path: Path, fresh_user: Path
+) -> None:
     world.make_remote()
     with http_server(tmp_path) as server:
-        git("config", "--global", "http.extraHeader", "X-Once: 1", cwd=fresh_user)
+        git(
+            "config",
+            "--global",
+            "http.extraHeader",
+            "X-Once: 1",
+            cwd=fresh_user,
+        )
         one = world.open(world.clone("one", server.url("remote.git")))
         put(one, "s", "k", 1)
         assert state_of(one) == "ok"
@@ -196,11 +218,17 @@ def test_a_server_whose_worktree_is_removed_goes_on(world: World) -> None:
     async def scenario() -> None:
         async with agent(tree, "--machine", "one") as claude:
             await claude.call("sign_on")
-            assert (await claude.call("claim", resources=["src/*.py"]))["status"] == "granted"
+            assert (await claude.call("claim", resources=["src/*.py"]))[
+                "status"
+            ] == "granted"
             git("worktree", "remove", "--force", str(tree), cwd=clone)
-            stored = await claude.call("store_data", scope="s", key="k", value=1, confirm=True)
+            stored = await claude.call(
+                "store_data", scope="s", key="k", value=1, confirm=True
+            )
             assert stored["status"] == "synced"
-            read = await claude.call("retrieve_data", scope="s", key="k", fresh=True)
+            read = await claude.call(
+                "retrieve_data", scope="s", key="k", fresh=True
+            )
             assert read["sync_state"] == "ok"
             for resources in (["*.md"], ["issue:1"], ["do*/x*"]):
                 claimed = await claude.call("claim", resources=resources)

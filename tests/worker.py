@@ -31,16 +31,28 @@ def write(coordinator: Coordinator, name: str, count: int) -> dict[str, Any]:
     author = coordinator.person(name)
     ops = []
     for number in range(count):
-        ops.append(coordinator.edits.put(author, f"own:{name}", f"k{number}", number).op)
-        ops.append(coordinator.edits.put(author, "shared", "last", [name, number]).op)
+        ops.append(
+            coordinator.edits.put(
+                author, f"own:{name}", f"k{number}", number
+            ).op
+        )
+        ops.append(
+            coordinator.edits.put(author, "shared", "last", [name, number]).op
+        )
     return {"ops": ops}
 
 
-def sync(coordinator: Coordinator, name: str, count: int, every: int) -> dict[str, Any]:
+def sync(
+    coordinator: Coordinator, name: str, count: int, every: int
+) -> dict[str, Any]:
     """Store values, syncing meanwhile, then sync until nothing is queued."""
     author, ops = coordinator.person(name), []
     for number in range(count):
-        ops.append(coordinator.edits.put(author, f"own:{name}", f"k{number}", number).op)
+        ops.append(
+            coordinator.edits.put(
+                author, f"own:{name}", f"k{number}", number
+            ).op
+        )
         if number % every == 0:
             coordinator.sync()
     attempts = 0
@@ -71,12 +83,20 @@ def count(coordinator: Coordinator, name: str, times: int) -> dict[str, Any]:
         seen = found.revision or "absent"
         try:
             stored = coordinator.edits.put(
-                author, "shared", "counter", (found.value or 0) + 1, if_revision=seen, confirm=True
+                author,
+                "shared",
+                "counter",
+                (found.value or 0) + 1,
+                if_revision=seen,
+                confirm=True,
             )
         except ConditionFailed:
             refused += 1
             continue
-        if stored.status == "synced" or settled(coordinator, stored.op or "") != "refused":
+        if (
+            stored.status == "synced"
+            or settled(coordinator, stored.op or "") != "refused"
+        ):
             done += 1
             print(done, file=sys.stderr, flush=True)
     return {"done": done, "refused": refused}
@@ -91,7 +111,11 @@ def timed(
         coordinator.start()
     for number in range(times):
         began = time.monotonic()
-        place = (f"own:{name}", f"k{number}") if number % 2 else ("shared", f"k{name}")
+        place = (
+            (f"own:{name}", f"k{number}")
+            if number % 2
+            else ("shared", f"k{name}")
+        )
         stored = coordinator.edits.put(author, *place, number, confirm=confirm)
         if confirm and stored.status != "synced":
             settled(coordinator, stored.op or "")
@@ -101,14 +125,24 @@ def timed(
 
 def put(coordinator: Coordinator, name: str, value: int) -> str:
     """Store a value of one's own; the op."""
-    return str(coordinator.edits.put(coordinator.person(name), f"own:{name}", "k", value).op)
+    return str(
+        coordinator.edits.put(
+            coordinator.person(name), f"own:{name}", "k", value
+        ).op
+    )
 
 
-def offer(coordinator: Coordinator, name: str, rate: float, seconds: float) -> dict[str, Any]:
+def offer(
+    coordinator: Coordinator, name: str, rate: float, seconds: float
+) -> dict[str, Any]:
     """Store at a steady rate, the background syncing; each op with the moments it was made, and
     seen to be synced.
     """
-    author, made, synced = coordinator.person(name), dict[str, float](), dict[str, float]()
+    author, made, synced = (
+        coordinator.person(name),
+        dict[str, float](),
+        dict[str, float](),
+    )
     coordinator.start()
     began, base = time.monotonic(), None
 
@@ -122,19 +156,28 @@ def offer(coordinator: Coordinator, name: str, rate: float, seconds: float) -> d
         if (now := coordinator.store.branch.base) != base:
             base, left = now, coordinator.store.branch.queued_ops()
             seen = time.monotonic()
-            synced.update({op: seen for op in made if op not in synced and op not in left})
+            synced.update(
+                {op: seen for op in made if op not in synced and op not in left}
+            )
 
     while (at := len(made) / rate) < seconds:
         while time.monotonic() - began < at:
             look()
             time.sleep(0.01)
-        stored = coordinator.edits.put(author, f"own:{name}", f"k{len(made) % 50}", len(made))
+        stored = coordinator.edits.put(
+            author, f"own:{name}", f"k{len(made) % 50}", len(made)
+        )
         made[str(stored.op)] = time.monotonic()
     deadline = time.monotonic() + 60
     while len(synced) < len(made) and time.monotonic() < deadline:
         look()
         time.sleep(0.01)
-    return {"began": began, "made": made, "synced": synced, "troubles": sorted(troubles)}
+    return {
+        "began": began,
+        "made": made,
+        "synced": synced,
+        "troubles": sorted(troubles),
+    }
 
 
 def settled(coordinator: Coordinator, op: str) -> str | None:
@@ -158,7 +201,9 @@ def race(coordinator: Coordinator, name: str, rounds: int) -> dict[str, Any]:
         answer = coordinator.claims.claim(name, [resource])
         while answer.status == "provisional":
             coordinator.sync()
-            with suppress(ClaimLost):  # the news is what the next answer says too
+            with suppress(
+                ClaimLost
+            ):  # the news is what the next answer says too
                 answer = coordinator.claims.claim(name, [resource])
         if answer.status == "granted":
             won.append(number)
@@ -183,13 +228,17 @@ def main(action: str, directory: str, *rest: str) -> None:
     elif action == "race":
         answer = race(coordinator, rest[0], int(rest[1]))
     elif action in {"timed", "confirmed"}:
-        answer = timed(coordinator, rest[0], int(rest[1]), confirm=action == "confirmed")
+        answer = timed(
+            coordinator, rest[0], int(rest[1]), confirm=action == "confirmed"
+        )
     elif action == "offer":
         answer = offer(coordinator, rest[0], float(rest[1]), float(rest[2]))
     elif action == "sync":
         answer = sync(coordinator, rest[0], int(rest[1]), int(rest[2]))
     else:
-        answer = {"session": coordinator.sign_on(rest[0] if rest else None).session}
+        answer = {
+            "session": coordinator.sign_on(rest[0] if rest else None).session
+        }
     print(json.dumps(answer), flush=True)
     sys.stdin.read()  # what a session holds is held until everybody has answered
     coordinator.close()

@@ -19,7 +19,12 @@ REF = "refs/heads/csc/state"
 def git(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> str:
     """Run git and expect it to succeed; what it prints."""
     done = subprocess.run(
-        ["git", *arguments], cwd=cwd, capture_output=True, text=True, check=False, env=env
+        ["git", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
     )
     assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
     return done.stdout.strip()
@@ -40,7 +45,14 @@ class World:
         if not self._made:
             self._made = True
             form = f"--object-format={self.object_format}"
-            git("init", "-q", "--bare", form, str(self.remote), cwd=self.directory)
+            git(
+                "init",
+                "-q",
+                "--bare",
+                form,
+                str(self.remote),
+                cwd=self.directory,
+            )
             seed = self.directory / "seed"
             git("init", "-q", form, str(seed), cwd=self.directory)
             (seed / "file.txt").write_text("hello\n", encoding="utf-8")
@@ -53,7 +65,13 @@ class World:
         """A clone of the remote."""
         self.make_remote()
         path = self.directory / name
-        git("init", "-q", f"--object-format={self.object_format}", str(path), cwd=self.directory)
+        git(
+            "init",
+            "-q",
+            f"--object-format={self.object_format}",
+            str(path),
+            cwd=self.directory,
+        )
         git("remote", "add", "origin", str(self.remote), cwd=path)
         git("pull", "-q", "origin", "main", cwd=path)
         git("remote", "set-url", "origin", url or str(self.remote), cwd=path)
@@ -64,7 +82,11 @@ class World:
         path = self.directory / where
         if not path.exists():
             self.clone(str(where))
-        settings = {"timeout": 20, "machine": path.name.replace(".", "-"), **flags}
+        settings = {
+            "timeout": 20,
+            "machine": path.name.replace(".", "-"),
+            **flags,
+        }
         coordinator = open_coordinator(path, settings)
         self._open.append(coordinator)
         return coordinator
@@ -78,7 +100,9 @@ class World:
         """The edits of the branch in a repository (the remote's), oldest first."""
         where = git_dir or self.remote
         raw = git("log", "--reverse", "-z", "--format=%B", ref, cwd=where)
-        records = [Record.parse(message) for message in raw.split("\0") if message]
+        records = [
+            Record.parse(message) for message in raw.split("\0") if message
+        ]
         return [record for record in records if record is not None]
 
     def is_linear(self) -> bool:
@@ -91,9 +115,13 @@ def person(coordinator: Coordinator) -> Author:
     return coordinator.person("tester")
 
 
-def put(coordinator: Coordinator, scope: str, key: str, value: Any, **more: Any) -> str:
+def put(
+    coordinator: Coordinator, scope: str, key: str, value: Any, **more: Any
+) -> str:
     """Store a value as a person; the op, or `same`."""
-    stored = coordinator.edits.put(person(coordinator), scope, key, value, **more)
+    stored = coordinator.edits.put(
+        person(coordinator), scope, key, value, **more
+    )
     return stored.op or "same"
 
 
@@ -105,7 +133,10 @@ def state_of(coordinator: Coordinator) -> str:
 def installed(directory: Path) -> Path:
     """`csc-git` as a command in a directory, as an installer puts it there."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, module in (("csc-git", "csc_git"), ("csc-git-hook", "csc_git.hooks.main")):
+    for name, module in (
+        ("csc-git", "csc_git"),
+        ("csc-git-hook", "csc_git.hooks.main"),
+    ):
         script = f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n'
         (directory / name).write_text(script, encoding="utf-8")
         (directory / name).chmod(0o755)
@@ -144,7 +175,9 @@ class Crowd:
         answers = [self.answer(process) for process in self._processes]
         for process in self._processes:
             process.communicate(timeout=30)
-        assert [process.returncode for process in self._processes] == [0] * len(answers)
+        assert [process.returncode for process in self._processes] == [0] * len(
+            answers
+        )
         return answers
 
     @classmethod
@@ -167,7 +200,10 @@ def rot(repository: Path, path: str, ref: str = REF) -> None:
             ["git", "show-index"], input=listing.read_bytes(), capture_output=True, check=True,
             cwd=repository,
         ).stdout.decode()  # fmt: skip
-        places = {name: int(offset) for offset, name, *_ in map(str.split, shown.splitlines())}
+        places = {
+            name: int(offset)
+            for offset, name, *_ in map(str.split, shown.splitlines())
+        }
         if wanted in places:
             pack = listing.with_suffix(".pack")
             pack.chmod(0o644)

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    get_completion_class,
+)
 
 from csc_git.errors import CscError
 
@@ -62,23 +66,39 @@ def completion_command(ctx: click.Context, /, shell: str) -> None:
     """
     complete = _Bash if shell == "bash" else get_completion_class(shell)
     assert complete is not None  # noqa: S101  click has the others
-    click.echo(complete(ctx.find_root().command, {}, "csc-git", _VARIABLE).source())
+    click.echo(
+        complete(ctx.find_root().command, {}, "csc-git", _VARIABLE).source()
+    )
 
 
-def complete_scope(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+def complete_scope(
+    ctx: click.Context, _: click.Parameter, typed: str
+) -> list[CompletionItem]:
     """Scopes that begin as typed. A shell that breaks words at colons completes the rest."""
     with _looking(ctx) as coordinator:
-        return _items(coordinator.list_scopes().scopes, typed) if coordinator else []
+        return (
+            _items(coordinator.list_scopes().scopes, typed)
+            if coordinator
+            else []
+        )
 
 
-def complete_key(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+def complete_key(
+    ctx: click.Context, _: click.Parameter, typed: str
+) -> list[CompletionItem]:
     """Keys of the scope typed before."""
     scope = ctx.params.get("scope")
     with _looking(ctx) as coordinator:
-        return _items(coordinator.list_keys(scope).keys, typed) if coordinator and scope else []
+        return (
+            _items(coordinator.list_keys(scope).keys, typed)
+            if coordinator and scope
+            else []
+        )
 
 
-def complete_session(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+def complete_session(
+    ctx: click.Context, _: click.Parameter, typed: str
+) -> list[CompletionItem]:
     """Sessions that are signed on."""
     with _looking(ctx) as coordinator:
         if coordinator is None:
@@ -107,14 +127,24 @@ def _coordinator(ctx: click.Context) -> "Coordinator | None":
     from csc_git.store.clone_id import recall  # noqa: PLC0415
 
     start = ctx.params.get("directory") or Path()
-    if recall(directory_of(discover(start))) is None:  # opening would make a store
+    if (
+        recall(directory_of(discover(start))) is None
+    ):  # opening would make a store
         return None
     return open_coordinator(
-        start, {name: ctx.params.get(name) for name in ("branch", "remote", "machine")}
+        start,
+        {
+            name: ctx.params.get(name)
+            for name in ("branch", "remote", "machine")
+        },
     )
 
 
 def _items(names: list[str], typed: str) -> list[CompletionItem]:
     """Names that begin as typed, without those that a shell would not read as one word."""
-    offered = (name for name in names if name.startswith(typed) and _WORD.fullmatch(name))
+    offered = (
+        name
+        for name in names
+        if name.startswith(typed) and _WORD.fullmatch(name)
+    )
     return [CompletionItem(name) for name in offered]

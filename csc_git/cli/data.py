@@ -10,7 +10,13 @@ from typing import Any
 import click
 
 from csc_git.cli.completion import complete_key, complete_scope
-from csc_git.cli.options import command, common, opened, opened_for_reading, user
+from csc_git.cli.options import (
+    command,
+    common,
+    opened,
+    opened_for_reading,
+    user,
+)
 from csc_git.cli.output import ago, note, progress, show, wants_json, warn
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import Delivered
@@ -23,30 +29,46 @@ _SHORT = 30
 
 local = click.option("--local", is_flag=True, help="Don't wait for the remote.")
 if_revision = click.option(
-    "--if-revision", metavar="REVISION", help="Only if it has this revision, or is absent."
+    "--if-revision",
+    metavar="REVISION",
+    help="Only if it has this revision, or is absent.",
 )
 
 
 @command("get")
 @click.option("--fresh", is_flag=True, help="Ask the remote first.")
-@click.option("--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit.")
+@click.option(
+    "--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit."
+)
 @click.argument("scope", shell_complete=complete_scope)
 @click.argument("key", shell_complete=complete_key)
 @common
-def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: Any) -> None:  # noqa: ANN401
+def get_command(
+    scope: str,
+    key: str,
+    fresh: bool,
+    at: str | None,
+    **options: Any,  # noqa: ANN401
+) -> None:
     """Print the value of KEY in SCOPE as JSON. Exit code 1 if there is none."""
     with (
         opened_for_reading(options) as coordinator,
-        progress() if fresh else nullcontext(coordinator.progress) as coordinator.progress,
+        progress()
+        if fresh
+        else nullcontext(coordinator.progress) as coordinator.progress,
     ):
         found = coordinator.retrieve(scope, key, fresh=fresh, at=at)
         sync = coordinator.summary.sync()
     if fresh and sync.state not in {RemoteState.OK, RemoteState.OFF}:
-        warn(f"not fresh: {sync.message} (last contact: {ago(sync.contact_age)})")
+        warn(
+            f"not fresh: {sync.message} (last contact: {ago(sync.contact_age)})"
+        )
     if not found.found:
         show(found, "")
         if not wants_json():
-            warn(f"{scope}/{key} has no value. What there is: csc-git ls {shlex.quote(scope)}")
+            warn(
+                f"{scope}/{key} has no value. What there is: csc-git ls {shlex.quote(scope)}"
+            )
         sys.exit(1)
     show(found, _shown(found.value))
     note(f"by {found.session}, {found.time}")
@@ -55,8 +77,12 @@ def get_command(scope: str, key: str, fresh: bool, at: str | None, **options: An
 @command("set", context_settings={"ignore_unknown_options": True})
 @local
 @if_revision
-@click.option("--string", "as_string", is_flag=True, help="VALUE is text, not JSON.")
-@click.option("--allow-secret", metavar="WHY", help="Store what looks like a credential.")
+@click.option(
+    "--string", "as_string", is_flag=True, help="VALUE is text, not JSON."
+)
+@click.option(
+    "--allow-secret", metavar="WHY", help="Store what looks like a credential."
+)
 @click.argument("scope", shell_complete=complete_scope)
 @click.argument("key", shell_complete=complete_key)
 @click.argument("value")
@@ -108,7 +134,9 @@ def ls_command(scope: str | None, **options: Any) -> None:  # noqa: ANN401
 @command("rm")
 @local
 @if_revision
-@click.option("--all", "everything", is_flag=True, help="Remove all keys of the scope.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Remove all keys of the scope."
+)
 @click.argument("scope", shell_complete=complete_scope)
 @click.argument("key", required=False, shell_complete=complete_key)
 @common
@@ -141,17 +169,29 @@ def _shown(value: Json) -> str:
 
 
 def _remove(
-    coordinator: Coordinator, scope: str, key: str, if_revision: str | None, *, wait: bool
+    coordinator: Coordinator,
+    scope: str,
+    key: str,
+    if_revision: str | None,
+    *,
+    wait: bool,
 ) -> None:
     author = coordinator.person(user())
-    one = coordinator.edits.delete(author, scope, key, if_revision=if_revision, confirm=wait)
+    one = coordinator.edits.delete(
+        author, scope, key, if_revision=if_revision, confirm=wait
+    )
     place = printable(f"{one.scope}/{key}")
-    show(one, f"{place}: {f'removed, {one.status}' if one.deleted else 'was not there'}")
+    show(
+        one,
+        f"{place}: {f'removed, {one.status}' if one.deleted else 'was not there'}",
+    )
     say_why(one)
 
 
 def _remove_all(coordinator: Coordinator, scope: str, *, wait: bool) -> None:
-    gone = coordinator.edits.delete_scope(coordinator.person(user()), scope, confirm=wait)
+    gone = coordinator.edits.delete_scope(
+        coordinator.person(user()), scope, confirm=wait
+    )
     show(gone, f"{printable(gone.scope)}: {gone.count} removed, {gone.status}")
     say_why(gone)
 

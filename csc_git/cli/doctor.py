@@ -39,5 +39,8 @@ def doctor_command(**options: Any) -> None:  # noqa: ANN401
     errors = sum(finding.level == "error" for finding in found)
     warnings = sum(finding.level == "warning" for finding in found)
     summary = f"{count(errors, 'error')}, {count(warnings, 'warning')}"
-    show(Examined(findings=found, errors=errors, warnings=warnings), f"\n{summary}")
+    show(
+        Examined(findings=found, errors=errors, warnings=warnings),
+        f"\n{summary}",
+    )
     sys.exit(1 if errors else 0)

@@ -33,9 +33,14 @@ class _GitOptions(Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         names = {name: option for option in self.params for name in option.opts}
-        names |= {name: option for option in self.params for name in option.secondary_opts}
+        names |= {
+            name: option
+            for option in self.params
+            for name in option.secondary_opts
+        }
         names |= dict.fromkeys(
-            self.get_help_option_names(ctx), click.Option(["--help"], is_flag=True)
+            self.get_help_option_names(ctx),
+            click.Option(["--help"], is_flag=True),
         )
         own, theirs, rest = list[str](), list[str](), list(args)
         while rest:
@@ -44,10 +49,14 @@ class _GitOptions(Command):
             if word == "--":
                 theirs += [word, *rest]
                 break
-            if option is None or (word == "-C" and not (rest and Path(rest[0]).is_dir())):
+            if option is None or (
+                word == "-C" and not (rest and Path(rest[0]).is_dir())
+            ):
                 theirs.append(word)
                 continue
-            takes_value = not getattr(option, "is_flag", False) and "=" not in word
+            takes_value = (
+                not getattr(option, "is_flag", False) and "=" not in word
+            )
             own += [word, rest.pop(0)] if takes_value and rest else [word]
         left = super().parse_args(ctx, own)
         ctx.params["git_options"] = tuple(theirs)
@@ -55,7 +64,9 @@ class _GitOptions(Command):
 
 
 @click.command("log", cls=_GitOptions, add_help_option=True)
-@click.option("--scope", help="Only edits of this scope, and of those below it.")
+@click.option(
+    "--scope", help="Only edits of this scope, and of those below it."
+)
 @click.option("--key", help="Only edits of this key of --scope.")
 @click.option("--session", help="Only edits by this session.")
 @common
@@ -73,26 +84,44 @@ def log_command(
     if key is not None and scope is None:
         raise click.UsageError("--key needs --scope")
     with opened_for_reading(options) as coordinator:
-        branch, repository = coordinator.store.branch, coordinator.store.repository
+        branch, repository = (
+            coordinator.store.branch,
+            coordinator.store.repository,
+        )
         if branch.tip is None:
             return
         chosen, paths = _divided(git_options)
         chosen += _author(session, coordinator.summary.machine)
-        paths += [f":(literal){path}" for path in coordinator.past.place(scope, key).paths()]
-        if not any(word.startswith(("--grep", "--invert-grep")) for word in chosen):
+        paths += [
+            f":(literal){path}"
+            for path in coordinator.past.place(scope, key).paths()
+        ]
+        if not any(
+            word.startswith(("--grep", "--invert-grep")) for word in chosen
+        ):
             chosen = ["--invert-grep", f"--grep=^{PROBE}: ", *chosen]
         where = [branch.ref, "--", *paths]
         arguments = [*chosen, *where]
         if wants_json():
-            plain = ["--no-patch", "--no-graph", "--format=%H"]  # after theirs, so that they win
+            plain = [
+                "--no-patch",
+                "--no-graph",
+                "--format=%H",
+            ]  # after theirs, so that they win
             for line in log_lines(repository.path, [*chosen, *plain, *where]):
                 if _ID.fullmatch(line.strip()):
-                    click.echo(json.dumps(_edit(repository.objects, line.strip())))
+                    click.echo(
+                        json.dumps(_edit(repository.objects, line.strip()))
+                    )
         elif sys.stdout.isatty():
             lines = log_lines(repository.path, ["--color=always", *arguments])
-            if pager := os.environ.get("GIT_PAGER") or coordinator.project.get("core.pager"):
+            if pager := os.environ.get("GIT_PAGER") or coordinator.project.get(
+                "core.pager"
+            ):
                 os.environ["PAGER"] = pager
-            os.environ.setdefault("LESS", "FRX")  # as git does for its own pager
+            os.environ.setdefault(
+                "LESS", "FRX"
+            )  # as git does for its own pager
             click.echo_via_pager(map(printable_lines, lines), color=True)
         else:
             _become(["git", f"--git-dir={repository.path}", "log", *arguments])
@@ -116,14 +145,19 @@ def _become(command: list[str]) -> None:
     """In a pipe be plain git log, byte for byte, with its exit code."""
     git = shutil.which("git")
     if git is None:
-        raise StoreError("There is no git on PATH", then="Install it; the data are safe")
+        raise StoreError(
+            "There is no git on PATH", then="Install it; the data are safe"
+        )
     os.execv(git, command)  # noqa: S606  no shell
 
 
 def _edit(objects: Objects, commit_id: str) -> dict[str, Any]:
     commit = objects.commit(commit_id)
     record = record_of(commit)
-    before, after = Snapshot(objects, commit.parent), Snapshot(objects, commit.id)
+    before, after = (
+        Snapshot(objects, commit.parent),
+        Snapshot(objects, commit.id),
+    )
     return {
         "commit": commit.id,
         "time": format_time(commit.author_time),
@@ -132,7 +166,11 @@ def _edit(objects: Objects, commit_id: str) -> dict[str, Any]:
         "session": record.session,
         "outcome": record.outcome,
         "changed": [
-            {"key": str(key), "before": old and old.revision, "after": new and new.revision}
+            {
+                "key": str(key),
+                "before": old and old.revision,
+                "after": new and new.revision,
+            }
             for key, old, new in changed_keys(objects, before, after)
         ],
     }

@@ -28,13 +28,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Command(click.Command):
     """A command whose help lists its own options apart from the settings that all of them take."""
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
         """List both, each under its own title."""
-        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        options = [
+            one for one in self.get_params(ctx) if isinstance(one, click.Option)
+        ]
         own = [one for one in options if one.name not in _SETTINGS]
         settings = [one for one in options if one.name in _SETTINGS]
         for title, listed in ("Options", own), ("Settings", settings):
-            if records := [record for one in listed if (record := one.get_help_record(ctx))]:
+            if records := [
+                record for one in listed if (record := one.get_help_record(ctx))
+            ]:
                 with formatter.section(title):
                     formatter.write_dl(records)
 
@@ -58,16 +64,53 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         help="A directory of the repository; default: this one.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-    click.option("--branch", metavar="NAME", help="The branch; default csc/state."),
-    click.option("--remote", metavar="NAME-OR-URL", help="The remote; default origin."),
-    click.option("--machine", metavar="NAME", help="This machine's name; default the host's."),
-    click.option("--sync/--no-sync", default=None, help="Talk to the remote; default yes."),
-    click.option("--poll", metavar="SECONDS", help="Most between looks at the remote; default 30."),
-    click.option("--timeout", metavar="SECONDS", help="For one call to the remote; default 60."),
-    click.option("--lease", metavar="SECONDS", help="Until a silent session is gone; 5400."),
-    click.option("--limit", metavar="SIZE", help="Longest value, as in 1MiB (the default)."),
+    click.option(
+        "--branch", metavar="NAME", help="The branch; default csc/state."
+    ),
+    click.option(
+        "--remote", metavar="NAME-OR-URL", help="The remote; default origin."
+    ),
+    click.option(
+        "--machine",
+        metavar="NAME",
+        help="This machine's name; default the host's.",
+    ),
+    click.option(
+        "--sync/--no-sync",
+        default=None,
+        help="Talk to the remote; default yes.",
+    ),
+    click.option(
+        "--poll",
+        metavar="SECONDS",
+        help="Most between looks at the remote; default 30.",
+    ),
+    click.option(
+        "--timeout",
+        metavar="SECONDS",
+        help="For one call to the remote; default 60.",
+    ),
+    click.option(
+        "--lease",
+        metavar="SECONDS",
+        help="Until a silent session is gone; 5400.",
+    ),
+    click.option(
+        "--limit",
+        metavar="SIZE",
+        help="Longest value, as in 1MiB (the default).",
+    ),
 ]
-_SETTINGS = ("branch", "remote", "machine", "sync", "poll", "timeout", "lease", "limit")
+_SETTINGS = (
+    "branch",
+    "remote",
+    "machine",
+    "sync",
+    "poll",
+    "timeout",
+    "lease",
+    "limit",
+)
 
 
 def flags(options: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +121,9 @@ def flags(options: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def opened(options: dict[str, Any]) -> Iterator[Coordinator]:
     """A coordinator for the command's directory, closed afterwards."""
-    signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: what is true of an edit is reported
+    signal.signal(
+        signal.SIGTERM, _interrupt
+    )  # as Ctrl-C: what is true of an edit is reported
     coordinator = open_coordinator(options["directory"], flags(options))
     coordinator.writer.fetches_first = True
     try:

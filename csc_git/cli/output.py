@@ -19,13 +19,19 @@ _NARROWEST: Final = 20
 _CHECK: Final = 12
 """Columns for what was looked at."""
 
-_MARKS: Final = {"ok": ("ok", "green"), "warning": ("??", "yellow"), "error": ("!!", "red")}
+_MARKS: Final = {
+    "ok": ("ok", "green"),
+    "warning": ("??", "yellow"),
+    "error": ("!!", "red"),
+}
 
 
 def wants_json() -> bool:
     """Whether the running command was called with `--json`."""
     context = click.get_current_context(silent=True)
-    return bool(context and context.params.get("as_json")) or "--json" in sys.argv
+    return (
+        bool(context and context.params.get("as_json")) or "--json" in sys.argv
+    )
 
 
 def show(result: Result, text: str) -> None:
@@ -39,7 +45,11 @@ def show(result: Result, text: str) -> None:
 def fail(error: CscError, code: int = 1) -> NoReturn:
     """Print what happened, what is safe and what to do next; exit with `code`."""
     if wants_json():
-        content = {"error": type(error).__name__, "what": error.what, "safe": error.safe}
+        content = {
+            "error": type(error).__name__,
+            "what": error.what,
+            "safe": error.safe,
+        }
         click.echo(json.dumps(content | {"next": error.then}, indent=2))
     else:
         warn(str(error))
@@ -50,7 +60,11 @@ def misused(error: click.UsageError) -> NoReturn:
     """Say what is wrong with the command line, as JSON if asked for; exit code 2."""
     if not wants_json():
         raise error
-    content = {"error": "UsageError", "what": error.format_message(), "safe": CscError.safe}
+    content = {
+        "error": "UsageError",
+        "what": error.format_message(),
+        "safe": CscError.safe,
+    }
     then = f"See {error.ctx.command_path} --help" if error.ctx else ""
     click.echo(json.dumps(content | {"next": then}, indent=2))
     sys.exit(error.exit_code)
@@ -58,10 +72,14 @@ def misused(error: click.UsageError) -> NoReturn:
 
 def warn(text: str) -> None:
     """Tell of trouble, apart from the answer."""
-    click.echo(hanging("csc-git: ", printable(text), stream=sys.stderr), err=True)
+    click.echo(
+        hanging("csc-git: ", printable(text), stream=sys.stderr), err=True
+    )
 
 
-def hanging(head: str, text: str, indent: int = 0, stream: TextIO | None = None) -> str:
+def hanging(
+    head: str, text: str, indent: int = 0, stream: TextIO | None = None
+) -> str:
     """`head` and a text, broken for the terminal so that it hangs under its own beginning.
 
     Args:
@@ -72,8 +90,12 @@ def hanging(head: str, text: str, indent: int = 0, stream: TextIO | None = None)
     """
     if not (stream or sys.stdout).isatty():
         return head + text
-    width = max(shutil.get_terminal_size().columns - indent - len(head), _NARROWEST)
-    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    width = max(
+        shutil.get_terminal_size().columns - indent - len(head), _NARROWEST
+    )
+    lines = textwrap.wrap(
+        text, width, break_long_words=False, break_on_hyphens=False
+    )
     return head + f"\n{' ' * (indent + len(head))}".join(lines)
 
 
@@ -81,10 +103,14 @@ def described(finding: Finding) -> str:
     """What was found, in a line or more that begin with a mark; and below it what to do."""
     mark, colour = _MARKS[finding.level]
     head = f"{finding.check:<{_CHECK}}"
-    lines = [f"{click.style(mark, fg=colour)}  {hanging(head, printable(finding.message), 4)}"]
+    lines = [
+        f"{click.style(mark, fg=colour)}  {hanging(head, printable(finding.message), 4)}"
+    ]
     if finding.fix:
         indent = " " * (4 + _CHECK)
-        lines.append(indent + hanging("fix: ", printable(finding.fix), len(indent)))
+        lines.append(
+            indent + hanging("fix: ", printable(finding.fix), len(indent))
+        )
     return "\n".join(lines)
 
 

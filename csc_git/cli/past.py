@@ -9,7 +9,13 @@ import click
 from csc_git.cli.completion import complete_scope
 from csc_git.cli.options import command, common, opened_for_reading
 from csc_git.cli.output import note, show
-from csc_git.coordinator.results import Blame, Difference, Differences, PastChange, Version
+from csc_git.coordinator.results import (
+    Blame,
+    Difference,
+    Differences,
+    PastChange,
+    Version,
+)
 from csc_git.core.key import RESERVED, parse_scope
 from csc_git.text import printable, readable
 
@@ -31,9 +37,19 @@ def blame_command(scope: str, **options: Any) -> None:  # noqa: ANN401
 @command("diff")
 @click.argument("one")
 @click.argument("other", required=False)
-@click.option("--all", "everything", is_flag=True, help="Sessions, claims and conflicts too.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Sessions, claims and conflicts too.",
+)
 @common
-def diff_command(one: str, other: str | None, everything: bool, **options: Any) -> None:  # noqa: ANN401
+def diff_command(
+    one: str,
+    other: str | None,
+    everything: bool,
+    **options: Any,  # noqa: ANN401
+) -> None:
     """In which keys ONE and OTHER differ, with both values; in a terminal long ones are cut.
 
     Each is a time (2026-11-22, 2026-11-22T18:05Z, 2h for two hours ago) or a commit. OTHER is now
@@ -42,7 +58,11 @@ def diff_command(one: str, other: str | None, everything: bool, **options: Any) 
     with opened_for_reading(options) as coordinator:
         found = coordinator.past.diff(one, other)
     if not everything:
-        found = [change for change in found if parse_scope(change.scope)[0] not in RESERVED]
+        found = [
+            change
+            for change in found
+            if parse_scope(change.scope)[0] not in RESERVED
+        ]
     lines = [line for change in found for line in _difference(change)]
     show(Differences(differences=found), "\n".join(lines))
     if not found:
@@ -62,7 +82,11 @@ def _difference(change: Difference) -> list[str]:
     lines = [printable(f"{change.scope}/{change.key}")]
     lines += [f"  - {_said(change.before)}"] if change.before else []
     lines += [f"  + {_said(change.after)}"] if change.after else []
-    lines += ["  (a file there can't be read: csc-git get)"] if change.unreadable else []
+    lines += (
+        ["  (a file there can't be read: csc-git get)"]
+        if change.unreadable
+        else []
+    )
     return lines
 
 

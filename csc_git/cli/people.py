@@ -12,7 +12,9 @@ from csc_git.coordinator.results import Claims, Sessions
 
 
 @command("sessions")
-@click.option("--all", "everybody", is_flag=True, help="Those that are gone too.")
+@click.option(
+    "--all", "everybody", is_flag=True, help="Those that are gone too."
+)
 @common
 def sessions_command(everybody: bool, **options: Any) -> None:  # noqa: ANN401
     """Who is signed on, since when, and what they say they work on.
@@ -22,7 +24,11 @@ def sessions_command(everybody: bool, **options: Any) -> None:  # noqa: ANN401
     with opened_for_reading(options) as coordinator:
         snapshot = coordinator.store.snapshot()
         summary = coordinator.summary
-        found = summary.everyone(snapshot) if everybody else summary.active(snapshot)
+        found = (
+            summary.everyone(snapshot)
+            if everybody
+            else summary.active(snapshot)
+        )
     if wants_json():
         show(Sessions(sessions=found), "")
     elif found:

@@ -23,10 +23,21 @@ def rotate_command(yes: bool, **options: Any) -> None:  # noqa: ANN401
     with opened(options) as coordinator:
         branch, base = coordinator.store.branch, coordinator.store.branch.base
         if not yes and not wants_json() and base is not None:
-            edits = count(count_commits(coordinator.store.repository.path, base), "commit")
-            click.echo(f"{branch.name} has {edits}. They stay on the remote, as the branch")
-            click.echo(f"{archive_of(branch.name, base)}, or one named after a later commit.")
-            click.confirm(f"Start {branch.name} again with the same data?", abort=True)
+            edits = count(
+                count_commits(coordinator.store.repository.path, base), "commit"
+            )
+            click.echo(
+                f"{branch.name} has {edits}. They stay on the remote, as the branch"
+            )
+            click.echo(
+                f"{archive_of(branch.name, base)}, or one named after a later commit."
+            )
+            click.confirm(
+                f"Start {branch.name} again with the same data?", abort=True
+            )
         with progress() as coordinator.progress:
             done = coordinator.rotate()
-    show(done, f"{branch.name} starts again with {done.root[:12]}. Its history: {done.archive}")
+    show(
+        done,
+        f"{branch.name} starts again with {done.root[:12]}. Its history: {done.archive}",
+    )

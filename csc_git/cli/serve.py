@@ -17,5 +17,7 @@ def serve_command(**options: Any) -> None:  # noqa: ANN401  click passes every o
     from csc_git.server.app import serve  # noqa: PLC0415  the MCP SDK is slow to import
 
     if sys.stdin.isatty():
-        note("This speaks MCP and waits for a client; csc-git init sets one up. Ctrl-C ends it.")
+        note(
+            "This speaks MCP and waits for a client; csc-git init sets one up. Ctrl-C ends it."
+        )
     serve(options["directory"], flags(options))

@@ -17,9 +17,23 @@ _GLOB: Final = frozenset("*?[")
 
 
 @command("sign-off")
-@click.argument("sessions", nargs=-1, metavar="[SESSION]...", shell_complete=complete_session)
-@click.option("--stale", is_flag=True, help="All that gave no sign of life for a lease's length.")
-@click.option("--holder", multiple=True, hidden=True, help="Only these sign-ons of theirs.")
+@click.argument(
+    "sessions",
+    nargs=-1,
+    metavar="[SESSION]...",
+    shell_complete=complete_session,
+)
+@click.option(
+    "--stale",
+    is_flag=True,
+    help="All that gave no sign of life for a lease's length.",
+)
+@click.option(
+    "--holder",
+    multiple=True,
+    hidden=True,
+    help="Only these sign-ons of theirs.",
+)
 @common
 def sign_off_command(
     sessions: tuple[str, ...],
@@ -39,26 +53,40 @@ def sign_off_command(
         coordinator.sync()
         named = _named(coordinator, sessions, stale=stale)
         by = f"{user()}@{coordinator.clone.machine}"
-        ended = coordinator.sessions.endings.end_all(named, by, clock.now(), holder)
+        ended = coordinator.sessions.endings.end_all(
+            named, by, clock.now(), holder
+        )
         coordinator.sync()
         sync = coordinator.summary.sync()
     gone = [one for one in named if one not in ended]
     lines = [f"{printable(one)}: signed off" for one in ended]
     lines += [f"{printable(one)}: was not signed on" for one in gone]
     if not named:
-        lines.append("No session that is signed on is meant. Nothing was changed.")
+        lines.append(
+            "No session that is signed on is meant. Nothing was changed."
+        )
     result = SignedOffAll(signed_off=ended, were_not_on=gone, sync=sync)
     show(result, "\n".join([*lines, hanging("", sync_line(sync))]))
 
 
-def _named(coordinator: Coordinator, sessions: tuple[str, ...], *, stale: bool) -> list[str]:
+def _named(
+    coordinator: Coordinator, sessions: tuple[str, ...], *, stale: bool
+) -> list[str]:
     """The sessions that are meant, by name, by pattern, or because they are stale."""
     snapshot = coordinator.store.snapshot()
     found = [one for one in sessions if not _GLOB & set(one)]
     patterns = [compile_pattern(one) for one in sessions if _GLOB & set(one)]
-    signed_on = coordinator.sessions.presence.signed_on(snapshot) if patterns or stale else []
+    signed_on = (
+        coordinator.sessions.presence.signed_on(snapshot)
+        if patterns or stale
+        else []
+    )
     for pattern in patterns:
         found += filter(pattern.match, signed_on)
     if stale:
-        found += [one for one in signed_on if coordinator.sessions.endings.is_stale(one, snapshot)]
+        found += [
+            one
+            for one in signed_on
+            if coordinator.sessions.endings.is_stale(one, snapshot)
+        ]
     return list(dict.fromkeys(found))

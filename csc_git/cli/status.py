@@ -24,11 +24,18 @@ def _text(status: Status) -> str:
     keys = count(status.keys, "key")
     lines = [
         f"{status.project} on {status.machine}: {keys} on {status.branch}",
-        hanging("remote    ", f"{status.remote or 'none'} (last contact: {contact})"),
+        hanging(
+            "remote    ", f"{status.remote or 'none'} (last contact: {contact})"
+        ),
         hanging("sync      ", sync_line(status.sync)),
         *_looks(status),
-        *_section("active", [_session(one) for one in status.active] or ["nobody"]),
-        *_section("parked", [f"{e.op}  {e.subject}: {e.reason}" for e in status.parked]),
+        *_section(
+            "active", [_session(one) for one in status.active] or ["nobody"]
+        ),
+        *_section(
+            "parked",
+            [f"{e.op}  {e.subject}: {e.reason}" for e in status.parked],
+        ),
         *_section("claims", [_claim(one) for one in status.claims]),
         *_section("conflicts", status.conflicts),
         *_section("skipped", _skipped(status)),
@@ -53,14 +60,19 @@ def _section(title: str, entries: list[str]) -> list[str]:
     shown = entries[:_MOST]
     if len(entries) > _MOST:
         shown.append(f"and {len(entries) - _MOST} more (all with --json)")
-    return [hanging(f"{title if n == 0 else '':<10}", entry) for n, entry in enumerate(shown)]
+    return [
+        hanging(f"{title if n == 0 else '':<10}", entry)
+        for n, entry in enumerate(shown)
+    ]
 
 
 def _skipped(status: Status) -> list[str]:
     if not status.foreign:
         return []
     count, shown = status.foreign_count, status.foreign
-    opening = f"{count} on the branch that csc-git did not write, left as they are:"
+    opening = (
+        f"{count} on the branch that csc-git did not write, left as they are:"
+    )
     return [opening, *shown, *(["…"] if count > len(shown) else [])]
 
 
@@ -71,6 +83,10 @@ def _claim(one: ClaimSummary) -> str:
 
 
 def _session(one: SessionSummary) -> str:
-    work = f"  on {readable(str(one.current_issue), 30)}" if one.current_issue else ""
+    work = (
+        f"  on {readable(str(one.current_issue), 30)}"
+        if one.current_issue
+        else ""
+    )
     todos = f"  {count(one.open_todos, 'todo')}" if one.open_todos else ""
     return f"{one.session}{work}{todos}{'' if one.here else '  (elsewhere)'}"

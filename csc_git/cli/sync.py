@@ -74,12 +74,26 @@ _JOIN: Final = _Choice(
 
 
 @command("sync")
-@click.option("--restore", is_flag=True, help="Push edits again that the remote has lost.")
-@click.option("--accept-rewrite", is_flag=True, help="Go on from a rewritten remote branch.")
-@click.option("--recreate", is_flag=True, help="Put back a branch the remote has lost.")
-@click.option("--join", is_flag=True, help="Join this clone's store with the remote's other one.")
+@click.option(
+    "--restore", is_flag=True, help="Push edits again that the remote has lost."
+)
+@click.option(
+    "--accept-rewrite",
+    is_flag=True,
+    help="Go on from a rewritten remote branch.",
+)
+@click.option(
+    "--recreate", is_flag=True, help="Put back a branch the remote has lost."
+)
+@click.option(
+    "--join",
+    is_flag=True,
+    help="Join this clone's store with the remote's other one.",
+)
 @click.option("--yes", is_flag=True, help="Don't ask before one of these.")
-@click.option("--until-pushed", type=float, hidden=True, help="Seconds to go on trying.")
+@click.option(
+    "--until-pushed", type=float, hidden=True, help="Seconds to go on trying."
+)
 @click.option("--retry", metavar="OP", help="Push a parked edit again.")
 @click.option("--drop", metavar="OP", help="Give a parked edit up.")
 @common
@@ -100,10 +114,17 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     you choose one of --restore, --accept-rewrite, --recreate and --join. Each first shows what it
     would change, and asks. None of them drops an edit of yours that waits to be pushed.
     """
-    given = [(restore, _RESTORE), (accept_rewrite, _REWRITE), (recreate, _RECREATE), (join, _JOIN)]
+    given = [
+        (restore, _RESTORE),
+        (accept_rewrite, _REWRITE),
+        (recreate, _RECREATE),
+        (join, _JOIN),
+    ]
     chosen = [choice for is_given, choice in given if is_given]
     if len(chosen) > 1:
-        raise InputError("Several decisions were given", then="Choose one of them")
+        raise InputError(
+            "Several decisions were given", then="Choose one of them"
+        )
     with opened(options) as coordinator:
         _unpark(coordinator, retry, drop)
         with progress() as coordinator.progress:
@@ -131,12 +152,16 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
         sys.exit(1)
 
 
-def _unpark(coordinator: Coordinator, retry: str | None, drop: str | None) -> None:
+def _unpark(
+    coordinator: Coordinator, retry: str | None, drop: str | None
+) -> None:
     """Give a parked edit up, or queue it again."""
     if drop is not None and not coordinator.store.drop(drop, clock.now()):
         raise InputError(f"No edit {drop} is parked", then="See csc-git status")
     if retry is not None and coordinator.release(retry) is None:
-        raise InputError(f"No edit {retry} is parked", then="See csc-git status")
+        raise InputError(
+            f"No edit {retry} is parked", then="See csc-git status"
+        )
 
 
 def _decide(
@@ -148,7 +173,10 @@ def _decide(
         raise InputError(what, then=status.choices())
     found = coordinator.summary.decision(coordinator.store.divergence())
     if not wants_json():
-        lines = (hanging("", printable(line), stream=sys.stderr) for line in _preview(found))
+        lines = (
+            hanging("", printable(line), stream=sys.stderr)
+            for line in _preview(found)
+        )
         click.echo("\n".join(lines), err=True)
     if not yes:
         if wants_json() or not sys.stdin.isatty():
@@ -157,7 +185,10 @@ def _decide(
                 then="A person runs this in a terminal. For scripts see csc-git sync --help",
             )
         if not click.confirm(choice.question):
-            raise InputError("The question was answered with no", then="Edits go on waiting here")
+            raise InputError(
+                "The question was answered with no",
+                then="Edits go on waiting here",
+            )
     with progress() as coordinator.progress:
         return coordinator.sync(permit=choice.permit)
 

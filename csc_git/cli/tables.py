@@ -32,24 +32,42 @@ class Rows(NamedTuple):
     elastic: int
     spare: tuple[int, ...] = ()
 
-    def drawn(self, width: int, *, most: int | None = None, head: bool = True) -> "Table":
+    def drawn(
+        self, width: int, *, most: int | None = None, head: bool = True
+    ) -> "Table":
         """For rich to draw in so many columns; no more than so many rows."""
         from rich.table import Table  # noqa: PLC0415  only for a terminal
 
         columns = self._fitting(width)
-        table = Table(box=None, pad_edge=False, expand=True, header_style="dim", show_header=head)
+        table = Table(
+            box=None,
+            pad_edge=False,
+            expand=True,
+            header_style="dim",
+            show_header=head,
+        )
         for number in columns:
             ratio = 1 if number == self.elastic else None
-            table.add_column(self.head[number], no_wrap=True, overflow="ellipsis", ratio=ratio)
+            table.add_column(
+                self.head[number],
+                no_wrap=True,
+                overflow="ellipsis",
+                ratio=ratio,
+            )
         for row in self.rows[:most]:
             table.add_row(*(_plain(row[number]) for number in columns))
         if most is not None and len(self.rows) > most:
-            table.add_row(f"and {len(self.rows) - most} more", *[""] * (len(columns) - 1))
+            table.add_row(
+                f"and {len(self.rows) - most} more", *[""] * (len(columns) - 1)
+            )
         return table
 
     def _fitting(self, width: int) -> list[int]:
         """The columns that are shown."""
-        widths = [max(map(len, cells)) + 1 for cells in zip(self.head, *self.rows, strict=True)]
+        widths = [
+            max(map(len, cells)) + 1
+            for cells in zip(self.head, *self.rows, strict=True)
+        ]
         widths[self.elastic] = min(_ROOM, widths[self.elastic])
         shown = list(range(len(widths)))
         for column in self.spare:
@@ -82,13 +100,24 @@ def sessions(found: Sequence[SessionSummary], now: datetime) -> Rows:
         )
         for one in found
     ]
-    return Rows(("session", "where", "for", "works on", "to do", "said so"), rows, 3, (5, 4, 1, 2))
+    return Rows(
+        ("session", "where", "for", "works on", "to do", "said so"),
+        rows,
+        3,
+        (5, 4, 1, 2),
+    )
 
 
 def claims(found: Sequence[ClaimSummary], now: datetime) -> Rows:
     """Claims: what, whose, since when, until when, what for."""
     rows = [
-        (one.resource, one.session, _age(one.since, now), _until(one, now), one.note)
+        (
+            one.resource,
+            one.session,
+            _age(one.since, now),
+            _until(one, now),
+            one.note,
+        )
         for one in found
     ]
     return Rows(("claimed", "by", "for", "until", "what for"), rows, 4, (2, 3))
@@ -96,7 +125,10 @@ def claims(found: Sequence[ClaimSummary], now: datetime) -> Rows:
 
 def edits(found: Sequence[PastChange], now: datetime) -> Rows:
     """Edits, the newest first."""
-    rows = [(_age(one.time, now), one.session, f"{one.subject}{_fate(one)}") for one in found]
+    rows = [
+        (_age(one.time, now), one.session, f"{one.subject}{_fate(one)}")
+        for one in found
+    ]
     return Rows(("ago", "by", "changed"), rows, 2)
 
 
@@ -114,7 +146,11 @@ def _until(claim: ClaimSummary, now: datetime) -> str:
     if claim.provisional:
         return "provisional"
     moment = _moment(claim.until)
-    return "session ends" if moment is None else span((moment - now).total_seconds())
+    return (
+        "session ends"
+        if moment is None
+        else span((moment - now).total_seconds())
+    )
 
 
 def _age(time: str | None, now: datetime) -> str:

@@ -55,13 +55,19 @@ def _change(name: str, value: str | None, options: dict[str, Any]) -> None:
             made = change(coordinator.writer, author, name, value).receipt.op
             coordinator.sync()
         _check_fate(coordinator, name, made)
-        _show(coordinator, options, hanging("", sync_line(coordinator.summary.sync())))
+        _show(
+            coordinator,
+            options,
+            hanging("", sync_line(coordinator.summary.sync())),
+        )
 
 
 def _check_fate(coordinator: Coordinator, name: str, op: str | None) -> None:
     """Was it agreed on, or did somebody agree on something else at the same time?"""
     if op is not None and coordinator.store.fate(op).outcome is Outcome.LOST:
-        now = read_team(coordinator.store.snapshot()).settings.get(name, "not set")
+        now = read_team(coordinator.store.snapshot()).settings.get(
+            name, "not set"
+        )
         raise ConditionFailed(
             f"Somebody else changed {name} at the same time: it is {now} now",
             safe="Yours is kept in full as an open conflict: csc-git conflicts",
@@ -69,14 +75,28 @@ def _check_fate(coordinator: Coordinator, name: str, op: str | None) -> None:
         )
 
 
-def _show(coordinator: Coordinator, options: dict[str, Any], said: str = "") -> None:
+def _show(
+    coordinator: Coordinator, options: dict[str, Any], said: str = ""
+) -> None:
     team, unusable = read_team(coordinator.store.snapshot())
     settings = load(coordinator.project, flags(options), team)
-    here = given(coordinator.project, type(settings).model_fields, flags(options))
+    here = given(
+        coordinator.project, type(settings).model_fields, flags(options)
+    )
     rows = []
     for name, value in settings.model_dump().items():
-        source = here[name].source if name in here else "team" if name in team else "default"
-        rows.append(EffectiveSetting(name=name, value=value, source=source, agreed=team.get(name)))
+        source = (
+            here[name].source
+            if name in here
+            else "team"
+            if name in team
+            else "default"
+        )
+        rows.append(
+            EffectiveSetting(
+                name=name, value=value, source=source, agreed=team.get(name)
+            )
+        )
     lines = [_line(one) for one in rows]
     found = TeamAgreed(settings=rows, unusable=[*map(str, unusable)])
     show(found, "\n".join([*lines, *([said] if said else [])]))
@@ -90,4 +110,10 @@ def _line(one: EffectiveSetting) -> str:
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401  a setting's
-    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        "-"
+        if value is None
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )

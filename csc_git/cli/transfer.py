@@ -8,7 +8,13 @@ from typing import Any
 import click
 
 from csc_git.cli.completion import complete_scope
-from csc_git.cli.options import command, common, opened, opened_for_reading, user
+from csc_git.cli.options import (
+    command,
+    common,
+    opened,
+    opened_for_reading,
+    user,
+)
 from csc_git.cli.output import progress, show, warn
 from csc_git.coordinator.results import Imported
 from csc_git.coordinator.transfer import (
@@ -27,7 +33,9 @@ _MOST = 20
 
 
 @command("export")
-@click.option("--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit.")
+@click.option(
+    "--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit."
+)
 @click.argument("scope", required=False, shell_complete=complete_scope)
 @common
 def export_command(scope: str | None, at: str | None, **options: Any) -> None:  # noqa: ANN401
@@ -37,20 +45,32 @@ def export_command(scope: str | None, at: str | None, **options: Any) -> None:  
     claims and conflicts stay behind.
     """
     with opened_for_reading(options) as coordinator:
-        snapshot = coordinator.past.at(at) if at else coordinator.store.snapshot()
-        matches = compile_pattern(scope).match if scope is not None else lambda _: True
+        snapshot = (
+            coordinator.past.at(at) if at else coordinator.store.snapshot()
+        )
+        matches = (
+            compile_pattern(scope).match
+            if scope is not None
+            else lambda _: True
+        )
         for one in export(snapshot, matches):
             click.echo(json.dumps(one.model_dump(mode="json")))
         if left_out := unreadable(snapshot, matches):
             names = ", ".join(left_out[:_MOST])
-            warn(f"{count(len(left_out), 'key')} can't be read and are not in this export: {names}")
+            warn(
+                f"{count(len(left_out), 'key')} can't be read and are not in this export: {names}"
+            )
             sys.exit(1)
 
 
 @command("import")
 @click.option("--dry-run", is_flag=True, help="Only say what would be changed.")
-@click.option("--allow-secret", metavar="WHY", help="Store what looks like credentials.")
-@click.argument("source", type=click.Path(exists=True, allow_dash=True, path_type=Path))
+@click.option(
+    "--allow-secret", metavar="WHY", help="Store what looks like credentials."
+)
+@click.argument(
+    "source", type=click.Path(exists=True, allow_dash=True, path_type=Path)
+)
 @common
 def import_command(
     source: Path,
@@ -69,14 +89,22 @@ def import_command(
         coordinator.sync()  # all keys are stored or none, so learn first what others stored
         new, other = compare(coordinator.store.snapshot(), values)
         unchanged = len(values) - len(new) - len(other)
-        done = Imported(added=[*map(str, new)], changed=[*map(str, other)], unchanged=unchanged)
+        done = Imported(
+            added=[*map(str, new)],
+            changed=[*map(str, other)],
+            unchanged=unchanged,
+        )
         changes = {key: values[key] for key in (*new, *other)}
         if dry_run:
             coordinator.edits.check(changes, allow_secret)
         elif changes:
             author = coordinator.person(user())
-            made = coordinator.edits.load(author, changes, confirm=True, allow_secret=allow_secret)
-            done = done.model_copy(update={"op": made.op, "status": made.status})
+            made = coordinator.edits.load(
+                author, changes, confirm=True, allow_secret=allow_secret
+            )
+            done = done.model_copy(
+                update={"op": made.op, "status": made.status}
+            )
     show(done, "\n".join(_lines(done, dry_run=dry_run)))
 
 
@@ -90,9 +118,19 @@ def _read(source: Path, machine: str) -> dict[Key, Json]:
 
 
 def _lines(done: Imported, *, dry_run: bool) -> list[str]:
-    changes = [f"+ {name}" for name in done.added] + [f"~ {name}" for name in done.changed]
+    changes = [f"+ {name}" for name in done.added] + [
+        f"~ {name}" for name in done.changed
+    ]
     lines = [printable(line) for line in changes[:_MOST]]
-    lines += [f"and {len(changes) - _MOST} more"] if len(changes) > _MOST else []
+    lines += (
+        [f"and {len(changes) - _MOST} more"] if len(changes) > _MOST else []
+    )
     said = f"{count(len(done.added), 'key')} new, {len(done.changed)} changed"
-    how = ": not stored, only looked at" if dry_run else f": {done.status}" if done.op else ""
+    how = (
+        ": not stored, only looked at"
+        if dry_run
+        else f": {done.status}"
+        if done.op
+        else ""
+    )
     return [*lines, f"{said}, {done.unchanged} as they were{how}."]

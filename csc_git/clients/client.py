@@ -55,14 +55,25 @@ class Client:
             flags: Settings given on the command line; the server gets them too.
         """
         command, start = launch()
-        entry: dict[str, Any] = {"command": command, "args": [*start, "serve", *arguments(flags)]}
+        entry: dict[str, Any] = {
+            "command": command,
+            "args": [*start, "serve", *arguments(flags)],
+        }
         passed = self._passed()
-        return {**(self.extra or {}), **entry, **({"env": passed} if passed else {})}
+        return {
+            **(self.extra or {}),
+            **entry,
+            **({"env": passed} if passed else {}),
+        }
 
     def _passed(self) -> dict[str, str]:
         if self.variable is None:
             return {}
-        return {name: self.variable.format(name) for name in PASSED_ON if os.environ.get(name)}
+        return {
+            name: self.variable.format(name)
+            for name in PASSED_ON
+            if os.environ.get(name)
+        }
 
 
 _OR_NOTHING: Final = "${{{}:-}}"
@@ -71,7 +82,13 @@ _STDIO: Final = {"type": "stdio"}
 CLIENTS: Final = {
     client.key: client
     for client in (
-        Client("claude", "Claude Code", ".mcp.json", variable=_OR_NOTHING, hands_on_all=True),
+        Client(
+            "claude",
+            "Claude Code",
+            ".mcp.json",
+            variable=_OR_NOTHING,
+            hands_on_all=True,
+        ),
         Client(
             "claude-user",
             "Claude Code, all projects",
@@ -79,7 +96,15 @@ CLIENTS: Final = {
             variable=_OR_NOTHING,
             hands_on_all=True,
         ),
-        Client("vscode", "VS Code", ".vscode/mcp.json", "servers", None, _STDIO, hands_on_all=True),
+        Client(
+            "vscode",
+            "VS Code",
+            ".vscode/mcp.json",
+            "servers",
+            None,
+            _STDIO,
+            hands_on_all=True,
+        ),
         Client("cursor", "Cursor", ".cursor/mcp.json"),
     )
 }

@@ -51,14 +51,25 @@ class Document:
         Raises:
             InvalidSetting: something else stands on the way.
         """
-        depth = next((n for n in range(1, len(path) + 1) if not self._has(path[:n])), None)
+        depth = next(
+            (n for n in range(1, len(path) + 1) if not self._has(path[:n])),
+            None,
+        )
         if depth is None:
-            raise _unreadable(f"{'.'.join(path)} is there already, and is empty")
+            raise _unreadable(
+                f"{'.'.join(path)} is there already, and is empty"
+            )
         inner = value
         for name in reversed(path[depth:]):
             inner = {name: inner}
-        self._insert(self._container(path[: depth - 1], JSONObject), inner, path[depth - 1])
-        if self.get(*path) != value:  # a member stands there twice, and another one counts
+        self._insert(
+            self._container(path[: depth - 1], JSONObject),
+            inner,
+            path[depth - 1],
+        )
+        if (
+            self.get(*path) != value
+        ):  # a member stands there twice, and another one counts
             raise _unreadable(f"{path[0]} is there more than once")
 
     def prepend(self, path: Path_, value: Any) -> None:  # noqa: ANN401
@@ -75,7 +86,9 @@ class Document:
             return False
         try:
             self._read(before.replace(inserted, ""))
-        except InvalidSetting:  # something stands beside it now that needs a comma
+        except (
+            InvalidSetting
+        ):  # something stands beside it now that needs a comma
             self._read(before)
             return False
         return True
@@ -89,7 +102,9 @@ class Document:
     def remove_items(self, path: Path_, ours: Any) -> None:  # noqa: ANN401  a predicate
         """Remove the elements of an array that a predicate finds; and the array, if it was all."""
         while any(map(ours, items := self.get(*path) or [])):
-            place = next(number for number, item in enumerate(items) if ours(item))
+            place = next(
+                number for number, item in enumerate(items) if ours(item)
+            )
             if len(items) == 1:
                 return self.remove(*path)
             node = self._container(path, JSONArray).values[place]
@@ -103,7 +118,9 @@ class Document:
     def _read(self, text: str) -> None:
         self.text = text
         try:
-            readable = text.replace("\\\\", "__")  # json-five 1.1.2 trips over "\\\\x"; places stay
+            readable = text.replace(
+                "\\\\", "__"
+            )  # json-five 1.1.2 trips over "\\\\x"; places stay
             self._root: Any = json5.loads(readable, loader=ModelLoader()).value
             self.content: Any = _strict(text) or json5.loads(readable)
         except (ValueError, AttributeError, RecursionError) as error:
@@ -123,8 +140,11 @@ class Document:
 
     def _insert(self, container: Any, value: Any, name: str | None) -> None:  # noqa: ANN401
         start = container._tok.end  # noqa: SLF001  json-five has no other name for it
-        first = next(iter(getattr(container, "keys", None) or container.values), None)
-        opening = self.text[start : first._tok.index if first else container._end_tok.index]  # noqa: SLF001
+        first = next(
+            iter(getattr(container, "keys", None) or container.values), None
+        )
+        following = first._tok if first else container._end_tok  # noqa: SLF001
+        opening = self.text[start : following.index]
         end = "\r\n" if "\r\n" in self.text else "\n"
         indent, step = self._indents(start)
         inner = indent + step
@@ -184,8 +204,13 @@ def _place(container: Any, name: str) -> int:  # noqa: ANN401
 
 def _names(container: Any) -> list[str]:  # noqa: ANN401
     """The names of an object's members; JSON5 lets them stand without quotes."""
-    return [key.characters if isinstance(key, String) else key.name for key in container.keys]
+    return [
+        key.characters if isinstance(key, String) else key.name
+        for key in container.keys
+    ]
 
 
 def _unreadable(why: str) -> InvalidSetting:
-    return InvalidSetting(f"It can't be read as JSON settings: {why}", then="Mend the file first")
+    return InvalidSetting(
+        f"It can't be read as JSON settings: {why}", then="Mend the file first"
+    )

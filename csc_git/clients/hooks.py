@@ -28,9 +28,13 @@ class HookRegistration(Registration):
         flags: Settings that the server gets.
     """
 
-    def __init__(self, top: Path, memory: Path, flags: Mapping[str, Any]) -> None:
+    def __init__(
+        self, top: Path, memory: Path, flags: Mapping[str, Any]
+    ) -> None:
         file = top / ".claude" / "settings.local.json"
-        super().__init__(file, memory, insists=any(v is not None for v in flags.values()))
+        super().__init__(
+            file, memory, insists=any(v is not None for v in flags.values())
+        )
         self._branch = flags.get("branch")
 
     def _insert(self, document: Document) -> None:
@@ -55,7 +59,10 @@ class HookRegistration(Registration):
         }
 
     def _cut(self, document: Document) -> None:
-        if any(not all(map(_is_ours, item.get("hooks") or [])) for item in self._ours(document)):
+        if any(
+            not all(map(_is_ours, item.get("hooks") or []))
+            for item in self._ours(document)
+        ):
             raise InvalidSetting(
                 f"In {self.file} csc-git's hook stands together with others",
                 then="Take csc-git-hook out there by hand",
@@ -64,14 +71,20 @@ class HookRegistration(Registration):
             document.remove_items(("hooks", name), _is_ours)
 
     def _ours(self, document: Document) -> Any:  # noqa: ANN401
-        return [item for items in self._by_event(document).values() for item in items]
+        return [
+            item
+            for items in self._by_event(document).values()
+            for item in items
+        ]
 
     def _by_event(self, document: Document) -> dict[str, list[dict[str, Any]]]:
         """What is there of ours, by the names of the events."""
         found: dict[str, list[dict[str, Any]]] = {}
         for name in EVENTS:
             items = document.get("hooks", name)
-            ours = list(filter(_is_hook, items)) if isinstance(items, list) else []
+            ours = (
+                list(filter(_is_hook, items)) if isinstance(items, list) else []
+            )
             if ours:
                 found[name] = ours
         return found
@@ -81,7 +94,9 @@ class HookRegistration(Registration):
 
     def _is_same(self, document: Document) -> bool:
         there = self._by_event(document)
-        return all(items == [self._items()[name]] for name, items in there.items())
+        return all(
+            items == [self._items()[name]] for name, items in there.items()
+        )
 
     def commands(self) -> dict[str, str]:
         """The commands of ours that are there, by the names of their events.

@@ -38,7 +38,9 @@ def is_on_path(command: str) -> bool:
     An editor has the PATH of a login shell, in which no environment is.
     """
     found = shutil.which(command)
-    return found is not None and not any((Path(found).parent.parent / m).exists() for m in _MARKS)
+    return found is not None and not any(
+        (Path(found).parent.parent / m).exists() for m in _MARKS
+    )
 
 
 def is_shareable() -> bool:
@@ -48,23 +50,31 @@ def is_shareable() -> bool:
 
 def arguments(flags: Mapping[str, Any]) -> list[str]:
     """Settings as arguments of a command; those that are None are not given."""
-    return [part for name, value in flags.items() for part in _argument(name, value)]
+    return [
+        part for name, value in flags.items() for part in _argument(name, value)
+    ]
 
 
 def flags_in(given: Sequence[str]) -> dict[str, Any]:
     """The settings that a command's arguments give, and under `directory` that of `-C`."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, exit_on_error=False
+    )
     parser.add_argument("-C", "--directory")
     for name, field in Settings.model_fields.items():
         if field.annotation is bool:
-            parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction)
+            parser.add_argument(
+                f"--{name}", action=argparse.BooleanOptionalAction
+            )
         else:
             parser.add_argument(f"--{name}")
     try:
         found, _ = parser.parse_known_args(given)
     except argparse.ArgumentError:  # it doesn't start, and reports why
         return {}
-    return {name: value for name, value in vars(found).items() if value is not None}
+    return {
+        name: value for name, value in vars(found).items() if value is not None
+    }
 
 
 def is_server(words: Sequence[str]) -> bool:
@@ -85,7 +95,9 @@ def is_hook(words: Sequence[str], event: str) -> bool:
     return _given(words, "csc_git.hooks.main", {"csc-git-hook"}) == [event]
 
 
-def _given(words: Sequence[str], module: str, names: Collection[str]) -> Sequence[str]:
+def _given(
+    words: Sequence[str], module: str, names: Collection[str]
+) -> Sequence[str]:
     """The arguments that a command of ours gets by a command line; nothing if it runs another."""
     command, *rest = words or [""]
     path = Path(command)
@@ -95,7 +107,9 @@ def _given(words: Sequence[str], module: str, names: Collection[str]) -> Sequenc
     if path.name in names:
         return rest
     flags = [*takewhile(_PLAIN.__contains__, rest)]
-    is_python = path.name.startswith(("python", "pypy")) and bool(_SAFE & {*flags})
+    is_python = path.name.startswith(("python", "pypy")) and bool(
+        _SAFE & {*flags}
+    )
     asked = rest[len(flags) :]
     return asked[2:] if is_python and asked[:2] == ["-m", module] else []
 

@@ -62,11 +62,19 @@ class Registration(ABC):
         document, new = self._read(), not self._exists()
         before, was_in = document.text, self._is_in(document)
         if undo:
-            return _diff(str(self.file), before, self._take_out(document)) if was_in else ""
+            return (
+                _diff(str(self.file), before, self._take_out(document))
+                if was_in
+                else ""
+            )
         if self._is_done(document):
             return ""
         self._insert(document)
-        return _diff(str(self.file), None if new else before, _ended(document.text, created=new))
+        return _diff(
+            str(self.file),
+            None if new else before,
+            _ended(document.text, created=new),
+        )
 
     def _added(self) -> str:
         document = self._read()
@@ -74,13 +82,18 @@ class Registration(ABC):
         if self._is_done(document):
             return "was registered already"
         new = not self._exists()
-        kept = self._noted_here.get("inserted", []) if self._is_in(document) else []
+        kept = (
+            self._noted_here.get("inserted", [])
+            if self._is_in(document)
+            else []
+        )
         self._insert(document)
         # Noted first: a kill between the two leaves nothing that can't be undone.
         self._note(
             {
                 "created": new or (was_in and self._was_created),
-                "directory": not self.file.parent.exists() or self._made_directory,
+                "directory": not self.file.parent.exists()
+                or self._made_directory,
                 "inserted": [*kept, *document.inserted],
             }
         )
@@ -112,7 +125,10 @@ class Registration(ABC):
             return False
         if not self._insists or self._is_same(document):
             return self._is_whole(document)
-        taken = [document.take_out(one) for one in reversed(self._noted_here.get("inserted", []))]
+        taken = [
+            document.take_out(one)
+            for one in reversed(self._noted_here.get("inserted", []))
+        ]
         if not taken or not all(taken) or self._is_in(document):
             raise InvalidSetting(
                 f"{NAME} is registered in {self.file} with other settings, and not by this clone",
@@ -126,7 +142,9 @@ class Registration(ABC):
             document.take_out(inserted)
         if self._is_in(document):
             self._cut(document)
-        return None if self._was_created and document.is_hollow else document.text
+        return (
+            None if self._was_created and document.is_hollow else document.text
+        )
 
     def found(self) -> Any:  # noqa: ANN401  any JSON
         """What is there of ours; None if nothing.
@@ -165,15 +183,23 @@ class Registration(ABC):
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep other processes off the memory, which holds all files' notes."""
-        if not self._memory.parent.is_dir():  # a clone in which nothing was registered
+        if (
+            not self._memory.parent.is_dir()
+        ):  # a clone in which nothing was registered
             yield
             return
         with FileLock(self._memory.parent / "locks" / "clients").held():
             yield
 
     def _note(self, said: dict[str, Any] | None) -> None:
-        others = {file: note for file, note in self._noted().items() if file != self._noted_as}
-        write_json(self._memory, others | ({self._noted_as: said} if said else {}))
+        others = {
+            file: note
+            for file, note in self._noted().items()
+            if file != self._noted_as
+        }
+        write_json(
+            self._memory, others | ({self._noted_as: said} if said else {})
+        )
 
     def _noted(self) -> dict[str, Any]:
         noted = read_json(self._memory)
@@ -200,7 +226,9 @@ class Registration(ABC):
         if self.file.exists() and not self.file.is_file():
             raise self._unusable("it is no file")
         try:
-            return Document(self.file.read_bytes().decode())  # with its own line ends
+            return Document(
+                self.file.read_bytes().decode()
+            )  # with its own line ends
         except (OSError, ValueError) as error:
             raise self._unusable(str(error)) from None
         except InvalidSetting as error:
@@ -220,7 +248,8 @@ class Registration(ABC):
 
     def _unusable(self, why: str) -> InvalidSetting:
         return InvalidSetting(
-            f"{self.file} can't be read as settings: {why}", then="Mend the file first"
+            f"{self.file} can't be read as settings: {why}",
+            then="Mend the file first",
         )
 
 
@@ -234,7 +263,9 @@ class ServerRegistration(Registration):
         flags: Settings that the server shall get.
     """
 
-    def __init__(self, client: Client, top: Path, memory: Path, flags: Mapping[str, Any]) -> None:
+    def __init__(
+        self, client: Client, top: Path, memory: Path, flags: Mapping[str, Any]
+    ) -> None:
         insists = any(value is not None for value in flags.values())
         super().__init__(top / str(client.file), memory, insists=insists)
         self._member = client.member
@@ -267,7 +298,9 @@ def _diff(name: str, before: str | None, after: str | None) -> str:
         "/dev/null" if before is None else name,
         "/dev/null" if after is None else name,
     )
-    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n" for line in lines
+    )
 
 
 def _ended(text: str, *, created: bool) -> str:

@@ -85,7 +85,8 @@ class UserRegistration:
             return None
         except (OSError, ValueError, RecursionError) as error:
             raise InvalidSetting(
-                f"{self.file} can't be read as settings: {error}", then="Mend the file first"
+                f"{self.file} can't be read as settings: {error}",
+                then="Mend the file first",
             ) from None
         for name in path:
             said = said.get(name) if isinstance(said, dict) else None
@@ -111,7 +112,9 @@ class UserRegistration:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise InvalidSetting(f"claude {arguments[1]} did not end in time") from None
+            raise InvalidSetting(
+                f"claude {arguments[1]} did not end in time"
+            ) from None
         if done.returncode:
             raise InvalidSetting(
                 f"claude {arguments[1]} failed: {readable(done.stderr or done.stdout)}"

@@ -48,7 +48,9 @@ class Settings(BaseModel):
     timeout: Annotated[float, Field(ge=0.1, le=3_600)] = 60.0
     confirm: Annotated[float, Field(ge=0, le=600)] = 20.0
     lease: Annotated[int, Field(ge=1, le=30 * 86_400)] = DEFAULT_SECONDS
-    limit: Annotated[ByteSize, Field(ge=1, le=MAX_BLOB // 2)] = ByteSize(DEFAULT_LIMIT)
+    limit: Annotated[ByteSize, Field(ge=1, le=MAX_BLOB // 2)] = ByteSize(
+        DEFAULT_LIMIT
+    )
     dedicated: bool = False
     guard: Literal["warn", "block", "off"] = "warn"
 
@@ -75,22 +77,34 @@ def load(
         settings = Settings.model_validate({**(team or {}), **here})
     except ValidationError as error:
         first = error.errors()[0]
-        raise _invalid(source[str(first["loc"][0])], first["input"], first["msg"]) from None
+        raise _invalid(
+            source[str(first["loc"][0])], first["input"], first["msg"]
+        ) from None
     _check(settings, source, project.common_dir)
     return settings
 
 
-def _check(settings: Settings, source: Mapping[str, str], directory: Path) -> None:
-    if settings.branch != DEFAULT_BRANCH and not check_branch(settings.branch, directory):
-        raise _invalid(source["branch"], settings.branch, "git takes no such branch name")
+def _check(
+    settings: Settings, source: Mapping[str, str], directory: Path
+) -> None:
+    if settings.branch != DEFAULT_BRANCH and not check_branch(
+        settings.branch, directory
+    ):
+        raise _invalid(
+            source["branch"], settings.branch, "git takes no such branch name"
+        )
     if settings.remote is not None and not is_usable_url(settings.remote):
-        why = "name a remote, or a URL by https, http, ssh, git, file, or a path"
+        why = (
+            "name a remote, or a URL by https, http, ssh, git, file, or a path"
+        )
         raise _invalid(source["remote"], settings.remote, why)
     if settings.machine is not None:
         try:
             check_machine(settings.machine)
         except InvalidName as error:
-            raise _invalid(source["machine"], settings.machine, error.then) from None
+            raise _invalid(
+                source["machine"], settings.machine, error.then
+            ) from None
 
 
 def _invalid(source: str, value: object, why: str) -> InvalidSetting:

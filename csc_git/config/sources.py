@@ -20,7 +20,9 @@ class Given(NamedTuple):
 
 
 def given(
-    project: Project, names: Iterable[str], flags: Mapping[str, Any] | None = None
+    project: Project,
+    names: Iterable[str],
+    flags: Mapping[str, Any] | None = None,
 ) -> dict[str, Given]:
     """The settings that somebody gave, of those named.
 
@@ -34,10 +36,16 @@ def given(
     return {name: one for name, one in found if one is not None}
 
 
-def _given(name: str, config: Mapping[str, str], flags: Mapping[str, Any]) -> Given | None:
+def _given(
+    name: str, config: Mapping[str, str], flags: Mapping[str, Any]
+) -> Given | None:
     if (flag := flags.get(name)) is not None:
         return Given(flag, f"--{name}")
     variable = f"CSC_{name.upper()}"
     if value := os.environ.get(variable):
         return Given(value, variable)
-    return Given(config[name], f"git config csc.{name}") if name in config else None
+    return (
+        Given(config[name], f"git config csc.{name}")
+        if name in config
+        else None
+    )

@@ -50,17 +50,23 @@ class TeamSettings(BaseModel):
     def of(cls, value: Json) -> tuple[Self, list[Unusable]]:
         """What can be used of what stands on the branch; and of the rest, why it can't."""
         if not isinstance(value, dict):
-            return cls(), [Unusable("The team's settings are no JSON object", _RENEW)]
+            return cls(), [
+                Unusable("The team's settings are no JSON object", _RENEW)
+            ]
         if is_later(value):
             return cls(), [LATER]
         found, unusable = dict[str, Any](), list[Unusable]()
         for name in value.keys() & {*TEAM_NAMES}:
             try:
-                found[name] = cls.model_validate({name: value[name]}).given().get(name)
+                found[name] = (
+                    cls.model_validate({name: value[name]}).given().get(name)
+                )
             except ValidationError as error:
                 why = readable(error.errors()[0]["msg"], 200)
                 what = f"The team's {name} can't be used: {why}"
-                unusable.append(Unusable(what, f"To remove it: csc-git team unset {name}"))
+                unusable.append(
+                    Unusable(what, f"To remove it: csc-git team unset {name}")
+                )
         return cls.model_validate(found), sorted(unusable)
 
     @classmethod
@@ -73,7 +79,9 @@ class TeamSettings(BaseModel):
         settings, unusable = cls.of({name: value})
         if unusable:
             raise InvalidSetting(
-                unusable[0].what, safe="Nothing was agreed on", then="Give another"
+                unusable[0].what,
+                safe="Nothing was agreed on",
+                then="Give another",
             )
         return settings.given()[name]
 
@@ -93,4 +101,6 @@ LATER: Final = Unusable(
     "A later csc-git wrote the team's settings, so they do not apply here",
     "Upgrade csc-git here too",
 )
-TEAM_NAMES: Final = tuple(name for name in TeamSettings.model_fields if name != "version")
+TEAM_NAMES: Final = tuple(
+    name for name in TeamSettings.model_fields if name != "version"
+)

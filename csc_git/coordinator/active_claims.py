@@ -39,7 +39,9 @@ class ActiveClaims:
             if self._is_active(stored, claim, snapshot):
                 yield stored, claim
 
-    def on(self, snapshot: Snapshot, resources: Iterable[str]) -> Iterator[tuple[Stored, Claim]]:
+    def on(
+        self, snapshot: Snapshot, resources: Iterable[str]
+    ) -> Iterator[tuple[Stored, Claim]]:
         """Each active claim on some resources, with its record; no other record is read."""
         for stored, claim in claims_on(snapshot, resources):
             if self._is_active(stored, claim, snapshot):
@@ -79,7 +81,9 @@ class ActiveClaims:
             return 0.0
         return claim.seconds - until.since(seen.first)
 
-    def _is_active(self, stored: Stored, claim: Claim, snapshot: Snapshot) -> bool:
+    def _is_active(
+        self, stored: Stored, claim: Claim, snapshot: Snapshot
+    ) -> bool:
         if claim.state != "held" or not is_signed_on(claim, snapshot):
             return False
         if not self._presence.is_alive(claim.session, snapshot):

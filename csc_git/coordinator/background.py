@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from csc_git.coordinator import clock
@@ -42,7 +43,9 @@ class Background:
         stop: Called once when the thread shall end.
     """
 
-    def __init__(self, tick: Tick, poll: float, pace: Pace, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, tick: Tick, poll: float, pace: Pace, stop: Callable[[], None]
+    ) -> None:
         self._tick = tick
         self._poll = poll
         self._pace = pace
@@ -53,7 +56,9 @@ class Background:
         self._stopping = False
         self._done: Instant | None = None
         self._failures = 0
-        self._thread = threading.Thread(target=self._run, name="csc-git sync", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="csc-git sync", daemon=True
+        )
 
     def start(self) -> None:
         """Start the thread."""
@@ -74,7 +79,8 @@ class Background:
                 self._wanted = True
                 self._changed.notify_all()
                 left = max(0.0, deadline - began.seconds)
-                served = self._changed.wait_for(lambda: self._served(began), left)  # noqa: B023
+                is_served = partial(self._served, began)
+                served = self._changed.wait_for(is_served, left)
             if self._failures or self._stopping or not served:
                 return enough()
         return True
@@ -89,7 +95,9 @@ class Background:
 
     def _served(self, since: Instant) -> bool:
         """Whether a tick that began after `since` has ended."""
-        return self._stopping or (self._done is not None and self._done.seconds >= since.seconds)
+        return self._stopping or (
+            self._done is not None and self._done.seconds >= since.seconds
+        )
 
     def _run(self) -> None:
         while not self._stopping:
@@ -117,14 +125,20 @@ class Background:
         """Wait until there is reason to go on: something to say and our turn, or time to look."""
         if not self._changed.wait_for(self._is_due, self._pause(failures)):
             return
-        while not self._stopping and (left := self._turn() - time.monotonic()) > 0:
+        while (
+            not self._stopping and (left := self._turn() - time.monotonic()) > 0
+        ):
             self._changed.wait(left)
 
     def _turn(self) -> float:
         return self._pace.urgent_at if self._wanted else self._pace.free_at
 
     def _is_due(self) -> bool:
-        return self._stopping or self._wanted or (self._written and not self._failures)
+        return (
+            self._stopping
+            or self._wanted
+            or (self._written and not self._failures)
+        )
 
     def _pause(self, failures: int) -> float:
         if not failures:
@@ -153,8 +167,12 @@ class Upkeep:
 
     def begin(self) -> None:
         """Start it if it is due and does not run yet."""
-        if (self._thread is None or not self._thread.is_alive()) and self._is_due():
-            self._thread = threading.Thread(target=self._run, name="csc-git upkeep", daemon=True)
+        if (
+            self._thread is None or not self._thread.is_alive()
+        ) and self._is_due():
+            self._thread = threading.Thread(
+                target=self._run, name="csc-git upkeep", daemon=True
+            )
             self._thread.start()
 
     def catch_up(self) -> None:
@@ -165,7 +183,9 @@ class Upkeep:
     def _is_due(self) -> bool:
         try:
             return self._maintenance.is_due()
-        except OSError:  # the next write reports it; nothing depends on maintenance
+        except (
+            OSError
+        ):  # the next write reports it; nothing depends on maintenance
             return False
 
     def _run(self) -> None:

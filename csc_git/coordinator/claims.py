@@ -42,7 +42,8 @@ MOST_RESOURCES: Final = 50
 MAX_NOTE: Final = 500
 _TRIES: Final = 5
 _GONE: Final = (
-    "If that session is gone (see since and last_seen), a person can end it: csc-git sign-off"
+    "If that session is gone (see since and last_seen), "
+    "a person can end it: csc-git sign-off"
 )
 
 
@@ -95,7 +96,11 @@ class Claims:
         self._lost: dict[str, list[str]] = {}
 
     def claim(
-        self, session: str | None, resources: Sequence[str], note: str = "", ttl: int | None = None
+        self,
+        session: str | None,
+        resources: Sequence[str],
+        note: str = "",
+        ttl: int | None = None,
     ) -> Claimed:
         """Claim resources, all of them or none, and wait for the remote, bounded.
 
@@ -117,13 +122,20 @@ class Claims:
                 done = self._make(wish)
             except _InTheWay as found:
                 if asked:
-                    return Claimed(status="taken", claims=found.rivals, op=None, reason=_GONE)
+                    return Claimed(
+                        status="taken",
+                        claims=found.rivals,
+                        op=None,
+                        reason=_GONE,
+                    )
                 self._writer.refresh()  # it may have been released since we last heard
                 asked = True
                 continue
             if done.outcome is not Outcome.REFUSED:
                 return self._granted(wish, done, began)
-        rivals = self._rivals(self._store.snapshot(), wish, Overlaps(self._tracked))
+        rivals = self._rivals(
+            self._store.snapshot(), wish, Overlaps(self._tracked)
+        )
         reason = "Other clones claim and release this all the time; try again in a while"
         return Claimed(status="taken", claims=rivals, op=None, reason=reason)
 
@@ -162,10 +174,14 @@ class Claims:
         granted = self._granted(everything, done, began)
         return [one.resource for one in granted.claims]
 
-    def release(self, session: str | None, resources: Sequence[str] | None = None) -> Released:
+    def release(
+        self, session: str | None, resources: Sequence[str] | None = None
+    ) -> Released:
         """Give claims back; all that the session holds if none are named."""
         held = self._sessions.find(session)
-        wanted = None if resources is None else set(map(parse_resource, resources))
+        wanted = (
+            None if resources is None else set(map(parse_resource, resources))
+        )
         released: list[str] = []
 
         def decide(snapshot: Snapshot) -> Draft:
@@ -187,7 +203,9 @@ class Claims:
         names = [printable(resource) for resource in released]
         return Released(released=names, op=done.receipt.op, status=done.where)
 
-    def active(self, snapshot: Snapshot, most: int | None = None) -> list[ClaimSummary]:
+    def active(
+        self, snapshot: Snapshot, most: int | None = None
+    ) -> list[ClaimSummary]:
         """List the active claims that this clone knows of, at most `most` of them; None: all."""
         found = islice(self._active.all(snapshot), most)
         return [self._summary(stored, claim) for stored, claim in found]
@@ -201,7 +219,9 @@ class Claims:
                 found = Claim.from_json(stored.entry.value) if stored else None
                 if found is None or found.holder != claim.holder:
                     del self._mine[resource]
-                    self._lost.setdefault(claim.session, []).append(_lost(claim, found))
+                    self._lost.setdefault(claim.session, []).append(
+                        _lost(claim, found)
+                    )
 
     def lost(self, session: str) -> list[str]:
         """Notices of claims that a session lost. Each is returned once."""
@@ -218,48 +238,75 @@ class Claims:
             raise ClaimLost("; ".join(news))
 
     def _wish(
-        self, session: str | None, resources: Sequence[str], note: str, ttl: int | None
+        self,
+        session: str | None,
+        resources: Sequence[str],
+        note: str,
+        ttl: int | None,
     ) -> _Wish:
         held = self._sessions.find(session)
         self.tell(held)
         wanted = tuple(dict.fromkeys(map(parse_resource, resources)))
         if not 1 <= len(wanted) <= MOST_RESOURCES:
-            raise InputError(f"{len(wanted)} resources were named; 1 to {MOST_RESOURCES} do")
+            raise InputError(
+                f"{len(wanted)} resources were named; 1 to {MOST_RESOURCES} do"
+            )
         if ttl is not None and not 1 <= ttl <= self._longest:
             raise InputError(
                 f"A claim of {ttl} seconds is out of range; 1 to {self._longest:,} do",
                 then="Leave ttl out for a claim that lasts as long as your session",
             )
         if len(note) > MAX_NOTE:
-            raise InputError(f"The note has {len(note)} characters; {MAX_NOTE} is the most")
+            raise InputError(
+                f"The note has {len(note)} characters; {MAX_NOTE} is the most"
+            )
         screen({Key(("claims",), "note"): [note, *resources]}, None)
         return _Wish(held, wanted, note, ttl)
 
     def _make(self, wish: _Wish) -> Delivered:
         op = uuid.uuid4().hex
         overlap = Overlaps(self._tracked)
-        self._rivals(self._store.snapshot(), wish, overlap)  # what takes long, before the lock
+        self._rivals(
+            self._store.snapshot(), wish, overlap
+        )  # what takes long, before the lock
 
         def decide(snapshot: Snapshot) -> Draft:
             self._sessions.check(wish.held, snapshot)
             if rivals := self._rivals(snapshot, wish, overlap):
                 raise _InTheWay(rivals)
-            wanted = {claim_key(c.resource): c for c in self._wanted(wish, snapshot)}
-            return replace(self._draft(wish.held, wanted, snapshot, "claim"), op=op)
+            wanted = {
+                claim_key(c.resource): c for c in self._wanted(wish, snapshot)
+            }
+            return replace(
+                self._draft(wish.held, wanted, snapshot, "claim"), op=op
+            )
 
         return self._writer.make(decide, op, confirm=True)
 
     def _wanted(self, wish: _Wish, snapshot: Snapshot) -> list[Claim]:
         """The records to write: the session's own ones changed, others new."""
         fence = next_fence(snapshot)
-        known = {claim.resource: claim for _, claim in claims_on(snapshot, wish.resources)}
-        return [self._record(wish, one, known.get(one), fence) for one in wish.resources]
+        known = {
+            claim.resource: claim
+            for _, claim in claims_on(snapshot, wish.resources)
+        }
+        return [
+            self._record(wish, one, known.get(one), fence)
+            for one in wish.resources
+        ]
 
-    def _record(self, wish: _Wish, resource: str, old: Claim | None, fence: int) -> Claim:
+    def _record(
+        self, wish: _Wish, resource: str, old: Claim | None, fence: int
+    ) -> Claim:
         holder = wish.held.lease.holder
         if old is not None and old.holder == holder and old.state == "held":
             again = old.renewed + (1 if wish.seconds is not None else 0)
-            return replace(old, note=wish.note or old.note, seconds=wish.seconds, renewed=again)
+            return replace(
+                old,
+                note=wish.note or old.note,
+                seconds=wish.seconds,
+                renewed=again,
+            )
         return Claim(
             resource=resource,
             session=str(wish.held.name),
@@ -272,7 +319,13 @@ class Claims:
             note=wish.note,
         )
 
-    def _draft(self, held: Held, wanted: dict[Key, Claim], snapshot: Snapshot, verb: str) -> Draft:
+    def _draft(
+        self,
+        held: Held,
+        wanted: dict[Key, Claim],
+        snapshot: Snapshot,
+        verb: str,
+    ) -> Draft:
         stood = {key: snapshot.get(key) for key in wanted}
         changed = {
             key: claim
@@ -282,7 +335,10 @@ class Claims:
         return Draft(
             subject=f"{verb} {', '.join(claim.resource for claim in changed.values())}",
             session=str(held.name),
-            puts={key: claim.to_json() for key, claim in (changed or wanted).items()},
+            puts={
+                key: claim.to_json()
+                for key, claim in (changed or wanted).items()
+            },
             requires={key: snapshot.revision(key) for key in changed},
             fence=held.lease.fence,
             kind=Kind.CLAIM,
@@ -295,7 +351,11 @@ class Claims:
             for resource in wish.resources:
                 stored = snapshot.get(claim_key(resource))
                 claim = Claim.from_json(stored.entry.value) if stored else None
-                if stored is None or claim is None or claim.holder != wish.held.lease.holder:
+                if (
+                    stored is None
+                    or claim is None
+                    or claim.holder != wish.held.lease.holder
+                ):
                     continue  # lost since: `settle` notices
                 self._mine[resource] = claim
                 if claim.seconds is not None:
@@ -310,7 +370,9 @@ class Claims:
             reason=done.reason,
         )
 
-    def _rivals(self, snapshot: Snapshot, wish: _Wish, overlap: Overlaps) -> list[ClaimSummary]:
+    def _rivals(
+        self, snapshot: Snapshot, wish: _Wish, overlap: Overlaps
+    ) -> list[ClaimSummary]:
         """Claims of others that overlap what a session asks for."""
         near = overlap.near(wish.resources, snapshot.names(CLAIMS))
         return [
@@ -321,7 +383,11 @@ class Claims:
 
     def _summary(self, stored: Stored, claim: Claim) -> ClaimSummary:
         left = self._active.left(stored, claim)
-        until = None if left is None else format_time(clock.now() + timedelta(seconds=left))
+        until = (
+            None
+            if left is None
+            else format_time(clock.now() + timedelta(seconds=left))
+        )
         return ClaimSummary(
             resource=printable(claim.resource),
             session=printable(claim.session),

@@ -43,7 +43,9 @@ def started_ticks(pid: int) -> int | None:
     What psutil makes of that is a time of the wall clock, and moves when the clock is set.
     """
     try:
-        said = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        said = Path(f"/proc/{pid}/stat").read_text(
+            encoding="utf-8", errors="replace"
+        )
     except OSError:
         return None
     return int(said.rpartition(")")[2].split()[_STARTED])

@@ -27,7 +27,11 @@ def instant() -> Instant:
 def _boot() -> str:
     """An id of this boot; where the system has none, elapsed time falls back to wall time."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return (
+            Path("/proc/sys/kernel/random/boot_id")
+            .read_text(encoding="ascii")
+            .strip()
+        )
     except OSError:
         return _boot_of_macos() or f"process-{time.time_ns()}"
 
@@ -42,5 +46,11 @@ def _boot_of_macos() -> str:
         ask = ctypes.CDLL(None).sysctlbyname
     except (OSError, AttributeError):
         return ""
-    failed = ask(b"kern.bootsessionuuid", text, ctypes.byref(size), None, ctypes.c_size_t(0))
+    failed = ask(
+        b"kern.bootsessionuuid",
+        text,
+        ctypes.byref(size),
+        None,
+        ctypes.c_size_t(0),
+    )
     return "" if failed else text.value.decode(errors="replace")

@@ -65,7 +65,9 @@ class Conflicts:
         keys = [Key(CONFLICTS, name) for name in names[:looked_at]]
         found = [(key, *one) for key in keys if (one := _read(snapshot, key))]
         found.sort(key=lambda one: one[2].lost.time)
-        return [_open(snapshot, key, conflict) for key, _, conflict in found[:most]]
+        return [
+            _open(snapshot, key, conflict) for key, _, conflict in found[:most]
+        ]
 
     def count(self) -> int:
         """How many conflicts are open."""
@@ -100,7 +102,9 @@ class Conflicts:
         decided = _Decided(author, conflict, choice, value)
         done = self._writer.make(decided.draft, decided.op, confirm=confirm)
         if confirm and done.outcome is Outcome.REFUSED:
-            raise ConditionFailed("Another clone has resolved it, or changed the key, first")
+            raise ConditionFailed(
+                "Another clone has resolved it, or changed the key, first"
+            )
         assert decided.place is not None  # noqa: S101  an edit was made, so it was drafted
         return Resolved(
             scope=format_scope(decided.place.scope),
@@ -135,7 +139,10 @@ class _Decided:
             session=self.author.name,
             puts=puts,
             deletes=(key, *deletes),
-            requires={key: record.revision, what.key: snapshot.revision(what.key)},
+            requires={
+                key: record.revision,
+                what.key: snapshot.revision(what.key),
+            },
             fence=self.author.fence,
             op=self.op,
             extras=_extras(what, self.choice),
@@ -151,7 +158,8 @@ def _named(snapshot: Snapshot, typed: str) -> Key:
         return Key(CONFLICTS, fitting[0])
     if fitting and typed not in fitting:
         raise InputError(
-            f"{len(fitting)} conflicts begin with {typed[:80]!a}", then="Give more of the id"
+            f"{len(fitting)} conflicts begin with {typed[:80]!a}",
+            then="Give more of the id",
         )
     return Key(CONFLICTS, typed)
 
@@ -169,7 +177,9 @@ def _settled(
     return {conflict.key: conflict.lost.entry.value}, ()
 
 
-def _extras(conflict: Conflict, choice: Choice) -> dict[Key, Mapping[str, Json]]:
+def _extras(
+    conflict: Conflict, choice: Choice
+) -> dict[Key, Mapping[str, Json]]:
     """What a later csc-git had added to the value that is taken back."""
     if choice != "lost" or conflict.lost.entry is None:
         return {}
@@ -179,7 +189,11 @@ def _extras(conflict: Conflict, choice: Choice) -> dict[Key, Mapping[str, Json]]
 def _read(snapshot: Snapshot, key: Key) -> tuple[Stored, Conflict] | None:
     stored = snapshot.get(key)
     conflict = read_conflict(stored)
-    return (stored, conflict) if stored is not None and conflict is not None else None
+    return (
+        (stored, conflict)
+        if stored is not None and conflict is not None
+        else None
+    )
 
 
 def _open(snapshot: Snapshot, key: Key, conflict: Conflict) -> OpenConflict:

@@ -70,14 +70,23 @@ class Coordinator:
     ) -> None:
         self.store = store
         self.sessions = Sessions(
-            store, clone, store.directory, settings.lease, given, str(project.top)
+            store,
+            clone,
+            store.directory,
+            settings.lease,
+            given,
+            str(project.top),
         )
         self.project = project
         self.clone = clone
         self._settings = settings
         self._upkeep = Upkeep(store.repository.maintenance)
         self.writer = Writer(
-            store, settings.confirm, self._upkeep, self.sync, self.sessions.explained
+            store,
+            settings.confirm,
+            self._upkeep,
+            self.sync,
+            self.sessions.explained,
         )
         self.edits = Edits(store, self.writer, clone.machine, settings.limit)
         self.claims = Claims(
@@ -93,7 +102,12 @@ class Coordinator:
         self.watch = Watch(store.repository.path / "refs")
         self.feed = Feed(store, self.watch, self.sessions, self.claims.lost)
         self.summary = Summary(
-            store, self.sessions, self.claims, clone, project.name(remote_url), remote_url
+            store,
+            self.sessions,
+            self.claims,
+            clone,
+            project.name(remote_url),
+            remote_url,
         )
         self._has_left = False
         self.progress: Progress = lambda _: None
@@ -137,7 +151,12 @@ class Coordinator:
     # Reading
 
     def retrieve(
-        self, scope: str, key: str, *, fresh: bool = False, at: str | None = None
+        self,
+        scope: str,
+        key: str,
+        *,
+        fresh: bool = False,
+        at: str | None = None,
     ) -> results.Retrieved:
         """A key's value.
 
@@ -170,11 +189,16 @@ class Coordinator:
             limit: How many at most; None: all.
         """
         scope = self._scope(scope)
-        page, more = part(self.store.snapshot().names(parse_scope(scope)), after, limit)
+        page, more = part(
+            self.store.snapshot().names(parse_scope(scope)), after, limit
+        )
         return results.Keys(scope=scope, keys=page, more=more)
 
     def list_scopes(
-        self, pattern: str | None = None, after: str | None = None, limit: int | None = None
+        self,
+        pattern: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
     ) -> results.Scopes:
         """The scopes that hold keys, in the order of their names.
 
@@ -191,8 +215,14 @@ class Coordinator:
 
     def status(self) -> results.Status:
         """Everything worth knowing at a look."""
-        cost = requests_per_hour(self._settings.poll) if self.store.syncs else (0, 0)
-        return self.summary.status().model_copy(update={"requests_per_hour": cost})
+        cost = (
+            requests_per_hour(self._settings.poll)
+            if self.store.syncs
+            else (0, 0)
+        )
+        return self.summary.status().model_copy(
+            update={"requests_per_hour": cost}
+        )
 
     # Syncing
 
@@ -203,10 +233,15 @@ class Coordinator:
         began: Instant | None = None,
     ) -> SyncStatus:
         """Bring this clone and the remote together once, and do what follows from it."""
-        with suppress(CscError, OSError):  # a dead session's name is free within this clone anyway
+        with suppress(
+            CscError, OSError
+        ):  # a dead session's name is free within this clone anyway
             self.sessions.endings.bury(clock.now())
         status = self.store.sync(
-            clock.now(), began or clock.instant(), permit=permit, progress=self.progress
+            clock.now(),
+            began or clock.instant(),
+            permit=permit,
+            progress=self.progress,
         )
         with suppress(OSError):  # unseen leases only last longer
             self._observe(status)
@@ -242,15 +277,21 @@ class Coordinator:
             NotRotated: the remote does not take part.
         """
         try:
-            done = self.store.rotate(clock.now(), clock.instant(), self.progress)
+            done = self.store.rotate(
+                clock.now(), clock.instant(), self.progress
+            )
         except RemoteFailure as failure:
             what, then = describe(failure.state, failure.detail)
             raise NotRotated(what, then=then) from failure
-        return results.Rotated(root=done.root, previous=done.previous, archive=done.archive)
+        return results.Rotated(
+            root=done.root, previous=done.previous, archive=done.archive
+        )
 
     def start(self) -> None:
         """Sync and renew leases in the background from now on."""
-        background = Background(self._tick, self._settings.poll, self.store.pace, self.store.stop)
+        background = Background(
+            self._tick, self._settings.poll, self.store.pace, self.store.stop
+        )
         self.writer.begin(background)
         background.start()
 
@@ -319,4 +360,8 @@ class Coordinator:
 
 
 def _is_others(lease: Lease | None, clone: Clone) -> bool:
-    return lease is not None and lease.state == "active" and lease.clone != clone.id
+    return (
+        lease is not None
+        and lease.state == "active"
+        and lease.clone != clone.id
+    )

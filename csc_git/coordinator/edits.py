@@ -70,7 +70,11 @@ class Edits:
     """
 
     def __init__(
-        self, store: Store, writer: Writer, machine: str, limit: int = DEFAULT_LIMIT
+        self,
+        store: Store,
+        writer: Writer,
+        machine: str,
+        limit: int = DEFAULT_LIMIT,
     ) -> None:
         self._store = store
         self._writer = writer
@@ -155,7 +159,10 @@ class Edits:
         )
         removed = done.receipt.removed
         return results.DeletedScope(
-            scope=name, deleted=bool(removed), count=len(removed), **delivered_fields(done)
+            scope=name,
+            deleted=bool(removed),
+            count=len(removed),
+            **delivered_fields(done),
         )
 
     def edit(
@@ -174,23 +181,31 @@ class Edits:
             ConditionFailed: a key has not the revision required.
         """
         places = self._places(changes)
-        puts = {place: c.value for place, c in places.items() if c.action == "put"}
+        puts = {
+            place: c.value for place, c in places.items() if c.action == "put"
+        }
         for value in puts.values():
             check_value(value, self._limit)
         done = self._make(
             author,
             f"edit {', '.join(str(p) for p, c in places.items() if c.action != 'require')}",
             lambda _: puts,
-            deletes=lambda _: tuple(p for p, c in places.items() if c.action == "delete"),
+            deletes=lambda _: tuple(
+                p for p, c in places.items() if c.action == "delete"
+            ),
             requires={
                 key: revision
                 for place, change in places.items()
-                for key, revision in _condition(place, change.if_revision).items()
+                for key, revision in _condition(
+                    place, change.if_revision
+                ).items()
             },
             confirm=confirm,
             secret=screen(puts, allow_secret),
         )
-        revisions = {str(place): done.receipt.revisions.get(place) for place in places}
+        revisions = {
+            str(place): done.receipt.revisions.get(place) for place in places
+        }
         return results.Edited(revisions=revisions, **delivered_fields(done))
 
     def load(
@@ -204,11 +219,20 @@ class Edits:
         """Store any number of values as one edit; raises as `check` does."""
         secret = self.check(values, allow_secret)
         subject = f"import {count(len(values), 'key')}"
-        done = self._make(author, subject, lambda _: values, confirm=confirm, secret=secret)
-        revisions = {str(place): revision for place, revision in done.receipt.revisions.items()}
-        return results.Edited(revisions=dict(revisions), **delivered_fields(done))
+        done = self._make(
+            author, subject, lambda _: values, confirm=confirm, secret=secret
+        )
+        revisions = {
+            str(place): revision
+            for place, revision in done.receipt.revisions.items()
+        }
+        return results.Edited(
+            revisions=dict(revisions), **delivered_fields(done)
+        )
 
-    def check(self, values: Mapping[Key, Json], allow_secret: str | None) -> str | None:
+    def check(
+        self, values: Mapping[Key, Json], allow_secret: str | None
+    ) -> str | None:
         """Whether values may be stored; the reason for which secrets among them may.
 
         Raises:
@@ -219,23 +243,33 @@ class Edits:
             try:
                 check_value(value, self._limit)
             except InputError as error:
-                raise type(error)(f"{place}: {error.what}", then=error.then) from None
+                raise type(error)(
+                    f"{place}: {error.what}", then=error.then
+                ) from None
         return screen(values, allow_secret)
 
     def _places(self, changes: Sequence[Change]) -> dict[Key, Change]:
         if not 1 <= len(changes) <= MOST_CHANGES:
-            raise InputError(f"The edit has {len(changes)} changes; 1 to {MOST_CHANGES} do")
+            raise InputError(
+                f"The edit has {len(changes)} changes; 1 to {MOST_CHANGES} do"
+            )
         places: dict[Key, Change] = {}
         for change in changes:
             of = parse_key if change.action == "require" else self._own_key
             place = of(resolve_scope(change.scope, self._machine), change.key)
             if place in places:
-                raise InputError(f"The edit names {place} twice", then="Join the two changes")
+                raise InputError(
+                    f"The edit names {place} twice", then="Join the two changes"
+                )
             places[place] = change
         snapshot = self._store.snapshot()
-        screen_names(str(one) for one in places if snapshot.revision(one) is None)
+        screen_names(
+            str(one) for one in places if snapshot.revision(one) is None
+        )
         if all(change.action == "require" for change in changes):
-            raise InputError("The edit changes nothing", then="Give a value, or delete: true")
+            raise InputError(
+                "The edit changes nothing", then="Give a value, or delete: true"
+            )
         return places
 
     def _make(  # noqa: PLR0913  all that an edit is
@@ -270,7 +304,9 @@ class Edits:
 
         done = self._writer.make(decide, op, confirm=confirm)
         if confirm and done.outcome is Outcome.REFUSED:
-            raise ConditionFailed(f"Another clone was first: {self._what_stands(drafts[-1])}")
+            raise ConditionFailed(
+                f"Another clone was first: {self._what_stands(drafts[-1])}"
+            )
         return done
 
     def _revision(self, place: Key, done: Delivered) -> str:
@@ -285,7 +321,9 @@ class Edits:
         snapshot = self._store.snapshot()
         if draft.requires:
             return explain(snapshot, draft.requires)
-        return "; ".join(stands(snapshot, key) for key in (*draft.puts, *draft.deletes))
+        return "; ".join(
+            stands(snapshot, key) for key in (*draft.puts, *draft.deletes)
+        )
 
     def _own_scope(self, scope: str) -> tuple[str, ...]:
         segments = parse_scope(resolve_scope(scope, self._machine))

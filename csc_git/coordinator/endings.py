@@ -36,7 +36,11 @@ class Endings:
     """
 
     def __init__(
-        self, store: Store, clone: Clone, presence: Presence, own: Mapping[str, object]
+        self,
+        store: Store,
+        clone: Clone,
+        presence: Presence,
+        own: Mapping[str, object],
     ) -> None:
         self._store = store
         self._clone = clone
@@ -55,13 +59,19 @@ class Endings:
                 continue
             try:
                 if self.presence.was_alive_lately(name):
-                    self.presence.note_end(name, claimed_by(lease.holder, snapshot))
+                    self.presence.note_end(
+                        name, claimed_by(lease.holder, snapshot)
+                    )
                 self.end(name, name, now, {lease.holder})
             finally:
                 lock.release()
 
     def end(
-        self, handle: str, by: str, now: datetime, holders: Collection[str] | None = None
+        self,
+        handle: str,
+        by: str,
+        now: datetime,
+        holders: Collection[str] | None = None,
     ) -> bool:
         """Sign a session off from outside, wherever it is; whether it was signed on.
 
@@ -90,14 +100,22 @@ class Endings:
         Returns:
             Those of the names given that were signed on.
         """
-        names = {one: str(parse_session(one, self._clone.machine)) for one in handles}
+        names = {
+            one: str(parse_session(one, self._clone.machine)) for one in handles
+        }
         ended: list[str] = []
         for batch in _batches(list(names)):
-            ended += self._end_batch({one: names[one] for one in batch}, by, now, holders)
+            ended += self._end_batch(
+                {one: names[one] for one in batch}, by, now, holders
+            )
         return ended
 
     def _end_batch(
-        self, names: Mapping[str, str], by: str, now: datetime, holders: Collection[str] | None
+        self,
+        names: Mapping[str, str],
+        by: str,
+        now: datetime,
+        holders: Collection[str] | None,
     ) -> list[str]:
         """Sign sessions off by one edit; the handles of those that were signed on."""
         ended: list[str] = []
@@ -116,7 +134,9 @@ class Endings:
                 ended.append(handle)
                 puts[key] = replace(lease, state="signed_off").to_json()
                 requires[key] = stored.revision
-            who = names[ended[0]] if len(ended) == 1 else f"{len(ended)} sessions"
+            who = (
+                names[ended[0]] if len(ended) == 1 else f"{len(ended)} sessions"
+            )
             return Draft(f"sign off {who}", by, puts, requires=requires)
 
         self._store.transact(decide, now)
@@ -144,7 +164,9 @@ def claimed_by(holder: str, snapshot: Snapshot) -> list[str]:
     return [
         claim.resource
         for _, claim in all_claims(snapshot).values()
-        if claim.holder == holder and claim.state == "held" and claim.seconds is None
+        if claim.holder == holder
+        and claim.state == "held"
+        and claim.seconds is None
     ]
 
 

@@ -27,7 +27,9 @@ def directory_of(project: Project) -> Path:
     return project.common_dir / "csc"
 
 
-def open_coordinator(start: Path, flags: Mapping[str, Any] | None = None) -> Coordinator:
+def open_coordinator(
+    start: Path, flags: Mapping[str, Any] | None = None
+) -> Coordinator:
     """A coordinator for the repository at or above a directory.
 
     Raises:
@@ -38,7 +40,9 @@ def open_coordinator(start: Path, flags: Mapping[str, Any] | None = None) -> Coo
     settings = load(project, flags)
     directory = directory_of(project)
     directory.mkdir(exist_ok=True)
-    clone = identify(directory, settings.machine, machine_from_host(socket.gethostname()))
+    clone = identify(
+        directory, settings.machine, machine_from_host(socket.gethostname())
+    )
     email = project.email or f"csc-git@{clone.machine}"
     store = Store(
         directory,
@@ -51,20 +55,29 @@ def open_coordinator(start: Path, flags: Mapping[str, Any] | None = None) -> Coo
     )
     settings = load(project, flags, agreed(store))
     url = remote_url(project, settings)
-    return Coordinator(store, project, clone, settings, url, _given(project, flags))
+    return Coordinator(
+        store, project, clone, settings, url, _given(project, flags)
+    )
 
 
 def _given(project: Project, flags: Mapping[str, Any] | None) -> dict[str, Any]:
     """Branch, remote and sync settings given by flag or environment."""
     found = given(project, SHARING, flags)
-    return {name: one.value for name, one in found.items() if not one.source.startswith("git ")}
+    return {
+        name: one.value
+        for name, one in found.items()
+        if not one.source.startswith("git ")
+    }
 
 
 class _Connecting:
     """Returns the remote; makes it again when a configuration file changed, or after a failure."""
 
     def __init__(
-        self, project: Project, settings: Settings, flags: Mapping[str, Any] | None
+        self,
+        project: Project,
+        settings: Settings,
+        flags: Mapping[str, Any] | None,
     ) -> None:
         self._project = project
         self._settings = settings
@@ -80,7 +93,9 @@ class _Connecting:
         self._stamp = stamp
         if self._remote is None:
             now = self._settings
-            self._remote = Remote(repository, self._project, now.remote, now.branch, now.timeout)
+            self._remote = Remote(
+                repository, self._project, now.remote, now.branch, now.timeout
+            )
         return self._remote
 
     def _reload(self) -> None:
@@ -95,15 +110,28 @@ class _Connecting:
 
 def _object_format(project: Project, settings: Settings) -> str:
     """Of a new repository: the remote's, which is the project's unless another remote is set."""
-    if settings.remote is None or settings.remote in project.remotes or not settings.sync:
+    if (
+        settings.remote is None
+        or settings.remote in project.remotes
+        or not settings.sync
+    ):
         return project.object_format
-    return listed_format(project, settings.remote, settings.timeout) or project.object_format
+    return (
+        listed_format(project, settings.remote, settings.timeout)
+        or project.object_format
+    )
 
 
 def remote_url(project: Project, settings: Settings) -> str | None:
     """The URL of the remote that is set, as it is configured; None if there is none."""
     name = settings.remote or "origin"
-    if settings.remote is None and name not in project.remotes and len(project.remotes) == 1:
+    if (
+        settings.remote is None
+        and name not in project.remotes
+        and len(project.remotes) == 1
+    ):
         name = project.remotes[0]
-    urls = project.values(f"remote.{name}.url")  # of several, we sync with the first
+    urls = project.values(
+        f"remote.{name}.url"
+    )  # of several, we sync with the first
     return urls[0] if urls else settings.remote

@@ -73,7 +73,9 @@ class Cursor:
                 f"since {text[:80]!a} is no cursor",
                 then="Give the cursor of an earlier answer, or leave it out to begin from now",
             )
-        tip, base, start = (_commit(match[name]) for name in ("tip", "base", "start"))
+        tip, base, start = (
+            _commit(match[name]) for name in ("tip", "base", "start")
+        )
         return cls(tip, base, start, int(match["reported"] or 0))
 
 
@@ -102,7 +104,9 @@ class Feed:
     def now(self) -> Cursor:
         """A cursor that has seen everything up to now."""
         branch = self._store.branch
-        base = branch.base  # before the tip, so that nothing that settles in between is skipped
+        base = (
+            branch.base
+        )  # before the tip, so that nothing that settles in between is skipped
         return Cursor(branch.tip, base)
 
     def wait(  # noqa: PLR0913  each narrows what is waited for
@@ -132,7 +136,9 @@ class Feed:
             CursorExpired: its snapshot is gone.
         """
         if not 0 <= timeout <= MAX_TIMEOUT:
-            raise InputError(f"timeout {timeout} is out of range; 0 to {MAX_TIMEOUT:.0f} do")
+            raise InputError(
+                f"timeout {timeout} is out of range; 0 to {MAX_TIMEOUT:.0f} do"
+            )
         cursor = Cursor.parse(since) if since is not None else self.now()
         wanted = _filter(scopes)
         lost = self._lost if reports_losses else lambda _: []
@@ -142,23 +148,43 @@ class Feed:
                 if given_up():
                     raise InputError("The wait was given up")
                 found = self._look(cursor, wanted, others_only=others_only)
-                news = [line for name in self._sessions.here for line in lost(name)]
+                news = [
+                    line for name in self._sessions.here for line in lost(name)
+                ]
                 turned = sync_state not in {None, found.sync_state}
-                if news or turned or found.changes or found.more or found.settled:
+                if (
+                    news
+                    or turned
+                    or found.changes
+                    or found.more
+                    or found.settled
+                ):
                     return found.model_copy(update={"lost_claims": news})
                 if not may_have_changed(deadline - clock.instant().seconds):
                     return found
 
-    def _look(self, cursor: Cursor, wanted: Callable[[Key], bool], *, others_only: bool) -> Changes:
+    def _look(
+        self,
+        cursor: Cursor,
+        wanted: Callable[[Key], bool],
+        *,
+        others_only: bool,
+    ) -> Changes:
         start, now = self._span(cursor)
         changes = self._differences(start, now.tip, wanted)
-        page = list(islice(changes, cursor.reported, cursor.reported + MOST_CHANGES + 1))
+        page = list(
+            islice(changes, cursor.reported, cursor.reported + MOST_CHANGES + 1)
+        )
         more = len(page) > MOST_CHANGES
         if more:
-            now = replace(now, start=start, reported=cursor.reported + MOST_CHANGES)
+            now = replace(
+                now, start=start, reported=cursor.reported + MOST_CHANGES
+            )
         page = page[:MOST_CHANGES]
         if others_only:
-            page = [one for one in page if one.session not in self._sessions.here]
+            page = [
+                one for one in page if one.session not in self._sessions.here
+            ]
         status = self._store.status
         age = status.age(clock.instant())
         return Changes(
@@ -176,7 +202,9 @@ class Feed:
         objects = self._store.repository.objects
         for commit in (cursor.tip, cursor.base, cursor.start):
             if commit is not None and not is_commit(objects, commit):
-                raise CursorExpired("The cursor names a snapshot that this clone has no more")
+                raise CursorExpired(
+                    "The cursor names a snapshot that this clone has no more"
+                )
         now = self._whole(self.now(), cursor.base)
         if cursor.reported:  # go on with a difference that was reported in part
             return cursor.start, Cursor(cursor.tip, now.base)
@@ -192,7 +220,10 @@ class Feed:
             return now
         objects, follows = self._store.repository.objects, False
         if now.tip is not None:
-            follows = descent(objects, now.base, now.tip, most=_MOST_SEARCHED) is not None
+            follows = (
+                descent(objects, now.base, now.tip, most=_MOST_SEARCHED)
+                is not None
+            )
         return now if follows else replace(now, base=reported)
 
     def _differences(
@@ -200,37 +231,56 @@ class Feed:
     ) -> Iterator[Changed]:
         objects = self._store.repository.objects
         before, after = Snapshot(objects, start), Snapshot(objects, end)
-        found = [one for one in changed_keys(objects, before, after) if wanted(one[0])]
-        gone = {key for key, _, new in found if new is None or not new.is_readable}
+        found = [
+            one
+            for one in changed_keys(objects, before, after)
+            if wanted(one[0])
+        ]
+        gone = {
+            key for key, _, new in found if new is None or not new.is_readable
+        }
         authors = self._deleters(gone, end, start)
         return (_changed(key, old, new, authors) for key, old, new in found)
 
-    def _deleters(self, gone: set[Key], end: str | None, start: str | None) -> dict[Key, Record]:
+    def _deleters(
+        self, gone: set[Key], end: str | None, start: str | None
+    ) -> dict[Key, Record]:
         """The edits that removed keys, those that are found."""
         objects, found = self._store.repository.objects, dict[Key, Record]()
         for commit in islice(lineage(objects, end), _MOST_SEARCHED):
             if commit.id == start or len(found) == len(gone):
                 break
-            before, after = Snapshot(objects, commit.parent), Snapshot(objects, commit.id)
+            before, after = (
+                Snapshot(objects, commit.parent),
+                Snapshot(objects, commit.id),
+            )
             for key, _, new in changed_keys(objects, before, after):
                 left = new is None or not new.is_readable
                 if left and key in gone and key not in found:
                     found[key] = record_of(commit)
         return found
 
-    def _settled(self, old: str | None, new: str | None) -> Iterator[SettledEdit]:
+    def _settled(
+        self, old: str | None, new: str | None
+    ) -> Iterator[SettledEdit]:
         """Edits of this server's sessions that the remote got since."""
         if old == new or not self._sessions.handles:
             return
-        for commit in islice(lineage(self._store.repository.objects, new), _MOST_SEARCHED):
+        for commit in islice(
+            lineage(self._store.repository.objects, new), _MOST_SEARCHED
+        ):
             if commit.id == old:
                 return
             record = Record.parse(commit.message)
             made = self._made_here(commit, record) if record else None
             if record and made and not self._is_lease(made):
-                yield SettledEdit(op=record.op, outcome=str(record.outcome or "applied"))
+                yield SettledEdit(
+                    op=record.op, outcome=str(record.outcome or "applied")
+                )
 
-    def _made_here(self, commit: CommitInfo, record: Record) -> CommitInfo | None:
+    def _made_here(
+        self, commit: CommitInfo, record: Record
+    ) -> CommitInfo | None:
         """An edit as a session of this server made it; None if it is somebody else's.
 
         A name alone does not tell: two clones can take the same one before either knows. The
@@ -241,9 +291,15 @@ class Feed:
             return None
         objects = self._store.repository.objects
         if record.origin is not None:
-            return objects.commit(record.origin) if objects.has(record.origin) else None
+            return (
+                objects.commit(record.origin)
+                if objects.has(record.origin)
+                else None
+            )
         lease = Snapshot(objects, commit.id).get(lease_key(record.session))
-        return commit if lease and self._sessions.presence.is_here(lease) else None
+        return (
+            commit if lease and self._sessions.presence.is_here(lease) else None
+        )
 
     def _is_lease(self, edit: CommitInfo) -> bool:
         """Whether an edit is a sign-on, a renewal or a sign-off: nobody waits for its fate."""
@@ -252,21 +308,30 @@ class Feed:
 
 
 def _changed(
-    key: Key, old: Stored | None, new: Stored | None, deleters: dict[Key, Record]
+    key: Key,
+    old: Stored | None,
+    new: Stored | None,
+    deleters: dict[Key, Record],
 ) -> Changed:
     said = deleters.get(key)
     if new is not None and new.is_readable:
         who, when = new.entry.session, format_time(new.entry.time)
     else:
-        who, when = (said.session, format_time(said.clock)) if said else ("", "")
-    return Changed.of(key, old, new, session=readable(who, _LONGEST_NAME), time=when)
+        who, when = (
+            (said.session, format_time(said.clock)) if said else ("", "")
+        )
+    return Changed.of(
+        key, old, new, session=readable(who, _LONGEST_NAME), time=when
+    )
 
 
 def _filter(scopes: Sequence[str] | None) -> Callable[[Key], bool]:
     if scopes is None:
         return lambda key: key.scope[:1] != SESSIONS
     patterns = [compile_pattern(scope) for scope in scopes]
-    return lambda key: any(pattern.match(format_scope(key.scope)) for pattern in patterns)
+    return lambda key: any(
+        pattern.match(format_scope(key.scope)) for pattern in patterns
+    )
 
 
 def _commit(text: str | None) -> str | None:

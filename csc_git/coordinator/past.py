@@ -61,7 +61,9 @@ class Past:
         """
         now = clock.now()
         wanted = parse_moment(moment, now)
-        commit = commit_at(self._store.repository, self._store.branch.tip, wanted, now)
+        commit = commit_at(
+            self._store.repository, self._store.branch.tip, wanted, now
+        )
         return Snapshot(self._store.repository.objects, commit)
 
     def history(
@@ -85,19 +87,29 @@ class Past:
             limit: Most edits to return.
         """
         if not 1 <= limit <= MOST_EDITS:
-            raise InputError(f"limit {limit} is out of range; 1 to {MOST_EDITS} do")
+            raise InputError(
+                f"limit {limit} is out of range; 1 to {MOST_EDITS} do"
+            )
         start = self.at(until).commit if until else self._store.branch.tip
         end = self.at(since).commit if since else None
         author = self._author(session)
         place = self.place(scope, key)
-        all_of_them = edits(self._store.repository, start, place, session=author, after=end)
+        all_of_them = edits(
+            self._store.repository, start, place, session=author, after=end
+        )
         found = list(islice(all_of_them, limit + 1))
-        return History(edits=[_past(edit) for edit in found[:limit]], more=len(found) > limit)
+        return History(
+            edits=[_past(edit) for edit in found[:limit]],
+            more=len(found) > limit,
+        )
 
     def unreadable(self, key: Key, snapshot: Snapshot) -> UnreadableValue:
         """Why a file of the branch is no value: who wrote it, and the last value before."""
         place, broken_by, good = Place(key.scope, key.name), None, None
-        for edit in islice(edits(self._store.repository, snapshot.commit, place), _MOST_SEARCHED):
+        for edit in islice(
+            edits(self._store.repository, snapshot.commit, place),
+            _MOST_SEARCHED,
+        ):
             broken_by = broken_by or edit
             old = edit.before.look(key)
             good = old if old is not None and old.is_readable else None
@@ -131,7 +143,9 @@ class Past:
                 if key in missing:
                     missing.discard(key)
                     lines[key.name] = _past(edit)
-        return Blame(scope=format_scope(place.scope), keys=dict(sorted(lines.items())))
+        return Blame(
+            scope=format_scope(place.scope), keys=dict(sorted(lines.items()))
+        )
 
     def diff(self, one: str, other: str | None = None) -> list[Difference]:
         """In which keys two moments differ, with both values; None is now."""
@@ -166,7 +180,10 @@ def _is_unreadable(stored: Stored | None) -> bool:
 
 
 def _past(edit: PastEdit) -> PastChange:
-    changed = [ChangedKey.of(key, old, new) for key, old, new in edit.changes(_MOST_KEYS)]
+    changed = [
+        ChangedKey.of(key, old, new)
+        for key, old, new in edit.changes(_MOST_KEYS)
+    ]
     return PastChange(
         time=format_time(edit.commit.author_time),
         session=readable(edit.record.session, 200),

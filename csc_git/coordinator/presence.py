@@ -23,7 +23,14 @@ from csc_git.coordinator.client_process import client_identity
 from csc_git.coordinator.sightings import Sightings
 from csc_git.core.edit import path_text
 from csc_git.core.key import decode, encode
-from csc_git.core.lease import SESSIONS, Instant, Lease, Sighting, has_lapsed, lease_key
+from csc_git.core.lease import (
+    SESSIONS,
+    Instant,
+    Lease,
+    Sighting,
+    has_lapsed,
+    lease_key,
+)
 from csc_git.core.session import DEFAULT_STEM, SessionName, is_session_name
 from csc_git.files.durable import read_json
 from csc_git.files.lock import FileLock
@@ -65,7 +72,11 @@ class Held:
     def is_mine(self, snapshot: Snapshot) -> bool:
         """Whether the record on the branch is still of this sign-on."""
         lease = read_lease(snapshot.get(lease_key(str(self.name))))
-        return lease is not None and lease.holder == self.lease.holder and lease.state == "active"
+        return (
+            lease is not None
+            and lease.holder == self.lease.holder
+            and lease.state == "active"
+        )
 
 
 class _Row(NamedTuple):
@@ -106,7 +117,10 @@ class Presence:
         self._mutex = Lock()
         self._rows: dict[str, _Row] = {}
         self._latest: list[_Row] = []
-        self._made_of: tuple[Mapping[str, Stored], Mapping[str, Sighting]] = {}, {}
+        self._made_of: tuple[Mapping[str, Stored], Mapping[str, Sighting]] = (
+            {},
+            {},
+        )
 
     def is_active(self, name: str, stored: Stored) -> bool:
         """Whether a session is alive."""
@@ -130,7 +144,11 @@ class Presence:
     def alive(self, snapshot: Snapshot) -> list[str]:
         """The sessions that are alive. Those whose record changed last come first."""
         contact = self._store.status.contact
-        return [row.name for row in self._latest_first(snapshot) if self._is_alive(row, contact)]
+        return [
+            row.name
+            for row in self._latest_first(snapshot)
+            if self._is_alive(row, contact)
+        ]
 
     def _is_alive(self, row: "_Row", contact: Instant | None) -> bool:
         if row.is_here:
@@ -151,30 +169,46 @@ class Presence:
             known = old if seen is old_seen else {}
             for name in old.keys() - records.keys():
                 self._rows.pop(name, None)
-            for name in [name for name in records if known.get(name) is not records[name]]:
+            for name in [
+                name for name in records if known.get(name) is not records[name]
+            ]:
                 self._look_at(name, records[name], seen)
-            self._latest = sorted(self._rows.values(), key=_CHANGED, reverse=True)
+            self._latest = sorted(
+                self._rows.values(), key=_CHANGED, reverse=True
+            )
             self._made_of = records, seen
             return self._latest
 
-    def _look_at(self, name: str, stored: Stored, seen: Mapping[str, Sighting]) -> None:
+    def _look_at(
+        self, name: str, stored: Stored, seen: Mapping[str, Sighting]
+    ) -> None:
         row = self._row(name, stored, seen)
         if row is not None:
             self._rows[name] = row
         else:
             self._rows.pop(name, None)
 
-    def _row(self, name: str, stored: Stored, seen: Mapping[str, Sighting]) -> "_Row | None":
+    def _row(
+        self, name: str, stored: Stored, seen: Mapping[str, Sighting]
+    ) -> "_Row | None":
         lease = read_lease(stored)
-        if lease is None or lease.state != "active" or not is_session_name(name):
+        if (
+            lease is None
+            or lease.state != "active"
+            or not is_session_name(name)
+        ):
             return None
         sighting = seen.get(_lease_path(name))
-        is_current = sighting is not None and sighting.revision == stored.revision
+        is_current = (
+            sighting is not None and sighting.revision == stored.revision
+        )
         return _Row(
             name=name,
             changed=stored.entry.time,
             length=lease.seconds,
-            seen=sighting.first if sighting is not None and is_current else None,
+            seen=sighting.first
+            if sighting is not None and is_current
+            else None,
             is_here=lease.clone == self._clone.id,
         )
 
@@ -183,10 +217,14 @@ class Presence:
         stored = snapshot.get(lease_key(name))
         return stored is not None and self.is_active(name, stored)
 
-    def first_free(self, snapshot: Snapshot, besides: Collection[str] = ()) -> str:
+    def first_free(
+        self, snapshot: Snapshot, besides: Collection[str] = ()
+    ) -> str:
         """The first unused `claude_N` name that is not in `besides`."""
         for number in range(1, MOST_INSTANCES):
-            name = str(SessionName(f"{DEFAULT_STEM}_{number}", self._clone.machine))
+            name = str(
+                SessionName(f"{DEFAULT_STEM}_{number}", self._clone.machine)
+            )
             if name not in besides and not self.is_alive(name, snapshot):
                 return name
         return ""
@@ -210,8 +248,15 @@ class Presence:
             noted = self._noted(name)
             lease = read_lease(snapshot.get(lease_key(name)))
             is_here = lease is not None and lease.clone == self._clone.id
-            if is_here and lease and lease.state == "active" and noted.get("client") == client:
-                found[name] = SignedOn(lease.holder, noted.get("settings") or {})
+            if (
+                is_here
+                and lease
+                and lease.state == "active"
+                and noted.get("client") == client
+            ):
+                found[name] = SignedOn(
+                    lease.holder, noted.get("settings") or {}
+                )
         return found
 
     def _names_here(self) -> list[str]:
@@ -224,7 +269,9 @@ class Presence:
         """What a session holds while its process lives."""
         return FileLock(self._lock_file(name))
 
-    def note(self, name: str, settings: Mapping[str, Any], directory: str) -> None:
+    def note(
+        self, name: str, settings: Mapping[str, Any], directory: str
+    ) -> None:
         """Note in a session's lock file whose it is, and by which settings it is served.
 
         The holder of the lock writes this for the hooks, which act for the same client and must use
@@ -237,7 +284,11 @@ class Presence:
         """
         self._write(
             name,
-            {"client": client_identity(), "settings": dict(settings), "directory": directory},
+            {
+                "client": client_identity(),
+                "settings": dict(settings),
+                "directory": directory,
+            },
         )
 
     def note_end(self, name: str, claims: Sequence[str]) -> None:
@@ -257,7 +308,9 @@ class Presence:
         except OSError:
             return False
 
-    def lately_ended(self, directory: str, seconds: float) -> dict[str, list[str]]:
+    def lately_ended(
+        self, directory: str, seconds: float
+    ) -> dict[str, list[str]]:
         """Find the sessions whose server ended lately in a work tree. The latest comes first.
 
         Args:
@@ -274,7 +327,9 @@ class Presence:
             with suppress(KeyError, TypeError, ValueError, AttributeError):
                 age = now.since(Instant.from_json(noted["ended"]))
                 if noted["directory"] == directory and age <= seconds:
-                    found.append((age, name, [str(one) for one in noted["claims"]]))
+                    found.append(
+                        (age, name, [str(one) for one in noted["claims"]])
+                    )
         return {name: claims for _, name, claims in sorted(found)}
 
     def _write(self, name: str, noted: Mapping[str, Any]) -> None:

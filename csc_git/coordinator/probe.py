@@ -50,7 +50,11 @@ def namesakes(coordinator: Coordinator) -> int:
     for name in session_names(snapshot):
         if name.partition("@")[2] == here.machine:
             lease = read_lease(snapshot.get(lease_key(name)))
-            if lease is not None and lease.clone != here.id and lease.since > oldest:
+            if (
+                lease is not None
+                and lease.clone != here.id
+                and lease.since > oldest
+            ):
                 clones.add(lease.clone)
     return len(clones)
 
@@ -67,14 +71,23 @@ def round_trip(coordinator: Coordinator, user: str) -> RoundTrip:
     began = time.monotonic()
     status = coordinator.sync()
     if status.state is not RemoteState.OK:
-        return RoundTrip(works=False, status=status, seconds=time.monotonic() - began)
+        return RoundTrip(
+            works=False, status=status, seconds=time.monotonic() - began
+        )
     op = _probe(coordinator, user)
     status = coordinator.sync()
     if status.state is RemoteState.OK:
         status = coordinator.sync()
     if op in coordinator.store.branch.parked():
-        status = replace(status, state=RemoteState.DECLINED, detail=status.reasons.get(op, ""))
-    works = status.state is RemoteState.OK and coordinator.store.fate(op).where == "synced"
+        status = replace(
+            status,
+            state=RemoteState.DECLINED,
+            detail=status.reasons.get(op, ""),
+        )
+    works = (
+        status.state is RemoteState.OK
+        and coordinator.store.fate(op).where == "synced"
+    )
     if not works:
         coordinator.store.withdraw(op, clock.now())
     return RoundTrip(works, status, time.monotonic() - began)
@@ -84,7 +97,11 @@ def _probe(coordinator: Coordinator, user: str) -> str:
     machine = coordinator.clone.machine
 
     def decide(_: Snapshot) -> Draft:
-        return Draft(f"{PROBE}: {machine}", f"{user}@{machine}", requires={_NOBODYS: None})
+        return Draft(
+            f"{PROBE}: {machine}",
+            f"{user}@{machine}",
+            requires={_NOBODYS: None},
+        )
 
     op = coordinator.writer.make(decide).receipt.op
     assert op is not None  # noqa: S101  a condition alone makes an edit

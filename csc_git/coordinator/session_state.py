@@ -26,4 +26,6 @@ def open_todos(todos: Any) -> int:  # noqa: ANN401  any JSON
 def _is_done(todo: Any) -> bool:  # noqa: ANN401  any JSON
     if not isinstance(todo, dict):
         return False
-    return todo.get("done") is True or str(todo.get("status", "")).lower() in _DONE
+    return (
+        todo.get("done") is True or str(todo.get("status", "")).lower() in _DONE
+    )

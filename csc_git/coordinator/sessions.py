@@ -22,7 +22,13 @@ from csc_git.core.clock import format_time
 from csc_git.core.lease import Instant, Lease, lease_key
 from csc_git.core.secret import screen_names
 from csc_git.core.session import DEFAULT_STEM, SessionName, parse_session
-from csc_git.errors import ConditionFailed, CscError, NotSignedOn, SessionFenced, SessionTaken
+from csc_git.errors import (
+    ConditionFailed,
+    CscError,
+    NotSignedOn,
+    SessionFenced,
+    SessionTaken,
+)
 from csc_git.store.clone_id import Clone
 from csc_git.store.records import read_lease
 from csc_git.store.snapshot import Snapshot
@@ -94,7 +100,11 @@ class Sessions:
                     f"{self._clone.machine}",
                     then=f"Sign on as {wanted.name}, or without a name",
                 )
-            held = self._held.get(str(wanted)) if wanted else next(iter(self._held.values()), None)
+            held = (
+                self._held.get(str(wanted))
+                if wanted
+                else next(iter(self._held.values()), None)
+            )
             if held is not None and held.is_mine(self._store.snapshot()):
                 return held
             return self._claim(wanted, now)
@@ -118,7 +128,9 @@ class Sessions:
         with self._mutex:
             for held in list(self._held.values()):
                 with suppress(CscError, OSError):
-                    claimed = claimed_by(held.lease.holder, self._store.snapshot())
+                    claimed = claimed_by(
+                        held.lease.holder, self._store.snapshot()
+                    )
                     self.presence.note_end(str(held.name), claimed)
                 with suppress(CscError, OSError):
                     self._store.transact(partial(self._sign_off, held), now)
@@ -133,7 +145,9 @@ class Sessions:
         """
         with self._mutex:
             if handle is None:
-                if self._unreported:  # once; without a handle the session goes on by its new name
+                if (
+                    self._unreported
+                ):  # once; without a handle the session goes on by its new name
                     raise self._notified(self._unreported[0])
                 if not self._held:
                     raise NotSignedOn("No session is signed on in this server")
@@ -177,14 +191,22 @@ class Sessions:
                 self._news[str(held.name)] = _lost(held, snapshot)
                 self._unreported.append(str(held.name))
                 ended = winner is None or winner.holder == held.lease.holder
-                if winner is not None and not ended and winner.fence <= held.lease.fence:
+                if (
+                    winner is not None
+                    and not ended
+                    and winner.fence <= held.lease.fence
+                ):
                     self._news[str(held.name)] = self._renamed(held, now)
 
     def explained(self, fenced: SessionFenced, now: datetime) -> SessionFenced:
         """A refusal by `check`, as it stands after `settle`: the session may have a new name."""
         with self._mutex:
             self.settle(now)
-            return self._notified(fenced.session) if fenced.session in self._news else fenced
+            return (
+                self._notified(fenced.session)
+                if fenced.session in self._news
+                else fenced
+            )
 
     def renew(self, now: datetime, instant: Instant) -> None:
         """Renew the leases that are due, unless an earlier renewal still waits to be synced."""
@@ -193,7 +215,10 @@ class Sessions:
                 self.presence.show_life(str(held.name))
                 if instant.since(held.renewed) < held.lease.seconds / 3:
                     continue
-                if held.op is not None and self._store.fate(held.op).where == "local":
+                if (
+                    held.op is not None
+                    and self._store.fate(held.op).where == "local"
+                ):
                     continue
                 self._renew(held, now, instant)
 
@@ -205,7 +230,9 @@ class Sessions:
 
     def _sign_off(self, held: Held, snapshot: Snapshot) -> Draft:
         self.check(held, snapshot)
-        return self._draft(held, replace(held.lease, state="signed_off"), snapshot, "off")
+        return self._draft(
+            held, replace(held.lease, state="signed_off"), snapshot, "off"
+        )
 
     def _renew(self, held: Held, now: datetime, instant: Instant) -> None:
         renewed = replace(held.lease, renewed=held.lease.renewed + 1)
@@ -257,7 +284,8 @@ class Sessions:
                 return held
         free = self.first_available(snapshot)
         raise SessionTaken(
-            f"{wanted or 'Every name'} is in use", then=f"Sign on without a name, or as {free}"
+            f"{wanted or 'Every name'} is in use",
+            then=f"Sign on without a name, or as {free}",
         )
 
     def _candidates(self, ended: Iterable[str]) -> Iterator[SessionName]:
@@ -268,11 +296,17 @@ class Sessions:
                 yield name
         yield from _instances(self._clone.machine)
 
-    def _try(self, name: SessionName, snapshot: Snapshot, now: datetime) -> Held | None:
+    def _try(
+        self, name: SessionName, snapshot: Snapshot, now: datetime
+    ) -> Held | None:
         stored = snapshot.get(lease_key(str(name)))
         old = read_lease(stored)
         foreign = old is not None and old.clone != self._clone.id
-        if foreign and stored is not None and self.presence.is_active(str(name), stored):
+        if (
+            foreign
+            and stored is not None
+            and self.presence.is_active(str(name), stored)
+        ):
             return None
         mine = self._held.get(str(name))
         if mine is not None:  # a sign-on of ours that lost its record
@@ -295,10 +329,14 @@ class Sessions:
         )
         return Held(name, lease, lock, None, clock.instant())
 
-    def _draft(self, held: Held, lease: Lease, snapshot: Snapshot, what: str) -> Draft:
+    def _draft(
+        self, held: Held, lease: Lease, snapshot: Snapshot, what: str
+    ) -> Draft:
         key = lease_key(str(held.name))
         return Draft(
-            subject=f"sign {what} {held.name}" if what in {"on", "off"} else f"{what} {held.name}",
+            subject=f"sign {what} {held.name}"
+            if what in {"on", "off"}
+            else f"{what} {held.name}",
             session=str(held.name),
             puts={key: lease.to_json()},
             requires={key: snapshot.revision(key)},
@@ -329,7 +367,10 @@ def _parsed(requested: str | None, machine: str) -> SessionName | None:
 
 
 def _instances(machine: str) -> list[SessionName]:
-    return [SessionName(f"{DEFAULT_STEM}_{n}", machine) for n in range(1, MOST_INSTANCES)]
+    return [
+        SessionName(f"{DEFAULT_STEM}_{n}", machine)
+        for n in range(1, MOST_INSTANCES)
+    ]
 
 
 def _lost(held: Held, snapshot: Snapshot) -> SessionFenced:

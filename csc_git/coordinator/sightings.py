@@ -35,7 +35,13 @@ class Sightings:
         """
         with self._lock.held():
             old = self._load()
-            self._save(old, {path_text(key): _seen(old, key, rev, at) for key, rev in records})
+            self._save(
+                old,
+                {
+                    path_text(key): _seen(old, key, rev, at)
+                    for key, rev in records
+                },
+            )
 
     def add(self, key: Key, revision: str, at: Instant) -> None:
         """Take note of one record more, made by this clone no earlier than `at`."""
@@ -43,7 +49,9 @@ class Sightings:
             old = self._load()
             self._save(old, {**old, path_text(key): Sighting(revision, at)})
 
-    def _save(self, old: Mapping[str, Sighting], new: Mapping[str, Sighting]) -> None:
+    def _save(
+        self, old: Mapping[str, Sighting], new: Mapping[str, Sighting]
+    ) -> None:
         if new != old:
             content = {
                 name: {"revision": seen.revision, "first": seen.first.to_json()}
@@ -63,13 +71,21 @@ class Sightings:
         content = read_json(self._file)
         try:
             return {
-                str(name): Sighting(str(seen["revision"]), Instant.from_json(seen["first"]))
+                str(name): Sighting(
+                    str(seen["revision"]), Instant.from_json(seen["first"])
+                )
                 for name, seen in content.items()
             }
         except (KeyError, TypeError, ValueError, AttributeError):
             return {}
 
 
-def _seen(old: Mapping[str, Sighting], key: Key, revision: str, at: Instant) -> Sighting:
+def _seen(
+    old: Mapping[str, Sighting], key: Key, revision: str, at: Instant
+) -> Sighting:
     known = old.get(path_text(key))
-    return known if known and known.revision == revision else Sighting(revision, at)
+    return (
+        known
+        if known and known.revision == revision
+        else Sighting(revision, at)
+    )

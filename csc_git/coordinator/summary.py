@@ -76,7 +76,9 @@ class Summary:
         """This machine's name."""
         return self._clone.machine
 
-    def signed_on(self, name: SessionName, cursor: str, resumed: list[str]) -> results.SignedOn:
+    def signed_on(
+        self, name: SessionName, cursor: str, resumed: list[str]
+    ) -> results.SignedOn:
         """What a session that has just signed on needs next."""
         snapshot = self._store.snapshot()
         return results.SignedOn(
@@ -113,7 +115,10 @@ class Summary:
             "revision": stored.revision,
             "session": readable(entry.session, _LONGEST),
             "time": format_time(entry.time),
-            "authors": [readable(author, _LONGEST) for author in entry.authors[:_MOST_LISTED]],
+            "authors": [
+                readable(author, _LONGEST)
+                for author in entry.authors[:_MOST_LISTED]
+            ],
         }
         return where.model_copy(update=found)
 
@@ -125,7 +130,9 @@ class Summary:
         age = status.age(clock.instant())
         if status.state is RemoteState.OK and queued:
             what = "Edits here wait to be pushed"
-        elif status.state is RemoteState.OK and age is not None and age > _RECENT:
+        elif (
+            status.state is RemoteState.OK and age is not None and age > _RECENT
+        ):
             what = f"In step with the remote when it was last asked, {span(age)} ago"
         return results.SyncSummary(
             state=str(status.state),
@@ -147,14 +154,28 @@ class Summary:
             lost_count=len(found.lost),
             unknown_count=len(found.unknown),
             queued=found.queued,
-            only_here=[str(key) for key, here, there in found.changes if here and not there],
-            only_there=[str(key) for key, here, there in found.changes if there and not here],
-            differing=[str(key) for key, here, there in found.changes if here and there],
+            only_here=[
+                str(key)
+                for key, here, there in found.changes
+                if here and not there
+            ],
+            only_there=[
+                str(key)
+                for key, here, there in found.changes
+                if there and not here
+            ],
+            differing=[
+                str(key) for key, here, there in found.changes if here and there
+            ],
         )
 
     def _others(self, snapshot: Snapshot, name: str) -> dict[str, Any]:
         """The sessions that are alive besides one: the latest, and how many more there are."""
-        names = [one for one in self._sessions.presence.alive(snapshot) if one != name]
+        names = [
+            one
+            for one in self._sessions.presence.alive(snapshot)
+            if one != name
+        ]
         return {
             "others": self._summaries(snapshot, names[:_MOST_SHOWN]),
             "others_more": max(0, len(names) - _MOST_SHOWN),
@@ -162,21 +183,29 @@ class Summary:
 
     def active(self, snapshot: Snapshot) -> list[results.SessionSummary]:
         """The sessions that are alive. Those whose record changed last come first."""
-        return self._summaries(snapshot, self._sessions.presence.alive(snapshot))
+        return self._summaries(
+            snapshot, self._sessions.presence.alive(snapshot)
+        )
 
     def everyone(self, snapshot: Snapshot) -> list[results.SessionSummary]:
         """All sessions that ever signed on."""
         return self._summaries(snapshot, session_names(snapshot))
 
-    def _summaries(self, snapshot: Snapshot, names: Iterable[str]) -> list[results.SessionSummary]:
+    def _summaries(
+        self, snapshot: Snapshot, names: Iterable[str]
+    ) -> list[results.SessionSummary]:
         return [self.summary(snapshot, name) for name in names]
 
     def unfinished(self, snapshot: Snapshot) -> list[str]:
         """Names of sessions that are gone and left unfinished work; only some are looked at."""
         alive = set(self._sessions.presence.alive(snapshot))
         gone = (name for name in session_names(snapshot) if name not in alive)
-        found = (self.summary(snapshot, name) for name in islice(gone, _MOST_GONE))
-        left = (one.session for one in found if one.open_todos or one.current_issue)
+        found = (
+            self.summary(snapshot, name) for name in islice(gone, _MOST_GONE)
+        )
+        left = (
+            one.session for one in found if one.open_todos or one.current_issue
+        )
         return list(islice(left, _MOST_SHOWN))
 
     def context(self) -> results.Context:
@@ -185,7 +214,9 @@ class Summary:
         alive = self._sessions.presence.alive(snapshot)
         shown = self._summaries(snapshot, alive[:_MOST_SHOWN])
         is_alive = set(alive).__contains__
-        gone = filterfalse(is_alive, islice(session_names(snapshot), _MOST_GONE))
+        gone = filterfalse(
+            is_alive, islice(session_names(snapshot), _MOST_GONE)
+        )
         claims = self._claims.active(snapshot, _MOST_SHOWN + 1)
         return results.Context(
             machine=self._clone.machine,
@@ -196,7 +227,10 @@ class Summary:
             active_more=max(0, len(alive) - _MOST_SHOWN),
             instances={
                 **{one.session: "active" for one in shown},
-                **{name: self._gone(snapshot, name) for name in islice(gone, _MOST_SHOWN)},
+                **{
+                    name: self._gone(snapshot, name)
+                    for name in islice(gone, _MOST_SHOWN)
+                },
             },
             first_available=self._sessions.first_available(snapshot),
             claims=claims[:_MOST_SHOWN],
@@ -215,17 +249,25 @@ class Summary:
         return results.SessionState(
             session=str(name),
             scope=format_scope(name.scope),
-            active=record is not None and self._sessions.presence.is_active(str(name), record),
+            active=record is not None
+            and self._sessions.presence.is_active(str(name), record),
             record=value if isinstance(value, dict) else None,
-            state={k.name: self.retrieved(snapshot, k) for k in snapshot.keys(name.scope)},
+            state={
+                k.name: self.retrieved(snapshot, k)
+                for k in snapshot.keys(name.scope)
+            },
         )
 
-    def conflicts(self, snapshot: Snapshot, most: int = _MOST_LISTED) -> list[str]:
+    def conflicts(
+        self, snapshot: Snapshot, most: int = _MOST_LISTED
+    ) -> list[str]:
         """The open conflicts, a line each; of many only some, and how many more there are."""
         names = snapshot.names(CONFLICTS)
         stored = (snapshot.get(Key(CONFLICTS, name)) for name in names[:most])
         found = map(read_conflict, stored)
-        lines = [readable(conflict.summary(), 300) for conflict in found if conflict]
+        lines = [
+            readable(conflict.summary(), 300) for conflict in found if conflict
+        ]
         more = len(names) - most
         return [*lines, f"and {more:,} more"] if more > 0 else lines
 
@@ -244,7 +286,8 @@ class Summary:
         files = snapshot.foreign(lambda: clock.instant().seconds < until)
         found = [*files, *_nobodys(snapshot)]
         foreign = [
-            f"{entry.path.decode(errors='replace')}: {entry.why}" for entry in found[:_MOST_FOREIGN]
+            f"{entry.path.decode(errors='replace')}: {entry.why}"
+            for entry in found[:_MOST_FOREIGN]
         ]
         alive = self._sessions.presence.alive(snapshot)
         return results.Status(
@@ -269,9 +312,15 @@ class Summary:
     def _key_count(self, snapshot: Snapshot) -> int:
         """How many keys there are, by git, which counts a hundred thousand in a moment."""
         repository, commit = self._store.repository, snapshot.commit
-        found = count_files(repository.path, commit, "data") if commit is not None else 0
+        found = (
+            count_files(repository.path, commit, "data")
+            if commit is not None
+            else 0
+        )
         if found is None:
-            return sum(len(snapshot.names(scope)) for scope in snapshot.scopes())
+            return sum(
+                len(snapshot.names(scope)) for scope in snapshot.scopes()
+            )
         return found
 
     def clocks(self) -> list[str]:
@@ -279,7 +328,9 @@ class Summary:
         return wrong_clocks(self._store, self._clone.machine)
 
     def _parked(self, op: str, commit: str, reason: str) -> results.ParkedEdit:
-        record = Record.parse(self._store.repository.objects.commit(commit).message)
+        record = Record.parse(
+            self._store.repository.objects.commit(commit).message
+        )
         return results.ParkedEdit(
             op=op,
             subject=readable(record.subject if record else ""),
@@ -287,17 +338,24 @@ class Summary:
             reason=readable(reason),
         )
 
-    def summary(self, snapshot: Snapshot, session: str) -> results.SessionSummary:
+    def summary(
+        self, snapshot: Snapshot, session: str
+    ) -> results.SessionSummary:
         """One session, as others see it."""
         stored = snapshot.get(lease_key(session))
         lease = read_lease(stored)
         scope = ("session", session)
         said = {name: snapshot.get(Key(scope, name)) for name in _SAID}
-        newest = max((one.entry for one in said.values() if one), key=_time, default=None)
-        issue, status, todos = (one.entry.value if one else None for one in said.values())
+        newest = max(
+            (one.entry for one in said.values() if one), key=_time, default=None
+        )
+        issue, status, todos = (
+            one.entry.value if one else None for one in said.values()
+        )
         return results.SessionSummary(
             session=printable(session),
-            active=stored is not None and self._sessions.presence.is_active(session, stored),
+            active=stored is not None
+            and self._sessions.presence.is_active(session, stored),
             here=stored is not None and self._sessions.presence.is_here(stored),
             since=readable(lease.since, 40) if lease else "",
             current_issue=cut(issue),
@@ -309,25 +367,38 @@ class Summary:
 
     def _gone(self, snapshot: Snapshot, session: str) -> str:
         lease = read_lease(snapshot.get(lease_key(session)))
-        return "signed_off" if lease is not None and lease.state == "signed_off" else "gone"
+        return (
+            "signed_off"
+            if lease is not None and lease.state == "signed_off"
+            else "gone"
+        )
 
     def _next(self, here: list[str], others: bool, conflicts: int) -> list[str]:  # noqa: FBT001
         steps = [] if here else ["Call sign_on before you write anything."]
         if others:
-            steps.append("See what the active sessions do before you choose your own work.")
-        steps.append("Store current_issue, status and todos in your own scope as you go.")
+            steps.append(
+                "See what the active sessions do before you choose your own work."
+            )
+        steps.append(
+            "Store current_issue, status and todos in your own scope as you go."
+        )
         if conflicts:
             steps.append(
                 f"Resolve the open conflicts ({conflicts}) or tell the user: list_conflicts."
             )
         status = self._store.status
         if status.state not in {RemoteState.OK, RemoteState.NEVER}:
-            steps.append(" ".join(f"{part}." for part in status.describe() if part))
+            steps.append(
+                " ".join(f"{part}." for part in status.describe() if part)
+            )
         return steps
 
 
 def _nobodys(snapshot: Snapshot) -> list[Foreign]:
-    return [Foreign(str(key).encode(), "no session can be called so") for key in nobodys(snapshot)]
+    return [
+        Foreign(str(key).encode(), "no session can be called so")
+        for key in nobodys(snapshot)
+    ]
 
 
 def _lost_edit(commit: CommitInfo) -> results.LostEdit:

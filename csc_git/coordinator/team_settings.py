@@ -57,7 +57,9 @@ def agreed(store: Store) -> dict[str, Any]:
     return team.settings
 
 
-def change(writer: Writer, author: Author, name: str, value: str | None) -> Delivered:
+def change(
+    writer: Writer, author: Author, name: str, value: str | None
+) -> Delivered:
     """Agree on a setting, or (None) on none, for all clones.
 
     What others set at the same time stands beside it; of two values for one setting the later one.
@@ -66,17 +68,27 @@ def change(writer: Writer, author: Author, name: str, value: str | None) -> Deli
         InputError: there is no such setting.
         InvalidSetting: the value is out of bounds, or a later csc-git wrote the settings.
     """
-    from csc_git.config.team_names import LATER, TEAM_NAMES, TeamSettings, is_later  # noqa: PLC0415
+    from csc_git.config.team_names import (  # noqa: PLC0415
+        LATER,
+        TEAM_NAMES,
+        TeamSettings,
+        is_later,
+    )
 
     if name not in TEAM_NAMES:
         raise InputError(
-            f"A team can't set {name[:80]!a}", then=f"There are: {', '.join(TEAM_NAMES)}"
+            f"A team can't set {name[:80]!a}",
+            then=f"There are: {', '.join(TEAM_NAMES)}",
         )
     given = {} if value is None else {name: TeamSettings.check(name, value)}
 
     def decide(snapshot: Snapshot) -> Draft:
         stored = snapshot.get(TEAM_KEY)
-        old = stored.entry.value if stored and isinstance(stored.entry.value, dict) else {}
+        old = (
+            stored.entry.value
+            if stored and isinstance(stored.entry.value, dict)
+            else {}
+        )
         if is_later(old):
             raise InvalidSetting(LATER.what, then=LATER.then)
         kept = {k: v for k, v in old.items() if k != name}

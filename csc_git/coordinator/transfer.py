@@ -42,7 +42,9 @@ class _File(BaseModel):
     data: dict[str, Any]
 
 
-def export(snapshot: Snapshot, matches: Callable[[str], object]) -> Iterator[Exported]:
+def export(
+    snapshot: Snapshot, matches: Callable[[str], object]
+) -> Iterator[Exported]:
     """The values of the scopes that match, in the order of their names; none of csc-git's own."""
     for scope in sorted(snapshot.scopes()):
         name = format_scope(scope)
@@ -60,7 +62,9 @@ def export(snapshot: Snapshot, matches: Callable[[str], object]) -> Iterator[Exp
                 )
 
 
-def unreadable(snapshot: Snapshot, matches: Callable[[str], object]) -> list[str]:
+def unreadable(
+    snapshot: Snapshot, matches: Callable[[str], object]
+) -> list[str]:
     """The keys of the scopes that match whose files can't be read, as scope/key."""
     return [
         str(key)
@@ -83,7 +87,9 @@ def read_lines(lines: Iterator[str], machine: str) -> dict[Key, Json]:
             continue
         try:
             read = _Line.model_validate(parse(line))
-            found[parse_key(resolve_scope(read.scope, machine), read.key)] = read.value
+            found[parse_key(resolve_scope(read.scope, machine), read.key)] = (
+                read.value
+            )
         except (CscError, ValueError) as error:
             raise _invalid(f"line {number}: {_why(error)}") from None
     return found
@@ -99,7 +105,11 @@ def read_directory(directory: Path) -> dict[Key, Json]:
     if not (files := sorted(directory.glob("*.json"))):
         raise _invalid(f"there are no *.json in {directory}")
     data = {file.stem: _data_of(file) for file in files}
-    registries = [stem.removesuffix(_REGISTRY) for stem in data if _is_registry(stem, data[stem])]
+    registries = [
+        stem.removesuffix(_REGISTRY)
+        for stem in data
+        if _is_registry(stem, data[stem])
+    ]
     for stem, values in data.items():
         if not _is_registry(stem, values):
             scope = _scope_of(stem, registries)
@@ -108,7 +118,9 @@ def read_directory(directory: Path) -> dict[Key, Json]:
     return found
 
 
-def compare(snapshot: Snapshot, values: Mapping[Key, Json]) -> tuple[list[Key], list[Key]]:
+def compare(
+    snapshot: Snapshot, values: Mapping[Key, Json]
+) -> tuple[list[Key], list[Key]]:
     """Which of some values would be new, and which would change something."""
     new, other = list[Key](), list[Key]()
     for key, value in values.items():
@@ -124,7 +136,9 @@ def _data_of(file: Path) -> dict[str, Json]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         values = _File.model_validate(content).data
-        return {name: parse(json.dumps(value)) for name, value in values.items()}
+        return {
+            name: parse(json.dumps(value)) for name, value in values.items()
+        }
     except (CscError, OSError, ValueError, RecursionError) as error:
         raise _invalid(f"{file.name}: {_why(error)}") from None
 
@@ -140,9 +154,15 @@ def _scope_of(stem: str, prefixes: Iterable[str]) -> str:
     The registry beside it shows how much of the name is machine and project: a project has an
     owner, or none. Nothing shows which parts of the rest were separated by a slash.
     """
-    longest = max((one for one in prefixes if stem.startswith(f"{one}__")), key=len, default=None)
+    longest = max(
+        (one for one in prefixes if stem.startswith(f"{one}__")),
+        key=len,
+        default=None,
+    )
     if longest is None:
-        raise _invalid(f"{stem}.json: no *{_REGISTRY}.json shows the project's name in it")
+        raise _invalid(
+            f"{stem}.json: no *{_REGISTRY}.json shows the project's name in it"
+        )
     scope = stem.removeprefix(f"{longest}__").replace("__", ":")
     return resolve_scope(scope, machine_from_host(longest.partition("__")[0]))
 
@@ -167,7 +187,11 @@ def _why(error: Exception) -> str:
         return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
     if isinstance(error, CscError):
         return error.what
-    return f"it is no JSON ({error})" if isinstance(error, ValueError) else str(error)
+    return (
+        f"it is no JSON ({error})"
+        if isinstance(error, ValueError)
+        else str(error)
+    )
 
 
 def _invalid(what: str) -> InvalidValue:

@@ -19,7 +19,13 @@ from csc_git.coordinator.results import Where
 from csc_git.core.edit import Outcome
 from csc_git.core.lease import Instant
 from csc_git.core.remote_state import RemoteState
-from csc_git.errors import CscError, Interrupted, SessionFenced, StorageFailed, as_csc_error
+from csc_git.errors import (
+    CscError,
+    Interrupted,
+    SessionFenced,
+    StorageFailed,
+    as_csc_error,
+)
 from csc_git.git.child import start_detached
 from csc_git.store.branch import Fate
 from csc_git.store.snapshot import Snapshot
@@ -103,7 +109,11 @@ class Writer:
         self._asking: threading.Thread | None = None
 
     def make(
-        self, decide: Callable[[Snapshot], Draft], op: str = "", *, confirm: bool = False
+        self,
+        decide: Callable[[Snapshot], Draft],
+        op: str = "",
+        *,
+        confirm: bool = False,
     ) -> Delivered:
         """Make one edit; with `confirm`, wait until its fate is certain or time runs out.
 
@@ -120,11 +130,17 @@ class Writer:
             if confirm:
                 return self._confirmed(decide, op)
             receipt = self._transact(decide)
-            return self._unchanged(receipt) if receipt.op is None else Delivered(receipt, "local")
+            return (
+                self._unchanged(receipt)
+                if receipt.op is None
+                else Delivered(receipt, "local")
+            )
         except KeyboardInterrupt:
             raise self._interrupted(op) from None
 
-    def _confirmed(self, decide: Callable[[Snapshot], Draft], op: str) -> Delivered:
+    def _confirmed(
+        self, decide: Callable[[Snapshot], Draft], op: str
+    ) -> Delivered:
         """Make an edit and wait for the remote.
 
         An edit that changes nothing here shows nothing of the remote, which may have another value
@@ -142,14 +158,21 @@ class Writer:
             return self._answered_in_time(receipt, op, answer, asks=reached)
 
     def _answered_in_time(
-        self, receipt: Receipt, op: str, answer: Callable[[], Fate], *, asks: bool
+        self,
+        receipt: Receipt,
+        op: str,
+        answer: Callable[[], Fate],
+        *,
+        asks: bool,
     ) -> Delivered:
         try:
             if asks:
                 self._wait_until(lambda: _is_decided(self._store.fate(op)))
             return self._answered(receipt, answer())
         except (StorageFailed, OSError) as error:
-            raise StorageFailed(as_csc_error(error).what, safe=_STORED) from error
+            raise StorageFailed(
+                as_csc_error(error).what, safe=_STORED
+            ) from error
 
     def _reach_first(self) -> bool:
         """Fetch before an edit, if this is a command that a person typed.
@@ -184,7 +207,9 @@ class Writer:
         if where == "unknown":
             return Interrupted("Interrupted before the edit was stored")
         if where == "synced":
-            return Interrupted("Interrupted", safe="The edit is stored, and the remote has it")
+            return Interrupted(
+                "Interrupted", safe="The edit is stored, and the remote has it"
+            )
         return Interrupted(
             "Interrupted while waiting for the remote",
             safe="The edit is stored here and queued",
@@ -193,7 +218,11 @@ class Writer:
 
     def hear(self) -> None:
         """What others did until now, if the remote answers at once; for a server only."""
-        if self.background is not None and self._store.syncs and self._is_hopeful():
+        if (
+            self.background is not None
+            and self._store.syncs
+            and self._is_hopeful()
+        ):
             self.refresh(_AT_ONCE)
 
     def hear_first(self) -> None:
@@ -211,7 +240,9 @@ class Writer:
             self._wait_until(lambda: self._was_reached_since(began), _AT_ONCE)
             return
         now, status = clock.instant(), self._store.status
-        asked = [at for at in (status.contact, status.attempt) if at is not None]
+        asked = [
+            at for at in (status.contact, status.attempt) if at is not None
+        ]
         if any(now.since(at) < _RECENT for at in asked):
             return
         with suppress(CscError, OSError):  # a read goes on without the remote
@@ -231,7 +262,9 @@ class Writer:
             except Exception as error:  # noqa: BLE001  raised below, in the caller's thread
                 raised.append(error)
 
-        self._asking = threading.Thread(target=run, name="csc-git first sync", daemon=True)
+        self._asking = threading.Thread(
+            target=run, name="csc-git first sync", daemon=True
+        )
         self._asking.start()
         self._asking.join(seconds)
         if raised:
@@ -265,7 +298,9 @@ class Writer:
             return
         with suppress(CscError, OSError):
             if self._store.syncs and self._is_hopeful():
-                self.background.wait_until(lambda: not self._store.branch.queue(), _MOMENT)
+                self.background.wait_until(
+                    lambda: not self._store.branch.queue(), _MOMENT
+                )
         self.background.stop(_LAST_PUSH)
         self.background = None
 
@@ -277,9 +312,21 @@ class Writer:
             settings: Branch, remote and sync settings given to this process by flag or
                 environment. The new process gets the same ones.
         """
-        kept = {name: value for name, value in os.environ.items() if name not in SHARING}
-        given = {f"CSC_{name.upper()}": str(value) for name, value in settings.items()}
-        arguments = ["sync", "-C", str(place), f"--until-pushed={_LONGEST_PUSH}"]
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in SHARING
+        }
+        given = {
+            f"CSC_{name.upper()}": str(value)
+            for name, value in settings.items()
+        }
+        arguments = [
+            "sync",
+            "-C",
+            str(place),
+            f"--until-pushed={_LONGEST_PUSH}",
+        ]
         start_detached("csc_git", arguments, kept | given)
 
     def finish(self) -> None:
@@ -289,9 +336,13 @@ class Writer:
             self._asking.join(_LAST_PUSH)
         if self.background is None:
             return
-        with suppress(CscError, OSError):  # a store that is gone has nothing to push
+        with suppress(
+            CscError, OSError
+        ):  # a store that is gone has nothing to push
             if self._store.status.state is RemoteState.OK:
-                self.background.wait_until(lambda: not self._store.branch.queue(), _LAST_PUSH)
+                self.background.wait_until(
+                    lambda: not self._store.branch.queue(), _LAST_PUSH
+                )
         self.background.stop()
 
     def _transact(self, decide: Callable[[Snapshot], Draft]) -> Receipt:
@@ -305,22 +356,35 @@ class Writer:
             self._upkeep.wrote()
         return receipt
 
-    def _wait_until(self, enough: Callable[[], bool], patience: float | None = None) -> None:
+    def _wait_until(
+        self, enough: Callable[[], bool], patience: float | None = None
+    ) -> None:
         if not self._store.syncs:
             return
         if self.background is not None:
-            self.background.wait_until(enough, self._patience if patience is None else patience)
+            self.background.wait_until(
+                enough, self._patience if patience is None else patience
+            )
         elif not enough():
             self._sync()
 
-    def _unchanged(self, receipt: Receipt, *, explained: bool = False) -> Delivered:
+    def _unchanged(
+        self, receipt: Receipt, *, explained: bool = False
+    ) -> Delivered:
         """Result of an edit that changed nothing: does the remote have the same values?"""
         if self._store.is_confirmed(receipt.unchanged):
             return Delivered(receipt, "synced")
         snapshot = self._store.snapshot()
-        if any(snapshot.revision(key) != rev for key, rev in receipt.unchanged.items()):
-            return Delivered(receipt, "local", reason="Somebody has changed it meanwhile")
-        return Delivered(receipt, "local", reason=self._why_local() if explained else "")
+        if any(
+            snapshot.revision(key) != rev
+            for key, rev in receipt.unchanged.items()
+        ):
+            return Delivered(
+                receipt, "local", reason="Somebody has changed it meanwhile"
+            )
+        return Delivered(
+            receipt, "local", reason=self._why_local() if explained else ""
+        )
 
     def _answered(self, receipt: Receipt, fate: Fate) -> Delivered:
         lost = _LOST if fate.outcome is Outcome.LOST else ""
@@ -329,13 +393,18 @@ class Writer:
         if fate.where == "parked":
             why = "The remote declined this edit for what it contains; see csc-git status"
             return Delivered(receipt, "local", None, why)
-        return Delivered(receipt, "local", fate.outcome, lost or self._why_local())
+        return Delivered(
+            receipt, "local", fate.outcome, lost or self._why_local()
+        )
 
     def _why_local(self) -> str:
         status = self._store.status
         what, then = status.describe()
         if status.state is RemoteState.OK:
-            what, then = "The remote has not confirmed it in time", "A running server retries"
+            what, then = (
+                "The remote has not confirmed it in time",
+                "A running server retries",
+            )
         return f"{what}. The edit is safe here and queued. {then}".rstrip()
 
 

@@ -27,15 +27,27 @@ def wrong_clocks(store: Store, machine: str) -> list[str]:
     found = clock_faults(store.repository, store.branch.tip, clock.now())
     behind = _behind_all_others(store, machine, found.ahead)
     if behind:
-        return [f"The clock of this machine is {behind} behind those of all others"]
-    lines = [f"The clock of {one} is {_by(gap)} ahead" for one, gap in found.ahead.items()]
-    lines += [f"The clock of {one} is {_by(gap)} behind" for one, gap in found.behind.items()]
+        return [
+            f"The clock of this machine is {behind} behind those of all others"
+        ]
+    lines = [
+        f"The clock of {one} is {_by(gap)} ahead"
+        for one, gap in found.ahead.items()
+    ]
+    lines += [
+        f"The clock of {one} is {_by(gap)} behind"
+        for one, gap in found.behind.items()
+    ]
     return [printable(line) for line in lines]
 
 
-def _behind_all_others(store: Store, machine: str, ahead: Mapping[str, timedelta]) -> str:
+def _behind_all_others(
+    store: Store, machine: str, ahead: Mapping[str, timedelta]
+) -> str:
     """By how much this machine is behind, if all of several others are ahead of it."""
-    newest = islice(ancestry(store.repository.objects, store.branch.tip), _LATELY)
+    newest = islice(
+        ancestry(store.repository.objects, store.branch.tip), _LATELY
+    )
     others = {commit.committer for commit in newest} - {machine}
     if len(others) > 1 and others <= ahead.keys():
         return _by(min(ahead[one] for one in others))

@@ -95,14 +95,23 @@ class Claim:
                 holder=str(value["holder"]),
                 clone=str(value["clone"]),
                 fence=bounded(value["fence"], MOST_FENCE),
-                seconds=None if seconds is None else max(1, bounded(seconds, MOST_SECONDS)),
+                seconds=None
+                if seconds is None
+                else max(1, bounded(seconds, MOST_SECONDS)),
                 state="held" if value["state"] == "held" else "released",
                 since=str(value["since"]),
                 note=str(value.get("note", "")),
                 renewed=bounded(value.get("renewed", 0), MOST_FENCE),
                 extra=unknown_members(cls, value),
             )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, InvalidName):
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+            InvalidName,
+        ):
             return None
 
 
@@ -127,19 +136,27 @@ def parse_resource(text: str) -> str:
         InvalidName: empty, over-long, absolute, outside the repository, or too many stars.
     """
     if not text or len(text) > MAX_LENGTH:
-        raise InvalidName(f"The resource has {len(text)} characters; 1 to {MAX_LENGTH} do")
+        raise InvalidName(
+            f"The resource has {len(text)} characters; 1 to {MAX_LENGTH} do"
+        )
     check_name(text, "resource")
     if SEPARATOR in text:
         if _GLOB.search(text):
-            raise InvalidName(f"The name {text!a} can't be a pattern; paths can", then=_FORM)
+            raise InvalidName(
+                f"The name {text!a} can't be a pattern; paths can", then=_FORM
+            )
         return text
     parts = [part for part in text.split("/") if part not in {"", "."}]
     while len(parts) > 1 and parts[-1] == "**":
         parts.pop()
     if text.startswith("/") or ".." in parts or not parts:
-        raise InvalidName(f"{text!a} is no path inside the repository", then=_FORM)
+        raise InvalidName(
+            f"{text!a} is no path inside the repository", then=_FORM
+        )
     if len(re.findall(r"\*+", text)) > MAX_STARS:
-        raise InvalidName(f"The pattern {text!a} has more than {MAX_STARS} stars", then=_FORM)
+        raise InvalidName(
+            f"The pattern {text!a} has more than {MAX_STARS} stars", then=_FORM
+        )
     return "/".join(parts)
 
 
@@ -203,17 +220,23 @@ def _readings(resource: str) -> list[_Reading]:
     found = [_Reading(resource, is_pattern=True)]
     if "[" in resource:
         has_others = _STARS.search(resource) is not None
-        found.append(_Reading(resource, is_pattern=has_others, literal_brackets=True))
+        found.append(
+            _Reading(resource, is_pattern=has_others, literal_brackets=True)
+        )
     return found
 
 
 def _have_in_common(mine: _Reading, theirs: _Reading, tracked: Tracked) -> bool:
     if not mine.is_pattern and not theirs.is_pattern:  # rule 2
-        return _is_within(mine.text, theirs.text) or _is_within(theirs.text, mine.text)
+        return _is_within(mine.text, theirs.text) or _is_within(
+            theirs.text, mine.text
+        )
     if mine.is_pattern and theirs.is_pattern:  # rule 4
         first, second = _matcher_of(mine), _matcher_of(theirs)
         return any(first(path) and second(path) for path in tracked())
-    pattern, path = (mine, theirs.text) if mine.is_pattern else (theirs, mine.text)  # rule 3
+    pattern, path = (
+        (mine, theirs.text) if mine.is_pattern else (theirs, mine.text)
+    )  # rule 3
     matches = _matcher_of(pattern)
     if matches(path) or _is_within(_fixed_part(pattern), path):
         return True
@@ -226,7 +249,9 @@ def covers(resource: str, file: str) -> bool:
         return False
     if _is_within(file, resource):
         return True
-    patterns = [reading for reading in _readings(resource) if reading.is_pattern]
+    patterns = [
+        reading for reading in _readings(resource) if reading.is_pattern
+    ]
     return any(_matcher_of(pattern)(file) for pattern in patterns)
 
 
@@ -235,7 +260,9 @@ def _matcher_of(pattern: _Reading) -> Callable[[str], bool]:
 
 
 @lru_cache(maxsize=256)
-def matcher(pattern: str, *, literal_brackets: bool = False) -> Callable[[str], bool]:
+def matcher(
+    pattern: str, *, literal_brackets: bool = False
+) -> Callable[[str], bool]:
     """Whether a pattern matches a path, or a directory that the path is in.
 
     `**` stands for any number of directories, `*`, `?` and `[abc]` for characters of one name, as
@@ -247,7 +274,10 @@ def matcher(pattern: str, *, literal_brackets: bool = False) -> Callable[[str], 
         literal_brackets: Take `[` for itself.
     """
     anchored = pattern if "/" in pattern else f"**/{pattern}"
-    parts = [_part(part, literal_brackets=literal_brackets) for part in anchored.split("/")]
+    parts = [
+        _part(part, literal_brackets=literal_brackets)
+        for part in anchored.split("/")
+    ]
 
     def matches(path: str) -> bool:
         reached = _skipped({0}, parts)
@@ -273,11 +303,17 @@ def _part(text: str, *, literal_brackets: bool) -> re.Pattern[str] | None:
     """What one name of a pattern matches; None for `**`."""
     if text == "**":
         return None
-    escaped = text.replace("[", "[[]") if literal_brackets else text.replace("[^", "[!")
+    escaped = (
+        text.replace("[", "[[]")
+        if literal_brackets
+        else text.replace("[^", "[!")
+    )
     return re.compile(fnmatch.translate(escaped))
 
 
-def _skipped(places: set[int], parts: Sequence[re.Pattern[str] | None]) -> set[int]:
+def _skipped(
+    places: set[int], parts: Sequence[re.Pattern[str] | None]
+) -> set[int]:
     """Places in a pattern, and those behind them that `**` lets one reach without a name."""
     found = set(places)
     for place in sorted(places):
@@ -296,5 +332,7 @@ def _fixed_part(pattern: _Reading) -> str:
     """The directories before the first component that is a pattern; `/` if there are none."""
     signs = _STARS if pattern.literal_brackets else _GLOB
     parts = pattern.text.split("/")
-    first = next(number for number, part in enumerate(parts) if signs.search(part))
+    first = next(
+        number for number, part in enumerate(parts) if signs.search(part)
+    )
     return "/".join(parts[:first]) or "/"

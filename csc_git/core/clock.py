@@ -50,7 +50,9 @@ def is_ahead(time: datetime, now: datetime) -> bool:
     return time - now > TRUSTED_AHEAD
 
 
-def tick(now: datetime, seen: Iterable[datetime], replaced: Iterable[datetime] = ()) -> datetime:
+def tick(
+    now: datetime, seen: Iterable[datetime], replaced: Iterable[datetime] = ()
+) -> datetime:
     """The time of a new edit.
 
     Args:
@@ -107,7 +109,9 @@ def timeline(marks: Sequence[Mark], now: datetime) -> Timeline:
         now: The reader's clock.
     """
     found = Timeline([], {}, {})
-    reached = vouched = None  # the latest time, and the latest by another machine than its own
+    reached = vouched = (
+        None  # the latest time, and the latest by another machine than its own
+    )
     leader = ""
     for number, mark in enumerate(marks):
         time = mark.clock
@@ -145,7 +149,9 @@ def _is_ahead_of_the_others(
     if vouched is not None:
         return marks[number].clock >= vouched
     following = marks[number : number + _FOLLOWING]
-    below = {one.machine for one in following if reached - one.clock > TRUSTED_AHEAD}
+    below = {
+        one.machine for one in following if reached - one.clock > TRUSTED_AHEAD
+    }
     return len(below - {leader}) > 1
 
 

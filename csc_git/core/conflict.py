@@ -89,7 +89,9 @@ class Conflict:
         """One line for people; it holds names that others chose."""
         what = "deletion" if self.lost.entry is None else "value"
         when = format_time(self.lost.time)[:19]
-        return f"{self.key}: {self.lost.session}'s {what} of {when} was {self.why}"
+        return (
+            f"{self.key}: {self.lost.session}'s {what} of {when} was {self.why}"
+        )
 
 
 def stands(revision: str | None, theirs: Version) -> tuple[str, str, datetime]:

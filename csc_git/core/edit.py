@@ -127,14 +127,18 @@ class Record:
             yield "Csc-Outcome", self.outcome
         yield from self.extra
 
-    def replayed(self, origin: str, outcome: Outcome, clock: datetime) -> "Record":
+    def replayed(
+        self, origin: str, outcome: Outcome, clock: datetime
+    ) -> "Record":
         """The record of this edit's commit on a newer base."""
         return replace(self, origin=origin, outcome=outcome, clock=clock)
 
     @classmethod
     def parse(cls, message: str) -> "Record | None":
         """Read a commit message; None where it isn't one of ours."""
-        return _parsed(message) if len(message) <= _SHORT else cls._parse(message)
+        return (
+            _parsed(message) if len(message) <= _SHORT else cls._parse(message)
+        )
 
     @classmethod
     def _parse(cls, message: str) -> "Record | None":
@@ -170,14 +174,18 @@ class Record:
         op = found["Csc-Op"][0]
         if not _OP.fullmatch(op):
             raise ValueError(op)
-        outcome = Outcome(found["Csc-Outcome"][0]) if "Csc-Outcome" in found else None
+        outcome = (
+            Outcome(found["Csc-Outcome"][0]) if "Csc-Outcome" in found else None
+        )
         return cls(
             subject=subject.removesuffix(f" ({outcome})"),
             op=op,
             session=found["Csc-Session"][0],
             clock=parse_time(found["Csc-Clock"][0]),
             fence=int(found["Csc-Fence"][0]) if "Csc-Fence" in found else None,
-            requires=dict(_condition(line) for line in found.get("Csc-Requires", [])),
+            requires=dict(
+                _condition(line) for line in found.get("Csc-Requires", [])
+            ),
             kind=Kind(found.get("Csc-Kind", [Kind.EDIT])[0]),
             secret=found.get("Csc-Secret", [None])[0],
             origin=found.get("Csc-Origin", [None])[0],
@@ -191,7 +199,10 @@ _KNOWN: Final = frozenset({
     "Csc-Op", "Csc-Session", "Csc-Fence", "Csc-Clock", "Csc-Requires", "Csc-Kind", "Csc-Secret",
     "Csc-Origin", "Csc-Outcome",
 })  # fmt: skip
-_READABLE: Final = {"Csc-Kind": frozenset(Kind), "Csc-Outcome": frozenset(Outcome)}
+_READABLE: Final = {
+    "Csc-Kind": frozenset(Kind),
+    "Csc-Outcome": frozenset(Outcome),
+}
 """Trailers that decide how an edit is replayed, with all texts that this version understands."""
 
 

@@ -41,10 +41,13 @@ _CUT_AT: Final = 66
 _CUT_MARK: Final = b"=="
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@.")
 _TOKEN: Final = re.compile(rb"[a-z0-9\-_@.]|\+[a-z]|=[0-9a-f]{2}")
-_CUT: Final = re.compile(rb"(?:[a-z0-9\-_@.]|\+[a-z]|=[0-9a-f]{2})*==[0-9a-f]{32}")
+_CUT: Final = re.compile(
+    rb"(?:[a-z0-9\-_@.]|\+[a-z]|=[0-9a-f]{2})*==[0-9a-f]{32}"
+)
 _UNESCAPED: Final = {
     directory: re.compile(
-        rb"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z))[a-z0-9_@][a-z0-9\-_@%b]{0,99}" % dot
+        rb"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z))[a-z0-9_@][a-z0-9\-_@%b]{0,99}"
+        % dot
     )
     for directory, dot in ((False, b"."), (True, b""))
 }
@@ -67,7 +70,10 @@ class Key(NamedTuple):
     @property
     def path(self) -> tuple[bytes, ...]:
         """The components below `data/`, before fan-out: directories, then the file."""
-        return (*(encode(segment, directory=True) for segment in self.scope), self.file)
+        return (
+            *(encode(segment, directory=True) for segment in self.scope),
+            self.file,
+        )
 
     @property
     def file(self) -> bytes:
@@ -116,11 +122,15 @@ def parse_key(scope: str, name: str) -> Key:
 def check_name(name: str, what: str) -> None:
     """Refuse a name that is empty, over-long, not UTF-8, or that would trick a terminal."""
     if not name:
-        raise InvalidName(f"The {what} is empty", then="Give it a name, such as issue:15")
+        raise InvalidName(
+            f"The {what} is empty", then="Give it a name, such as issue:15"
+        )
     try:
         length = len(name.encode())
     except UnicodeEncodeError:
-        raise InvalidName(f"The {what} is not valid Unicode", then="Remove the surrogate") from None
+        raise InvalidName(
+            f"The {what} is not valid Unicode", then="Remove the surrogate"
+        ) from None
     if length > MAX_NAME_BYTES:
         raise InvalidName(
             f"The {what} is {length} bytes long; {MAX_NAME_BYTES} is the most",
@@ -135,13 +145,19 @@ def check_name(name: str, what: str) -> None:
 
 def is_visible(name: str) -> bool:
     """Whether there is something to see in a name, and nothing that can't be seen."""
-    return bool(name.strip()) and not any(unicodedata.category(c) in _UNSEEN for c in name)
+    return bool(name.strip()) and not any(
+        unicodedata.category(c) in _UNSEEN for c in name
+    )
 
 
 def encode(name: str, *, directory: bool) -> bytes:
     """One component of a path, without the `.json` of a file."""
     raw = name.encode()
-    return raw if _UNESCAPED[directory].fullmatch(raw) else _escape(name, directory=directory)
+    return (
+        raw
+        if _UNESCAPED[directory].fullmatch(raw)
+        else _escape(name, directory=directory)
+    )
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -176,7 +192,9 @@ def _unescape(component: bytes, *, directory: bool) -> str | None:
     """As `decode`, of any component, without the `.json` of a file."""
     if len(component) <= _MAX_COMPONENT and _CUT.fullmatch(component):
         return None
-    name = b"".join(_byte(token) for token in _TOKEN.findall(component)).decode()
+    name = b"".join(
+        _byte(token) for token in _TOKEN.findall(component)
+    ).decode()
     if not is_visible(name) or encode(name, directory=directory) != component:
         raise ValueError(component)
     return name

@@ -57,7 +57,9 @@ class Instant:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Instant":
         """The inverse of `to_json`; raises KeyError, TypeError or ValueError."""
-        return cls(str(value["boot"]), float(value["seconds"]), float(value["wall"]))
+        return cls(
+            str(value["boot"]), float(value["seconds"]), float(value["wall"])
+        )
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,9 @@ class Lease:
             return None
 
 
-def unknown_members(record: type[Any], value: Mapping[str, Json]) -> dict[str, Json]:
+def unknown_members(
+    record: type[Any], value: Mapping[str, Json]
+) -> dict[str, Json]:
     """The members of a record's value that its class does not know."""
     known = {member.name for member in fields(record)}
     return {name: item for name, item in value.items() if name not in known}
@@ -135,7 +139,9 @@ def bounded(value: Any, most: int) -> int:  # noqa: ANN401  any JSON
     return number
 
 
-def has_lapsed(seconds: int, revision: str, seen: Sighting | None, contact: Instant | None) -> bool:
+def has_lapsed(
+    seconds: int, revision: str, seen: Sighting | None, contact: Instant | None
+) -> bool:
     """Whether a record is over, seen from another clone, by elapsed time here.
 
     Args:

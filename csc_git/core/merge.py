@@ -60,7 +60,9 @@ def merge(base: Entry | None, ours: Version, theirs: Version) -> Merge:
     """Decide a key changed on both sides by rules 1 to 3 above."""
     if _same(ours.entry, theirs.entry):  # rule 1
         return Merge(Outcome.EQUAL, theirs.entry)
-    if (members := _by_member(base, ours.entry, theirs.entry)) is not None:  # rule 2
+    if (
+        members := _by_member(base, ours.entry, theirs.entry)
+    ) is not None:  # rule 2
         return Merge(Outcome.MERGED, _joined(members, ours, theirs))
     if ours.rank > theirs.rank:  # rule 3
         return Merge(Outcome.APPLIED, ours.entry, lost=theirs)
@@ -81,7 +83,9 @@ def _by_member(
         return None
     if not isinstance(ours.value, dict) or not isinstance(theirs.value, dict):
         return None
-    known = base.value if base is not None and isinstance(base.value, dict) else {}
+    known = (
+        base.value if base is not None and isinstance(base.value, dict) else {}
+    )
     mine, yours = _changes(known, ours.value), _changes(known, theirs.value)
     if any(mine[name] != yours[name] for name in mine.keys() & yours.keys()):
         return None
@@ -94,16 +98,22 @@ def _by_member(
     return merged
 
 
-def _changes(before: Mapping[str, Json], after: Mapping[str, Json]) -> dict[str, bytes | None]:
+def _changes(
+    before: Mapping[str, Json], after: Mapping[str, Json]
+) -> dict[str, bytes | None]:
     """Changed top-level members: name to canonical new value, None for removed."""
     old = {name: canonical(value) for name, value in before.items()}
     new = {name: canonical(value) for name, value in after.items()}
     names = old.keys() | new.keys()
-    return {name: new.get(name) for name in names if old.get(name) != new.get(name)}
+    return {
+        name: new.get(name) for name in names if old.get(name) != new.get(name)
+    }
 
 
 def _joined(members: dict[str, Json], ours: Version, theirs: Version) -> Entry:
-    later, earlier = sorted((ours, theirs), key=lambda version: version.rank, reverse=True)
+    later, earlier = sorted(
+        (ours, theirs), key=lambda version: version.rank, reverse=True
+    )
     assert later.entry is not None  # noqa: S101  rule 2 applies to entries only
     assert earlier.entry is not None  # noqa: S101
     people = {*_people(later.entry), *_people(earlier.entry)}

@@ -9,7 +9,13 @@ from csc_git.errors import InvalidMoment
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{7,64}")
 _AGO: Final = re.compile(r"([0-9]{1,6})([smhdw])(?: ago)?")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS: Final = {
+    "s": "seconds",
+    "m": "minutes",
+    "h": "hours",
+    "d": "days",
+    "w": "weeks",
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,12 @@ def parse_moment(text: str, now: datetime) -> Moment:
         if ago := _AGO.fullmatch(text):
             return Moment(time=now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
         time = datetime.fromisoformat(text)
-        return Moment(time=(time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC))
+        return Moment(
+            time=(time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(
+                UTC
+            )
+        )
     except (ValueError, OverflowError):
-        raise InvalidMoment(f"{text[:80]!a} is neither a time nor a commit") from None
+        raise InvalidMoment(
+            f"{text[:80]!a} is neither a time nor a commit"
+        ) from None

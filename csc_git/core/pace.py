@@ -58,7 +58,9 @@ class Pace:
     def others(self, now: float) -> int:
         """How many other clones have written lately."""
         horizon = max(_HORIZON, 3 * _ROOM * self._round * (len(self._seen) + 1))
-        self._seen = {name: at for name, at in self._seen.items() if now - at < horizon}
+        self._seen = {
+            name: at for name, at in self._seen.items() if now - at < horizon
+        }
         return len(self._seen)
 
     def took(self, now: float, chance: float) -> None:
@@ -77,7 +79,9 @@ class Pace:
 
     def retry(self, losses: int, now: float, chance: float) -> float:
         """Seconds to wait after so many pushes in a row that were overtaken."""
-        rounds = min(self.others(now) + 1.0, _FIRST_RETRY * _GROWTH ** (losses - 1))
+        rounds = min(
+            self.others(now) + 1.0, _FIRST_RETRY * _GROWTH ** (losses - 1)
+        )
         return self._round * rounds * chance
 
     def poll(self, longest: float, now: float) -> float:

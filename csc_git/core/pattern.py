@@ -22,13 +22,17 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         InvalidPattern: empty, over-long, a control character, or a `[` that nothing closes.
     """
     if not pattern or len(pattern) > MAX_LENGTH:
-        raise InvalidPattern(f"The pattern has {len(pattern)} characters; 1 to {MAX_LENGTH} do")
+        raise InvalidPattern(
+            f"The pattern has {len(pattern)} characters; 1 to {MAX_LENGTH} do"
+        )
     if not pattern.isprintable():
         raise InvalidPattern("The pattern holds a control character")
     if _has_open_bracket(pattern):
         raise InvalidPattern(f"In the pattern {pattern!a} nothing closes a [")
     if _has_empty_range(pattern):
-        raise InvalidPattern(f"In the pattern {pattern!a} a range runs backwards")
+        raise InvalidPattern(
+            f"In the pattern {pattern!a} a range runs backwards"
+        )
     return re.compile(translate(pattern))
 
 
@@ -45,13 +49,17 @@ def matching(pattern: str, names: Sequence[str]) -> Sequence[str]:
     matches = compile_pattern(pattern).match
     start = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
     first = bisect_left(names, start)
-    end = bisect_right(names, 0, first, key=lambda name: not name.startswith(start))
+    end = bisect_right(
+        names, 0, first, key=lambda name: not name.startswith(start)
+    )
     if pattern == f"{start}*":
         return names[first:end]
     return [name for name in names[first:end] if matches(name)]
 
 
-def part(names: Sequence[str], after: str | None, limit: int | None) -> tuple[list[str], int]:
+def part(
+    names: Sequence[str], after: str | None, limit: int | None
+) -> tuple[list[str], int]:
     """A page of names.
 
     Args:
@@ -80,4 +88,8 @@ def _has_open_bracket(pattern: str) -> bool:
 def _has_empty_range(pattern: str) -> bool:
     """Whether some set holds a range that runs backwards, which matches nothing."""
     sets = (found[0] for found in _SET.finditer(pattern))
-    return any(low > high for found in sets for low, high in re.findall(r"(.)-([^\]])", found))
+    return any(
+        low > high
+        for found in sets
+        for low, high in re.findall(r"(.)-([^\]])", found)
+    )

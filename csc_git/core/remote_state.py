@@ -41,7 +41,12 @@ class RemoteState(StrEnum):
 
 
 OF_ANOTHER_REMOTE: Final = frozenset(
-    {RemoteState.DELETED, RemoteState.BEHIND, RemoteState.REWRITTEN, RemoteState.OTHER_STORE}
+    {
+        RemoteState.DELETED,
+        RemoteState.BEHIND,
+        RemoteState.REWRITTEN,
+        RemoteState.OTHER_STORE,
+    }
 )
 """What is seen of a remote that takes the place of the one synced with before."""
 
@@ -51,7 +56,9 @@ PASSING: Final = frozenset({
 })  # fmt: skip
 """States that may be over in a moment, without anybody's help."""
 
-_PERSON: Final = "A person decides how to go on: csc-git doctor lists the choices"
+_PERSON: Final = (
+    "A person decides how to go on: csc-git doctor lists the choices"
+)
 """The commands themselves change what everybody has, so no text that a model reads has them."""
 
 _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
@@ -60,7 +67,10 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
         "The remote has not been asked yet",
         "A server asks, or csc-git sync",
     ),
-    RemoteState.OFF: ("Sync is switched off", "To switch it on: git config csc.sync true"),
+    RemoteState.OFF: (
+        "Sync is switched off",
+        "To switch it on: git config csc.sync true",
+    ),
     RemoteState.NO_GIT: (
         "There is no git on PATH, and csc-git needs it to reach the remote",
         "Install git, or put it on the PATH of the MCP client",
@@ -110,7 +120,10 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
         "We may read the remote but not write to it",
         "Ask for write access, or sync elsewhere: git config csc.remote NAME-OR-URL",
     ),
-    RemoteState.FULL: ("The remote's disk is full", "Tell its administrator. csc-git retries"),
+    RemoteState.FULL: (
+        "The remote's disk is full",
+        "Tell its administrator. csc-git retries",
+    ),
     RemoteState.PROTECTED: (
         "The remote protects the branch against pushes",
         "Allow pushes to it in the host's branch rules, or use another: git config csc.branch NAME",

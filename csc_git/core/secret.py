@@ -18,15 +18,21 @@ from csc_git.errors import LooksLikeSecret
 
 _LACKING: Final = {
     # https://github.blog/security/application-security/introducing-fine-grained-personal-access-tokens-for-github/
-    "GitHub Fine-Grained Token": re.compile(r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"),
-    "Anthropic API Key": re.compile(r"sk-ant-[a-z]+[0-9]{2}-[A-Za-z0-9_-]{80,}"),
+    "GitHub Fine-Grained Token": re.compile(
+        r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"
+    ),
+    "Anthropic API Key": re.compile(
+        r"sk-ant-[a-z]+[0-9]{2}-[A-Za-z0-9_-]{80,}"
+    ),
     # https://github.blog/changelog/2021-09-23-npm-has-a-new-access-token-format/
     "NPM Token": re.compile(r"\bnpm_[A-Za-z0-9]{36}\b"),
     "Google API Key": re.compile(r"\bAIza[A-Za-z0-9_-]{35}"),
 }
 
 # https://www.rfc-editor.org/rfc/rfc7515#section-7.1; they are longer than any piece of a line
-_WEB_TOKEN: Final = re.compile(r"(?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{2,}\.[\w-]{20,}", re.ASCII)
+_WEB_TOKEN: Final = re.compile(
+    r"(?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{2,}\.[\w-]{20,}", re.ASCII
+)
 
 _RULES: Final = (
     "artifactory:ArtifactoryDetector", "aws:AWSKeyDetector",
@@ -78,7 +84,11 @@ def screen(puts: Mapping[Key, Json], reason: str | None) -> str | None:
     Raises:
         LooksLikeSecret: something did, and there is no reason; or the reason itself does.
     """
-    kinds = {key: kind for key, value in puts.items() if (kind := find_secret(key, value))}
+    kinds = {
+        key: kind
+        for key, value in puts.items()
+        if (kind := find_secret(key, value))
+    }
     if reason is not None:
         screen_names([reason])
     if not kinds:
@@ -114,8 +124,12 @@ def _kind_of_line(line: str) -> str | None:
 
 
 def _kind(text: str) -> str | None:
-    lacking = (kind for kind, pattern in _LACKING.items() if pattern.search(text))
-    known = (rule.secret_type for rule in _rules() if any(rule.analyze_string(text)))
+    lacking = (
+        kind for kind, pattern in _LACKING.items() if pattern.search(text)
+    )
+    known = (
+        rule.secret_type for rule in _rules() if any(rule.analyze_string(text))
+    )
     return next(lacking, None) or next(known, None)
 
 
@@ -127,4 +141,6 @@ def _pieces(line: str) -> Iterator[str]:
 @cache
 def _rules() -> tuple[_Rule, ...]:
     """detect-secrets' rules; loaded with the first write, since that takes a while."""
-    return tuple(resolve_name(f"detect_secrets.plugins.{rule}")() for rule in _RULES)
+    return tuple(
+        resolve_name(f"detect_secrets.plugins.{rule}")() for rule in _RULES
+    )

@@ -54,7 +54,9 @@ def check_machine(text: str) -> str:
 
 def machine_from_host(host: str) -> str:
     """A machine name made of a host's: its first label, with other characters as `-`."""
-    label = re.sub(r"[^A-Za-z0-9_-]", "-", host.partition(".")[0]).lstrip("-_")[:64]
+    label = re.sub(r"[^A-Za-z0-9_-]", "-", host.partition(".")[0]).lstrip("-_")[
+        :64
+    ]
     return label or "machine"
 
 

@@ -66,7 +66,9 @@ class Entry:
         return _dump(members) + b"\n"
 
     def _derived(self) -> dict[str, Json]:
-        derived: dict[str, Json] = {"authors": list(self.authors)} if self.authors else {}
+        derived: dict[str, Json] = (
+            {"authors": list(self.authors)} if self.authors else {}
+        )
         if self.full_name:
             derived["scope"], derived["key"] = self.full_name
         return derived
@@ -82,7 +84,11 @@ class Entry:
         if not isinstance(members, dict):
             raise ValueError("not a JSON object")  # noqa: TRY004  one kind for every bad file
         session, authors = members.get("session"), members.get("authors", [])
-        if "value" not in members or not isinstance(session, str) or not _are_names(authors):
+        if (
+            "value" not in members
+            or not isinstance(session, str)
+            or not _are_names(authors)
+        ):
             raise ValueError("no value, session or time")
         scope, key = members.get("scope"), members.get("key")
         known = _DERIVED.union(_ENVELOPE)
@@ -91,8 +97,14 @@ class Entry:
             session=session,
             time=parse_time(str(members.get("time"))),
             authors=tuple(authors),
-            full_name=(scope, key) if isinstance(scope, str) and isinstance(key, str) else None,
-            extra={name: item for name, item in members.items() if name not in known},
+            full_name=(scope, key)
+            if isinstance(scope, str) and isinstance(key, str)
+            else None,
+            extra={
+                name: item
+                for name, item in members.items()
+                if name not in known
+            },
         )
 
 
@@ -119,7 +131,9 @@ def check_value(value: Json, limit: int = DEFAULT_LIMIT) -> None:
     """
     size = len(_dump(ordered(value, MAX_DEPTH)))
     if size > limit:
-        raise ValueTooLarge(f"The value is {size:,} bytes of JSON; the limit is {limit:,}")
+        raise ValueTooLarge(
+            f"The value is {size:,} bytes of JSON; the limit is {limit:,}"
+        )
 
 
 def ordered(value: Json, levels: int = _FILE_DEPTH) -> Json:
@@ -133,14 +147,22 @@ def ordered(value: Json, levels: int = _FILE_DEPTH) -> Json:
             return value
         case float():
             if not math.isfinite(value):
-                raise InvalidValue(f"The value holds {value}, which JSON can't express")
+                raise InvalidValue(
+                    f"The value holds {value}, which JSON can't express"
+                )
             return value
         case dict() | list() | tuple() if levels == 0:
-            raise InvalidValue(f"The value is nested deeper than {MAX_DEPTH} levels")
+            raise InvalidValue(
+                f"The value is nested deeper than {MAX_DEPTH} levels"
+            )
         case dict():
             if not all(isinstance(name, str) for name in value):
-                raise InvalidValue("The value has a member whose name is no string")
-            return {name: ordered(value[name], levels - 1) for name in sorted(value)}
+                raise InvalidValue(
+                    "The value has a member whose name is no string"
+                )
+            return {
+                name: ordered(value[name], levels - 1) for name in sorted(value)
+            }
         case list() | tuple():
             return [ordered(item, levels - 1) for item in value]
         case _:
@@ -184,9 +206,13 @@ def _finite(text: str) -> float:
 
 def _dump(value: Json) -> bytes:
     try:
-        return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False).encode()
+        return json.dumps(
+            value, ensure_ascii=False, indent=2, allow_nan=False
+        ).encode()
     except UnicodeEncodeError:
-        raise InvalidValue("The value holds a lone surrogate, which is no Unicode text") from None
+        raise InvalidValue(
+            "The value holds a lone surrogate, which is no Unicode text"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise InvalidValue(f"The value has no JSON form: {error}") from None
 
@@ -203,4 +229,6 @@ def _refuse_constant(text: str) -> Json:
 
 
 def _are_names(authors: Json) -> bool:
-    return isinstance(authors, list) and all(isinstance(name, str) for name in authors)
+    return isinstance(authors, list) and all(
+        isinstance(name, str) for name in authors
+    )

@@ -14,10 +14,18 @@ from csc_git.text import count
 def check_branch(coordinator: Coordinator) -> Iterator[Finding]:
     """Foreign entries, parked edits, open conflicts."""
     status = coordinator.status()
-    found = [*_foreign(status), *_parked(status), *_conflicts(status), *_left(coordinator)]
+    found = [
+        *_foreign(status),
+        *_parked(status),
+        *_conflicts(status),
+        *_left(coordinator),
+    ]
     yield from found
     if not found:
-        yield fine("branch", f"{status.branch}: {count(status.keys, 'key')}, nothing to decide")
+        yield fine(
+            "branch",
+            f"{status.branch}: {count(status.keys, 'key')}, nothing to decide",
+        )
 
 
 def check_team(coordinator: Coordinator) -> Iterator[Finding]:
@@ -28,15 +36,19 @@ def check_team(coordinator: Coordinator) -> Iterator[Finding]:
 
 def _left(coordinator: Coordinator) -> Iterator[Finding]:
     """Edits that wait on a branch that was served before, and that no sync looks at."""
-    repository, served = coordinator.store.repository, coordinator.store.branch.name
+    repository, served = (
+        coordinator.store.repository,
+        coordinator.store.branch.name,
+    )
     for name in repository.refs("refs/heads/"):
         waiting = len(Branch(repository, name).queue()) if name != served else 0
         if waiting:
-            message = (
-                f"{count(waiting, 'edit')} made for the branch {name} wait, but it is not synced"
-            )
+            edits = count(waiting, "edit")
+            message = f"Queued for the branch {name}, which is not synced here: {edits}"
             then = f"csc-git export --branch {quote(name)} | csc-git import -"
-            yield doubtful("branch", message, f"To have its values here: {then}")
+            yield doubtful(
+                "branch", message, f"To have its values here: {then}"
+            )
 
 
 def _foreign(status: Status) -> Iterator[Finding]:
@@ -50,10 +62,16 @@ def _foreign(status: Status) -> Iterator[Finding]:
 def _parked(status: Status) -> Iterator[Finding]:
     for edit in status.parked[:3]:
         message = f"The remote declined “{edit.subject}” by {edit.session}: {edit.reason}"
-        yield doubtful("parked", message, f"csc-git sync --retry {edit.op}, or --drop {edit.op}")
+        yield doubtful(
+            "parked",
+            message,
+            f"csc-git sync --retry {edit.op}, or --drop {edit.op}",
+        )
 
 
 def _conflicts(status: Status) -> Iterator[Finding]:
     if status.conflicts:
         message = f"{count(len(status.conflicts), 'value')} lost to a concurrent one, and kept"
-        yield doubtful("conflicts", message, "csc-git conflicts, then csc-git resolve")
+        yield doubtful(
+            "conflicts", message, "csc-git conflicts, then csc-git resolve"
+        )

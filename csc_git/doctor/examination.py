@@ -15,13 +15,20 @@ from csc_git.doctor.hook_settings import check_hooks
 from csc_git.doctor.project import check_git, check_machine, check_project
 from csc_git.doctor.remote import check_clock, check_remote
 from csc_git.doctor.server_starts import sharing_at, starts
-from csc_git.doctor.store import check_locks, check_size, check_watch, check_whole
+from csc_git.doctor.store import (
+    check_locks,
+    check_size,
+    check_watch,
+    check_whole,
+)
 from csc_git.errors import CscError, as_csc_error
 from csc_git.git.project import discover
 from csc_git.text import readable
 
 
-def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Finding]:
+def examine(
+    start: Path, flags: Mapping[str, Any], user: str
+) -> Iterator[Finding]:
     """Check everything, from the repository to the clients.
 
     Args:
@@ -54,13 +61,19 @@ def examine(start: Path, flags: Mapping[str, Any], user: str) -> Iterator[Findin
     apart = list(_guarded("client", check_agreement(project, here)))
     known = [] if apart else starts(project)[0]
     try:
-        with ThreadPoolExecutor(1) as pool:  # git takes seconds for a large store
-            looking = pool.submit(list, _guarded("store", check_whole(coordinator)))
+        with ThreadPoolExecutor(
+            1
+        ) as pool:  # git takes seconds for a large store
+            looking = pool.submit(
+                list, _guarded("store", check_whole(coordinator))
+            )
             tried = iter(()) if apart else check_remote(reopened, user, known)
             seen = list(_opened(coordinator, tried))
             whole = looking.result()
         yield from whole
-        if all(finding.level != "error" for finding in whole):  # else each check would tell of it
+        if all(
+            finding.level != "error" for finding in whole
+        ):  # else each check would tell of it
             yield from seen
     finally:
         coordinator.close()
@@ -77,11 +90,19 @@ def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     except (CscError, OSError) as error:
         yield refused(check, as_csc_error(error))
     except Exception as error:  # noqa: BLE001  a doctor that faints helps nobody
-        message = readable(f"This check failed: {type(error).__name__}: {error}")
-        yield wrong(check, message, "Look at the settings by hand; and report this, please")
+        message = readable(
+            f"This check failed: {type(error).__name__}: {error}"
+        )
+        yield wrong(
+            check,
+            message,
+            "Look at the settings by hand; and report this, please",
+        )
 
 
-def _opened(coordinator: Coordinator, remote: Iterator[Finding]) -> Iterator[Finding]:
+def _opened(
+    coordinator: Coordinator, remote: Iterator[Finding]
+) -> Iterator[Finding]:
     """What there is to see in a store, and at the remote."""
     yield from _guarded("size", check_size(coordinator))
     yield from _guarded("watcher", check_watch(coordinator))

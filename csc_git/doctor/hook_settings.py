@@ -38,7 +38,11 @@ def check_hooks(project: Project, here: Sharing) -> Iterator[Finding]:
         return
     if not commands:
         return
-    found = [*_missing(commands), *_elsewhere(project.top), *_disabled(project.top, registration)]
+    found = [
+        *_missing(commands),
+        *_elsewhere(project.top),
+        *_disabled(project.top, registration),
+    ]
     for event, command in commands.items():
         found += _trial(event, command, project.top, here)
     yield from found[:1] or [fine("hooks", "set up, and they run")]
@@ -61,25 +65,38 @@ def _elsewhere(top: Path) -> Iterator[Finding]:
 
 def _disabled(top: Path, registration: HookRegistration) -> Iterator[Finding]:
     """Claude Code runs no hooks if one of its settings switches them off."""
-    shared, own = top / ".claude" / "settings.json", Path.home() / ".claude" / "settings.json"
+    shared, own = (
+        top / ".claude" / "settings.json",
+        Path.home() / ".claude" / "settings.json",
+    )
     for settings in (registration.file, shared, own):
         said: Any = read_json(settings) if settings.is_file() else None
         if isinstance(said, dict) and said.get("disableAllHooks"):
             message = f"They are set up, but {settings} has disableAllHooks"
-            yield doubtful("hooks", message, "Take it out there, if they are to run")
+            yield doubtful(
+                "hooks", message, "Take it out there, if they are to run"
+            )
 
 
-def _trial(event: str, command: str, top: Path, here: Sharing) -> Iterator[Finding]:
+def _trial(
+    event: str, command: str, top: Path, here: Sharing
+) -> Iterator[Finding]:
     """Run it as an event would that asks nothing of it; nothing is run that is not ours."""
     words = _words(command)
-    set_first = [*takewhile(lambda word: word.startswith("CSC_") and "=" in word, words)]
+    set_first = [
+        *takewhile(lambda word: word.startswith("CSC_") and "=" in word, words)
+    ]
     given = dict(word.split("=", 1) for word in set_first)
     words = words[len(set_first) :]
     if not is_hook(words, EVENTS[event][0]):
         message = f"Claude Code runs {command} at {event}, which is not what init would write"
         yield wrong("hooks", message, _AGAIN)
     elif shutil.which(words[0]) is None:
-        yield wrong("hooks", f"Claude Code's hook runs {words[0]}, which is not there", _AGAIN)
+        yield wrong(
+            "hooks",
+            f"Claude Code's hook runs {words[0]}, which is not there",
+            _AGAIN,
+        )
     elif why := _failure(words, top, given):
         yield wrong("hooks", f"Claude Code's hook does not work: {why}", _AGAIN)
     else:
@@ -107,11 +124,13 @@ def _failure(words: list[str], top: Path, given: Mapping[str, str]) -> str:
     return readable(said[-1], 200) if done.returncode or done.stderr else ""
 
 
-def _compared(top: Path, given: Mapping[str, str], here: Sharing) -> Iterator[Finding]:
+def _compared(
+    top: Path, given: Mapping[str, str], here: Sharing
+) -> Iterator[Finding]:
     with environment(os.environ | given):
         branch = sharing_at(top, {}).branch
     if branch != here.branch:
-        message = (
-            f"Claude Code's hooks look at the branch {branch}, but the one here is {here.branch}"
+        message = f"Claude Code's hooks read the branch {branch}, but the server uses {here.branch}"
+        yield wrong(
+            "hooks", message, f"{_AGAIN} --branch {shlex.quote(here.branch)}"
         )
-        yield wrong("hooks", message, f"{_AGAIN} --branch {shlex.quote(here.branch)}")

@@ -24,10 +24,16 @@ def check_git() -> Iterator[Finding]:
     needed = ".".join(map(str, OLDEST_GIT))
     if version is None:
         advice = f"Install git {needed} or later, or put it on the PATH of your MCP client"
-        yield wrong("git", "There is no git on PATH; only git talks to the remote", advice)
+        yield wrong(
+            "git",
+            "There is no git on PATH; only git talks to the remote",
+            advice,
+        )
     elif version < OLDEST_GIT:
         found = ".".join(map(str, version))
-        yield wrong("git", f"git {found} is too old", f"Install git {needed} or later")
+        yield wrong(
+            "git", f"git {found} is too old", f"Install git {needed} or later"
+        )
     else:
         yield fine("git", f"version {'.'.join(map(str, version))}")
 
@@ -37,13 +43,21 @@ def check_project(project: Project) -> Iterator[Finding]:
     yield fine("repository", f"{project.top} ({_kind(project)})")
     if project.email is None:
         message = "git knows no e-mail address of yours; edits carry csc-git@<machine> instead"
-        yield doubtful("identity", message, "git config --global user.email YOU@EXAMPLE.COM")
+        yield doubtful(
+            "identity",
+            message,
+            "git config --global user.email YOU@EXAMPLE.COM",
+        )
     else:
         yield fine("identity", project.email)
     free = shutil.disk_usage(project.common_dir).free
     if free < _ROOM:
-        message = f"Only {free >> 20} MB are free on the disk of {project.common_dir}"
-        yield doubtful("disk", message, "Free some space; what is stored is safe")
+        message = (
+            f"Only {free >> 20} MB are free on the disk of {project.common_dir}"
+        )
+        yield doubtful(
+            "disk", message, "Free some space; what is stored is safe"
+        )
 
 
 def check_machine(coordinator: Coordinator) -> Iterator[Finding]:
@@ -62,8 +76,14 @@ def _kind(project: Project) -> str:
         return "bare"
     if project.common_dir.is_relative_to(project.top):
         return "clone"
-    named = project.top / ".git"  # gitrepository-layout(5): it names the place of its own directory
-    git_dir = Path(named.read_text(encoding="utf-8").strip()) if named.is_file() else named
+    named = (
+        project.top / ".git"
+    )  # gitrepository-layout(5): it names the place of its own directory
+    git_dir = (
+        Path(named.read_text(encoding="utf-8").strip())
+        if named.is_file()
+        else named
+    )
     if git_dir.parent.name == "worktrees":
         return f"worktree; shared by all: {project.common_dir}"
     return f"clone; its git directory: {project.common_dir}"

@@ -14,14 +14,21 @@ from csc_git.clients.registration import ServerRegistration, memory_of
 from csc_git.clients.user import UserRegistration
 from csc_git.config.settings import Settings, load
 from csc_git.coordinator.factory import remote_url
-from csc_git.doctor.environment import client_environment, environment, expanded_in
+from csc_git.doctor.environment import (
+    client_environment,
+    environment,
+    expanded_in,
+)
 from csc_git.doctor.finding import Finding, refused
 from csc_git.errors import InvalidSetting
 from csc_git.git.project import Project, discover
 
 _KNOWN: Final = Settings.model_fields.keys()
 _LOCAL: Final = replace(
-    CLIENTS["claude"], key="claude-local", title="Claude Code, for you alone", file=None
+    CLIENTS["claude"],
+    key="claude-local",
+    title="Claude Code, for you alone",
+    file=None,
 )
 """Claude Code by its settings of one person for one project, which `claude mcp add` writes."""
 
@@ -70,7 +77,9 @@ class Start:
     given: frozenset[str]
 
     @classmethod
-    def of(cls, client: Client, file: Path, top: Path, entry: Mapping[str, Any]) -> Self:
+    def of(
+        cls, client: Client, file: Path, top: Path, entry: Mapping[str, Any]
+    ) -> Self:
         """Read an entry in the settings for a work tree, whatever became of it."""
         given = entry.get("args")
         return cls(
@@ -78,10 +87,17 @@ class Start:
             file,
             top,
             str(entry.get("command") or ""),
-            [expanded_in(str(one), top) for one in given] if isinstance(given, list) else [],
+            [expanded_in(str(one), top) for one in given]
+            if isinstance(given, list)
+            else [],
             top / expanded_in(str(entry.get("cwd") or ""), top),
             client_environment(client, entry),
-            frozenset(map(str, env if isinstance(env := entry.get("env"), dict) else ())),
+            frozenset(
+                map(
+                    str,
+                    env if isinstance(env := entry.get("env"), dict) else (),
+                )
+            ),
         )
 
     @property
@@ -99,7 +115,11 @@ class Start:
         if self.client == _LOCAL:
             return f"claude mcp remove {NAME} --scope local, then csc-git init"
         names = _KNOWN - {*without}
-        given = {name: value for name, value in flags_in(self.arguments).items() if name in names}
+        given = {
+            name: value
+            for name, value in flags_in(self.arguments).items()
+            if name in names
+        }
         client = ["--client", self.client.key]
         undone = shlex.join(["csc-git", "init", "--undo", *client])
         return f"{undone}, then {shlex.join(['csc-git', 'init', *client, *arguments(given)])}"
@@ -111,13 +131,21 @@ class Start:
         What it is given decides too: a search path, a proxy, or what git runs for ssh.
         """
         others = (name for name in self.given if not name.startswith("CSC_"))
-        same = all(self.environment.get(n, "") == os.environ.get(n, "") for n in others)
+        same = all(
+            self.environment.get(n, "") == os.environ.get(n, "") for n in others
+        )
         return same and is_server([self.command, *self.arguments])
 
     def lacks(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Which variables it has not, or has otherwise: those that `init` hands on, and others."""
-        lacking = [name for name, value in wanted.items() if self.environment.get(name) != value]
-        return [n for n in lacking if n in PASSED_ON], [n for n in lacking if n not in PASSED_ON]
+        lacking = [
+            name
+            for name, value in wanted.items()
+            if self.environment.get(name) != value
+        ]
+        return [n for n in lacking if n in PASSED_ON], [
+            n for n in lacking if n not in PASSED_ON
+        ]
 
     def sharing(self) -> Sharing:
         """The branch and remote of the server that it starts.
@@ -127,7 +155,9 @@ class Start:
         """
         flags = flags_in(self.arguments)
         with environment(self.environment):
-            return sharing_at(self.directory / flags.pop("directory", ""), flags)
+            return sharing_at(
+                self.directory / flags.pop("directory", ""), flags
+            )
 
 
 def sharing_at(directory: Path, flags: Mapping[str, Any]) -> Sharing:
@@ -141,7 +171,9 @@ def sharing_at(directory: Path, flags: Mapping[str, Any]) -> Sharing:
     url = remote_url(project, settings)
     only = project.remotes[0] if len(project.remotes) == 1 else "origin"
     named = settings.remote or only
-    return Sharing(project.common_dir, settings.branch, url, settings.sync, named)
+    return Sharing(
+        project.common_dir, settings.branch, url, settings.sync, named
+    )
 
 
 def starts(project: Project) -> tuple[list[Start], list[Finding]]:
@@ -178,11 +210,15 @@ def starts_elsewhere(project: Project) -> tuple[list[Start], list[Finding]]:
     return found, unreadable
 
 
-def _places(project: Project) -> Iterator[tuple[Client, Path, Callable[[], Any]]]:
+def _places(
+    project: Project,
+) -> Iterator[tuple[Client, Path, Callable[[], Any]]]:
     user, of_user = UserRegistration({}), CLIENTS["claude-user"]
     yield _LOCAL, user.file, partial(user.found_for, project.top)
     for client in CLIENTS.values():
         if client.file is not None:
-            place = ServerRegistration(client, project.top, memory_of(project), {})
+            place = ServerRegistration(
+                client, project.top, memory_of(project), {}
+            )
             yield client, place.file, place.found
     yield of_user, user.file, user.found

@@ -27,7 +27,9 @@ _PAUSE: Final = 0.05
 _LARGE: Final = 1 << 30
 _AGE: Final = 24 * 3600.0
 _FANOUT: Final = 2
-_INOTIFY: Final = "fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024"
+_INOTIFY: Final = (
+    "fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024"
+)
 
 
 def check_locks(directory: Path) -> Iterator[Finding]:
@@ -40,11 +42,23 @@ def check_locks(directory: Path) -> Iterator[Finding]:
     held = [path for path in paths if path.exists() and not _is_free(path)]
     for path in held:
         holders = _holders(path)
-        who = f"Process {' and '.join(map(_called, holders))}" if holders else "A process"
+        who = (
+            f"Process {' and '.join(map(_called, holders))}"
+            if holders
+            else "A process"
+        )
         pids = " ".join(str(one.pid) for one in holders) or "PID"
         then = f"kill -CONT {pids}, if it is to go on; or end it: kill -KILL {pids}. What is stored"
-        yield wrong("lock", f"{who} holds {path} and does not let go", f"{then} is safe either way")
-    if not held and directory.is_dir() and not excludes(directory / "locks" / "probe"):
+        yield wrong(
+            "lock",
+            f"{who} holds {path} and does not let go",
+            f"{then} is safe either way",
+        )
+    if (
+        not held
+        and directory.is_dir()
+        and not excludes(directory / "locks" / "probe")
+    ):
         message = f"File locks in {directory} do not exclude other processes"
         yield wrong("lock", message, NO_EXCLUSION)
     elif not held:
@@ -57,7 +71,9 @@ def check_whole(coordinator: Coordinator) -> Iterator[Finding]:
     damage = repository.damage()
     if damage is None:
         message = f"{repository.path} was not looked through: git is not there, or took too long"
-        yield doubtful("store", message, "Try again when it is there, and has less to do")
+        yield doubtful(
+            "store", message, "Try again when it is there, and has less to do"
+        )
     elif damage:
         what = readable(damage, 200)
         yield wrong("store", f"{repository.path} is damaged: {what}", _REMAKE)
@@ -81,13 +97,17 @@ def check_size(coordinator: Coordinator) -> Iterator[Finding]:
         yield doubtful("objects", message, f"{gc}  (safe while sessions work)")
     elif left:
         message = f"{left} files of edits that were never finished, more than a day old"
-        yield doubtful("objects", message, "Nothing: they go with the weekly maintenance")
+        yield doubtful(
+            "objects", message, "Nothing: they go with the weekly maintenance"
+        )
     else:
         yield fine("objects", f"{count(packs, 'pack')}, {loose:,} loose")
     if size > _LARGE:
         message = f"{size >> 20:,} MB: a new clone takes long to fetch that"
         yield doubtful(
-            "size", message, "csc-git rotate  (begins a new history; the old one is kept)"
+            "size",
+            message,
+            "csc-git rotate  (begins a new history; the old one is kept)",
         )
     else:
         yield fine("size", f"{max(size >> 10, 1):,} KB")
@@ -95,13 +115,17 @@ def check_size(coordinator: Coordinator) -> Iterator[Finding]:
 
 def check_watch(coordinator: Coordinator) -> Iterator[Finding]:
     """Does the file system tell us of changes?"""
-    with tempfile.TemporaryDirectory(dir=coordinator.store.directory) as directory:
+    with tempfile.TemporaryDirectory(
+        dir=coordinator.store.directory
+    ) as directory:
         watch = Watch(Path(directory))
         with watch.listening() as wait:
             noticed = False
             until = time.monotonic() + _PATIENCE
             while not noticed and not watch.failed and time.monotonic() < until:
-                Path(directory, "change").write_text(str(time.monotonic()), encoding="ascii")
+                Path(directory, "change").write_text(
+                    str(time.monotonic()), encoding="ascii"
+                )
                 wait(_PAUSE)
                 noticed = watch.hints > 0
         watch.close()
@@ -128,7 +152,9 @@ def _is_stopped(process: psutil.Process) -> bool:
 
 
 def _called(process: psutil.Process) -> str:
-    return f"{process.pid}{', which is stopped,' if _is_stopped(process) else ''}"
+    return (
+        f"{process.pid}{', which is stopped,' if _is_stopped(process) else ''}"
+    )
 
 
 def _is_freed(path: Path, patience: float) -> bool:
@@ -157,11 +183,16 @@ def _counted(path: Path) -> tuple[int, int, int, int]:
     packs = loose = left = size = 0
     for directory, _, names in os.walk(path):
         for file in (Path(directory, name) for name in names):
-            with suppress(FileNotFoundError):  # others write and repack meanwhile
+            with suppress(
+                FileNotFoundError
+            ):  # others write and repack meanwhile
                 found = file.stat()
                 size += found.st_size
                 packs += file.suffix == ".pack"
-                loose += file.parent.parent.name == "objects" and len(file.parent.name) == _FANOUT
+                loose += (
+                    file.parent.parent.name == "objects"
+                    and len(file.parent.name) == _FANOUT
+                )
                 old = time.time() - found.st_mtime > _AGE
                 left += old and file.suffix in {".keep", UNFINISHED}
     return packs, loose, left, size

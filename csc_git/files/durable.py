@@ -43,7 +43,9 @@ def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
     descriptors: dict[str, int] = {}
     try:
         for name, content in files.items():
-            descriptors[name] = descriptor = _create(f"{directory}/{name}{UNFINISHED}")
+            descriptors[name] = descriptor = _create(
+                f"{directory}/{name}{UNFINISHED}"
+            )
             write_all(descriptor, content)
             start_writing(descriptor)
         for descriptor in descriptors.values():
@@ -77,7 +79,9 @@ def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
     path = path.resolve()
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o666)  # less what the user's umask takes
+    descriptor = os.open(
+        temporary, flags, 0o666
+    )  # less what the user's umask takes
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -112,7 +116,9 @@ def file_identity(path: Path) -> object:
 
 
 def _create(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o444)
+    return os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o444
+    )
 
 
 def write_all(descriptor: int, content: bytes) -> None:

@@ -60,7 +60,9 @@ class FileLock:
     def release(self) -> None:
         """Let go; releasing what isn't held does nothing."""
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:  # forgotten before it is closed: a waiter may set its own next
+        if (
+            descriptor is not None
+        ):  # forgotten before it is closed: a waiter may set its own next
             os.close(descriptor)
 
     @contextmanager
@@ -78,7 +80,9 @@ class FileLock:
             descriptor = self._descriptor_of_file()
             is_locked = is_current = False
             try:
-                is_locked = _lock(descriptor, self._path, shared=shared, wait=wait)
+                is_locked = _lock(
+                    descriptor, self._path, shared=shared, wait=wait
+                )
                 is_current = is_locked and self._is_file(descriptor)
             finally:
                 if not is_current:
@@ -87,7 +91,11 @@ class FileLock:
                 self._descriptor = descriptor
             if is_current or not is_locked:
                 return is_locked
-        raise OSError(errno.EAGAIN, "the lock file is replaced again and again", str(self._path))
+        raise OSError(
+            errno.EAGAIN,
+            "the lock file is replaced again and again",
+            str(self._path),
+        )
 
     def _is_file(self, descriptor: int) -> bool:
         """Whether an open file is still the one at the path."""
@@ -115,13 +123,22 @@ def _lock(descriptor: int, path: Path, *, shared: bool, wait: bool) -> bool:
     """Lock an open file; False if another holds it, and we are not to wait."""
     import portalocker  # noqa: PLC0415  as long to import as a fifth of what a hook may take
 
-    flags = portalocker.LockFlags.SHARED if shared else portalocker.LockFlags.EXCLUSIVE
+    flags = (
+        portalocker.LockFlags.SHARED
+        if shared
+        else portalocker.LockFlags.EXCLUSIVE
+    )
     try:
-        portalocker.lock(descriptor, flags if wait else flags | portalocker.LockFlags.NON_BLOCKING)
+        portalocker.lock(
+            descriptor,
+            flags if wait else flags | portalocker.LockFlags.NON_BLOCKING,
+        )
     except portalocker.LockException as error:
         if not wait and isinstance(error, portalocker.AlreadyLocked):
             return False
-        cause = error.args[0] if error.args else None  # what the system refused is hidden in it
+        cause = (
+            error.args[0] if error.args else None
+        )  # what the system refused is hidden in it
         why = cause.strerror if isinstance(cause, OSError) else str(error)
         code = cause.errno if isinstance(cause, OSError) else errno.ENOLCK
         what = f"the file system does not lock files ({why})"

@@ -167,7 +167,9 @@ def run_git(  # noqa: PLR0913  how to run a child has so many sides
         start_new_session=True,
     )
     _running.add(child.pid)
-    if gives_up is not None and gives_up():  # `kill_children` may have come too early for this one
+    if (
+        gives_up is not None and gives_up()
+    ):  # `kill_children` may have come too early for this one
         _kill_group(child.pid)
     try:
         with child:
@@ -179,12 +181,19 @@ def run_git(  # noqa: PLR0913  how to run a child has so many sides
 def git_version() -> tuple[int, ...] | None:
     """The version of the `git` on PATH; None if there is none or its version is unknown."""
     try:
-        unset = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}  # it may be broken
-        said = run_git(["version"], cwd=Path("/"), env=unset).out.decode(errors="replace")
+        unset = {
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+        }  # it may be broken
+        said = run_git(["version"], cwd=Path("/"), env=unset).out.decode(
+            errors="replace"
+        )
     except (GitMissing, OSError):
         return None
     found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", said)
-    return tuple(int(part) for part in found.groups() if part) if found else None
+    return (
+        tuple(int(part) for part in found.groups() if part) if found else None
+    )
 
 
 def stream_git(args: Sequence[str], git_dir: Path) -> Iterator[str]:
@@ -214,10 +223,14 @@ def stream_git(args: Sequence[str], git_dir: Path) -> Iterator[str]:
             yield line.decode(errors="replace")
         if child.wait():
             said.seek(0)
-            raise ValueError(said.read(WORDS_LIMIT).decode(errors="replace").strip())
+            raise ValueError(
+                said.read(WORDS_LIMIT).decode(errors="replace").strip()
+            )
 
 
-def start_detached(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+def start_detached(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str]
+) -> None:
     """Start a module of ours that goes on when this process has ended.
 
     It has a session of its own and no terminal, so that nothing that ends this process ends it.
@@ -244,7 +257,9 @@ def kill_children() -> None:
         _kill_group(pid)
 
 
-def _finish(child: "subprocess.Popen[bytes]", timeout: float, most: float) -> Completed:
+def _finish(
+    child: "subprocess.Popen[bytes]", timeout: float, most: float
+) -> Completed:
     """Read all a child prints; a timer kills it, since waiting with a time limit would poll."""
     late = threading.Event()
 
@@ -267,7 +282,9 @@ def _finish(child: "subprocess.Popen[bytes]", timeout: float, most: float) -> Co
     return Completed(code, out, err.decode(errors="replace"))
 
 
-def _read(child: "subprocess.Popen[bytes]", until: float, most: float) -> tuple[bytes, bytes]:
+def _read(
+    child: "subprocess.Popen[bytes]", until: float, most: float
+) -> tuple[bytes, bytes]:
     """What a child prints, on both its streams.
 
     A program that it left behind in a session of its own may hold them open, and is not killed with
@@ -285,22 +302,36 @@ def _read(child: "subprocess.Popen[bytes]", until: float, most: float) -> tuple[
                 break
             for key, _ in open_ones.select(left):
                 if part := os.read(key.fd, _PIECE):
-                    key.data.extend(part if key.data is out else part[: WORDS_LIMIT - len(err)])
+                    key.data.extend(
+                        part
+                        if key.data is out
+                        else part[: WORDS_LIMIT - len(err)]
+                    )
                 else:
                     open_ones.unregister(key.fileobj)
     return bytes(out), bytes(err)
 
 
 def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # the latter on macOS, of one that ended
+    with suppress(
+        ProcessLookupError, PermissionError
+    ):  # the latter on macOS, of one that ended
         os.killpg(pid, signal.SIGKILL)
 
 
-def _environment(git_dir: Path | None, config: Sequence[tuple[str, str]]) -> dict[str, str]:
+def _environment(
+    git_dir: Path | None, config: Sequence[tuple[str, str]]
+) -> dict[str, str]:
     dropped = _DROPPED if git_dir is not None else _DROPPED - _TIES
-    kept = {name: value for name, value in os.environ.items() if name not in dropped}
+    kept = {
+        name: value for name, value in os.environ.items() if name not in dropped
+    }
     kept = {name: value for name, value in kept.items() if name not in _PROMPTS}
-    kept = {name: value for name, value in kept.items() if not name.startswith("GIT_TRACE")}
+    kept = {
+        name: value
+        for name, value in kept.items()
+        if not name.startswith("GIT_TRACE")
+    }
     kept |= _QUIET
     if git_dir is not None:
         kept["GIT_DIR"] = str(git_dir)
@@ -308,5 +339,8 @@ def _environment(git_dir: Path | None, config: Sequence[tuple[str, str]]) -> dic
     given = kept.get("GIT_CONFIG_COUNT", "")
     start = int(given) if given.isdecimal() else 0
     for number, (name, value) in enumerate(settings, start):
-        kept[f"GIT_CONFIG_KEY_{number}"], kept[f"GIT_CONFIG_VALUE_{number}"] = name, value
+        kept[f"GIT_CONFIG_KEY_{number}"], kept[f"GIT_CONFIG_VALUE_{number}"] = (
+            name,
+            value,
+        )
     return kept | {"GIT_CONFIG_COUNT": str(start + len(settings))}

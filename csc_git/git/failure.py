@@ -16,7 +16,10 @@ class RemoteFailure(Exception):
     """
 
     def __init__(self, state: RemoteState, detail: str = "") -> None:
-        self.state, self.detail = state, readable(_telling(_shortened(detail)), _LONGEST_DETAIL)
+        self.state, self.detail = (
+            state,
+            readable(_telling(_shortened(detail)), _LONGEST_DETAIL),
+        )
         super().__init__(describe(state, self.detail)[0])
 
 
@@ -114,7 +117,9 @@ _HERE: Final = _any(
 )  # fmt: skip
 
 
-_BROKEN: Final = re.compile(r"(packed|loose) object \w+ .*is corrupt|inflate: data stream error")
+_BROKEN: Final = re.compile(
+    r"(packed|loose) object \w+ .*is corrupt|inflate: data stream error"
+)
 
 
 def is_broken_here(stderr: str) -> bool:
@@ -124,7 +129,9 @@ def is_broken_here(stderr: str) -> bool:
 
 def _own(stderr: str) -> str:
     """Git's messages about this side."""
-    return "\n".join(line for line in stderr.splitlines() if not line.startswith("remote:"))
+    return "\n".join(
+        line for line in stderr.splitlines() if not line.startswith("remote:")
+    )
 
 
 def fetch_failure(stderr: str) -> RemoteFailure:
@@ -132,7 +139,11 @@ def fetch_failure(stderr: str) -> RemoteFailure:
     if is_broken_here(stderr):
         return RemoteFailure(RemoteState.STORAGE, stderr)
     failure = transport_failure(stderr)
-    suspect = failure.state in {RemoteState.READ_ONLY, RemoteState.FULL, RemoteState.FAILED}
+    suspect = failure.state in {
+        RemoteState.READ_ONLY,
+        RemoteState.FULL,
+        RemoteState.FAILED,
+    }
     if suspect and _HERE.search(_own(_shortened(stderr))):
         return RemoteFailure(RemoteState.STORAGE, stderr)
     return failure
@@ -158,7 +169,9 @@ _HOST_SAYS_PROTECTED: Final = re.compile(_HOSTS_WORDS.pattern, re.MULTILINE)
 _PROTECTED: Final = _any("protected branch", "deny updating")
 _CONTENT: Final = _any("hook declined", "rule violations", "push declined")
 _NO_ROOM: Final = _any("no space left", "disk quota exceeded")
-_NO_ACCESS: Final = _any(r"unable to (create|write)", "insufficient permission", "read-only file")
+_NO_ACCESS: Final = _any(
+    r"unable to (create|write)", "insufficient permission", "read-only file"
+)
 
 
 def rejection(reason: str, stderr: str) -> RemoteFailure:
@@ -178,8 +191,16 @@ def rejection(reason: str, stderr: str) -> RemoteFailure:
     if "unpacker error" in reason or "unpack" in reason:
         if _NO_ROOM.search(words):
             return RemoteFailure(RemoteState.FULL, detail)
-        state = RemoteState.READ_ONLY if _NO_ACCESS.search(words) else RemoteState.DECLINED
+        state = (
+            RemoteState.READ_ONLY
+            if _NO_ACCESS.search(words)
+            else RemoteState.DECLINED
+        )
         return RemoteFailure(state, detail)
     failure = transport_failure(f"{reason}\n{words}")
-    state = RemoteState.DECLINED if failure.state is RemoteState.FAILED else failure.state
+    state = (
+        RemoteState.DECLINED
+        if failure.state is RemoteState.FAILED
+        else failure.state
+    )
     return RemoteFailure(state, detail)

@@ -55,10 +55,18 @@ def commit_ids(
     Raises:
         StoreError: there is no git on PATH.
     """
-    by = ["--fixed-strings", f"--author={author} <"] if author is not None else []
+    by = (
+        ["--fixed-strings", f"--author={author} <"]
+        if author is not None
+        else []
+    )
     but = [f"^{after}"] if after is not None else []
-    where = ["--", *(f":(literal){path}" for path in paths)] if paths else ["--"]
-    for line in log_lines(git_dir, ["--format=%H", "--first-parent", *by, tip, *but, *where]):
+    where = (
+        ["--", *(f":(literal){path}" for path in paths)] if paths else ["--"]
+    )
+    for line in log_lines(
+        git_dir, ["--format=%H", "--first-parent", *by, tip, *but, *where]
+    ):
         yield line.strip()
 
 
@@ -77,7 +85,14 @@ def changed_files(
         The path of each from there, and its blob in either commit; None where it isn't there.
     """
     commits = ["--root", after] if before is None else [before, after]
-    options = ["-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-commit-id"]
+    options = [
+        "-r",
+        "-z",
+        "--raw",
+        "--no-abbrev",
+        "--no-renames",
+        "--no-commit-id",
+    ]
     try:
         found = run_git(
             ["diff-tree", *options, f"--relative={directory}/", *commits, "--"],
@@ -101,7 +116,9 @@ def _blob(object_id: bytes) -> str | None:
     return object_id.decode() if object_id.strip(b"0") else None
 
 
-_DIFFERING: Final = re.compile(rb":[0-7]+ [0-7]+ ([0-9a-f]+) ([0-9a-f]+) [A-Z][0-9]*\0([^\0]*)\0")
+_DIFFERING: Final = re.compile(
+    rb":[0-7]+ [0-7]+ ([0-9a-f]+) ([0-9a-f]+) [A-Z][0-9]*\0([^\0]*)\0"
+)
 
 
 def count_commits(git_dir: Path, tip: str) -> int:
@@ -111,7 +128,9 @@ def count_commits(git_dir: Path, tip: str) -> int:
         StoreError: there is no git on PATH.
     """
     try:
-        return int(next(iter(stream_git(["rev-list", "--count", tip], git_dir))))
+        return int(
+            next(iter(stream_git(["rev-list", "--count", tip], git_dir)))
+        )
     except GitMissing:
         raise _no_git() from None
 
@@ -146,11 +165,17 @@ def count_files(git_dir: Path, commit: str, directory: str) -> int | None:
 def resolve(git_dir: Path, name: str) -> str | None:
     """The full id of an abbreviated commit; None if there is none, or more than one."""
     try:
-        lines = list(stream_git(["rev-parse", "--verify", "-q", f"{name}^{{commit}}"], git_dir))
+        lines = list(
+            stream_git(
+                ["rev-parse", "--verify", "-q", f"{name}^{{commit}}"], git_dir
+            )
+        )
     except (GitMissing, ValueError):
         return None
     return lines[0].strip() if lines else None
 
 
 def _no_git() -> StoreError:
-    return StoreError("There is no git on PATH", then="Install it; the data are safe")
+    return StoreError(
+        "There is no git on PATH", then="Install it; the data are safe"
+    )

@@ -25,7 +25,10 @@ _DAY: Final = 24 * 3600.0
 _WEEK: Final = 7 * _DAY
 _SECONDS: Final = 3600.0
 _SETTINGS: Final = (
-    ("gc.cruftPacks", "true"),  # loose, what nothing names would be packed again, and look new
+    (
+        "gc.cruftPacks",
+        "true",
+    ),  # loose, what nothing names would be packed again, and look new
     ("gc.packRefs", "false"),
     ("gc.pruneExpire", "2.weeks.ago"),
     ("gc.recentObjectsHook", ""),
@@ -34,7 +37,10 @@ _SETTINGS: Final = (
     ("core.fsync", "all"),
     ("core.fsyncMethod", "fsync"),
     ("pack.packSizeLimit", "0"),
-    ("pack.window", "50"),  # commits and values are like others of theirs, but not the next ones
+    (
+        "pack.window",
+        "50",
+    ),  # commits and values are like others of theirs, but not the next ones
     ("pack.compression", "9"),
 )
 
@@ -67,7 +73,9 @@ class Maintenance:
                 self._sweep(f"*{UNFINISHED}", _WEEK)
                 self._stamp.touch()
             else:
-                self._git("repack", "-q", "-d", "-n", "--geometric=2") or self._git("gc", "--quiet")
+                self._git(
+                    "repack", "-q", "-d", "-n", "--geometric=2"
+                ) or self._git("gc", "--quiet")
             self.write_graph()
         finally:
             self._lock.release()
@@ -79,11 +87,19 @@ class Maintenance:
         It is git's own and keyed by commits, which never change: it can be behind, not wrong.
         """
         self._git(
-            "commit-graph", "write", "--reachable", "--changed-paths", "--split", "--no-progress"
+            "commit-graph",
+            "write",
+            "--reachable",
+            "--changed-paths",
+            "--split",
+            "--no-progress",
         )
 
     def _packs(self) -> int:
-        return sum(entry.name.endswith(".idx") for entry in os.scandir(self._path / "objects/pack"))
+        return sum(
+            entry.name.endswith(".idx")
+            for entry in os.scandir(self._path / "objects/pack")
+        )
 
     def _loose(self) -> int:
         """As `git gc --auto` estimates it: one of 256 directories stands for all."""
@@ -108,6 +124,10 @@ class Maintenance:
     def _git(self, *command: str) -> bool:
         with suppress(GitMissing):
             return run_git(
-                command, cwd=self._path, git_dir=self._path, config=_SETTINGS, timeout=_SECONDS
+                command,
+                cwd=self._path,
+                git_dir=self._path,
+                config=_SETTINGS,
+                timeout=_SECONDS,
             ).ok
         return False

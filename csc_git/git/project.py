@@ -16,12 +16,19 @@ from typing import Final
 from dulwich.errors import NotGitRepository
 from dulwich.repo import Repo
 
-from csc_git.errors import ForeignRepository, InvalidSetting, NotARepository, SetupError
+from csc_git.errors import (
+    ForeignRepository,
+    InvalidSetting,
+    NotARepository,
+    SetupError,
+)
 from csc_git.git.child import GitMissing, run_git
 from csc_git.text import readable
 
 _LIST: Final = ("config", "--list", "--null", "--show-scope", "--includes")
-_HANDED_OVER: Final = re.compile(r"(?:credential|http|url|ssh)\.|core\.(?:sshcommand|gitproxy)$")
+_HANDED_OVER: Final = re.compile(
+    r"(?:credential|http|url|ssh)\.|core\.(?:sshcommand|gitproxy)$"
+)
 _OWN: Final = frozenset({"local", "worktree", "command"})
 
 
@@ -55,7 +62,10 @@ class Project:
 
     def get(self, name: str) -> str | None:
         """A setting's value, the last one given."""
-        return next((line.value for line in reversed(self.config) if line.name == name), None)
+        return next(
+            (line.value for line in reversed(self.config) if line.name == name),
+            None,
+        )
 
     def values(self, name: str) -> list[str]:
         """All values of a setting that may be given several times."""
@@ -74,7 +84,9 @@ class Project:
             return self.top
         return main if (main / ".git").exists() else self.common_dir
 
-    def transport_beyond(self, ours: Sequence[ConfigLine]) -> list[tuple[str, str]]:
+    def transport_beyond(
+        self, ours: Sequence[ConfigLine]
+    ) -> list[tuple[str, str]]:
         """Transport settings that are valid here, but not in our own repository.
 
         These are the settings of this repository, and settings of the user that are valid only
@@ -111,7 +123,10 @@ class Project:
     @property
     def remotes(self) -> list[str]:
         """Names of the configured remotes."""
-        found = (re.fullmatch(r"remote\.(.+)\.url", line.name) for line in self.config)
+        found = (
+            re.fullmatch(r"remote\.(.+)\.url", line.name)
+            for line in self.config
+        )
         return list(dict.fromkeys(match[1] for match in found if match))
 
     @property
@@ -121,18 +136,32 @@ class Project:
 
     def worktrees(self) -> list[Path]:
         """The tops of all its work trees that exist; see gitrepository-layout(5)."""
-        places = [self.top, self.common_dir.parent] if self.has_work_tree else []
+        places = (
+            [self.top, self.common_dir.parent] if self.has_work_tree else []
+        )
         for file in sorted(self.common_dir.glob("worktrees/*/gitdir")):
             with suppress(OSError, ValueError):
-                places.append(Path(file.read_text(encoding="utf-8").strip()).parent)
-        return [place for place in dict.fromkeys(places) if (place / ".git").exists()]
+                places.append(
+                    Path(file.read_text(encoding="utf-8").strip()).parent
+                )
+        return [
+            place
+            for place in dict.fromkeys(places)
+            if (place / ".git").exists()
+        ]
 
     def config_stamp(self) -> tuple[int, ...]:
         """Changes when a configuration file of the repository or the user is written."""
         home = Path.home()
         xdg = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-        files = (self.common_dir / "config", home / ".gitconfig", xdg / "git" / "config")
-        return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
+        files = (
+            self.common_dir / "config",
+            home / ".gitconfig",
+            xdg / "git" / "config",
+        )
+        return tuple(
+            file.stat().st_mtime_ns if file.exists() else 0 for file in files
+        )
 
     def name(self, remote_url: str | None) -> str:
         """What people call it: `owner/repository` of the remote, or the directory's name."""
@@ -169,15 +198,21 @@ def _ask_git(start: Path) -> Project:
     answer = run_git(["rev-parse", *asked, "--show-object-format"], cwd=start)
     if not answer.ok:
         raise _refusal(start, answer.err)
-    common, git_dir, object_format = answer.out.decode(errors="surrogateescape").split("\n")[:3]
-    top = run_git(["rev-parse", "--path-format=absolute", "--show-toplevel"], cwd=start)
+    common, git_dir, object_format = answer.out.decode(
+        errors="surrogateescape"
+    ).split("\n")[:3]
+    top = run_git(
+        ["rev-parse", "--path-format=absolute", "--show-toplevel"], cwd=start
+    )
     lines = run_git(_LIST, cwd=start)
     if not lines.ok:
         raise InvalidSetting(
             f"git can't read its configuration: {readable(lines.err)}",
             then="Mend the file that git names, then start again",
         )
-    work_tree = top.out.decode(errors="surrogateescape").rstrip("\n") if top.ok else ""
+    work_tree = (
+        top.out.decode(errors="surrogateescape").rstrip("\n") if top.ok else ""
+    )
     return Project(
         common_dir=Path(common),
         top=Path(work_tree or git_dir),
@@ -208,7 +243,9 @@ def _refusal(start: Path, stderr: str) -> SetupError:
             f"The repository at {start} belongs to another user, and git refuses it",
             then="If you trust it: git config --global --add safe.directory <its path>",
         )
-    return NotARepository(f"git finds no repository at {start}: {readable(stderr)}")
+    return NotARepository(
+        f"git finds no repository at {start}: {readable(stderr)}"
+    )
 
 
 def _lines(output: bytes) -> Iterator[ConfigLine]:
@@ -233,7 +270,13 @@ def _ask_dulwich(start: Path) -> Project:
             )
         top = Path(repo.path).resolve()
         lines = tuple(_dulwich_lines(repo))
-        return Project(common, top, repo.object_format.name, lines, has_work_tree=not repo.bare)
+        return Project(
+            common,
+            top,
+            repo.object_format.name,
+            lines,
+            has_work_tree=not repo.bare,
+        )
 
 
 def _dulwich_lines(repo: Repo) -> Iterator[ConfigLine]:
@@ -241,6 +284,12 @@ def _dulwich_lines(repo: Repo) -> Iterator[ConfigLine]:
         for section in file.sections():
             values: Mapping[bytes, bytes] = dict(file.items(section))
             for name, value in values.items():
-                parts = [part.decode(errors="replace") for part in (*section, name)]
-                full = ".".join([parts[0].lower(), *parts[1:-1], parts[-1].lower()])
-                yield ConfigLine("unknown", full, value.decode(errors="replace"))
+                parts = [
+                    part.decode(errors="replace") for part in (*section, name)
+                ]
+                full = ".".join(
+                    [parts[0].lower(), *parts[1:-1], parts[-1].lower()]
+                )
+                yield ConfigLine(
+                    "unknown", full, value.decode(errors="replace")
+                )

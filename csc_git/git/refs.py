@@ -19,7 +19,12 @@ from dulwich.file import FileLocked
 from dulwich.refs import DiskRefsContainer, Ref
 
 from csc_git.errors import StorageFailed, StoreDamaged
-from csc_git.files.durable import start_writing, sync_data, sync_directory, write_all
+from csc_git.files.durable import (
+    start_writing,
+    sync_data,
+    sync_directory,
+    write_all,
+)
 
 _ID: Final = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
 _LONGEST: Final = 4096
@@ -57,7 +62,10 @@ class Refs:
     def below(self, prefix: str) -> dict[str, str]:
         """The refs below `prefix` (which ends in `/`), by the rest of their names."""
         packed = (ref.decode() for ref in self._backend.get_packed_refs())
-        names = {*self._loose(prefix), *(name for name in packed if name.startswith(prefix))}
+        names = {
+            *self._loose(prefix),
+            *(name for name in packed if name.startswith(prefix)),
+        }
         found = {name.removeprefix(prefix): self.read(name) for name in names}
         return {name: target for name, target in found.items() if target}
 
@@ -71,7 +79,9 @@ class Refs:
         Raises:
             StorageFailed: it was somewhere else, or the disk refused.
         """
-        if ".." in name:  # git takes no such name, and it could lead out of here
+        if (
+            ".." in name
+        ):  # git takes no such name, and it could lead out of here
             raise StorageFailed(f"{name!a} is no name of a ref")
         path = f"{self._path}/{name}"
         made = _make_directories(os.path.dirname(path))  # noqa: PTH120
@@ -102,7 +112,9 @@ class Refs:
 
     def _expect(self, name: str, old: str | None) -> None:
         if self.read(name) != old:
-            raise StorageFailed(f"The ref {name} can't be moved from {old or 'nothing'}")
+            raise StorageFailed(
+                f"The ref {name} can't be moved from {old or 'nothing'}"
+            )
 
     def _settle(self, name: str, *, made: bool) -> None:
         """Make a ref's name durable, and those of the directories that were made for it."""
@@ -120,10 +132,14 @@ class Refs:
             ) from error
 
     def _loose(self, prefix: str) -> Iterator[str]:
-        for directory, _, files in os.walk(self._path / prefix, onerror=_unless_missing):
+        for directory, _, files in os.walk(
+            self._path / prefix, onerror=_unless_missing
+        ):
             for file in files:
                 if not file.endswith(".lock"):
-                    yield Path(directory, file).relative_to(self._path).as_posix()
+                    yield (
+                        Path(directory, file).relative_to(self._path).as_posix()
+                    )
 
 
 def _make_directories(path: str) -> bool:

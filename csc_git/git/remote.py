@@ -35,14 +35,22 @@ _NAME: Final = f"csc-{uuid.uuid4().hex}"
 
 _OTHER: Final = f"{_NAME}-other"
 _REFUSED: Final = re.compile(rb"^!\t\S+\t\[.*?\] \((.*)\)$", re.MULTILINE)
-_DATE: Final = re.compile(r"(?:^<|<= Recv header:) date: (.+)$", re.MULTILINE | re.IGNORECASE)
+_DATE: Final = re.compile(
+    r"(?:^<|<= Recv header:) date: (.+)$", re.MULTILINE | re.IGNORECASE
+)
 _LOOKS: Final = 3
 _SLOW: Final = (("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "30"))
 _DURABLE: Final = (
     ("core.fsyncMethod", "fsync"),
-    ("core.fsync", "objects,derived-metadata"),  # not the ref, which is of one attempt
+    (
+        "core.fsync",
+        "objects,derived-metadata",
+    ),  # not the ref, which is of one attempt
     ("fetch.fsckObjects", "false"),
-    ("fetch.unpackLimit", "1"),  # one pack to be made durable, not as many files as objects
+    (
+        "fetch.unpackLimit",
+        "1",
+    ),  # one pack to be made durable, not as many files as objects
 )
 
 _FETCH: Final = (
@@ -103,7 +111,9 @@ class Remote:
         """
         target = FETCHED + uuid.uuid4().hex
         source = self.ref if branch is None else f"refs/heads/{branch}"
-        done = self._git("fetch", *_FETCH, _NAME, f"+{source}:{target}", extra=_DURABLE)
+        done = self._git(
+            "fetch", *_FETCH, _NAME, f"+{source}:{target}", extra=_DURABLE
+        )
         if not done.ok:
             if "couldn't find remote ref" in done.err.lower():
                 return None
@@ -183,10 +193,14 @@ class Remote:
             return
         if is_broken_here(done.err):
             raise RemoteFailure(RemoteState.STORAGE, done.err)
-        reasons = [one.decode(errors="replace") for one in _REFUSED.findall(done.out)]
+        reasons = [
+            one.decode(errors="replace") for one in _REFUSED.findall(done.out)
+        ]
         if not reasons:
             raise transport_failure(done.err)
-        reason = next((one for one in reasons if "atomic" not in one), reasons[0])
+        reason = next(
+            (one for one in reasons if "atomic" not in one), reasons[0]
+        )
         if IN_THE_WAY.search(done.err):
             raise RemoteFailure(RemoteState.NOT_A_STORE, done.err)
         if LOST_RACE.search(reason):
@@ -218,16 +232,29 @@ class Remote:
         done = self._git("ls-remote", "--heads", _NAME, f"{self.ref}-before-*")
         if not done.ok:
             raise transport_failure(done.err)
-        return done.out.decode(errors="replace").partition("\t")[2].strip() or None
+        return (
+            done.out.decode(errors="replace").partition("\t")[2].strip() or None
+        )
 
     def recall(self) -> str | None:
         """Copy what the user's repository has of the branch into ours; its tip, or None."""
-        tracking = [ref for ref in self._tracking_refs() if ref.endswith(f"/{self._branch}")]
+        tracking = [
+            ref
+            for ref in self._tracking_refs()
+            if ref.endswith(f"/{self._branch}")
+        ]
         if not tracking:
             return None
         target = FETCHED + uuid.uuid4().hex
         source = str(self._project.common_dir)
-        done = self._git("fetch", *_FETCH, "--", source, f"+{tracking[0]}:{target}", extra=_DURABLE)
+        done = self._git(
+            "fetch",
+            *_FETCH,
+            "--",
+            source,
+            f"+{tracking[0]}:{target}",
+            extra=_DURABLE,
+        )
         if not done.ok:
             raise fetch_failure(done.err)
         self._repository.settle_packs()
@@ -239,7 +266,12 @@ class Remote:
         if name not in self._project.remotes:
             return []
         prefix = f"refs/remotes/{name}/{self._branch}"
-        asked = ["for-each-ref", "--format=%(refname)", prefix, f"{prefix}-before-*"]
+        asked = [
+            "for-each-ref",
+            "--format=%(refname)",
+            prefix,
+            f"{prefix}-before-*",
+        ]
         done = run_git(asked, cwd=self._project.common_dir)
         return done.out.decode(errors="replace").split() if done.ok else []
 
@@ -247,7 +279,9 @@ class Remote:
         """What time the remote has, by the answer of its web server; None where there is none."""
         from email.utils import parsedate_to_datetime  # noqa: PLC0415  slow to import
 
-        done = self._git("ls-remote", "--heads", _NAME, env={"GIT_CURL_VERBOSE": "1"})
+        done = self._git(
+            "ls-remote", "--heads", _NAME, env={"GIT_CURL_VERBOSE": "1"}
+        )
         dates = _DATE.findall(done.err)
         try:
             return parsedate_to_datetime(dates[-1]) if dates else None
@@ -275,7 +309,9 @@ class Remote:
         except GitMissing:
             raise RemoteFailure(RemoteState.NO_GIT) from None
         if done.code is None:
-            raise RemoteFailure(RemoteState.TIMEOUT, f"{self._timeout:g} seconds")
+            raise RemoteFailure(
+                RemoteState.TIMEOUT, f"{self._timeout:g} seconds"
+            )
         return done
 
     @cached_property
@@ -292,7 +328,9 @@ class Remote:
     @cached_property
     def _transport(self) -> list[tuple[str, str]]:
         """Transport settings of their repository that ours does not have."""
-        return self._project.transport_beyond(configuration(self._repository.path))
+        return self._project.transport_beyond(
+            configuration(self._repository.path)
+        )
 
     @cached_property
     def _urls(self) -> tuple[str, str]:
@@ -301,12 +339,19 @@ class Remote:
         `url.<base>.pushInsteadOf` can lead a push elsewhere although only one URL is configured.
         """
         configured = dict(self._settings)
-        url, push = (configured.get(f"remote.{_NAME}.{name}") for name in ("url", "pushurl"))
+        url, push = (
+            configured.get(f"remote.{_NAME}.{name}")
+            for name in ("url", "pushurl")
+        )
         fetched_from = self._resolved(url or "")
         if push is not None:
             return fetched_from, self._resolved(push)
         rules = self._project.rewriting_rules("pushinsteadof")
-        prefix = max((rule for rule in rules if (url or "").startswith(rule)), key=len, default="")
+        prefix = max(
+            (rule for rule in rules if (url or "").startswith(rule)),
+            key=len,
+            default="",
+        )
         if not prefix:
             return fetched_from, fetched_from
         pushed_to = rules[prefix] + (url or "").removeprefix(prefix)

@@ -59,12 +59,18 @@ class Repository:
         self._directory: int | None = os.open(self.path, flags)
         self._place = _place(self.path)
         self._refs = Refs(self.path, self._files_backend())
-        self.maintenance = Maintenance(self.path, FileLock(directory / "locks" / "maintenance"))
-        self._database = ObjectDatabase(self.path / "objects", self._repo.object_format)
+        self.maintenance = Maintenance(
+            self.path, FileLock(directory / "locks" / "maintenance")
+        )
+        self._database = ObjectDatabase(
+            self.path / "objects", self._repo.object_format
+        )
         self.objects = Objects(self._database)
 
     @classmethod
-    def open(cls, directory: Path, object_format: Callable[[], str], branch: str) -> "Repository":
+    def open(
+        cls, directory: Path, object_format: Callable[[], str], branch: str
+    ) -> "Repository":
         """Open the repository, making it first if it isn't there.
 
         Args:
@@ -80,7 +86,9 @@ class Repository:
             half_made = directory / "state.git"
             if half_made.exists() and not (half_made / "HEAD").exists():
                 if not _holds_nothing(half_made):
-                    raise StoreDamaged(f"{half_made} is no Git repository any more")
+                    raise StoreDamaged(
+                        f"{half_made} is no Git repository any more"
+                    )
                 shutil.rmtree(half_made)
             if not (directory / "state.git" / "HEAD").exists():
                 directory.mkdir(exist_ok=True)
@@ -88,8 +96,15 @@ class Repository:
                     _create(directory / "state.git", object_format, branch)
             return cls(directory)
         except OSError as error:
-            raise StorageFailed(f"{directory} can't be used: {error.strerror}") from error
-        except (ValueError, NotGitRepository, UnsupportedVersion, UnsupportedExtension) as error:
+            raise StorageFailed(
+                f"{directory} can't be used: {error.strerror}"
+            ) from error
+        except (
+            ValueError,
+            NotGitRepository,
+            UnsupportedVersion,
+            UnsupportedExtension,
+        ) as error:
             what = f"{directory / 'state.git'} is no repository that can be read: {error}"
             raise StoreDamaged(what) from error
 
@@ -114,7 +129,9 @@ class Repository:
             StoreGone: it was.
         """
         if not self.is_in_place:
-            raise StoreGone(f"{self.path} was deleted or moved while this process was using it")
+            raise StoreGone(
+                f"{self.path} was deleted or moved while this process was using it"
+            )
 
     def read_ref(self, name: str) -> str | None:
         """The commit that a ref names, or None if there is no such ref; see `Refs.read`.
@@ -130,7 +147,9 @@ class Repository:
         """The refs below `prefix` (which ends in `/`), by the rest of their names."""
         return self._refs.below(prefix)
 
-    def set_ref(self, name: str, old: str | None, new: str, batch: Batch | None = None) -> None:
+    def set_ref(
+        self, name: str, old: str | None, new: str, batch: Batch | None = None
+    ) -> None:
         """Move a ref from `old` (None: it must not exist) to `new`, durably.
 
         The caller holds `lock`, and has read `old` under it.
@@ -164,9 +183,13 @@ class Repository:
                 yield
         except FileNotFoundError as error:
             self.check_place()
-            raise StorageFailed(f"The disk refused: {error.strerror or error}") from error
+            raise StorageFailed(
+                f"The disk refused: {error.strerror or error}"
+            ) from error
         except OSError as error:
-            raise StorageFailed(f"The disk refused: {error.strerror or error}") from error
+            raise StorageFailed(
+                f"The disk refused: {error.strerror or error}"
+            ) from error
 
     def is_ancestor(self, commit: str, tip: str) -> bool:
         """Whether `tip` contains `commit` by any of its parents; False without git.
@@ -176,11 +199,15 @@ class Repository:
         """
         asked = ["merge-base", "--is-ancestor", commit, tip]
         try:
-            done = run_git(asked, cwd=self.path, git_dir=self.path, timeout=_WALK_SECONDS)
+            done = run_git(
+                asked, cwd=self.path, git_dir=self.path, timeout=_WALK_SECONDS
+            )
         except GitMissing:
             return False
         if done.code not in {0, 1}:
-            raise StorageFailed(f"git can't tell whether {tip} contains {commit}")
+            raise StorageFailed(
+                f"git can't tell whether {tip} contains {commit}"
+            )
         return done.ok
 
     def damage(self) -> str | None:
@@ -190,8 +217,15 @@ class Repository:
         reports it. If git has no time to verify the packs of a large store, only missing objects
         are found.
         """
-        connected = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
-        packs = [str(file) for file in sorted(self.path.glob("objects/pack/*.idx"))]
+        connected = [
+            "fsck",
+            "--connectivity-only",
+            "--no-dangling",
+            "--no-progress",
+        ]
+        packs = [
+            str(file) for file in sorted(self.path.glob("objects/pack/*.idx"))
+        ]
         found = self._looked(connected)
         if found or found is None or not packs:
             return found
@@ -200,7 +234,9 @@ class Repository:
     def _looked(self, asking: list[str]) -> str | None:
         """Git's report of what is wrong; None if git does not end in time or is missing."""
         try:
-            done = run_git(asking, cwd=self.path, git_dir=self.path, timeout=_LOOK_SECONDS)
+            done = run_git(
+                asking, cwd=self.path, git_dir=self.path, timeout=_LOOK_SECONDS
+            )
         except GitMissing:
             return None
         if done.code is None:
@@ -236,12 +272,16 @@ def _create(path: Path, object_format: Callable[[], str], branch: str) -> None:
         return
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix="new-"))
     try:
-        with Repo.init_bare(str(temporary), object_format=object_format()) as repo:
+        with Repo.init_bare(
+            str(temporary), object_format=object_format()
+        ) as repo:
             config = repo.get_config()
             for (section, name), value in _CONFIG.items():
                 config.set((section,), name, value)
             config.write_to_path()
-            repo.refs.set_symbolic_ref(Ref(b"HEAD"), Ref(b"refs/heads/" + branch.encode()))
+            repo.refs.set_symbolic_ref(
+                Ref(b"HEAD"), Ref(b"refs/heads/" + branch.encode())
+            )
         sync_tree(temporary)
         temporary.chmod(0o777 & ~_umask())
         temporary.rename(path)

@@ -21,15 +21,25 @@ def tracked_files(project: Project) -> list[str]:
     index, head = ["ls-files", "-z"], ["ls-tree", "-rz", "--name-only", "HEAD"]
     try:
         answer = run_git(
-            index if project.has_work_tree else head, cwd=project.place, timeout=_SECONDS
+            index if project.has_work_tree else head,
+            cwd=project.place,
+            timeout=_SECONDS,
         )
     except GitMissing:
         return _from_index(project)
     if not answer.ok and project.has_work_tree:
-        raise StoreError(f"git can't list the tracked files: {readable(answer.err)}")
-    return [name.decode(errors="surrogateescape") for name in answer.out.split(b"\0") if name]
+        raise StoreError(
+            f"git can't list the tracked files: {readable(answer.err)}"
+        )
+    return [
+        name.decode(errors="surrogateescape")
+        for name in answer.out.split(b"\0")
+        if name
+    ]
 
 
 def _from_index(project: Project) -> list[str]:
     with Repo.discover(str(project.place)) as repo:
-        return [name.decode(errors="surrogateescape") for name in repo.open_index()]
+        return [
+            name.decode(errors="surrogateescape") for name in repo.open_index()
+        ]

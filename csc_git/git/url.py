@@ -11,10 +11,19 @@ from csc_git.git.project import Project
 
 SCHEMES: Final = "file:git:http:https:ssh"
 _SCHEME: Final = re.compile(r"([A-Za-z0-9+.-]+)(::|://)")
-_OPTIONS: Final = ("url", "pushurl", "proxy", "proxyauthmethod", "uploadpack", "receivepack")
+_OPTIONS: Final = (
+    "url",
+    "pushurl",
+    "proxy",
+    "proxyauthmethod",
+    "uploadpack",
+    "receivepack",
+)
 
 
-def settings_of(project: Project, remote: str | None, ours: str) -> list[tuple[str, str]]:
+def settings_of(
+    project: Project, remote: str | None, ours: str
+) -> list[tuple[str, str]]:
     """Configuration of a remote called `ours` with the URLs of theirs.
 
     Args:
@@ -29,7 +38,9 @@ def settings_of(project: Project, remote: str | None, ours: str) -> list[tuple[s
     if name is not None and name in project.remotes:
         theirs = project.section(f"remote.{name}.") | _urls(project, name)
         return [
-            (f"remote.{ours}.{option}", theirs[option]) for option in _OPTIONS if option in theirs
+            (f"remote.{ours}.{option}", theirs[option])
+            for option in _OPTIONS
+            if option in theirs
         ]
     if name is not None and re.search(r"[:/\\]", name):
         return [(f"remote.{ours}.url", name)]
@@ -47,7 +58,10 @@ def _urls(project: Project, name: str) -> dict[str, str]:
     """
     url = project.values(f"remote.{name}.url")[0]
     push = project.values(f"remote.{name}.pushurl")
-    return {"url": url, **({"pushurl": url if url in push else push[0]} if push else {})}
+    return {
+        "url": url,
+        **({"pushurl": url if url in push else push[0]} if push else {}),
+    }
 
 
 def default_remote(project: Project) -> str | None:
@@ -85,7 +99,12 @@ def listed_format(project: Project, url: str, timeout: float) -> str | None:
     try:
         check_url(url)
         env = {"GIT_ALLOW_PROTOCOL": SCHEMES}
-        done = run_git(["ls-remote", "--", url], cwd=project.place, env=env, timeout=timeout)
+        done = run_git(
+            ["ls-remote", "--", url],
+            cwd=project.place,
+            env=env,
+            timeout=timeout,
+        )
     except (RemoteFailure, GitMissing):
         return None
     first = done.out.split(b"\t")[0].strip() if done.ok else b""
@@ -100,6 +119,9 @@ def check_branch(branch: str, cwd: Path) -> bool:
         return run_git(["check-ref-format", f"refs/heads/{branch}"], cwd=cwd).ok
     except GitMissing:
         return (
-            re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*", branch)
+            re.fullmatch(
+                r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*",
+                branch,
+            )
             is not None
         )

@@ -39,7 +39,9 @@ def _elapsed() -> float:
     ticks = started_ticks(os.getpid())
     if ticks is None:
         return _START
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf(
+        "SC_CLK_TCK"
+    )
 
 
 def _give_up(_: int, __: FrameType | None) -> None:

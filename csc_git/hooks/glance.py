@@ -81,13 +81,20 @@ class Glance:
         clone = recall(directory)
         if clone is None:
             return None
-        settings = {name: one.value for name, one in given(project, ("branch", "guard")).items()}
+        settings = {
+            name: one.value
+            for name, one in given(project, ("branch", "guard")).items()
+        }
         branch = str(settings.get("branch", DEFAULT_BRANCH))
         identity = Identity(clone.machine, clone.id, "")
-        store = Store(directory, branch, identity, lambda: project.object_format, None)
+        store = Store(
+            directory, branch, identity, lambda: project.object_format, None
+        )
         presence = Presence(store, clone, directory)
         snapshot = store.snapshot()
-        guard = str(settings.get("guard") or _agreed(snapshot, "guard") or "warn")
+        guard = str(
+            settings.get("guard") or _agreed(snapshot, "guard") or "warn"
+        )
         return cls(project, guard, clone, store, snapshot, presence)
 
     @property
@@ -128,10 +135,18 @@ class Glance:
 
     def others(self) -> tuple[list[Seen], int]:
         """The sessions of others that are alive, the latest; and how many more there are."""
-        alive = [name for name in self.presence.alive(self.snapshot) if name not in self.mine]
-        return [Seen(name, self._issue(name)) for name in alive[:_MOST]], len(alive[_MOST:])
+        alive = [
+            name
+            for name in self.presence.alive(self.snapshot)
+            if name not in self.mine
+        ]
+        return [Seen(name, self._issue(name)) for name in alive[:_MOST]], len(
+            alive[_MOST:]
+        )
 
-    def claims(self, concerns: Callable[[str], bool] | None = None) -> Iterator[SeenClaim]:
+    def claims(
+        self, concerns: Callable[[str], bool] | None = None
+    ) -> Iterator[SeenClaim]:
         """The claims of others that hold: all of them, or those on some resources.
 
         Args:
@@ -141,7 +156,9 @@ class Glance:
         if concerns is None:
             found = active.all(self.snapshot)
         else:
-            found = active.on(self.snapshot, filter(concerns, self.snapshot.names(CLAIMS)))
+            found = active.on(
+                self.snapshot, filter(concerns, self.snapshot.names(CLAIMS))
+            )
         for stored, claim in found:
             if claim.session not in self.mine:
                 yield SeenClaim(
@@ -170,4 +187,8 @@ def listed(names: Sequence[str], others: int = 0) -> str:
 def _agreed(snapshot: Snapshot, name: str) -> object:
     """What the team has agreed on; see `config.team_names`, which takes too long to import."""
     stored = snapshot.get(TEAM_KEY)
-    return stored.entry.value.get(name) if stored and isinstance(stored.entry.value, dict) else None
+    return (
+        stored.entry.value.get(name)
+        if stored and isinstance(stored.entry.value, dict)
+        else None
+    )

@@ -15,7 +15,11 @@ from typing import Any, Final
 
 from csc_git.hooks.deadline import allow, debug
 
-_SECONDS: Final = {"session-start": 2.0, "before-edit": 2.0, "session-end": 0.28}
+_SECONDS: Final = {
+    "session-start": 2.0,
+    "before-edit": 2.0,
+    "session-end": 0.28,
+}
 """From the start of the process until it gives up. A session's start waits for a first contact with
 the remote. Before an edit the settings are read first; they decide how long the hook may take.
 """
@@ -30,7 +34,9 @@ _EVENTS: Final = {
 def main() -> None:
     """Answer the event named on the command line."""
     if not set(sys.argv[1:]) & _EVENTS.keys():
-        sys.stdout.write(f"usage: csc-git-hook {'|'.join(_EVENTS)} < EVENT.json\n")
+        sys.stdout.write(
+            f"usage: csc-git-hook {'|'.join(_EVENTS)} < EVENT.json\n"
+        )
         return
     gc.disable()  # nothing here lives long enough
     try:
@@ -40,12 +46,16 @@ def main() -> None:
             sys.stdout.flush()
     except Exception as error:  # noqa: BLE001  a hook never fails the user's session
         debug(f"{type(error).__name__}: {error}")
-    os._exit(0)  # to take everything down in order would take a tenth of the time
+    os._exit(
+        0
+    )  # to take everything down in order would take a tenth of the time
 
 
 def _answer(event: str, event_data: dict[str, Any]) -> dict[str, Any] | None:
     module = import_module(_EVENTS[event])
-    said: dict[str, Any] | None = module.answer(Path(event_data.get("cwd") or "."), event_data)
+    said: dict[str, Any] | None = module.answer(
+        Path(event_data.get("cwd") or "."), event_data
+    )
     return said
 
 

@@ -22,14 +22,17 @@ _SHARING: Final = frozenset({"CSC_BRANCH", "CSC_REMOTE", "CSC_SYNC"})
 
 def answer(start: Path, event_data: dict[str, Any]) -> None:
     """Have the client's sessions signed off."""
-    client = (
-        client_identity()
-    )  # it knows its children only, and a process that goes on by itself is not one
+    # A process that goes on by itself is no child of the client, so it is asked here.
+    client = client_identity()
     if event_data.get("reason") in _GOES_ON or client is None:
         return
-    clone = discover(start).common_dir  # a worktree may be removed with its session
+    clone = discover(
+        start
+    ).common_dir  # a worktree may be removed with its session
     if recall(clone / "csc") is not None:
-        start_detached("csc_git.hooks.session_end", [str(clone), client], os.environ)
+        start_detached(
+            "csc_git.hooks.session_end", [str(clone), client], os.environ
+        )
 
 
 def sign_off_all(clone: Path, client: str) -> None:
@@ -37,11 +40,22 @@ def sign_off_all(clone: Path, client: str) -> None:
     from csc_git.hooks.glance import Glance  # noqa: PLC0415  the hook itself needs none
 
     glance = Glance.at(clone)
-    kept = {name: value for name, value in os.environ.items() if name not in _SHARING}
-    for name, one in glance.presence.of_client(client).items() if glance else ():
-        given = {f"CSC_{key.upper()}": str(value) for key, value in one.settings.items()}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _SHARING
+    }
+    for name, one in (
+        glance.presence.of_client(client).items() if glance else ()
+    ):
+        given = {
+            f"CSC_{key.upper()}": str(value)
+            for key, value in one.settings.items()
+        }
         where = ["-C", str(clone), f"--holder={one.holder}"]
-        start_detached("csc_git", ["sign-off", *where, "--", name], kept | given)
+        start_detached(
+            "csc_git", ["sign-off", *where, "--", name], kept | given
+        )
 
 
 if __name__ == "__main__":

@@ -21,10 +21,17 @@ def answer(start: Path, _: dict[str, Any]) -> dict[str, Any] | None:
     glance = Glance.at(start)
     if glance is None:
         return None
-    if glance.waits_for_contact(_PATIENCE):  # the client's server has just asked the remote
+    if glance.waits_for_contact(
+        _PATIENCE
+    ):  # the client's server has just asked the remote
         glance = Glance.at(start) or glance
     context = "\n".join(_lines(glance))
-    return {"hookSpecificOutput": {"hookEventName": "SessionStart", "additionalContext": context}}
+    return {
+        "hookSpecificOutput": {
+            "hookEventName": "SessionStart",
+            "additionalContext": context,
+        }
+    }
 
 
 def _lines(glance: Glance) -> list[str]:
@@ -40,7 +47,11 @@ def _lines(glance: Glance) -> list[str]:
         _who(glance),
         f"Signed on elsewhere: {listed(others, more) or 'nobody'}{_as_of(glance)}.",
         *([f"Claimed by others: {listed(claims)}."] if claims else []),
-        *([f"Open conflicts: {conflicts}; see list_conflicts."] if conflicts else []),
+        *(
+            [f"Open conflicts: {conflicts}; see list_conflicts."]
+            if conflicts
+            else []
+        ),
         "A subagent that writes calls sign_on for a name of its own, and passes it as session.",
         QUOTES,
     ]
@@ -51,11 +62,19 @@ def _as_of(glance: Glance) -> str:
     age = glance.contact_age
     if age is None:
         return "" if glance.is_alone else ", but the remote was never asked"
-    return f", when the remote was last asked {span(age)} ago" if age > RECENT else ""
+    return (
+        f", when the remote was last asked {span(age)} ago"
+        if age > RECENT
+        else ""
+    )
 
 
 def _who(glance: Glance) -> str:
-    alive = [name for name in glance.mine if glance.presence.is_alive(name, glance.snapshot)]
+    alive = [
+        name
+        for name in glance.mine
+        if glance.presence.is_alive(name, glance.snapshot)
+    ]
     if alive:
         return f"You are signed on as {listed(alive)}."
     free = glance.presence.first_free(glance.snapshot).partition("@")[0]

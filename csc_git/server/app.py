@@ -53,7 +53,9 @@ class Server(MCPServer[None]):
     async def list_resources(self) -> list[Resource]:
         """The fixed resources, and each session's state."""
         fixed = await super().list_resources()
-        return fixed + await anyio.to_thread.run_sync(resources.concrete, self._host)
+        return fixed + await anyio.to_thread.run_sync(
+            resources.concrete, self._host
+        )
 
     @asynccontextmanager
     async def _lifespan(self, _: MCPServer[None]) -> AsyncIterator[None]:

@@ -25,7 +25,9 @@ class Host:
         flags: Settings from the command line.
     """
 
-    def __init__(self, start: Path, flags: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, start: Path, flags: Mapping[str, Any] | None = None
+    ) -> None:
         self._start = start
         self._flags = flags
         self._mutex = threading.Lock()
@@ -72,7 +74,9 @@ class Host:
 
     def warm(self) -> None:
         """Open it ahead of the first call, in a thread of its own."""
-        threading.Thread(target=self._try, name="csc-git open", daemon=True).start()
+        threading.Thread(
+            target=self._try, name="csc-git open", daemon=True
+        ).start()
 
     def close(self) -> None:
         """Sign its sessions off and close it, if it was opened."""

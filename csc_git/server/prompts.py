@@ -16,14 +16,24 @@ from csc_git.server.host import Host
 def register(server: MCPServer[None], host: Host) -> None:
     """Add the prompts."""
 
-    @server.prompt(name="startup", description="Join the project: who is here, what is unfinished")
+    @server.prompt(
+        name="startup",
+        description="Join the project: who is here, what is unfinished",
+    )
     def startup() -> list[Message]:
         try:
             return _startup(host.reading())
         except (CscError, OSError) as error:
-            return [UserMessage(f"csc-git can't be used here. {as_csc_error(error)}")]
+            return [
+                UserMessage(
+                    f"csc-git can't be used here. {as_csc_error(error)}"
+                )
+            ]
 
-    @server.prompt(name="sign-off", description="Leave the project so that others can go on")
+    @server.prompt(
+        name="sign-off",
+        description="Leave the project so that others can go on",
+    )
     def sign_off(session: str | None = None) -> list[Message]:
         try:
             return _sign_off(host.get(), session)
@@ -61,7 +71,10 @@ def _startup(coordinator: Coordinator) -> list[Message]:
 def _unfinished(coordinator: Coordinator) -> list[str]:
     """What sessions left that are gone, a line each; names only, their words stay data."""
     left = coordinator.summary.unfinished(coordinator.store.snapshot())
-    return [f"{name} left unfinished work: read session://state/{name}." for name in left]
+    return [
+        f"{name} left unfinished work: read session://state/{name}."
+        for name in left
+    ]
 
 
 def _sign_off(coordinator: Coordinator, session: str | None) -> list[Message]:
@@ -75,7 +88,9 @@ def _sign_off(coordinator: Coordinator, session: str | None) -> list[Message]:
         ),
     ]
     if mine.open_todos:
-        steps.append(f"Your open todos ({mine.open_todos}): finish them or say so in handoff.")
+        steps.append(
+            f"Your open todos ({mine.open_todos}): finish them or say so in handoff."
+        )
     steps.append(
         "Remove what you no longer work on, current_issue included. Claims end with the sign-off."
     )
@@ -84,7 +99,10 @@ def _sign_off(coordinator: Coordinator, session: str | None) -> list[Message]:
         waiting = f"Edits that are not pushed yet: {context.sync.queued}"
         steps.append(f"{waiting}. {context.sync.message}")
     steps.append(f"Call sign_off(session={name!r}).")
-    return [UserMessage(_numbered(f"You are about to sign off as {name}.", steps)), _data(state)]
+    return [
+        UserMessage(_numbered(f"You are about to sign off as {name}.", steps)),
+        _data(state),
+    ]
 
 
 def _sync(context: Context) -> str:
@@ -92,7 +110,9 @@ def _sync(context: Context) -> str:
 
 
 def _numbered(opening: str, steps: list[str]) -> str:
-    return "\n".join([opening, "", *(f"{n}. {step}" for n, step in enumerate(steps, 1))])
+    return "\n".join(
+        [opening, "", *(f"{n}. {step}" for n, step in enumerate(steps, 1))]
+    )
 
 
 def _data(state: Context | SessionState) -> Message:

@@ -35,16 +35,29 @@ def register(server: MCPServer[None], host: Host) -> None:
     """Add the resources and the completion of their arguments."""
 
     @server.resource(
-        CONTEXT, name="context", mime_type=JSON, description="Who is here, and what to do next"
+        CONTEXT,
+        name="context",
+        mime_type=JSON,
+        description="Who is here, and what to do next",
     )
     def context() -> str:
         return _json(host, lambda coordinator: coordinator.summary.context())
 
-    @server.resource(STATE, name="state", mime_type=JSON, description="A session and its state")
+    @server.resource(
+        STATE,
+        name="state",
+        mime_type=JSON,
+        description="A session and its state",
+    )
     def state(id: str) -> str:  # noqa: A002  the template's own word
         return _json(host, lambda coordinator: coordinator.summary.state(id))
 
-    @server.resource(DATA, name="data", mime_type=JSON, description="One value, with its author")
+    @server.resource(
+        DATA,
+        name="data",
+        mime_type=JSON,
+        description="One value, with its author",
+    )
     def data(scope: str, key: str) -> str:
         return _json(host, lambda coordinator: coordinator.retrieve(scope, key))
 
@@ -70,7 +83,11 @@ def concrete(host: Host) -> list[Resource]:
 
 
 Complete = Callable[
-    [PromptReference | ResourceTemplateReference, CompletionArgument, CompletionContext | None],
+    [
+        PromptReference | ResourceTemplateReference,
+        CompletionArgument,
+        CompletionContext | None,
+    ],
     Awaitable[Completion | None],
 ]
 
@@ -83,7 +100,9 @@ def _completer(host: Host) -> Complete:
     ) -> Completion | None:
         try:
             given = (context and context.arguments) or {}
-            known = await anyio.to_thread.run_sync(_candidates, host, argument.name, given)
+            known = await anyio.to_thread.run_sync(
+                _candidates, host, argument.name, given
+            )
         except CscError:
             return None
         found = [name for name in known if name.startswith(argument.value)]

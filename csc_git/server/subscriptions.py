@@ -62,11 +62,17 @@ class Subscriptions:
     def serve(self, wire: Wire[Any]) -> None:
         """Answer the requests of both eras."""
         wire.add_request_handler(
-            "subscriptions/listen", SubscriptionsListenRequestParams, self._on_listen
+            "subscriptions/listen",
+            SubscriptionsListenRequestParams,
+            self._on_listen,
         )
-        wire.add_request_handler("resources/subscribe", SubscribeRequestParams, self._on_subscribe)
         wire.add_request_handler(
-            "resources/unsubscribe", UnsubscribeRequestParams, self._on_unsubscribe
+            "resources/subscribe", SubscribeRequestParams, self._on_subscribe
+        )
+        wire.add_request_handler(
+            "resources/unsubscribe",
+            UnsubscribeRequestParams,
+            self._on_unsubscribe,
         )
 
     async def follow(self) -> None:
@@ -78,7 +84,10 @@ class Subscriptions:
                 changes = await anyio.to_thread.run_sync(
                     self._wait, coordinator, abandon_on_cancel=True
                 )
-                self._cursor, self._sync_state = changes.cursor, changes.sync_state
+                self._cursor, self._sync_state = (
+                    changes.cursor,
+                    changes.sync_state,
+                )
                 await self._tell(changes, coordinator.clone.machine)
             except CursorExpired:
                 self._cursor = None
@@ -88,7 +97,11 @@ class Subscriptions:
 
     def _wait(self, coordinator: Coordinator) -> Changes:
         return coordinator.feed.wait(
-            self._cursor, _EVERYTHING, _WAIT, reports_losses=False, sync_state=self._sync_state
+            self._cursor,
+            _EVERYTHING,
+            _WAIT,
+            reports_losses=False,
+            sync_state=self._sync_state,
         )
 
     async def _begin(self) -> None:
@@ -106,7 +119,9 @@ class Subscriptions:
         await self._begin()
         return await self._listen(context, params)
 
-    async def _on_subscribe(self, context: Request, params: SubscribeRequestParams) -> EmptyResult:
+    async def _on_subscribe(
+        self, context: Request, params: SubscribeRequestParams
+    ) -> EmptyResult:
         await self._begin()
         self._sessions.setdefault(str(params.uri), set()).add(context.session)
         return EmptyResult()
@@ -125,7 +140,10 @@ class Subscriptions:
             await self.bus.publish(ResourceUpdated(uri=uri))
             for session in list(self._sessions.get(uri, ())):
                 await self._notify(session, uri)
-        if any(one.scope == "sessions" and one.change != "changed" for one in changes.changes):
+        if any(
+            one.scope == "sessions" and one.change != "changed"
+            for one in changes.changes
+        ):
             await self.bus.publish(ResourcesListChanged())
 
     async def _notify(self, session: ServerSession, uri: str) -> None:
@@ -138,10 +156,15 @@ class Subscriptions:
 
 def _resources(change: Changed, machine: str) -> Iterator[str]:
     """The resources whose content a change is part of, as clients may have written them."""
-    for scope, key in {(change.scope, change.key), (quote(change.scope), quote(change.key))}:
+    for scope, key in {
+        (change.scope, change.key),
+        (quote(change.scope), quote(change.key)),
+    }:
         yield DATA.replace("{scope}", scope).replace("{key}", key)
     place, _, rest = change.scope.partition(":")
-    session = change.key if change.scope == "sessions" else rest.partition(":")[0]
+    session = (
+        change.key if change.scope == "sessions" else rest.partition(":")[0]
+    )
     if session and place in {"session", "sessions"}:
         yield STATE.replace("{id}", session)
         yield STATE.replace("{id}", session.removesuffix(f"@{machine}"))

@@ -41,7 +41,9 @@ _OLDEST: Final = 32
 """Edits that are pushed alone after a lost race, of a longer queue."""
 
 _NEAR: Final = 5000
-_SILENT: Final = frozenset({RemoteState.TIMEOUT, RemoteState.UNREACHABLE, RemoteState.NO_GIT})
+_SILENT: Final = frozenset(
+    {RemoteState.TIMEOUT, RemoteState.UNREACHABLE, RemoteState.NO_GIT}
+)
 Progress = Callable[[str], None]
 """Told, in a few words, what is being done."""
 
@@ -120,14 +122,18 @@ class Attempt:
         if fetched is None:
             self._check_missing()
         else:
-            self._adopt(self._push_oldest(fetched) if self._lost_at else fetched)
+            self._adopt(
+                self._push_oldest(fetched) if self._lost_at else fetched
+            )
             fetched = self._fetched
         branch = self.replica.branch
         tip = branch.tip
         if tip is None or tip == fetched:
             return True
         if fetched is not None and not self._contains(tip, fetched):
-            raise RemoteFailure(RemoteState.FAILED, "the tip here lacks what was fetched")
+            raise RemoteFailure(
+                RemoteState.FAILED, "the tip here lacks what was fetched"
+            )
         queue = branch.queue(tip=tip) if fetched else branch.unbased_queue(tip)
         try:
             self._push(tip, fetched, len(queue))
@@ -135,7 +141,9 @@ class Attempt:
             if failure.state is not RemoteState.DECLINED:
                 raise
             self.progress("the remote declined something; finding which edit")
-            found = isolate(self.replica, self.remote, fetched, queue, failure, self.now)
+            found = isolate(
+                self.replica, self.remote, fetched, queue, failure, self.now
+            )
             self.reasons |= found.said
             self._adopt(found.taken)
             return False
@@ -147,8 +155,15 @@ class Attempt:
         The lease makes it safe: the remote's branch is where we left it, or the push is refused.
         """
         branch = self.replica.branch
-        alone = not self.pace.others(time.monotonic()) and not self.permit.is_given
-        return alone and branch.base is not None and not branch.parked() and bool(branch.queue())
+        alone = (
+            not self.pace.others(time.monotonic()) and not self.permit.is_given
+        )
+        return (
+            alone
+            and branch.base is not None
+            and not branch.parked()
+            and bool(branch.queue())
+        )
 
     def _pushes_first(self) -> bool:
         branch = self.replica.branch
@@ -189,7 +204,9 @@ class Attempt:
         if branch.base is not None:
             raise RemoteFailure(RemoteState.DELETED)
         if trace := self.remote.trace():
-            raise RemoteFailure(RemoteState.DELETED, f"this repository still has {trace}")
+            raise RemoteFailure(
+                RemoteState.DELETED, f"this repository still has {trace}"
+            )
         may = self.replica.dedicated or branch.tip is None
         if not may and not self.remote.has_branches():
             raise RemoteFailure(RemoteState.EMPTY)
@@ -199,7 +216,11 @@ class Attempt:
         branch, repository = self.replica.branch, self.replica.repository
         base, seen, held = branch.base, branch.tip, branch.parked()
         queue = branch.queue(tip=seen) if seen else []
-        if fetched == base and self._contains(seen, fetched) and not held.keys() & _ops(queue):
+        if (
+            fetched == base
+            and self._contains(seen, fetched)
+            and not held.keys() & _ops(queue)
+        ):
             return
         if self._was_cut_short(fetched) or self._goes_forward(fetched):
             with repository.writing():
@@ -209,7 +230,9 @@ class Attempt:
         if found.queue:
             self.progress(f"replaying {count(len(found.queue), 'edit')}")
         placed = _ops(found.news) if found.queue else frozenset()
-        batch, replay, silent = self._replayed(fetched, found, found.queue, placed)
+        batch, replay, silent = self._replayed(
+            fetched, found, found.queue, placed
+        )
         with repository.writing():
             late = branch.after(seen)  # edits made here while we replayed
             if late and not placed:
@@ -225,7 +248,11 @@ class Attempt:
     def _was_cut_short(self, fetched: str) -> bool:
         """Whether an attempt ended after it moved the tip to a new history, before the base."""
         base, tip = self.replica.branch.base, self.replica.branch.tip
-        if base is None or not self._contains(tip, fetched) or self._contains(tip, base):
+        if (
+            base is None
+            or not self._contains(tip, fetched)
+            or self._contains(tip, base)
+        ):
             return False
         return not self._contains(base, fetched)
 
@@ -270,11 +297,15 @@ class Attempt:
             return fetched
         found = self._continuations.of(fetched, self.replica.branch.base, queue)
         oldest, placed = found.queue[:_OLDEST], _ops(found.news)
-        batch, replay, _ = self._replayed(fetched, found, oldest, placed, heeding=False)
+        batch, replay, _ = self._replayed(
+            fetched, found, oldest, placed, heeding=False
+        )
         with self.replica.repository.writing():
             self.replica.branch.name_for_now(replay.tip, batch)
         self.progress(f"pushing the first {_OLDEST} of {len(queue):,} edits")
-        with suppress(RemoteFailure):  # what is wrong shows again when all are pushed
+        with suppress(
+            RemoteFailure
+        ):  # what is wrong shows again when all are pushed
             self.remote.push(replay.tip, fetched)
             self._fetched = replay.tip
         return self._fetched or fetched
@@ -284,7 +315,9 @@ class Attempt:
 
     @property
     def _continuations(self) -> Continuations:
-        return Continuations(self.replica, self.remote, self.now, self.permit, self.pace)
+        return Continuations(
+            self.replica, self.remote, self.now, self.permit, self.pace
+        )
 
     def _tidy(self) -> None:
         """Nothing depends on it, so a disk that refuses is no reason to call the attempt failed."""

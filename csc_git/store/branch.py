@@ -18,7 +18,9 @@ from csc_git.git.remote import FETCHED
 from csc_git.git.repository import Repository
 from csc_git.store.commit_walk import lineage, record_of, since
 
-_PARKED: Final = "refs/csc/held/"  # the name that clones have had since they were made
+_PARKED: Final = (
+    "refs/csc/held/"  # the name that clones have had since they were made
+)
 _KEPT: Final = "refs/csc/kept/"
 _KEEP_SECONDS: Final = 30 * 24 * 3600
 _FATE_SEARCH: Final = 5000
@@ -88,16 +90,22 @@ class Branch:
                 return Fate("local", record.outcome)
         if op in self.parked():
             return Fate("parked")
-        for commit in islice(lineage(self._repository.objects, self.base), _FATE_SEARCH):
+        for commit in islice(
+            lineage(self._repository.objects, self.base), _FATE_SEARCH
+        ):
             if (record := _record_of(op, commit)) is not None:
                 return Fate("synced", record.outcome)
         return Fate("unknown")
 
     def name_for_now(self, commit: str, batch: Batch) -> None:
         """Put a batch on disk, and name a commit of it until `tidy`: it is about to be pushed."""
-        self._repository.set_ref(FETCHED + uuid.uuid4().hex, None, commit, batch)
+        self._repository.set_ref(
+            FETCHED + uuid.uuid4().hex, None, commit, batch
+        )
 
-    def move(self, tip: str, base: str, batch: Batch, *, rewritten: bool) -> None:
+    def move(
+        self, tip: str, base: str, batch: Batch, *, rewritten: bool
+    ) -> None:
         """Put a batch on disk, and move tip and base together to what it and the disk have.
 
         A crash in between must leave a queue without confirmed edits. Base first does that:
@@ -111,12 +119,21 @@ class Branch:
             batch.release()
 
     def _move(self, tip: str, base: str, *, rewritten: bool) -> None:
-        old, known = self.tip, {commit.id for commit in self._edits(self.base, tip)}
-        if old not in {None, tip, base} and old not in known and (rewritten or self.queue()):
+        old, known = (
+            self.tip,
+            {commit.id for commit in self._edits(self.base, tip)},
+        )
+        if (
+            old not in {None, tip, base}
+            and old not in known
+            and (rewritten or self.queue())
+        ):
             self._keep(str(old))
         steps = [(self._base_ref, base), (self.ref, tip)]
         for ref, target in reversed(steps) if rewritten else steps:
-            self._repository.set_ref(ref, self._repository.read_ref(ref), target)
+            self._repository.set_ref(
+                ref, self._repository.read_ref(ref), target
+            )
 
     def confirm(self, commit: str) -> None:
         """Note that the remote has `commit`."""
@@ -124,7 +141,9 @@ class Branch:
 
     def park(self, op: str, commit: str) -> None:
         """Set an edit aside."""
-        self._repository.set_ref(_PARKED + op, self._repository.read_ref(_PARKED + op), commit)
+        self._repository.set_ref(
+            _PARKED + op, self._repository.read_ref(_PARKED + op), commit
+        )
 
     def unpark(self, op: str) -> None:
         """Stop parking an edit; its commit is kept a while."""

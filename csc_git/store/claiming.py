@@ -8,7 +8,14 @@ and somebody claimed another resource that overlaps.
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
-from csc_git.core.claim import CLAIMS, Claim, Tracked, candidates, claim_key, overlaps
+from csc_git.core.claim import (
+    CLAIMS,
+    Claim,
+    Tracked,
+    candidates,
+    claim_key,
+    overlaps,
+)
 from csc_git.core.key import Key, Scope
 from csc_git.core.lease import SESSIONS, lease_key
 from csc_git.core.session import is_session_name
@@ -28,7 +35,9 @@ class Overlaps:
         self._known: dict[tuple[str, str], bool] = {}
         self._near: tuple[object, object, list[str]] = None, None, []
 
-    def near(self, wanted: Sequence[str], resources: Sequence[str]) -> list[str]:
+    def near(
+        self, wanted: Sequence[str], resources: Sequence[str]
+    ) -> list[str]:
         """The resources that overlap one of the wanted ones.
 
         Args:
@@ -51,7 +60,9 @@ class Overlaps:
         return self._known[pair]
 
 
-def claims_on(snapshot: Snapshot, resources: Iterable[str]) -> Iterator[tuple[Stored, Claim]]:
+def claims_on(
+    snapshot: Snapshot, resources: Iterable[str]
+) -> Iterator[tuple[Stored, Claim]]:
     """The claims of all sessions on some resources, active or not."""
     for resource in resources:
         stored = snapshot.get(claim_key(resource))
@@ -89,10 +100,16 @@ def _is_record(scope: Scope, name: str, stored: Stored | None) -> bool:
 def is_signed_on(claim: Claim, snapshot: Snapshot) -> bool:
     """Whether the sign-on that made a claim still holds its session's name."""
     lease = read_lease(snapshot.get(lease_key(claim.session)))
-    return lease is not None and lease.holder == claim.holder and lease.state == "active"
+    return (
+        lease is not None
+        and lease.holder == claim.holder
+        and lease.state == "active"
+    )
 
 
-def is_contested(made: Iterable[Stored], known: Snapshot, here: Snapshot, tracked: Tracked) -> bool:
+def is_contested(
+    made: Iterable[Stored], known: Snapshot, here: Snapshot, tracked: Tracked
+) -> bool:
     """Whether claims can't stand on a newer base.
 
     Args:
@@ -102,14 +119,17 @@ def is_contested(made: Iterable[Stored], known: Snapshot, here: Snapshot, tracke
         tracked: The files of the user's repository.
     """
     found = [Claim.from_json(stored.entry.value) for stored in made]
-    wanted = [claim for claim in found if claim is not None and claim.state == "held"]
+    wanted = [
+        claim for claim in found if claim is not None and claim.state == "held"
+    ]
     if not all(is_signed_on(claim, here) for claim in wanted):
         return True
     near = candidates([claim.resource for claim in wanted], here.names(CLAIMS))
     unknown = [
         other
         for stored, other in claims_on(here, near)
-        if other.state == "held" and stored.revision != known.revision(claim_key(other.resource))
+        if other.state == "held"
+        and stored.revision != known.revision(claim_key(other.resource))
     ]
     overlap = Overlaps(tracked)
     return any(

@@ -67,7 +67,11 @@ class Place:
             return True
         if None not in {self.born, known.born} and self.born != known.born:
             return True
-        if self.machine_id and known.machine_id and self.machine_id != known.machine_id:
+        if (
+            self.machine_id
+            and known.machine_id
+            and self.machine_id != known.machine_id
+        ):
             return True
         return self.boot != known.boot and self.host != known.host
 
@@ -97,7 +101,9 @@ def identify(directory: Path, machine: str | None, host: str) -> Clone:
         host: The machine name that is kept if none is configured.
     """
     with FileLock(directory / "locks" / "clone").held():
-        place = Place.of(directory)  # after the lock: in a container that may make the directory
+        place = Place.of(
+            directory
+        )  # after the lock: in a container that may make the directory
         known = _load(directory / _FILE)
         name = machine or (known.machine if known else host)
         if known is None and not excludes(directory / "locks" / "probe"):
@@ -106,7 +112,11 @@ def identify(directory: Path, machine: str | None, host: str) -> Clone:
                 safe="Nothing was stored",
                 then=NO_EXCLUSION,
             )
-        if known is None or place.is_copy_of(known.place) or _is_elsewhere_too(known, directory):
+        if (
+            known is None
+            or place.is_copy_of(known.place)
+            or _is_elsewhere_too(known, directory)
+        ):
             found = Clone(uuid.uuid4().hex, name, place)
         else:
             found = Clone(known.id, name, place)
@@ -169,7 +179,9 @@ def _text(path: Path) -> str:
 def _layer(directory: Path) -> str:
     """The upper directory of the overlay that a directory is in, by proc(5)'s mountinfo."""
     try:
-        lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = _MOUNTS.read_text(
+            encoding="utf-8", errors="surrogateescape"
+        ).splitlines()
     except OSError:
         return ""
     longest, found = -1, ""
@@ -179,13 +191,22 @@ def _layer(directory: Path) -> str:
         if directory.is_relative_to(point) and len(point) >= longest:
             kind, _, options = source.partition(" ")
             longest, found = len(point), options if kind == "overlay" else ""
-    uppers = [option for option in found.rpartition(" ")[2].split(",") if "upperdir=" in option]
+    uppers = [
+        option
+        for option in found.rpartition(" ")[2].split(",")
+        if "upperdir=" in option
+    ]
     return uppers[0].removeprefix("upperdir=") if uppers else ""
 
 
 def _unescaped(text: str) -> str:
     """A path of mountinfo, where white space and backslashes are octal escapes."""
-    for escape, character in (("040", " "), ("011", "\t"), ("012", "\n"), ("134", "\\")):
+    for escape, character in (
+        ("040", " "),
+        ("011", "\t"),
+        ("012", "\n"),
+        ("134", "\\"),
+    ):
         text = text.replace(f"\\{escape}", character)
     return text
 

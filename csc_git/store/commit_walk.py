@@ -33,7 +33,9 @@ def record_of(commit: CommitInfo) -> Record:
     """
     name = commit.author.rpartition(" <")[0] or commit.author
     subject = commit.message.partition("\n")[0]
-    return Record.parse(commit.message) or Record(subject, commit.id, name, commit.author_time)
+    return Record.parse(commit.message) or Record(
+        subject, commit.id, name, commit.author_time
+    )
 
 
 def is_commit(commits: Commits, name: str | None) -> bool:
@@ -65,7 +67,9 @@ def lineage(objects: Reads, tip: str | None) -> Iterator[CommitInfo]:
         )
 
 
-def since(commits: Commits, base: str | None, tip: str | None) -> list[CommitInfo]:
+def since(
+    commits: Commits, base: str | None, tip: str | None
+) -> list[CommitInfo]:
     """`base..tip` as git means it, oldest first: what `tip` has and `base` hasn't.
 
     Walks both sides in step, so a base that is no ancestor (as after a crash between moving the
@@ -73,15 +77,29 @@ def since(commits: Commits, base: str | None, tip: str | None) -> list[CommitInf
     """
     mine: dict[str, CommitInfo] = {}
     theirs: set[str] = set()
-    for ours, other in zip_longest(ancestry(commits, tip), ancestry(commits, base)):
+    for ours, other in zip_longest(
+        ancestry(commits, tip), ancestry(commits, base)
+    ):
         if other is not None:
             theirs.add(other.id)
         if ours is not None:
             mine[ours.id] = ours
-        meeting = next((c.id for c in (ours, other) if c and c.id in theirs and c.id in mine), None)
+        meeting = next(
+            (
+                c.id
+                for c in (ours, other)
+                if c and c.id in theirs and c.id in mine
+            ),
+            None,
+        )
         if meeting is not None:
             newest_first = list(mine)
-            return [mine[name] for name in reversed(newest_first[: newest_first.index(meeting)])]
+            return [
+                mine[name]
+                for name in reversed(
+                    newest_first[: newest_first.index(meeting)]
+                )
+            ]
     return list(reversed(mine.values()))
 
 
@@ -113,13 +131,17 @@ def made_since(
     only where a machine's clock was wrong. So the walk ends where a good many in a row are older
     than all the edits, and a clone that joins a branch of a million commits need not read them all.
     """
-    clocks = [record.clock for edit in edits if (record := Record.parse(edit.message))]
+    clocks = [
+        record.clock for edit in edits if (record := Record.parse(edit.message))
+    ]
     if not clocks or any(abs(now - clock) > _LATELY for clock in clocks):
         return list(ancestry(commits, tip))
     return list(_not_older(ancestry(commits, tip), min(clocks)))
 
 
-def high_water(commits: Commits, tip: str | None, now: datetime) -> datetime | None:
+def high_water(
+    commits: Commits, tip: str | None, now: datetime
+) -> datetime | None:
     """The latest time this history vouches for; clocks too far ahead are passed over."""
     for commit in islice(ancestry(commits, tip), _CLOCK_SEARCH):
         record = Record.parse(commit.message)
@@ -155,7 +177,9 @@ def deletion(
     return None
 
 
-def _not_older(commits: Iterable[CommitInfo], time: datetime) -> Iterator[CommitInfo]:
+def _not_older(
+    commits: Iterable[CommitInfo], time: datetime
+) -> Iterator[CommitInfo]:
     """Commits, newest first, until many in a row entered the history before a time.
 
     A single one may be there because its machine's clock was behind.

@@ -11,7 +11,13 @@ from csc_git.errors import FormatTooNew
 from csc_git.git.failure import RemoteFailure
 from csc_git.git.objects.commit import CommitInfo
 from csc_git.git.remote import Remote
-from csc_git.store.commit_walk import Commits, ancestry, descent, made_since, since
+from csc_git.store.commit_walk import (
+    Commits,
+    ancestry,
+    descent,
+    made_since,
+    since,
+)
 from csc_git.store.recovery import Permit, fork_of
 from csc_git.store.replica import Replica
 from csc_git.store.rotation import continued
@@ -63,7 +69,9 @@ class Continuations:
     permit: Permit
     pace: Pace
 
-    def of(self, fetched: str, base: str | None, queue: list[CommitInfo]) -> Continuation:
+    def of(
+        self, fetched: str, base: str | None, queue: list[CommitInfo]
+    ) -> Continuation:
         """How what was fetched continues what we know.
 
         A clone that joins is spared the walk over the whole history: what the remote has is wanted
@@ -77,7 +85,9 @@ class Continuations:
         if theirs is None:
             raise RemoteFailure(RemoteState.NOT_A_STORE)
         if base is None:
-            made = made_since(objects, fetched, queue, self.now) if queue else []
+            made = (
+                made_since(objects, fetched, queue, self.now) if queue else []
+            )
             return Continuation(made, None, queue)
         ours = self._format(base)
         if ours is not None and ours.store != theirs.store:
@@ -86,15 +96,21 @@ class Continuations:
         if news is None and self.replica.repository.is_ancestor(base, fetched):
             news = descent(objects, base, fetched)
             if news is None:  # in a merge that somebody made by hand
-                return Continuation(list(ancestry(objects, fetched)), None, queue)
+                return Continuation(
+                    list(ancestry(objects, fetched)), None, queue
+                )
         if news is not None:
             writers = {commit.committer for commit in news}
-            self.pace.saw(writers - {self.replica.identity.machine}, time.monotonic())
+            self.pace.saw(
+                writers - {self.replica.identity.machine}, time.monotonic()
+            )
             # What the base has and the tip lacks was placed by an attempt that died between them.
             placed = [*since(objects, self.replica.branch.tip, base), *news]
             return Continuation(placed, base, queue, rewritten=False)
         branch = self.replica.branch.name
-        rotated = continued(self.replica.repository, self.remote, branch, base, fetched)
+        rotated = continued(
+            self.replica.repository, self.remote, branch, base, fetched
+        )
         if rotated is not None:
             return Continuation(rotated, base, queue)
         return self._rewrite(fetched, base, queue)
@@ -104,9 +120,13 @@ class Continuations:
         if not self.permit.join:
             raise RemoteFailure(RemoteState.OTHER_STORE)
         objects = self.replica.repository.objects
-        return Continuation(list(ancestry(objects, fetched)), None, queue, joins=True)
+        return Continuation(
+            list(ancestry(objects, fetched)), None, queue, joins=True
+        )
 
-    def _rewrite(self, fetched: str, base: str, queue: list[CommitInfo]) -> Continuation:
+    def _rewrite(
+        self, fetched: str, base: str, queue: list[CommitInfo]
+    ) -> Continuation:
         """The remote no longer has what it had confirmed."""
         objects = self.replica.repository.objects
         if self.permit.rewrite:
@@ -115,7 +135,9 @@ class Continuations:
         if not self.permit.restore:
             behind = contains(objects, base, fetched)
             state = RemoteState.BEHIND if behind else RemoteState.REWRITTEN
-            raise RemoteFailure(state, f"it lacks {count(len(lost), 'confirmed edit')}")
+            raise RemoteFailure(
+                state, f"it lacks {count(len(lost), 'confirmed edit')}"
+            )
         fork = fork_of(objects, base, fetched)
         news = since(objects, fork, fetched)
         if fork is None:  # even the first commit is another one

@@ -61,7 +61,15 @@ def isolate(
     """
     onto = fetched or queue[0].parent
     assert onto is not None  # noqa: S101  a queue stands on something
-    sieve = _Sieve(replica, remote, now, onto, fetched, queue, [commit.id for commit in queue])
+    sieve = _Sieve(
+        replica,
+        remote,
+        now,
+        onto,
+        fetched,
+        queue,
+        [commit.id for commit in queue],
+    )
     while sieve.chain:
         sieve.push(failure)
         if sieve.chain and sieve.seems_closed():
@@ -116,7 +124,10 @@ class _Sieve:
 
     def push_newest_alone(self) -> None:
         """The last try; the others are left out of this one only, and stay in the queue."""
-        aside, newest = [*self.suspects.values(), *self.rest[:-1]], self.rest[-1:]
+        aside, newest = (
+            [*self.suspects.values(), *self.rest[:-1]],
+            self.rest[-1:],
+        )
         commit = self._without(aside, newest)[-1]
         if _declines(self.remote, commit, self.expected) is None:
             self.onto, self.taken = commit, True
@@ -128,17 +139,23 @@ class _Sieve:
         self.suspects[op], self.said[op] = culprit, words
         self.chain = self._without([*self.suspects.values()], self.rest)
 
-    def _without(self, suspects: list[CommitInfo], rest: list[CommitInfo]) -> list[str]:
+    def _without(
+        self, suspects: list[CommitInfo], rest: list[CommitInfo]
+    ) -> list[str]:
         """Some edits, replayed as if the suspects had not been made."""
         batch = self.replica.repository.batch()
         replay = self.replica.replay_on(batch, self.onto, None, self.now)
-        self.replica.replay(replay, [*suspects, *rest], aside=frozenset(map(_op, suspects)))
+        self.replica.replay(
+            replay, [*suspects, *rest], aside=frozenset(map(_op, suspects))
+        )
         with self.replica.repository.writing():
             self.replica.branch.name_for_now(replay.tip, batch)
         return replay.placed
 
 
-def _push_prefix(remote: Remote, chain: Sequence[str], expected: str | None) -> tuple[int, str]:
+def _push_prefix(
+    remote: Remote, chain: Sequence[str], expected: str | None
+) -> tuple[int, str]:
     """Push as many edits of a chain as the remote takes: how many, and its last refusal."""
     words = _declines(remote, chain[-1], expected)
     if words is None:

@@ -18,7 +18,9 @@ def changed_keys(
         yield key, before.look(key), after.look(key)
 
 
-def changed_places(objects: Reads, before: Snapshot, after: Snapshot) -> Iterator[Key]:
+def changed_places(
+    objects: Reads, before: Snapshot, after: Snapshot
+) -> Iterator[Key]:
     """The keys in which two snapshots differ; no value is read."""
     for path in sorted(set(changed_files(objects, before.data, after.data))):
         key = after.key_at(path) or before.key_at(path)
@@ -53,7 +55,13 @@ def changed_files(
     for name in {line.name for line in lines if line.is_tree}:
         if not below and not is_fan_name(name):
             continue
-        was = next((line.id for line in old if line.name == name and line.is_tree), None)
-        now = next((line.id for line in new if line.name == name and line.is_tree), None)
+        was = next(
+            (line.id for line in old if line.name == name and line.is_tree),
+            None,
+        )
+        now = next(
+            (line.id for line in new if line.name == name and line.is_tree),
+            None,
+        )
         place = path if is_fan_name(name) else (*path, name)
         yield from changed_files(objects, was, now, place, below=below)

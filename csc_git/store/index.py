@@ -47,13 +47,20 @@ class Index:
     _scopes: Scopes = field(default_factory=Scopes)
     _mutex: RLock = field(default_factory=RLock)
 
-    def names(self, snapshot: "Snapshot", scope: Scope, tree: str) -> Sequence[str]:
+    def names(
+        self, snapshot: "Snapshot", scope: Scope, tree: str
+    ) -> Sequence[str]:
         """The names of a scope's keys, in order."""
         return self._listing(snapshot, scope, tree, with_records=False).names
 
-    def records(self, snapshot: "Snapshot", scope: Scope, tree: str) -> Mapping[str, "Stored"]:
+    def records(
+        self, snapshot: "Snapshot", scope: Scope, tree: str
+    ) -> Mapping[str, "Stored"]:
         """What the keys of a scope hold, those left out that can't be read."""
-        return self._listing(snapshot, scope, tree, with_records=True).records or {}
+        return (
+            self._listing(snapshot, scope, tree, with_records=True).records
+            or {}
+        )
 
     def scopes(self, snapshot: "Snapshot", tree: str) -> tuple[str, ...]:
         """The scopes that hold keys, of the directory of all scopes; see `Scopes.of`."""
@@ -61,7 +68,12 @@ class Index:
             return self._scopes.of(snapshot, tree)
 
     def _listing(
-        self, snapshot: "Snapshot", scope: Scope, tree: str, *, with_records: bool
+        self,
+        snapshot: "Snapshot",
+        scope: Scope,
+        tree: str,
+        *,
+        with_records: bool,
     ) -> Listing:
         with self._mutex:
             known = self._listings.get(scope)
@@ -70,7 +82,9 @@ class Index:
                     known = _whole(snapshot, tree, with_records=with_records)
                 elif known.tree != tree:
                     known = _updated(known, snapshot, scope, tree)
-            except StoreDamaged:  # reported elsewhere; it may be mended, so it is not remembered
+            except (
+                StoreDamaged
+            ):  # reported elsewhere; it may be mended, so it is not remembered
                 return _readable(snapshot, scope, tree)
             if snapshot.objects.is_stored(tree):
                 self._listings[scope] = known
@@ -89,10 +103,14 @@ def index_of(shared: dict[str, Any]) -> Index:
 def _whole(snapshot: "Snapshot", tree: str, *, with_records: bool) -> Listing:
     """Make a listing by reading the whole directory."""
     names = sorted(snapshot.files_in(tree))
-    return Listing(tree, names, dict(snapshot.records_in(tree)) if with_records else None)
+    return Listing(
+        tree, names, dict(snapshot.records_in(tree)) if with_records else None
+    )
 
 
-def _changed_names(snapshot: "Snapshot", before: str, after: str) -> Iterator[str]:
+def _changed_names(
+    snapshot: "Snapshot", before: str, after: str
+) -> Iterator[str]:
     """The names of the keys in which two trees of a directory may differ."""
     from csc_git.store.difference import changed_files  # noqa: PLC0415  it needs snapshots
 
@@ -105,16 +123,25 @@ def _readable(snapshot: "Snapshot", scope: Scope, tree: str) -> Listing:
     """What can be read of a damaged directory."""
     names = sorted(snapshot.readable_names(tree))
     found = {name: snapshot.get(Key(scope, name)) for name in names}
-    return Listing(tree, names, {name: one for name, one in found.items() if one is not None})
+    return Listing(
+        tree,
+        names,
+        {name: one for name, one in found.items() if one is not None},
+    )
 
 
-def _updated(known: Listing, snapshot: "Snapshot", scope: Scope, tree: str) -> Listing:
+def _updated(
+    known: Listing, snapshot: "Snapshot", scope: Scope, tree: str
+) -> Listing:
     """A listing as of a newer tree, by the difference between the two."""
     try:
         changed = set(_changed_names(snapshot, known.tree, tree))
     except StoreDamaged:  # what it was made of may be gone from the disk by now
         return _whole(snapshot, tree, with_records=known.records is not None)
-    names, records = known.names, None if known.records is None else dict(known.records)
+    names, records = (
+        known.names,
+        None if known.records is None else dict(known.records),
+    )
     for name in changed:
         place = bisect_left(names, name)
         was_there = place < len(names) and names[place] == name
@@ -127,6 +154,9 @@ def _updated(known: Listing, snapshot: "Snapshot", scope: Scope, tree: str) -> L
             names.insert(place, name)
         if records is not None:
             records.pop(name, None)
-            if is_there and (stored := snapshot.read(Key(scope, name))) is not None:
+            if (
+                is_there
+                and (stored := snapshot.read(Key(scope, name))) is not None
+            ):
                 records[name] = stored
     return Listing(tree, names, records)

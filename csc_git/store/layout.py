@@ -40,7 +40,9 @@ class Trees(Protocol):
 class TreeWriter(Trees, Protocol):
     """Where trees are read from and written to."""
 
-    def add_tree(self, lines: Iterable[TreeEntry], like: str | None = None) -> str:
+    def add_tree(
+        self, lines: Iterable[TreeEntry], like: str | None = None
+    ) -> str:
         """Write a tree, made from another one; its id."""
 
 
@@ -56,7 +58,9 @@ class Shape(NamedTuple):
     below: tuple[tuple[bytes, str], ...]
 
 
-_PLAIN: Final = {holds_keys: Shape(holds_keys, ()) for holds_keys in (False, True)}
+_PLAIN: Final = {
+    holds_keys: Shape(holds_keys, ()) for holds_keys in (False, True)
+}
 
 
 class Foreign(NamedTuple):
@@ -80,7 +84,10 @@ def find(trees: Trees, tree_id: str, name: bytes) -> TreeEntry | None:
 
 
 def entries(
-    trees: Trees, tree_id: str, foreign: list[Foreign] | None = None, path: bytes = b""
+    trees: Trees,
+    tree_id: str,
+    foreign: list[Foreign] | None = None,
+    path: bytes = b"",
 ) -> Iterator[TreeEntry]:
     """All entries of a directory that are ours, in the order of their names.
 
@@ -94,7 +101,9 @@ def entries(
     skipped = foreign if foreign is not None else []
     for entry in _walk(trees, tree_id, 0, skipped, path):
         if entry.name in found:
-            skipped.append(Foreign(path + entry.name, "stands twice; the split one counts"))
+            skipped.append(
+                Foreign(path + entry.name, "stands twice; the split one counts")
+            )
         else:
             found[entry.name] = entry
     yield from (found[name] for name in sorted(found))
@@ -109,14 +118,22 @@ def files_below(lines: Iterable[ListedLine]) -> dict[bytes, str]:
     found: dict[bytes, tuple[int, str]] = {}
     for mode, blob_id, path in lines:
         *fans, name = path.split(b"/")
-        if mode == _LISTED_FILE and _is_listed(name) and all(map(is_fan_name, fans)):
+        if (
+            mode == _LISTED_FILE
+            and _is_listed(name)
+            and all(map(is_fan_name, fans))
+        ):
             depth, _ = found.get(name, (-1, ""))
-            if len(fans) > depth:  # where a name stands twice, the split one counts
+            if (
+                len(fans) > depth
+            ):  # where a name stands twice, the split one counts
                 found[name] = len(fans), blob_id
     return {name: blob_id for name, (_, blob_id) in found.items()}
 
 
-def shapes_below(tree_id: str, lines: Iterable[ListedLine]) -> Iterator[tuple[str, Shape]]:
+def shapes_below(
+    tree_id: str, lines: Iterable[ListedLine]
+) -> Iterator[tuple[str, Shape]]:
     """The shape of a directory and of each below it, the inner ones first.
 
     Args:
@@ -127,7 +144,9 @@ def shapes_below(tree_id: str, lines: Iterable[ListedLine]) -> Iterator[tuple[st
     inside: dict[bytes, list[bytes]] = {}
     for mode, object_id, path in lines:
         parent, _, name = path.rpartition(b"/")
-        if mode == _LISTED_TREE and (is_fan_name(name) or _is_listed(name, directory=True)):
+        if mode == _LISTED_TREE and (
+            is_fan_name(name) or _is_listed(name, directory=True)
+        ):
             trees[path] = object_id
             inside.setdefault(parent, []).append(path)
         elif mode == _LISTED_FILE and _is_listed(name):
@@ -142,7 +161,9 @@ def shapes_below(tree_id: str, lines: Iterable[ListedLine]) -> Iterator[tuple[st
                 below += made[child].below
             else:
                 below.append((name, trees[child]))
-        made[path] = Shape(holds_keys, tuple(below)) if below else _PLAIN[holds_keys]
+        made[path] = (
+            Shape(holds_keys, tuple(below)) if below else _PLAIN[holds_keys]
+        )
         yield trees[path], made[path]
 
 
@@ -166,12 +187,17 @@ def spellings(path: tuple[bytes, ...], depth: int = 2) -> list[bytes]:
         path_of_fans = [b"~%02x/" % byte for byte in digest[:depth]]
         fans = [b"".join(path_of_fans[:n]) for n in range(depth + 1)]
         fans = fans if len(found) * len(fans) <= _MOST_SPELLINGS else fans[:1]
-        found = [start + fan + component + b"/" for start in found for fan in fans]
+        found = [
+            start + fan + component + b"/" for start in found for fan in fans
+        ]
     return [path.rstrip(b"/") for path in found]
 
 
 def apply(
-    trees: TreeWriter, tree_id: str | None, changes: Changes, replaced: list[TreeEntry]
+    trees: TreeWriter,
+    tree_id: str | None,
+    changes: Changes,
+    replaced: list[TreeEntry],
 ) -> str | None:
     """A directory with changes made to it; None if nothing is left.
 
@@ -187,8 +213,12 @@ def apply(
             resolved[name] = change
         else:
             old = find(trees, tree_id, name) if tree_id else None
-            below = apply(trees, old.id if old and old.is_tree else None, change, replaced)
-            resolved[name] = TreeEntry.of(name, TREE_MODE, below) if below else None
+            below = apply(
+                trees, old.id if old and old.is_tree else None, change, replaced
+            )
+            resolved[name] = (
+                TreeEntry.of(name, TREE_MODE, below) if below else None
+            )
     return _Rewriting(trees, replaced).level(tree_id, resolved, 0)
 
 
@@ -199,15 +229,26 @@ class _Rewriting(NamedTuple):
     replaced: list[TreeEntry]
 
     def level(
-        self, tree_id: str | None, changes: Mapping[bytes, TreeEntry | None], depth: int
+        self,
+        tree_id: str | None,
+        changes: Mapping[bytes, TreeEntry | None],
+        depth: int,
     ) -> str | None:
         lines = self._untouched(tree_id, changes)
         fans = {line.name: line for line in lines if _is_fan(line)}
         here = [entry for entry in changes.values() if entry is not None]
         if not fans and _fit(lines, here):
             return self._write(lines + here, tree_id)
-        moved = {} if fans else {line.name: line for line in lines if not why_foreign(line)}
-        kept = [line for line in lines if line.name not in moved and line.name not in fans]
+        moved = (
+            {}
+            if fans
+            else {line.name: line for line in lines if not why_foreign(line)}
+        )
+        kept = [
+            line
+            for line in lines
+            if line.name not in moved and line.name not in fans
+        ]
         for name, inside in _by_fan({**moved, **changes}, depth).items():
             old = fans.pop(name, None)
             below = self.level(old.id if old else None, inside, depth + 1)
@@ -247,7 +288,9 @@ def _walk(
     lines = trees.tree(tree_id)
     for line in lines:
         if _is_fan(line) and depth < _MAX_FAN_DEPTH:
-            yield from _walk(trees, line.id, depth + 1, foreign, path + line.name + b"/")
+            yield from _walk(
+                trees, line.id, depth + 1, foreign, path + line.name + b"/"
+            )
     for line in lines:
         if _is_fan(line):
             continue

@@ -53,8 +53,14 @@ class Place:
         """Every path at which it may stand on the branch."""
         if not self.scope:
             return []
-        directories = tuple(encode(segment, directory=True) for segment in self.scope)
-        path = Key(self.scope, self.key).path if self.key is not None else directories
+        directories = tuple(
+            encode(segment, directory=True) for segment in self.scope
+        )
+        path = (
+            Key(self.scope, self.key).path
+            if self.key is not None
+            else directories
+        )
         return [f"data/{found.decode()}" for found in spellings(path)]
 
     def holds(self, key: Key) -> bool:
@@ -108,7 +114,9 @@ def edits(
     if tip is None:
         return
     paths = place.paths()
-    for commit_id in commit_ids(repository.path, tip, paths=paths, author=session, after=after):
+    for commit_id in commit_ids(
+        repository.path, tip, paths=paths, author=session, after=after
+    ):
         commit = repository.objects.commit(commit_id)
         record = record_of(commit)
         if session is not None and record.session != session:
@@ -125,33 +133,48 @@ def edits(
 def keys_of(repository: Repository, commit: CommitInfo) -> list[Key]:
     """The keys that a commit changed; of a commit that changed very many, as git lists them."""
     objects = repository.objects
-    before, after = Snapshot(objects, commit.parent), Snapshot(objects, commit.id)
+    before, after = (
+        Snapshot(objects, commit.parent),
+        Snapshot(objects, commit.id),
+    )
     some = islice(changed_files(objects, before.data, after.data), _MANY)
     listed = None
     if sum(1 for _ in some) == _MANY:
-        listed = log.changed_files(repository.path, commit.parent, commit.id, "data")
+        listed = log.changed_files(
+            repository.path, commit.parent, commit.id, "data"
+        )
     if listed is None:
         return list(changed_places(objects, before, after))
     return list(_changed(listed, before, after))
 
 
 def _changed(
-    listed: Iterable[tuple[bytes, str | None, str | None]], before: Snapshot, after: Snapshot
+    listed: Iterable[tuple[bytes, str | None, str | None]],
+    before: Snapshot,
+    after: Snapshot,
 ) -> Iterator[Key]:
     """The keys whose revision differs. A key that only moved into the fan-out is listed twice."""
     revisions: dict[tuple[bytes, ...], tuple[set[str], set[str]]] = {}
     for path, old, new in listed:
-        place = tuple(part for part in path.split(b"/") if not is_fan_name(part))
+        place = tuple(
+            part for part in path.split(b"/") if not is_fan_name(part)
+        )
         stood, stands = revisions.setdefault(place, (set(), set()))
         stood.update(filter(None, [old]))
         stands.update(filter(None, [new]))
     for place, (stood, stands) in sorted(revisions.items()):
-        key = (after.key_at(place) or before.key_at(place)) if stood != stands else None
+        key = (
+            (after.key_at(place) or before.key_at(place))
+            if stood != stands
+            else None
+        )
         if key is not None:
             yield key
 
 
-def commit_at(repository: Repository, tip: str | None, moment: Moment, now: datetime) -> str | None:
+def commit_at(
+    repository: Repository, tip: str | None, moment: Moment, now: datetime
+) -> str | None:
     """The commit that a moment means; of a time, the newest that is not later. None: before all.
 
     Args:
@@ -166,13 +189,19 @@ def commit_at(repository: Repository, tip: str | None, moment: Moment, now: date
     if moment.time is not None:
         return _newest(repository, tip, moment.time, now) if tip else None
     name = moment.commit or ""
-    found = name if is_commit(repository.objects, name) else resolve(repository.path, name)
+    found = (
+        name
+        if is_commit(repository.objects, name)
+        else resolve(repository.path, name)
+    )
     if found is None:
         raise NoSuchCommit(f"No commit {name} is known here, or more than one")
     return found
 
 
-def _newest(repository: Repository, tip: str, time: datetime, now: datetime) -> str | None:
+def _newest(
+    repository: Repository, tip: str, time: datetime, now: datetime
+) -> str | None:
     """Walk back in strides until most clocks are not later, then look at each commit from there.
 
     One more stride is read, so that there are commits of other machines to compare clocks with.
@@ -184,11 +213,15 @@ def _newest(repository: Repository, tip: str, time: datetime, now: datetime) -> 
         if number % _STRIDE:
             continue
         window = newest_first[-_STRIDE:]
-        samples = [_clock(repository, one) for one in window[:: _STRIDE // _SAMPLES]]
+        samples = [
+            _clock(repository, one) for one in window[:: _STRIDE // _SAMPLES]
+        ]
         if sum(one <= time for one in samples) > len(samples) // 2:
             passed.append(number - _STRIDE)
         if len(passed) > 1:
-            found = _newest_of(repository, newest_first[_from(passed) :], time, now)
+            found = _newest_of(
+                repository, newest_first[_from(passed) :], time, now
+            )
             if found is not None:
                 return found
     return _newest_of(repository, newest_first[_from(passed) :], time, now)
@@ -200,16 +233,23 @@ def _from(passed: Sequence[int]) -> int:
 
 
 def _newest_of(
-    repository: Repository, newest_first: Sequence[str], time: datetime, now: datetime
+    repository: Repository,
+    newest_first: Sequence[str],
+    time: datetime,
+    now: datetime,
 ) -> str | None:
     """The newest of some commits that had entered the history at a time."""
     oldest_first = list(reversed(newest_first))
-    times = timeline([_mark(repository, one) for one in oldest_first], now).times
+    times = timeline(
+        [_mark(repository, one) for one in oldest_first], now
+    ).times
     reached = bisect_right(times, time)
     return oldest_first[reached - 1] if reached else None
 
 
-def clock_faults(repository: Repository, tip: str | None, now: datetime) -> Timeline:
+def clock_faults(
+    repository: Repository, tip: str | None, now: datetime
+) -> Timeline:
     """Which machines' clocks were wrong lately, by the newest commits."""
     newest = islice(ancestry(repository.objects, tip), _LATELY)
     marks = [_mark(repository, commit.id) for commit in newest]

@@ -31,7 +31,9 @@ class Waiting:
         lock.acquire()
 
         def done() -> None:
-            with suppress(OSError):  # a leftover file is harmless: `includes` deletes it
+            with suppress(
+                OSError
+            ):  # a leftover file is harmless: `includes` deletes it
                 path.unlink(missing_ok=True)
             lock.release()
 

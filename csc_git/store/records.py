@@ -64,13 +64,19 @@ class _Claims:
         self._records: Mapping[str, Stored] = {}
         self._found: dict[str, tuple[Stored, Claim]] = {}
 
-    def of(self, records: Mapping[str, Stored]) -> Mapping[str, tuple[Stored, Claim]]:
+    def of(
+        self, records: Mapping[str, Stored]
+    ) -> Mapping[str, tuple[Stored, Claim]]:
         with self._mutex:
             if records is not self._records:
                 known, found = self._records, dict(self._found)
                 for name in known.keys() - records.keys():
                     found.pop(name, None)
-                changed = [name for name in records if known.get(name) is not records[name]]
+                changed = [
+                    name
+                    for name in records
+                    if known.get(name) is not records[name]
+                ]
                 for name in changed:
                     claim = read_claim(name, records[name])
                     if claim is not None:
@@ -89,4 +95,6 @@ def all_claims(snapshot: Snapshot) -> Mapping[str, tuple[Stored, Claim]]:
 
 def next_fence(snapshot: Snapshot) -> int:
     """A fence higher than that of every claim."""
-    return 1 + max((claim.fence for _, claim in all_claims(snapshot).values()), default=0)
+    return 1 + max(
+        (claim.fence for _, claim in all_claims(snapshot).values()), default=0
+    )

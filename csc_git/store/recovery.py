@@ -80,7 +80,9 @@ class Divergence:
     changes: Sequence[tuple[Key, Stored | None, Stored | None]]
 
 
-def divergence(objects: Reads, branch: Branch, remote: str | None) -> Divergence:
+def divergence(
+    objects: Reads, branch: Branch, remote: str | None
+) -> Divergence:
     """Compare what the remote had confirmed with what it has.
 
     Args:
@@ -96,7 +98,11 @@ def divergence(objects: Reads, branch: Branch, remote: str | None) -> Divergence
         lost=_edits(since(objects, remote, base)),
         unknown=_edits(since(objects, base, remote)),
         queued=len(branch.queue()),
-        changes=[change for change in differing if change[0].scope[0] not in _NOT_JOINED],
+        changes=[
+            change
+            for change in differing
+            if change[0].scope[0] not in _NOT_JOINED
+        ],
     )
 
 
@@ -106,7 +112,9 @@ def fork_of(objects: Reads, one: str, other: str) -> str | None:
     return ahead[0].parent if ahead else one
 
 
-def joined(batch: Batch, ours: Snapshot, onto: str, identity: Identity, now: datetime) -> str:
+def joined(
+    batch: Batch, ours: Snapshot, onto: str, identity: Identity, now: datetime
+) -> str:
     """A commit on another store's tip that adds the values of ours.
 
     A key that both stores have is merged as two concurrent values are: equal values stay, objects
@@ -138,7 +146,9 @@ def joined(batch: Batch, ours: Snapshot, onto: str, identity: Identity, now: dat
             blobs[key] = batch.add_blob(entry.encode())
         if conflict is not None:
             entry = Entry(conflict.to_json(), conflict.lost.session, clock)
-            blobs[_record_key(key, mine, theirs)] = batch.add_blob(entry.encode())
+            blobs[_record_key(key, mine, theirs)] = batch.add_blob(
+                entry.encode()
+            )
     if not blobs:
         return onto
     tree = with_changes(batch, there, blobs, [])
@@ -148,15 +158,21 @@ def joined(batch: Batch, ours: Snapshot, onto: str, identity: Identity, now: dat
     return batch.add_commit(tree, onto, signature, signature, record.message())
 
 
-def _both(key: Key, mine: Stored, theirs: Stored) -> tuple[Entry | None, Conflict | None]:
+def _both(
+    key: Key, mine: Stored, theirs: Stored
+) -> tuple[Entry | None, Conflict | None]:
     """What a key holds that both stores have (None: theirs, as it is), and what lost."""
     ours, other = Version.of(mine.entry), Version.of(theirs.entry)
     decision = merge(None, ours, other)
     takes = decision.outcome in {Outcome.APPLIED, Outcome.MERGED}
     if decision.lost is None:
         return (decision.entry if takes else None), None
-    winner, revision = (ours, mine.revision) if takes else (other, revision_of(theirs))
-    conflict = Conflict(key, Outcome.LOST, decision.lost, *stands(revision, winner))
+    winner, revision = (
+        (ours, mine.revision) if takes else (other, revision_of(theirs))
+    )
+    conflict = Conflict(
+        key, Outcome.LOST, decision.lost, *stands(revision, winner)
+    )
     return (decision.entry if takes else None), conflict
 
 

@@ -111,13 +111,17 @@ class Replay:
         for change in self._changes(original):
             self._aside.setdefault(change.key, change.before)
 
-    def apply(self, original: CommitInfo, record: Record, refusal: Refusal = Refusal()) -> Outcome:
+    def apply(
+        self, original: CommitInfo, record: Record, refusal: Refusal = Refusal()
+    ) -> Outcome:
         """Make one edit again; its commit becomes the tip."""
         changes = self._changes(original)
         for number, change in enumerate(changes):
             self._chain.setdefault(change.key, f"{record.op}.{number}")
         here = Snapshot(self._batch, self.tip)
-        verdict = self._judge(record, original, changes, here, stays=refusal.stays)
+        verdict = self._judge(
+            record, original, changes, here, stays=refusal.stays
+        )
         if verdict.outcome is Outcome.REFUSED and not refusal.is_answered:
             self._record(verdict, original, record, changes, here)
         self._commit(original, record, here, verdict)
@@ -126,7 +130,9 @@ class Replay:
     def _changes(self, original: CommitInfo) -> list[Change]:
         before = Snapshot(self._batch, original.parent)
         after = Snapshot(self._batch, original.id)
-        return [Change(*found) for found in changed_keys(self._batch, before, after)]
+        return [
+            Change(*found) for found in changed_keys(self._batch, before, after)
+        ]
 
     def _judge(
         self,
@@ -137,11 +143,19 @@ class Replay:
         *,
         stays: bool,
     ) -> _Verdict:
-        touched = [change for change in changes if self._changed_here(change, here)]
+        touched = [
+            change for change in changes if self._changed_here(change, here)
+        ]
         several = len(changes) > 1 and record.kind not in _BY_KEY
-        if stays or not _conditions_hold(record.requires, here) or (several and touched):
+        if (
+            stays
+            or not _conditions_hold(record.requires, here)
+            or (several and touched)
+        ):
             return _Verdict(Outcome.REFUSED)
-        if record.kind is Kind.CLAIM and self._is_contested(original, changes, here):
+        if record.kind is Kind.CLAIM and self._is_contested(
+            original, changes, here
+        ):
             return _Verdict(Outcome.REFUSED)
         verdict = _Verdict(Outcome.APPLIED)
         outcomes = [Outcome.APPLIED] * (len(changes) - len(touched))
@@ -149,7 +163,9 @@ class Replay:
             if change not in touched:
                 verdict.puts[change.key] = revision_of(change.after)
         for change in touched:
-            outcomes.append(self._settle(verdict, original, record, change, here))
+            outcomes.append(
+                self._settle(verdict, original, record, change, here)
+            )
         verdict.outcome = _summary(outcomes)
         return verdict
 
@@ -158,7 +174,9 @@ class Replay:
         known = [change.before]
         if change.key in self._aside:
             known.append(self._aside[change.key])
-        return all(found != (stored.revision if stored else None) for stored in known)
+        return all(
+            found != (stored.revision if stored else None) for stored in known
+        )
 
     def _settle(
         self,
@@ -174,7 +192,9 @@ class Replay:
         theirs = self._theirs(change, current)
         if record.kind is Kind.DELETE_SCOPE:
             return Outcome.LOST if current else Outcome.EQUAL
-        decision = merge(change.before.entry if change.before else None, ours, theirs)
+        decision = merge(
+            change.before.entry if change.before else None, ours, theirs
+        )
         if decision.outcome in {Outcome.APPLIED, Outcome.MERGED}:
             verdict.puts[change.key] = decision.entry
         if decision.lost is not None:
@@ -183,9 +203,13 @@ class Replay:
             verdict.conflicts.append((self._conflict_key(change.key), conflict))
         return decision.outcome
 
-    def _is_contested(self, original: CommitInfo, changes: list[Change], here: Snapshot) -> bool:
+    def _is_contested(
+        self, original: CommitInfo, changes: list[Change], here: Snapshot
+    ) -> bool:
         known = Snapshot(self._batch, original.parent)
-        claims = [change.after for change in changes if change.after is not None]
+        claims = [
+            change.after for change in changes if change.after is not None
+        ]
         return is_contested(claims, known, here, self._tracked)
 
     def _record(
@@ -214,35 +238,60 @@ class Replay:
         if removed is None:
             return Version(None, "", EPOCH)
         record = Record.parse(removed.message)
-        return Version(None, record.session if record else removed.author, removed.author_time)
+        return Version(
+            None,
+            record.session if record else removed.author,
+            removed.author_time,
+        )
 
     def _conflict_key(self, key: Key) -> Key:
         return Key(CONFLICTS, self._chain[key])
 
     def _commit(
-        self, original: CommitInfo, record: Record, here: Snapshot, verdict: _Verdict
+        self,
+        original: CommitInfo,
+        record: Record,
+        here: Snapshot,
+        verdict: _Verdict,
     ) -> None:
         if not is_ahead(record.clock, self._now):
             self._clock = max(self._clock, record.clock)
         for key, conflict in verdict.conflicts:
-            verdict.puts[key] = Entry(conflict.to_json(), record.session, self._clock)
+            verdict.puts[key] = Entry(
+                conflict.to_json(), record.session, self._clock
+            )
         blobs = {key: self._blob(put) for key, put in verdict.puts.items()}
         tree = with_changes(self._batch, here, blobs, [])
-        placed = record.replayed(record.origin or original.id, verdict.outcome, self._clock)
+        placed = record.replayed(
+            record.origin or original.id, verdict.outcome, self._clock
+        )
         name, _, email = original.author.rpartition(" <")
-        author = Signature(name or record.session, email.rstrip(">"), original.author_time)
+        author = Signature(
+            name or record.session, email.rstrip(">"), original.author_time
+        )
         committer = self._identity.committer(self._now)
-        self.tip = self._batch.add_commit(tree, self.tip, author, committer, placed.message())
+        self.tip = self._batch.add_commit(
+            tree, self.tip, author, committer, placed.message()
+        )
         self.placed.append(self.tip)
         self._batch.relieve()
 
     def _blob(self, put: str | Entry | None) -> str | None:
-        return self._batch.add_blob(put.encode()) if isinstance(put, Entry) else put
+        return (
+            self._batch.add_blob(put.encode())
+            if isinstance(put, Entry)
+            else put
+        )
 
 
 def _conditions_hold(requires: Mapping[str, str], here: Snapshot) -> bool:
-    found = {path: here.revision_at(tuple(path.encode().split(b"/"))) for path in requires}
-    return all((found[path] or ABSENT) == wanted for path, wanted in requires.items())
+    found = {
+        path: here.revision_at(tuple(path.encode().split(b"/")))
+        for path in requires
+    }
+    return all(
+        (found[path] or ABSENT) == wanted for path, wanted in requires.items()
+    )
 
 
 def _ours(change: Change, original: CommitInfo, record: Record) -> Version:
@@ -252,7 +301,11 @@ def _ours(change: Change, original: CommitInfo, record: Record) -> Version:
 
 
 def _current_after(
-    decision: Merge, change: Change, current: Stored | None, ours: Version, theirs: Version
+    decision: Merge,
+    change: Change,
+    current: Stored | None,
+    ours: Version,
+    theirs: Version,
 ) -> tuple[str, str, datetime]:
     """Revision, author and time of the version that won."""
     if decision.outcome is Outcome.APPLIED:

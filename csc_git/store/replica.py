@@ -36,9 +36,13 @@ class Replica:
     tracked: Tracked
     dedicated: bool = False
 
-    def replay_on(self, batch: Batch, onto: str, fork: str | None, now: datetime) -> Replay:
+    def replay_on(
+        self, batch: Batch, onto: str, fork: str | None, now: datetime
+    ) -> Replay:
         """A replay on a commit; see `Replay`."""
-        return Replay(batch, onto, fork, self.identity, now, tracked=self.tracked)
+        return Replay(
+            batch, onto, fork, self.identity, now, tracked=self.tracked
+        )
 
     def replay(
         self,
@@ -70,7 +74,9 @@ class Replica:
                 continue
             done.add(record.op)
             if record.needs_later:
-                what = f"The queued edit {record.op} was made by a later csc-git"
+                what = (
+                    f"The queued edit {record.op} was made by a later csc-git"
+                )
                 raise FormatTooNew(
                     f"{what} ({record.needs_later})",
                     safe="The edit is safe in this clone and stays queued",
@@ -80,9 +86,15 @@ class Replica:
                 onto.set_aside(original)
                 continue
             before = self._refusal(commit, record)
-            waits = heeding and not before.stays and self.waiting.includes(record.op)
+            waits = (
+                heeding
+                and not before.stays
+                and self.waiting.includes(record.op)
+            )
             outcome = onto.apply(
-                original, record, Refusal(before.stays, before.is_answered or waits)
+                original,
+                record,
+                Refusal(before.stays, before.is_answered or waits),
             )
             if waits and outcome is Outcome.REFUSED:
                 silent.append(record.op)

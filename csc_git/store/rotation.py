@@ -56,7 +56,9 @@ def archive_of(branch: str, previous: str) -> str:
     return f"{branch}-before-{previous[:_SHORT]}"
 
 
-def rotate(replica: Replica, remote: Remote, now: datetime, settle: Callable[[], None]) -> Rotation:
+def rotate(
+    replica: Replica, remote: Remote, now: datetime, settle: Callable[[], None]
+) -> Rotation:
     """Rotate the branch.
 
     Args:
@@ -104,7 +106,10 @@ def continued(
         found = [*reversed(list(ancestry(objects, fetched))), *found]
         if previous == base:
             return found
-        if not objects.has(previous) and remote.fetch(archive_of(branch, previous)) != previous:
+        if (
+            not objects.has(previous)
+            and remote.fetch(archive_of(branch, previous)) != previous
+        ):
             return None
         before = descent(objects, base, previous)
         if before is not None:
@@ -120,13 +125,23 @@ def _new_root(replica: Replica, previous: str, now: datetime) -> str:
     format_file = snapshot.format()
     if format_file is None or snapshot.tree is None:
         raise StoreDamaged(f"{previous} is no store of ours")
-    file = next(line for line in batch.tree(snapshot.tree) if line.name == FORMAT_FILE)
+    file = next(
+        line for line in batch.tree(snapshot.tree) if line.name == FORMAT_FILE
+    )
     members = json.loads(batch.blob(file.id)) | {"previous": previous}
-    lines = [line for line in batch.tree(snapshot.tree) if line.name != FORMAT_FILE]
-    lines.append(TreeEntry.of(FORMAT_FILE, FILE_MODE, batch.add_blob(canonical(members) + b"\n")))
+    lines = [
+        line for line in batch.tree(snapshot.tree) if line.name != FORMAT_FILE
+    ]
+    lines.append(
+        TreeEntry.of(
+            FORMAT_FILE, FILE_MODE, batch.add_blob(canonical(members) + b"\n")
+        )
+    )
     clock = high_water(batch, previous, now) or now
     machine = replica.identity.machine
-    record = Record(f"continue {previous[:_SHORT]}", uuid.uuid4().hex, machine, clock)
+    record = Record(
+        f"continue {previous[:_SHORT]}", uuid.uuid4().hex, machine, clock
+    )
     signature = replica.identity.committer(now)
     tree = batch.add_tree(lines)
     root = batch.add_commit(tree, None, signature, signature, record.message())

@@ -14,7 +14,13 @@ from csc_git.core.key import SEPARATOR
 from csc_git.errors import StoreDamaged
 from csc_git.git.objects.database import Unlisted
 from csc_git.git.objects.tree import TREE_MODE, TreeEntry
-from csc_git.store.layout import FAN_NAMES, Shape, is_fan_name, shapes_below, why_foreign
+from csc_git.store.layout import (
+    FAN_NAMES,
+    Shape,
+    is_fan_name,
+    shapes_below,
+    why_foreign,
+)
 
 if TYPE_CHECKING:
     from csc_git.store.snapshot import Snapshot
@@ -60,7 +66,9 @@ class Scopes:
         """
         try:
             found = self._directory(snapshot, tree, self._root)
-        except StoreDamaged:  # reported elsewhere; it may be mended, so it is not remembered
+        except (
+            StoreDamaged
+        ):  # reported elsewhere; it may be mended, so it is not remembered
             return self._directory(snapshot, tree, None, is_damaged=True).texts
         if snapshot.objects.is_stored(tree):
             self._root = found
@@ -78,7 +86,11 @@ class Scopes:
     ) -> _Directory:
         if known is not None and known.tree == tree:
             return known
-        shape = self._readable(snapshot, tree) if is_damaged else self._shape(snapshot, tree)
+        shape = (
+            self._readable(snapshot, tree)
+            if is_damaged
+            else self._shape(snapshot, tree)
+        )
         inner: dict[bytes, _Directory] = {}
         for name, child in shape.below:
             old = known.inner.get(name) if known is not None else None
@@ -86,7 +98,14 @@ class Scopes:
                 below = snapshot.segment(name, child, depth)
                 if below is None:
                     continue
-                old = self._directory(snapshot, child, old, depth + 1, below, is_damaged=is_damaged)
+                old = self._directory(
+                    snapshot,
+                    child,
+                    old,
+                    depth + 1,
+                    below,
+                    is_damaged=is_damaged,
+                )
             inner[name] = old
         texts = sorted(chain.from_iterable(one.texts for one in inner.values()))
         if depth:
@@ -103,20 +122,38 @@ class Scopes:
     def _shape(self, snapshot: "Snapshot", tree: str) -> Shape:
         """What a directory has, with what is in the parts of its fan-out; raises StoreDamaged."""
         lines = snapshot.objects.tree(tree).lines
-        parts = [one.id for one in lines if one.name in FAN_NAMES and one.mode == TREE_MODE]
+        parts = [
+            one.id
+            for one in lines
+            if one.name in FAN_NAMES and one.mode == TREE_MODE
+        ]
         flat: list[TreeEntry] = []
         if len(parts) < len(lines):
-            flat = [one for one in lines if not is_fan_name(one.name) and not why_foreign(one)]
+            flat = [
+                one
+                for one in lines
+                if not is_fan_name(one.name) and not why_foreign(one)
+            ]
         below = [(line.name, line.id) for line in flat if line.is_tree]
         inside = self._inside(snapshot, tree, parts)
-        below += chain.from_iterable(shape.below for shape in inside)  # these win over the flat
+        below += chain.from_iterable(
+            shape.below for shape in inside
+        )  # these win over the flat
         holds_keys = any(shape.holds_keys for shape in inside)
-        return Shape(holds_keys or any(line.is_file for line in flat), tuple(below))
+        return Shape(
+            holds_keys or any(line.is_file for line in flat), tuple(below)
+        )
 
-    def _inside(self, snapshot: "Snapshot", tree: str, parts: Sequence[str]) -> list[Shape]:
+    def _inside(
+        self, snapshot: "Snapshot", tree: str, parts: Sequence[str]
+    ) -> list[Shape]:
         """The shapes of the parts of a directory."""
         known = list(map(self._parts.get, parts))
-        missing = [part for part, shape in zip(parts, known, strict=True) if shape is None]
+        missing = [
+            part
+            for part, shape in zip(parts, known, strict=True)
+            if shape is None
+        ]
         if not missing:
             return [shape for shape in known if shape is not None]
         if sum(part not in self._older_parts for part in missing) > _MANY:
@@ -135,7 +172,9 @@ class Scopes:
     def _list_parts(self, snapshot: "Snapshot", tree: str) -> None:
         """Learn the shapes of all parts of a directory by one call of git."""
         with suppress(Unlisted):
-            for part, shape in shapes_below(tree, snapshot.objects.stored.list_below(tree)):
+            for part, shape in shapes_below(
+                tree, snapshot.objects.stored.list_below(tree)
+            ):
                 self._remember(part, shape)
 
     def _part(self, tree: str) -> Shape | None:

@@ -17,7 +17,14 @@ from csc_git.git.objects.database import Unlisted
 from csc_git.git.objects.reader import Objects
 from csc_git.git.objects.tree import TREE_MODE, TreeEntry
 from csc_git.store.index import Index, index_of
-from csc_git.store.layout import Foreign, Trees, entries, files_below, find, is_fan_name
+from csc_git.store.layout import (
+    Foreign,
+    Trees,
+    entries,
+    files_below,
+    find,
+    is_fan_name,
+)
 
 DATA: Final = b"data"
 FORMAT_FILE: Final = b"format.json"
@@ -154,7 +161,9 @@ class Snapshot:
 
     def scopes(self) -> list[Scope]:
         """The scopes that hold keys, in order."""
-        return sorted(tuple(text.split(names.SEPARATOR)) for text in self.scope_texts())
+        return sorted(
+            tuple(text.split(names.SEPARATOR)) for text in self.scope_texts()
+        )
 
     def scope_texts(self) -> Sequence[str]:
         """The scopes that hold keys, written `issue:15`, in the order of these texts."""
@@ -177,14 +186,18 @@ class Snapshot:
         """The files of a directory with their blobs; a directory that is split is read by git."""
         if any(is_fan_name(line.name) for line in self.objects.tree(directory)):
             with suppress(Unlisted):
-                return files_below(self.objects.stored.list_below(directory)).items()
+                return files_below(
+                    self.objects.stored.list_below(directory)
+                ).items()
         lines = entries(self.objects, directory)
         return [(line.name, line.id) for line in lines if line.is_file]
 
     def named(self, directory: str, file: bytes) -> str | None:
         """The key of a file in a directory."""
         line = find(self.objects, directory, file)
-        return self._file_name(line) if line is not None and line.is_file else None
+        return (
+            self._file_name(line) if line is not None and line.is_file else None
+        )
 
     def records_in(self, directory: str) -> Iterator[tuple[str, Stored]]:
         """The names of the keys in a directory with what they hold, if it is an entry.
@@ -201,17 +214,25 @@ class Snapshot:
 
     def readable_names(self, directory: str) -> Iterator[str]:
         """The names of the keys in the readable part of a directory."""
-        named = (self._file_name(line) for line in self._lines(directory) if line.is_file)
+        named = (
+            self._file_name(line)
+            for line in self._lines(directory)
+            if line.is_file
+        )
         return (name for name in named if name is not None)
 
     def segment(self, name: bytes, directory: str, depth: int) -> str | None:
         """The segment of a scope that a directory represents; None if its name is not valid."""
         try:
-            return self._segment(TreeEntry.of(name, TREE_MODE, directory), depth)
+            return self._segment(
+                TreeEntry.of(name, TREE_MODE, directory), depth
+            )
         except ValueError:
             return None
 
-    def foreign(self, has_time: Callable[[], bool] = lambda: True) -> Iterator[Foreign]:
+    def foreign(
+        self, has_time: Callable[[], bool] = lambda: True
+    ) -> Iterator[Foreign]:
         """Everything below `data/` that is no entry of ours: for a report, not for reads.
 
         Args:
@@ -225,8 +246,12 @@ class Snapshot:
                 for line in entries(self.objects, directory, found, path):
                     if line.is_tree:
                         stack.append((path + line.name + b"/", line.id))
-                    elif has_time() and not (self._file_name(line) and self._entry(line.id)):
-                        found.append(Foreign(path + line.name, "the file is no entry"))
+                    elif has_time() and not (
+                        self._file_name(line) and self._entry(line.id)
+                    ):
+                        found.append(
+                            Foreign(path + line.name, "the file is no entry")
+                        )
             except StoreDamaged as damage:
                 found.append(Foreign(path, damage.what))
             yield from found
@@ -239,14 +264,24 @@ class Snapshot:
         """
         file = find(self.objects, self.tree, FORMAT_FILE) if self.tree else None
         try:
-            content = parse(self.objects.blob(file.id)) if file and file.is_file else {}
-            number, store, previous = content["format"], content["store"], content.get("previous")
+            content = (
+                parse(self.objects.blob(file.id))
+                if file and file.is_file
+                else {}
+            )
+            number, store, previous = (
+                content["format"],
+                content["store"],
+                content.get("previous"),
+            )
         except (ValueError, KeyError, TypeError, AttributeError, ValueTooLarge):
             return None
         if not isinstance(number, int) or not isinstance(store, str):
             return None
         if number > FORMAT:
-            raise FormatTooNew(f"The branch has format {number}; this csc-git reads {FORMAT}")
+            raise FormatTooNew(
+                f"The branch has format {number}; this csc-git reads {FORMAT}"
+            )
         is_commit = isinstance(previous, str) and _ID.fullmatch(previous)
         return Format(store, previous if is_commit else None)
 
@@ -254,12 +289,19 @@ class Snapshot:
         """The key whose path, without fan-out, this is; None if it is nobody's."""
         *directories, file = path
         try:
-            segments = [names.decode(part, directory=True) for part in directories]
+            segments = [
+                names.decode(part, directory=True) for part in directories
+            ]
             name = names.decode(file, directory=False)
         except ValueError:
             return None
-        if name is not None and all(segment is not None for segment in segments):
-            return Key(tuple(segment for segment in segments if segment is not None), name)
+        if name is not None and all(
+            segment is not None for segment in segments
+        ):
+            return Key(
+                tuple(segment for segment in segments if segment is not None),
+                name,
+            )
         key = self._full_name(path)
         return key if key and key.path == path else None
 
@@ -270,7 +312,9 @@ class Snapshot:
         if entry is None or entry.full_name is None:
             return None
         scope, name = entry.full_name
-        whole = all(map(names.is_visible, (*scope.split(names.SEPARATOR), name)))
+        whole = all(
+            map(names.is_visible, (*scope.split(names.SEPARATOR), name))
+        )
         return Key(tuple(scope.split(names.SEPARATOR)), name) if whole else None
 
     def _file(self, key: Key) -> TreeEntry | None:
@@ -283,7 +327,9 @@ class Snapshot:
         for segment in scope:
             if directory is None:
                 return None
-            found = find(self.objects, directory, names.encode(segment, directory=True))
+            found = find(
+                self.objects, directory, names.encode(segment, directory=True)
+            )
             directory = found.id if found and found.is_tree else None
         return directory
 
@@ -303,12 +349,19 @@ class Snapshot:
         full = below.full_name if below else None
         segments = full[0].split(names.SEPARATOR) if full else []
         segment = segments[depth] if depth < len(segments) else ""
-        matches = names.is_visible(segment) and names.encode(segment, directory=True) == line.name
+        matches = (
+            names.is_visible(segment)
+            and names.encode(segment, directory=True) == line.name
+        )
         return segment if matches else None
 
     def _first_file(self, directory: str) -> Entry | None:
         for line in self._lines(directory):
-            found = self._first_file(line.id) if line.is_tree else self._entry(line.id)
+            found = (
+                self._first_file(line.id)
+                if line.is_tree
+                else self._entry(line.id)
+            )
             if found is not None:
                 return found
         return None
@@ -323,7 +376,11 @@ class Snapshot:
             return decoded
         entry = self._entry(blob_id)
         name = entry.full_name[1] if entry and entry.full_name else ""
-        return name if names.is_visible(name) and Key((), name).file == file else None
+        return (
+            name
+            if names.is_visible(name) and Key((), name).file == file
+            else None
+        )
 
     def _entry(self, blob_id: str) -> Entry | None:
         """The entry in a file; None also if the file is damaged."""

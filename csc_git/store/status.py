@@ -5,7 +5,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from csc_git.core.lease import Instant
-from csc_git.core.remote_state import CHOICES, OF_ANOTHER_REMOTE, RemoteState, describe
+from csc_git.core.remote_state import (
+    CHOICES,
+    OF_ANOTHER_REMOTE,
+    RemoteState,
+    describe,
+)
 from csc_git.files.durable import read_json, write_json
 
 _ANOTHER: Final = "it is another remote"
@@ -45,7 +50,9 @@ class SyncStatus:
 
     def choices(self) -> str:
         """How a person can go on from a state that waits for a decision; empty for the others."""
-        if self.state is RemoteState.DELETED and self.detail.startswith(_ANOTHER):
+        if self.state is RemoteState.DELETED and self.detail.startswith(
+            _ANOTHER
+        ):
             return (
                 f"To use the earlier remote again: git config csc.remote {self.remote}. "
                 "To publish this clone's data on the new remote, where everyone with read access "
@@ -68,9 +75,21 @@ class SyncStatus:
         self, state: RemoteState, detail: str, began: Instant, remote: str = ""
     ) -> "SyncStatus":
         """After one that didn't."""
-        if state in OF_ANOTHER_REMOTE and remote and self.remote not in {"", remote}:
-            detail = f"{_ANOTHER} than {self.remote}, which was synced with before"
-        return replace(self, state=state, detail=detail, attempt=began, failures=self.failures + 1)
+        if (
+            state in OF_ANOTHER_REMOTE
+            and remote
+            and self.remote not in {"", remote}
+        ):
+            detail = (
+                f"{_ANOTHER} than {self.remote}, which was synced with before"
+            )
+        return replace(
+            self,
+            state=state,
+            detail=detail,
+            attempt=began,
+            failures=self.failures + 1,
+        )
 
     def save(self, path: Path) -> None:
         """Publish it to the clone's other processes."""
@@ -88,7 +107,9 @@ class SyncStatus:
                 contact=_instant(content["contact"]),
                 attempt=_instant(content["attempt"]),
                 failures=int(content["failures"]),
-                reasons={str(op): str(why) for op, why in content["reasons"].items()},
+                reasons={
+                    str(op): str(why) for op, why in content["reasons"].items()
+                },
                 remote=str(content.get("remote", "")),
             )
         except OSError as error:

@@ -66,7 +66,12 @@ class Store:
         self.branch = Branch(self.repository, branch)
         self._waiting = Waiting(directory)
         self._replica = Replica(
-            self.repository, self.branch, identity, self._waiting, tracked, dedicated
+            self.repository,
+            self.branch,
+            identity,
+            self._waiting,
+            tracked,
+            dedicated,
         )
         self._stopped = threading.Event()
         self._sync: Sync | None = None
@@ -81,7 +86,13 @@ class Store:
 
     def transact(self, decide: Decide, now: datetime) -> Receipt:
         """Make one edit; it is durable when this returns. See `transaction.transact`."""
-        return transact(self.repository, self.branch.ref, self._replica.identity, decide, now)
+        return transact(
+            self.repository,
+            self.branch.ref,
+            self._replica.identity,
+            decide,
+            now,
+        )
 
     def sync(
         self,
@@ -121,7 +132,11 @@ class Store:
     @property
     def status(self) -> SyncStatus:
         """How the last attempt to sync ended."""
-        return self._sync.status if self._sync else SyncStatus(state=RemoteState.OFF)
+        return (
+            self._sync.status
+            if self._sync
+            else SyncStatus(state=RemoteState.OFF)
+        )
 
     @property
     def syncs(self) -> bool:
@@ -157,11 +172,14 @@ class Store:
     def is_confirmed(self, unchanged: Mapping[Key, str | None]) -> bool:
         """Whether the remote has these keys at these revisions (None: has them not)."""
         base = self.branch.base
-        if not unchanged:  # of nothing, only that there is nothing more to tell the remote
+        if (
+            not unchanged
+        ):  # of nothing, only that there is nothing more to tell the remote
             return base is not None and not self.branch.queue()
         confirmed = Snapshot(self.repository.objects, base)
         return base is not None and all(
-            confirmed.revision(key) == revision for key, revision in unchanged.items()
+            confirmed.revision(key) == revision
+            for key, revision in unchanged.items()
         )
 
     def release(self, op: str, now: datetime) -> Outcome | None:
@@ -172,10 +190,14 @@ class Store:
                 return None
             tip = self.branch.tip
             assert tip is not None  # noqa: S101  an edit was made, so there is a branch
-            if op not in self.branch.queued_ops():  # else an attempt ended before it took it out
+            if (
+                op not in self.branch.queued_ops()
+            ):  # else an attempt ended before it took it out
                 batch = self.repository.batch()
                 replay = self._replica.replay_on(batch, tip, None, now)
-                self._replica.replay(replay, [self.repository.objects.commit(commit)])
+                self._replica.replay(
+                    replay, [self.repository.objects.commit(commit)]
+                )
                 self.repository.set_ref(self.branch.ref, tip, replay.tip, batch)
             self.branch.unpark(op)
         return self.fate(op).outcome or Outcome.APPLIED
@@ -188,7 +210,9 @@ class Store:
         with self._alone():
             queued = op in self.branch.queued_ops()
             held = op in self.branch.parked()
-            if not held and not (queued and self.status.state is RemoteState.DECLINED):
+            if not held and not (
+                queued and self.status.state is RemoteState.DECLINED
+            ):
                 return False
             if queued:
                 self._without(op, now)
@@ -216,7 +240,10 @@ class Store:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Neither sync nor write meanwhile, in any process of the clone."""
-        with self._sync.exclusively() if self._sync else nullcontext(), self.repository.writing():
+        with (
+            self._sync.exclusively() if self._sync else nullcontext(),
+            self.repository.writing(),
+        ):
             yield
 
     def remote_clock(self) -> datetime | None:

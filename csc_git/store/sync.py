@@ -72,7 +72,9 @@ class Sync:
         if self._unsaved is not None:
             return self._unsaved
         stamp = file_identity(self._status_file)
-        if stamp is None or stamp != self._loaded[0]:  # read again only if it was replaced
+        if (
+            stamp is None or stamp != self._loaded[0]
+        ):  # read again only if it was replaced
             self._loaded = stamp, SyncStatus.load(self._status_file)
         return self._loaded[1]
 
@@ -91,7 +93,9 @@ class Sync:
             return self._attempt(now, began, permit, progress)
         except StoreGone:
             raise
-        except OSError as error:  # even the lock or the status file can't be written
+        except (
+            OSError
+        ) as error:  # even the lock or the status file can't be written
             what = error.strerror or str(error)
             self._unsaved = self.status.failed(RemoteState.STORAGE, what, began)
             return self._unsaved
@@ -110,7 +114,9 @@ class Sync:
                 branch.tidy()
             return found
 
-    def rotate(self, now: datetime, began: Instant, progress: Progress) -> Rotation:
+    def rotate(
+        self, now: datetime, began: Instant, progress: Progress
+    ) -> Rotation:
         """Rotate the branch; see `store.rotation`.
 
         Raises:
@@ -122,12 +128,20 @@ class Sync:
 
             def settle() -> None:
                 attempt = Attempt(
-                    self._replica, remote, now, Permit(), progress, reasons, self.pace
+                    self._replica,
+                    remote,
+                    now,
+                    Permit(),
+                    progress,
+                    reasons,
+                    self.pace,
                 )
                 attempt.run(self._stopped.wait)
 
             done = rotate(self._replica, remote, now, settle)
-            self.status.succeeded(began, readable(remote.url())).save(self._status_file)
+            self.status.succeeded(began, readable(remote.url())).save(
+                self._status_file
+            )
             return done
 
     def _attempt(
@@ -147,13 +161,20 @@ class Sync:
             return status
 
     def _try(
-        self, status: SyncStatus, now: datetime, began: Instant, permit: Permit, progress: Progress
+        self,
+        status: SyncStatus,
+        now: datetime,
+        began: Instant,
+        permit: Permit,
+        progress: Progress,
     ) -> SyncStatus:
         reasons, url = dict(status.reasons), ""
         try:
             remote = self._connect(status.failures > 0)
             url = readable(remote.url())
-            attempt = Attempt(self._replica, remote, now, permit, progress, reasons, self.pace)
+            attempt = Attempt(
+                self._replica, remote, now, permit, progress, reasons, self.pace
+            )
             attempt.run(self._stopped.wait)
             status = status.succeeded(began, url)
         except RemoteFailure as failure:
@@ -167,9 +188,14 @@ class Sync:
             status = status.failed(RemoteState.FAILED, error.what, began)
         except Exception as error:  # noqa: BLE001  else the state would stay what it was: a lie
             _log.exception("A sync failed in a way csc-git did not expect")
-            status = status.failed(RemoteState.FAILED, f"{type(error).__name__}: {error}", began)
+            status = status.failed(
+                RemoteState.FAILED, f"{type(error).__name__}: {error}", began
+            )
         held = self._replica.branch.parked()
-        return replace(status, reasons={op: why for op, why in reasons.items() if op in held})
+        return replace(
+            status,
+            reasons={op: why for op, why in reasons.items() if op in held},
+        )
 
 
 def _serves(status: SyncStatus, began: Instant) -> bool:

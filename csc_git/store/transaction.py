@@ -114,7 +114,11 @@ Decide = Callable[[Snapshot], Draft]
 
 
 def transact(
-    repository: Repository, ref: str, identity: Identity, decide: Decide, now: datetime
+    repository: Repository,
+    ref: str,
+    identity: Identity,
+    decide: Decide,
+    now: datetime,
 ) -> Receipt:
     """Make one edit.
 
@@ -140,9 +144,15 @@ def transact(
         return receipt
 
 
-def check_conditions(snapshot: Snapshot, requires: Mapping[Key, str | None]) -> None:
+def check_conditions(
+    snapshot: Snapshot, requires: Mapping[Key, str | None]
+) -> None:
     """Raise ConditionFailed where a key does not have the revision required of it."""
-    failed = {key: wanted for key, wanted in requires.items() if snapshot.revision(key) != wanted}
+    failed = {
+        key: wanted
+        for key, wanted in requires.items()
+        if snapshot.revision(key) != wanted
+    }
     if failed:
         raise ConditionFailed(explain(snapshot, failed))
 
@@ -151,7 +161,8 @@ def explain(snapshot: Snapshot, required: Mapping[Key, str | None]) -> str:
     """The current values of keys where other revisions were required, for the author's decision."""
     shown = list(required.items())[:_MOST_EXPLAINED]
     lines = [
-        f"{stands(snapshot, key)}, but {wanted or ABSENT} was required" for key, wanted in shown
+        f"{stands(snapshot, key)}, but {wanted or ABSENT} was required"
+        for key, wanted in shown
     ]
     if len(required) > len(shown):
         lines.append(f"and {len(required) - len(shown)} more")
@@ -168,9 +179,16 @@ def stands(snapshot: Snapshot, key: Key) -> str:
         return f"{key} has revision {found} (it can't be read)"
     value = json.dumps(stored.entry.value)
     if len(value) > _MOST_SHOWN:
-        value = f"{len(value):,} characters of JSON, to be read with retrieve_data"
-    who, when = quoted(stored.entry.session, _LONGEST_NAME), format_time(stored.entry.time)
-    return f"{key} has revision {found} (data stored by {who} at {when}: {value})"
+        value = (
+            f"{len(value):,} characters of JSON, to be read with retrieve_data"
+        )
+    who, when = (
+        quoted(stored.entry.session, _LONGEST_NAME),
+        format_time(stored.entry.time),
+    )
+    return (
+        f"{key} has revision {found} (data stored by {who} at {when}: {value})"
+    )
 
 
 @dataclass(frozen=True)
@@ -189,11 +207,17 @@ class _Edit:
         unchanged: dict[Key, str] = {}
         for key, value in draft.puts.items():
             stored = snapshot.get(key)
-            if stored is not None and not draft.requires and is_same(stored.entry.value, value):
+            if (
+                stored is not None
+                and not draft.requires
+                and is_same(stored.entry.value, value)
+            ):
                 unchanged[key] = stored.revision
             else:
                 puts[key] = value
-        deletes = tuple(key for key in draft.deletes if snapshot.revision(key) is not None)
+        deletes = tuple(
+            key for key in draft.deletes if snapshot.revision(key) is not None
+        )
         return cls(draft, snapshot, puts, deletes, unchanged)
 
     @property
@@ -212,11 +236,19 @@ class _Edit:
         gone = (key for key in self.draft.deletes if key not in self.deletes)
         return {**dict.fromkeys(gone), **self.unchanged}
 
-    def write(self, batch: Batch, parent: str, identity: Identity, now: datetime) -> Receipt:
+    def write(
+        self, batch: Batch, parent: str, identity: Identity, now: datetime
+    ) -> Receipt:
         draft = self.draft
         time = self._time(batch, parent, now)
-        blobs = {key: batch.add_blob(self._entry(key, time).encode()) for key in self.puts}
-        changes: dict[Key, str | None] = {**blobs, **dict.fromkeys(self.deletes)}
+        blobs = {
+            key: batch.add_blob(self._entry(key, time).encode())
+            for key in self.puts
+        }
+        changes: dict[Key, str | None] = {
+            **blobs,
+            **dict.fromkeys(self.deletes),
+        }
         replaced: list[TreeEntry] = []
         tree = with_changes(batch, self.snapshot, changes, replaced)
         requires = {**self._restated, **draft.requires}
@@ -226,18 +258,32 @@ class _Edit:
             session=draft.session,
             clock=time,
             fence=draft.fence,
-            requires={path_text(key): rev or ABSENT for key, rev in requires.items()},
+            requires={
+                path_text(key): rev or ABSENT for key, rev in requires.items()
+            },
             kind=draft.kind,
             secret=draft.secret,
         )
         author = Signature(draft.session, identity.email, time)
-        commit = batch.add_commit(tree, parent, author, identity.committer(now), record.message())
-        return Receipt(record.op, commit, {**self.unchanged, **blobs}, self.deletes, time=time)
+        commit = batch.add_commit(
+            tree, parent, author, identity.committer(now), record.message()
+        )
+        return Receipt(
+            record.op,
+            commit,
+            {**self.unchanged, **blobs},
+            self.deletes,
+            time=time,
+        )
 
     def _time(self, batch: Batch, parent: str, now: datetime) -> datetime:
         seen = high_water(batch, parent, now)
         stored = (self.snapshot.get(key) for key in (*self.puts, *self.deletes))
-        return tick(now, [seen] if seen else [], [old.entry.time for old in stored if old])
+        return tick(
+            now,
+            [seen] if seen else [],
+            [old.entry.time for old in stored if old],
+        )
 
     def _entry(self, key: Key, time: datetime) -> Entry:
         old = self.snapshot.get(key)
@@ -245,19 +291,29 @@ class _Edit:
             value=self.puts[key],
             session=self.draft.session,
             time=time,
-            full_name=(format_scope(key.scope), key.name) if key.is_cut else None,
-            extra={**(old.entry.extra if old else {}), **self.draft.extras.get(key, {})},
+            full_name=(format_scope(key.scope), key.name)
+            if key.is_cut
+            else None,
+            extra={
+                **(old.entry.extra if old else {}),
+                **self.draft.extras.get(key, {}),
+            },
         )
 
 
 def _note(replaced: list[TreeEntry]) -> str:
     """The part of a commit's subject that names the foreign entries in its way."""
-    names = ", ".join(f"{e.mode:06o} {e.name.decode(errors='replace')}" for e in replaced)
+    names = ", ".join(
+        f"{e.mode:06o} {e.name.decode(errors='replace')}" for e in replaced
+    )
     return f" (in place of {names})" if names else ""
 
 
 def with_changes(
-    batch: Batch, snapshot: Snapshot, changes: Mapping[Key, str | None], replaced: list[TreeEntry]
+    batch: Batch,
+    snapshot: Snapshot,
+    changes: Mapping[Key, str | None],
+    replaced: list[TreeEntry],
 ) -> str:
     """The tree of a snapshot with keys set to blobs, or removed for None."""
     nested: dict[bytes, Any] = {}
@@ -269,7 +325,9 @@ def with_changes(
         place[file] = TreeEntry.of(file, FILE_MODE, blob) if blob else None
     data = apply(batch, snapshot.data, nested, replaced)
     lines = (
-        [line for line in batch.tree(snapshot.tree) if line.name != DATA] if snapshot.tree else []
+        [line for line in batch.tree(snapshot.tree) if line.name != DATA]
+        if snapshot.tree
+        else []
     )
     if data is not None:
         lines.append(TreeEntry.of(DATA, TREE_MODE, data))
@@ -281,8 +339,12 @@ def root_commit(batch: Batch, identity: Identity, now: datetime) -> str:
     content = {"format": FORMAT, "store": uuid.uuid4().hex, "previous": None}
     lines = (
         TreeEntry.of(b"README.md", FILE_MODE, batch.add_blob(README)),
-        TreeEntry.of(FORMAT_FILE, FILE_MODE, batch.add_blob(canonical(content) + b"\n")),
+        TreeEntry.of(
+            FORMAT_FILE, FILE_MODE, batch.add_blob(canonical(content) + b"\n")
+        ),
     )
     record = Record("create the store", uuid.uuid4().hex, identity.machine, now)
     signature = identity.committer(now)
-    return batch.add_commit(batch.add_tree(lines), None, signature, signature, record.message())
+    return batch.add_commit(
+        batch.add_tree(lines), None, signature, signature, record.message()
+    )

@@ -55,7 +55,8 @@ class Watch:
             nonlocal seen
             with self._changed:
                 self._changed.wait_for(
-                    lambda: self._closed or self._count != seen, min(seconds, _RECHECK)
+                    lambda: self._closed or self._count != seen,
+                    min(seconds, _RECHECK),
                 )
                 seen = self._count
                 return not self._closed and seconds > 0
@@ -82,7 +83,10 @@ class Watch:
             if self._thread is None and not self._closed:
                 self._ended = threading.Event()
                 self._thread = threading.Thread(
-                    target=self._run, args=(self._ended,), name="csc-git watch", daemon=True
+                    target=self._run,
+                    args=(self._ended,),
+                    name="csc-git watch",
+                    daemon=True,
                 )
                 self._thread.start()
 
@@ -107,7 +111,10 @@ class Watch:
                 raise_interrupt=False,
             ):
                 self._notify()
-        except (OSError, RuntimeError) as error:  # no watches left, say: then we look now and then
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # no watches left, say: then we look now and then
             self.failed = str(error)
             _log.warning("changes are looked for once a second: %s", error)
 

@@ -38,14 +38,27 @@ ROWS: dict[str, Measure] = {
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=about)
-    parser.add_argument("--row", choices=ROWS, action="append", help="only this; may be repeated")
-    parser.add_argument("--rounds", type=int, default=300, help="samples of each side")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=about
+    )
+    parser.add_argument(
+        "--row",
+        choices=ROWS,
+        action="append",
+        help="only this; may be repeated",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=300, help="samples of each side"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     rows = list[Row]()
     console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("")
         for name in options.row or ROWS:
@@ -67,8 +80,20 @@ def main() -> None:
 
 def _print(rows: list[Row]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "unit", "min", "median", "p99", "floor", "value", "bar", ""):
-        table.add_column(title, justify="left" if title in {"", "bar"} else "right")
+    for title in (
+        "",
+        "unit",
+        "min",
+        "median",
+        "p99",
+        "floor",
+        "value",
+        "bar",
+        "",
+    ):
+        table.add_column(
+            title, justify="left" if title in {"", "bar"} else "right"
+        )
     for row in rows:
         ours = [
             f"{n:.3g}" if n < 1000 else f"{n:.0f}"
@@ -76,7 +101,9 @@ def _print(rows: list[Row]) -> None:
         ]
         floor = f"{row.floor.median:.3g}" if row.floor else ""
         met = "met" if row.met else "NOT met"
-        table.add_row(row.name, row.unit, *ours, floor, f"{row.value:g}", row.bar, met)
+        table.add_row(
+            row.name, row.unit, *ours, floor, f"{row.value:g}", row.bar, met
+        )
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     for row in rows:
         if row.note:

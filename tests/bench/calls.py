@@ -26,13 +26,21 @@ def calls(world: World, told: Told, rounds: int) -> list[Row]:
     clones = {size: filled(world, size, told) for size in (SMALL, LARGE)}
     told("reading and writing")
     made = anyio.run(_measure, clones, rounds)
-    floor = [one + two for one, two in zip(made.nothing, made.files, strict=True)]
+    floor = [
+        one + two for one, two in zip(made.nothing, made.files, strict=True)
+    ]
     sqlite = _times(made.sqlite, made.files)
     return [
         ratio(
-            "write, 100 keys", made.writes[SMALL], floor, 1.8, f"SQLite's own: {sqlite}× the file"
+            "write, 100 keys",
+            made.writes[SMALL],
+            floor,
+            1.8,
+            f"SQLite's own: {sqlite}× the file",
         ),
-        ratio("write, 100,000 keys", made.writes[LARGE], made.writes[SMALL], 1.25),
+        ratio(
+            "write, 100,000 keys", made.writes[LARGE], made.writes[SMALL], 1.25
+        ),
         ratio("read, 100 keys", made.reads[SMALL], made.nothing, 1.3),
         ratio("read, 100,000 keys", made.reads[LARGE], made.nothing, 1.3),
     ]
@@ -43,7 +51,9 @@ def filled(world: World, keys: int, told: Told) -> Path:
     told(f"making a store of {keys:,} keys")
     one = world.open(f"of-{keys}")
     puts = {Key(("s",), f"k{number}"): number for number in range(keys)}
-    one.store.transact(lambda _: Draft("fill", "bench", puts), datetime.now(UTC))
+    one.store.transact(
+        lambda _: Draft("fill", "bench", puts), datetime.now(UTC)
+    )
     one.store.repository.maintenance.run()
     return world.directory / f"of-{keys}"
 
@@ -52,8 +62,12 @@ def filled(world: World, keys: int, told: Told) -> Path:
 class _Made:
     """Seconds, by what was done."""
 
-    reads: dict[int, list[float]] = field(default_factory=lambda: {SMALL: [], LARGE: []})
-    writes: dict[int, list[float]] = field(default_factory=lambda: {SMALL: [], LARGE: []})
+    reads: dict[int, list[float]] = field(
+        default_factory=lambda: {SMALL: [], LARGE: []}
+    )
+    writes: dict[int, list[float]] = field(
+        default_factory=lambda: {SMALL: [], LARGE: []}
+    )
     nothing: list[float] = field(default_factory=list)
     files: list[float] = field(default_factory=list)
     sqlite: list[float] = field(default_factory=list)
@@ -63,21 +77,31 @@ async def _measure(clones: dict[int, Path], rounds: int) -> _Made:
     made, clone = _Made(), clones[SMALL]
     sqlite = floors.Sqlite(clone / ".git" / "csc" / "floor.sqlite")
     async with (
-        Client(stdio_client(floors.server(clones[SMALL], "--no-sync"))) as small,
-        Client(stdio_client(floors.server(clones[LARGE], "--no-sync"))) as large,
+        Client(
+            stdio_client(floors.server(clones[SMALL], "--no-sync"))
+        ) as small,
+        Client(
+            stdio_client(floors.server(clones[LARGE], "--no-sync"))
+        ) as large,
         Client(stdio_client(floors.empty(clone))) as empty,
     ):
         servers = {SMALL: small, LARGE: large}
         for server in servers.values():
             await server.call_tool("sign_on", {})
         for number in range(-20, rounds):
-            measured = made if number >= 0 else _Made()  # the first ones warm up
+            measured = (
+                made if number >= 0 else _Made()
+            )  # the first ones warm up
             key = f"k{number % SMALL}"
-            for side in random.sample([*servers, "nothing", "files"], 4):  # no side comes first
+            for side in random.sample(
+                [*servers, "nothing", "files"], 4
+            ):  # no side comes first
                 if isinstance(side, int):
                     await _ours(servers[side], key, number, measured, side)
                 elif side == "nothing":
-                    measured.nothing.append(await timed(empty, "nothing", {"text": "x"}))
+                    measured.nothing.append(
+                        await timed(empty, "nothing", {"text": "x"})
+                    )
                 else:
                     path = clone / ".git" / "csc" / "floor"
                     measured.files.append(floors.write_file(path, number))
@@ -85,7 +109,9 @@ async def _measure(clones: dict[int, Path], rounds: int) -> _Made:
     return made
 
 
-async def _ours(server: Client, key: str, number: int, measured: _Made, size: int) -> None:
+async def _ours(
+    server: Client, key: str, number: int, measured: _Made, size: int
+) -> None:
     """A read and a write, in either order."""
     read = {"scope": "s", "key": key}
     for tool in random.sample(["retrieve_data", "store_data"], 2):

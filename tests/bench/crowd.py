@@ -14,7 +14,9 @@ def one_clone(world: World, told: Told, rounds: int) -> list[Row]:
     """Eight processes that write into one clone, against one that does."""
     alone, together, spread = list[float](), list[float](), list[float]()
     for number in range(max(1, rounds // 100)):
-        told(f"one process, then eight, writing into one clone (turn {number + 1})")
+        told(
+            f"one process, then eight, writing into one clone (turn {number + 1})"
+        )
         alone.append(_rate(world, 1, 4 * rounds // 3)[0])
         rate, fairness = _rate(world, 8, rounds // 3)
         together.append(rate)
@@ -23,14 +25,29 @@ def one_clone(world: World, told: Told, rounds: int) -> list[Row]:
     value = round(ours.median / floor.median, 2)
     note = f"most to least per process {max(spread):.2f} (bar 2)"
     met = value >= 0.8 and max(spread) <= 2
-    return [Row("8 processes, one clone", "/s", ours, floor, value, "≥ 0.8×", met, note)]
+    return [
+        Row(
+            "8 processes, one clone",
+            "/s",
+            ours,
+            floor,
+            value,
+            "≥ 0.8×",
+            met,
+            note,
+        )
+    ]
 
 
 def _rate(world: World, processes: int, each: int) -> tuple[float, float]:
     """Edits a second while all were writing, and the most that one wrote in those of the least."""
     clone = world.clone(f"crowd-{next(_number)}")
-    told = Crowd([["timed", str(clone), f"p{n}", str(each)] for n in range(processes)]).run()
-    made: list[list[tuple[str, float, float]]] = [answer["timed"] for answer in told]
+    told = Crowd(
+        [["timed", str(clone), f"p{n}", str(each)] for n in range(processes)]
+    ).run()
+    made: list[list[tuple[str, float, float]]] = [
+        answer["timed"] for answer in told
+    ]
     began = max(edits[0][1] for edits in made)
     ended = min(edits[-1][2] for edits in made)
     counts = [sum(began <= at <= ended for _, _, at in edits) for edits in made]
@@ -66,11 +83,18 @@ def _offer(world: World, told: Told, load: _Load) -> Row:
     apart = World(world.directory / f"load-{next(_number)}")
     apart.directory.mkdir()
     paths = [apart.clone(f"c{number}") for number in range(load.clones)]
-    commands = [["offer", str(p), p.name, str(load.each), str(load.seconds)] for p in paths]
+    commands = [
+        ["offer", str(p), p.name, str(load.each), str(load.seconds)]
+        for p in paths
+    ]
     answers = Crowd(commands).run()
     began = max(answer["began"] for answer in answers)
-    counts = [_within(answer, began, began + load.seconds) for answer in answers]
-    lost = sum(len(answer["made"]) - len(answer["synced"]) for answer in answers)
+    counts = [
+        _within(answer, began, began + load.seconds) for answer in answers
+    ]
+    lost = sum(
+        len(answer["made"]) - len(answer["synced"]) for answer in answers
+    )
     waits = Spread.of(
         [
             answer["synced"].get(op, began + 1e6) - at
@@ -81,11 +105,15 @@ def _offer(world: World, told: Told, load: _Load) -> Row:
     rate, spread = sum(counts) / load.seconds, max(counts) / max(1, min(counts))
     met = rate >= load.rate and spread <= 3 and lost == 0
     met = met and (load.p99 is None or waits.p99 <= load.p99)
-    bar = f"≥ {load.rate:g}/s, ≤ 3" + (f", ≤ {load.p99:g} s" if load.p99 else "")
+    bar = f"≥ {load.rate:g}/s, ≤ 3" + (
+        f", ≤ {load.p99:g} s" if load.p99 else ""
+    )
     note = f"most to least {spread:.2f}, lost {lost}, to synced {waits.median:.1f} s"
     note += f" and at p99 {waits.p99:.1f} s"
     shown = Spread.of([one / load.seconds for one in counts])
-    return Row(load.name, "/s each", shown, None, round(rate, 1), bar, met, note)
+    return Row(
+        load.name, "/s each", shown, None, round(rate, 1), bar, met, note
+    )
 
 
 def _within(answer: dict[str, Any], began: float, ended: float) -> int:

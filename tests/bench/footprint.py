@@ -37,9 +37,14 @@ async def _resident(clone: Path) -> tuple[float, float]:
         (ours,) = mine.children()
         await csc.call_tool("sign_on", {})
         for number in range(10_000):
-            await csc.call_tool("retrieve_data", {"scope": "s", "key": f"k{number}"})
+            await csc.call_tool(
+                "retrieve_data", {"scope": "s", "key": f"k{number}"}
+            )
         for number in range(100):
-            await csc.call_tool("store_data", {"scope": "s", "key": f"k{number}", "value": "new"})
+            await csc.call_tool(
+                "store_data",
+                {"scope": "s", "key": f"k{number}", "value": "new"},
+            )
         async with Client(stdio_client(floors.empty(clone))) as empty:
             (floor,) = {*mine.children()} - {ours}
             await empty.call_tool("nothing", {"text": "x"})
@@ -58,8 +63,18 @@ def disk(world: World, told: Told, _: int) -> list[Row]:
         if maintenance.is_due():
             maintenance.run()
     maintenance.run()
-    files = (path for path in one.store.repository.path.rglob("*") if path.is_file())
+    files = (
+        path for path in one.store.repository.path.rglob("*") if path.is_file()
+    )
     each = sum(path.stat().st_size for path in files) / edits
     return [
-        Row("disk per edit", "bytes", Spread.of([each]), None, round(each), "≤ 900", each <= 900)
+        Row(
+            "disk per edit",
+            "bytes",
+            Spread.of([each]),
+            None,
+            round(each),
+            "≤ 900",
+            each <= 900,
+        )
     ]

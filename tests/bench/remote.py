@@ -20,7 +20,15 @@ def visible(world: World, told: Told, rounds: int) -> list[Row]:
     for number in range(max(10, rounds // 10)):
         ours.append(_seen(one, two, number))
         theirs.append(floor.pass_on(number))
-    return [ratio("alone: A's write at B", ours, theirs, 1.5, "without the wait for B's look")]
+    return [
+        ratio(
+            "alone: A's write at B",
+            ours,
+            theirs,
+            1.5,
+            "without the wait for B's look",
+        )
+    ]
 
 
 def _seen(one: Coordinator, two: Coordinator, number: int) -> float:
@@ -39,13 +47,31 @@ def offline(world: World, told: Told, rounds: int) -> list[Row]:
     seconds = Spread.of(small)
     met = seconds.median <= 1.5
     rows = [
-        Row("1,000 offline edits", "s", seconds, None, round(seconds.median, 2), "≤ 1.5 s", met)
+        Row(
+            "1,000 offline edits",
+            "s",
+            seconds,
+            None,
+            round(seconds.median, 2),
+            "≤ 1.5 s",
+            met,
+        )
     ]
     if large:
         value = round(large[0] / 10 / seconds.median, 2)
         spread = Spread.of(large)
         bar = "≤ 1.3× each"
-        rows.append(Row("10,000 offline edits", "s", spread, seconds, value, bar, value <= 1.3))
+        rows.append(
+            Row(
+                "10,000 offline edits",
+                "s",
+                spread,
+                seconds,
+                value,
+                bar,
+                value <= 1.3,
+            )
+        )
     return rows
 
 
@@ -57,7 +83,12 @@ def _replay(world: World, told: Told, edits: int, number: int) -> float:
     put(one, "a", "b", 1)
     assert [state_of(clone) for clone in (one, two)] == ["ok", "ok"]
     for step in range(edits):
-        put(one, "own", f"k{step % 100}", {"status": f"step {step}", "number": step})
+        put(
+            one,
+            "own",
+            f"k{step % 100}",
+            {"status": f"step {step}", "number": step},
+        )
         if one.store.repository.maintenance.is_due():
             one.store.repository.maintenance.run()
     put(two, "a", "c", 2)

@@ -59,6 +59,17 @@ def ratio(
 ) -> Row:
     """A row whose bar is the ratio of two series' medians, which are seconds if the unit is ms."""
     scale = 1000.0 if unit == "ms" else 1.0
-    mine, other = (Spread.of([one * scale for one in series]) for series in (ours, floor))
+    mine, other = (
+        Spread.of([one * scale for one in series]) for series in (ours, floor)
+    )
     value = mine.median / other.median
-    return Row(name, unit, mine, other, round(value, 2), f"≤ {most:g}×", value <= most, note)
+    return Row(
+        name,
+        unit,
+        mine,
+        other,
+        round(value, 2),
+        f"≤ {most:g}×",
+        value <= most,
+        note,
+    )

@@ -62,7 +62,9 @@ def one_clone(directory: Path, processes: int, times: int) -> Crowding:
     git("commit", "-q", "--allow-empty", "-m", "work", cwd=clone)
     coordinator = world.open(clone)
     path = coordinator.store.repository.path
-    commands = [["timed", str(clone), f"p{n}", str(times)] for n in range(processes)]
+    commands = [
+        ["timed", str(clone), f"p{n}", str(times)] for n in range(processes)
+    ]
     with _outsiders(clone, path) as beside:
         answers = Crowd(commands).run()
     made = _judge(answers, [record.op for record in world.log(path)])
@@ -75,7 +77,9 @@ def one_clone(directory: Path, processes: int, times: int) -> Crowding:
 def many_clones(world: World, url: str, clones: int, times: int) -> Crowding:
     """Clones of one remote whose edits are confirmed one by one."""
     paths = [world.clone(f"c{n}", url) for n in range(clones)]
-    answers = Crowd([["confirmed", str(path), path.name, str(times)] for path in paths]).run()
+    answers = Crowd(
+        [["confirmed", str(path), path.name, str(times)] for path in paths]
+    ).run()
     made = _judge(answers, [record.op for record in world.log()])
     git("fsck", "--strict", cwd=world.remote)
     assert world.is_linear()
@@ -96,7 +100,9 @@ def disorder(timed: Sequence[Timed], branch: Sequence[str]) -> list[str]:
 
 
 def _judge(answers: Sequence[dict[str, object]], branch: list[str]) -> Crowding:
-    timed: list[Timed] = [tuple(one) for answer in answers for one in answer["timed"]]  # type: ignore[attr-defined]
+    timed: list[Timed] = []
+    for answer in answers:
+        timed += map(tuple, answer["timed"])  # type: ignore[call-overload]
     counted = Counter(branch)
     return Crowding(
         edits=len(timed),
@@ -115,7 +121,9 @@ def _outsiders(clone: Path, ours: Path) -> Iterator[Counter[str]]:
     def repeat(where: str, command: list[str]) -> None:
         while not over.is_set():
             directory = clone if where == "user" else ours
-            subprocess.run(command, cwd=directory, capture_output=True, check=False)
+            subprocess.run(
+                command, cwd=directory, capture_output=True, check=False
+            )
             counted[f"{where}: {' '.join(command[:2])}"] += 1
 
     threads = [threading.Thread(target=repeat, args=one) for one in OUTSIDERS]

@@ -34,7 +34,16 @@ from csc_git.store.transaction import with_changes
 
 CORPUS = Path(__file__).with_name("corpus.json")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-_MODES = (b"100644", b"40000", b"100755", b"120000", b"160000", b"040000", b"0", b"x")
+_MODES = (
+    b"100644",
+    b"40000",
+    b"100755",
+    b"120000",
+    b"160000",
+    b"040000",
+    b"0",
+    b"x",
+)
 _NAMES = (
     b"data", b"format.json", b"a", b"k.json", b"~00", b"~ff", b"sessions", b"claims", b"conflicts",
     b"..", b".git", b"+a.json", b"=e2=80=ae.json", b"", b"x==" + b"0" * 32,
@@ -98,9 +107,15 @@ class Memory:
         """Whether it was put in."""
         return object_id in self._objects
 
-    def read_many(self, object_ids: Collection[str], kind: int) -> dict[str, bytes]:
+    def read_many(
+        self, object_ids: Collection[str], kind: int
+    ) -> dict[str, bytes]:
         """Those of one type."""
-        found = {name: self._objects[name] for name in object_ids if name in self._objects}
+        found = {
+            name: self._objects[name]
+            for name in object_ids
+            if name in self._objects
+        }
         return {name: raw for name, (of, raw) in found.items() if of == kind}
 
     def list_below(self, tree_id: str) -> Iterator[ListedLine]:
@@ -124,14 +139,17 @@ class Hostile:
 
     def commit(self, parent: str | None) -> str:
         """A commit of a tree with as much in it as there are bytes."""
-        blobs = [self._memory.add(Blob, self._source.piece(_BLOBS)) for _ in range(3)]
+        blobs = [
+            self._memory.add(Blob, self._source.piece(_BLOBS)) for _ in range(3)
+        ]
         trees = [self._memory.add(Tree, b"")]
         for _ in range(4):
             trees.append(self._tree(blobs, trees))
         root = f"tree {trees[-1]}\n" + (f"parent {parent}\n" if parent else "")
         head = self._source.piece((b"author A <a@b> 1700000000 +0000\n", b""))
         return self._memory.add(
-            Commit, root.encode() + head + b"\n" + self._source.piece((_MESSAGE,))
+            Commit,
+            root.encode() + head + b"\n" + self._source.piece((_MESSAGE,)),
         )
 
     def _tree(self, blobs: list[str], trees: list[str]) -> str:
@@ -141,7 +159,9 @@ class Hostile:
             targets = trees if self._source.number(2) else blobs
             target = targets[-1 - self._source.number(len(targets))]
             lines.append(mode + b" " + name + b"\0" + bytes.fromhex(target))
-        return self._memory.add(Tree, b"".join(lines) + self._source.piece((b"",) * 7))
+        return self._memory.add(
+            Tree, b"".join(lines) + self._source.piece((b"",) * 7)
+        )
 
 
 def one_input(data: bytes) -> None:
@@ -150,12 +170,18 @@ def one_input(data: bytes) -> None:
     first = hostile.commit(None)
     second = hostile.commit(first)
     try:
-        before, after = Snapshot(hostile.objects, first), Snapshot(hostile.objects, second)
+        before, after = (
+            Snapshot(hostile.objects, first),
+            Snapshot(hostile.objects, second),
+        )
     except CscError:
         return
     for act in (
         lambda: _read(after),
-        lambda: [Record.parse(commit.message) for commit in since(hostile.objects, None, second)],
+        lambda: [
+            Record.parse(commit.message)
+            for commit in since(hostile.objects, None, second)
+        ],
         lambda: high_water(hostile.objects, second, NOW),
         lambda: list(changed_keys(hostile.objects, before, after)),
         lambda: _write(hostile.objects, after),

@@ -26,7 +26,9 @@ def missing() -> str | None:
     """Why nothing can be injected here; None if it can."""
     if not shutil.which("strace"):
         return "strace is not installed"
-    tried = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False)
+    tried = subprocess.run(
+        ["strace", "-o", os.devnull, "true"], capture_output=True, check=False
+    )
     return "strace may not trace here" if tried.returncode else None
 
 
@@ -99,11 +101,21 @@ class Victim:
     def __init__(self, directory: Path) -> None:
         self._trace = directory / "trace"
         self._git_fault = directory / "git-fault"
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel, theirs = socket.socketpair(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET
+        )
         self._channel.settimeout(_LIMIT)
-        command = [sys.executable, "-m", "tests.faults.victim", str(theirs.fileno())]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.faults.victim",
+            str(theirs.fileno()),
+        ]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, pass_fds=[theirs.fileno()], env=self._with_git(directory / "bin")
+            command,
+            cwd=ROOT,
+            pass_fds=[theirs.fileno()],
+            env=self._with_git(directory / "bin"),
         )
         theirs.close()
 
@@ -112,7 +124,9 @@ class Victim:
         self._ask(action, clone, number, warm=True)
         return Ending(self._hear(), killed=False, struck="")
 
-    def run(self, action: str, clone: Path, number: int, fault: Fault) -> Ending:
+    def run(
+        self, action: str, clone: Path, number: int, fault: Fault
+    ) -> Ending:
         """Do it in a child of its own, which a fault hits if it gets that far."""
         self._trace.unlink(missing_ok=True)
         if fault.within:
@@ -127,7 +141,11 @@ class Victim:
         killed = heard[-1]["exit"] < 0
         said = heard[0] if len(heard) > 1 else {}
         self._git_fault.unlink(missing_ok=True)
-        struck = [line for line in self.traced() if "(INJECTED)" in line or line.endswith(" = ?")]
+        struck = [
+            line
+            for line in self.traced()
+            if "(INJECTED)" in line or line.endswith(" = ?")
+        ]
         return Ending(said, killed, struck[0] if struck else "")
 
     def traced(self) -> list[str]:
@@ -141,8 +159,15 @@ class Victim:
         self._channel.close()
         self._process.wait(_LIMIT)
 
-    def _ask(self, action: str, clone: Path, number: int, *, warm: bool = False) -> None:
-        request = {"action": action, "clone": str(clone), "number": number, "warm": warm}
+    def _ask(
+        self, action: str, clone: Path, number: int, *, warm: bool = False
+    ) -> None:
+        request = {
+            "action": action,
+            "clone": str(clone),
+            "number": number,
+            "warm": warm,
+        }
         self._channel.send(json.dumps(request).encode())
 
     def _hear(self) -> dict[str, Any]:
@@ -153,14 +178,26 @@ class Victim:
         """An environment whose `git` is struck by a fault while there is one for it."""
         directory.mkdir()
         wrapper = directory / "git"
-        wrapper.write_text(_WRAPPER.format(git=shutil.which("git"), **vars(self)), "utf-8")
+        wrapper.write_text(
+            _WRAPPER.format(git=shutil.which("git"), **vars(self)), "utf-8"
+        )
         wrapper.chmod(0o755)
         return os.environ | {"PATH": f"{directory}:{os.environ['PATH']}"}
 
     @contextmanager
     def _traced(self, pid: int, fault: Fault) -> Iterator[None]:
-        command = ["strace", "-p", str(pid), "-o", str(self._trace), "-e", f"trace={fault.call}"]
-        tracer = subprocess.Popen([*command, "-e", fault.option], stderr=subprocess.PIPE, text=True)
+        command = [
+            "strace",
+            "-p",
+            str(pid),
+            "-o",
+            str(self._trace),
+            "-e",
+            f"trace={fault.call}",
+        ]
+        tracer = subprocess.Popen(
+            [*command, "-e", fault.option], stderr=subprocess.PIPE, text=True
+        )
         assert tracer.stderr is not None
         with tracer, tracer.stderr:
             said = tracer.stderr.readline()

@@ -22,7 +22,11 @@ def missing() -> str | None:
     """Why there can't be such a network here; None if there can."""
     if os.geteuid() != 0:
         return "a network namespace takes root"
-    tools = [tool for tool in ("ip", "iptables", "tc", "nsenter") if not shutil.which(tool)]
+    tools = [
+        tool
+        for tool in ("ip", "iptables", "tc", "nsenter")
+        if not shutil.which(tool)
+    ]
     return f"{', '.join(tools)} not installed" if tools else None
 
 
@@ -64,7 +68,12 @@ class Network:
              "--enable=receive-pack", str(self.root)],
             stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        asks = [*_inside(self.name), "git", "ls-remote", f"{self.url}/remote.git"]
+        asks = [
+            *_inside(self.name),
+            "git",
+            "ls-remote",
+            f"{self.url}/remote.git",
+        ]
         while subprocess.run(asks, capture_output=True, check=False).returncode:
             assert self._daemon.poll() is None
 
@@ -75,7 +84,9 @@ class Network:
         self._daemon.wait()
 
     def _inside(self, *command: str) -> None:
-        subprocess.run([*_inside(self.name), *command], check=True, capture_output=True)
+        subprocess.run(
+            [*_inside(self.name), *command], check=True, capture_output=True
+        )
 
 
 @contextmanager
@@ -86,11 +97,17 @@ def network(root: Path, binaries: Path) -> Iterator[Network]:
     binaries.mkdir()
     wrapper = binaries / "git"
     inside = " ".join(_inside(name))
-    wrapper.write_text(f'#!/bin/sh\nexec {inside} {shutil.which("git")} "$@"\n', encoding="utf-8")
+    wrapper.write_text(
+        f'#!/bin/sh\nexec {inside} {shutil.which("git")} "$@"\n',
+        encoding="utf-8",
+    )
     wrapper.chmod(0o755)
     made = Network(name, root)
     try:
-        subprocess.run([*_inside(name), "ip", "link", "set", "lo", "mtu", "1500", "up"], check=True)
+        subprocess.run(
+            [*_inside(name), "ip", "link", "set", "lo", "mtu", "1500", "up"],
+            check=True,
+        )
         made.start()
         yield made
     finally:
@@ -129,13 +146,17 @@ class Gitolite:
         """Let the user do this, in gitolite's own words, and nothing else."""
         lines = ["repo gitolite-admin", "    RW+ = admin", "repo project"]
         lines += [f"    {rule}" for rule in rules]
-        (self.home / ".gitolite/conf/gitolite.conf").write_text("\n".join(lines) + "\n", "utf-8")
+        (self.home / ".gitolite/conf/gitolite.conf").write_text(
+            "\n".join(lines) + "\n", "utf-8"
+        )
         for command in (["compile"], ["trigger", "POST_COMPILE"]):
             self._run(*command)
 
     def _run(self, *command: str) -> None:
         env = os.environ | {"HOME": str(self.home)}
-        subprocess.run(["gitolite", *command], env=env, check=True, capture_output=True)
+        subprocess.run(
+            ["gitolite", *command], env=env, check=True, capture_output=True
+        )
 
 
 def gitolite(home: Path) -> Gitolite:

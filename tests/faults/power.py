@@ -35,10 +35,18 @@ def missing() -> str | None:
     """Why power can't be cut here; None if it can."""
     if os.geteuid() != 0:
         return "cutting the power of a loop mount takes root"
-    tools = [tool for tool in ("mkfs.ext4", "mkfs.xfs", "losetup") if not shutil.which(tool)]
+    tools = [
+        tool
+        for tool in ("mkfs.ext4", "mkfs.xfs", "losetup")
+        if not shutil.which(tool)
+    ]
     if tools:
         return f"{', '.join(tools)} not installed"
-    return None if Path("/dev/loop-control").exists() else "there are no loop devices"
+    return (
+        None
+        if Path("/dev/loop-control").exists()
+        else "there are no loop devices"
+    )
 
 
 @dataclass
@@ -101,7 +109,9 @@ class Disk:
     def close(self) -> None:
         """Unmount it, once the last git that a dead writer started has noticed."""
         for _ in range(_TRIES):
-            done = subprocess.run(["umount", self.path], capture_output=True, check=False)
+            done = subprocess.run(
+                ["umount", self.path], capture_output=True, check=False
+            )
             if done.returncode == 0:
                 return
         _run("umount", "--lazy", str(self.path))
@@ -111,7 +121,9 @@ class Disk:
         _run("mount", "-o", "loop", str(self._image), str(self.path))
 
 
-def cut_power(directory: Path, system: System, *, online: bool, chance: Random) -> Cuts:
+def cut_power(
+    directory: Path, system: System, *, online: bool, chance: Random
+) -> Cuts:
     """One power cut at a random moment, and what is left of it.
 
     Args:
@@ -126,7 +138,9 @@ def cut_power(directory: Path, system: System, *, online: bool, chance: Random) 
     try:
         clone = world.clone(f"{system}/one")
         os.sync()
-        acknowledged = _write_until_cut(clone, disk, online=online, chance=chance)
+        acknowledged = _write_until_cut(
+            clone, disk, online=online, chance=chance
+        )
         begun = git("for-each-ref", REF, cwd=world.remote)
         synced = {record.op for record in world.log()} if begun else set[str]()
         disk.restart()
@@ -136,8 +150,12 @@ def cut_power(directory: Path, system: System, *, online: bool, chance: Random) 
         disk.close()
 
 
-def _write_until_cut(clone: Path, disk: Disk, *, online: bool, chance: Random) -> list[str]:
-    writers = [_Writer(clone, number, online=online) for number in range(_WRITERS)]
+def _write_until_cut(
+    clone: Path, disk: Disk, *, online: bool, chance: Random
+) -> list[str]:
+    writers = [
+        _Writer(clone, number, online=online) for number in range(_WRITERS)
+    ]
     first, wanted = writers[0], chance.randint(1, _MOST_ACKNOWLEDGED)
     for _ in range(wanted):
         first.hear()
@@ -166,15 +184,26 @@ class _Writer:
     def finish(self) -> list[str]:
         """Everything acknowledged, when it is dead."""
         rest = self.process.communicate()[0].splitlines(keepends=True)
-        return self._heard + [json.loads(line) for line in rest if line.endswith("\n")]
+        return self._heard + [
+            json.loads(line) for line in rest if line.endswith("\n")
+        ]
 
 
-def _examine(world: World, clone: Path, acknowledged: list[str], synced: set[str]) -> Cuts:
+def _examine(
+    world: World, clone: Path, acknowledged: list[str], synced: set[str]
+) -> Cuts:
     """Use the clone as if nothing had happened, and count."""
     coordinator = world.open(clone)
     acknowledged = [*acknowledged, put(coordinator, "after", "the cut", 1)]
-    here = Counter(record.op for record in world.log(coordinator.store.repository.path))
-    git("fsck", "--strict", "--no-dangling", cwd=coordinator.store.repository.path)
+    here = Counter(
+        record.op for record in world.log(coordinator.store.repository.path)
+    )
+    git(
+        "fsck",
+        "--strict",
+        "--no-dangling",
+        cwd=coordinator.store.repository.path,
+    )
     assert state_of(coordinator) == "ok", coordinator.store.status
     there = Counter(record.op for record in world.log())
     git("fsck", "--strict", cwd=world.remote)
@@ -184,7 +213,8 @@ def _examine(world: World, clone: Path, acknowledged: list[str], synced: set[str
         acknowledged=len(acknowledged) - 1,
         unacknowledged=len(here.keys() - wanted),
         synced=len(synced),
-        lost=[op for op in acknowledged if here[op] != 1] + [op for op in wanted if there[op] != 1],
+        lost=[op for op in acknowledged if here[op] != 1]
+        + [op for op in wanted if there[op] != 1],
     )
 
 

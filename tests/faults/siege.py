@@ -82,7 +82,9 @@ class Siege:
         self._world.clone("two")
         self._prepare(self._coordinator())
         self._victim = Victim(directory)
-        self._step(lambda number: self._victim.warm(self._action, self._clone, number))
+        self._step(
+            lambda number: self._victim.warm(self._action, self._clone, number)
+        )
 
     def kill(self) -> Tally:
         """Kill it at each of its system calls that change anything, in turn."""
@@ -92,7 +94,9 @@ class Siege:
         """Let each of its system calls fail in turn, with one of the errors each, by turns."""
         return self._strike_all(_is_found, errors)
 
-    def _strike_all(self, matters: Callable[[str], bool], errors: Sequence[str | None]) -> Tally:
+    def _strike_all(
+        self, matters: Callable[[str], bool], errors: Sequence[str | None]
+    ) -> Tally:
         """Strike at the calls that matter."""
         turns = cycle(errors)
         with self._resources:
@@ -107,7 +111,11 @@ class Siege:
         The next time there may be a few more or less of them, so this is not quite all.
         """
         idle = Fault(",".join(MUTATING), _NEVER, within=self._within)
-        self._step(lambda number: self._victim.run(self._action, self._clone, number, idle))
+        self._step(
+            lambda number: self._victim.run(
+                self._action, self._clone, number, idle
+            )
+        )
         made, found = Counter[str](), dict[str, set[int]]()
         for line in self._victim.traced():
             if call := _CALL.match(line):
@@ -120,12 +128,16 @@ class Siege:
         """Where the remote is: behind http, if only this side's git is to be hit."""
         if not self._within:
             return str(self._world.remote)
-        return self._resources.enter_context(http_server(self._world.directory)).url("remote.git")
+        return self._resources.enter_context(
+            http_server(self._world.directory)
+        ).url("remote.git")
 
     def _strike(self, fault: Fault) -> None:
         self._progress(f"{self._action}: {fault}")
         ending = self._step(
-            lambda number: self._victim.run(self._action, self._clone, number, fault)
+            lambda number: self._victim.run(
+                self._action, self._clone, number, fault
+            )
         )
         said = ending.said
         self.tally.faults += bool(ending.struck)
@@ -185,7 +197,9 @@ class Siege:
         self._acknowledged.append(put(coordinator, "old", "k", 0))
         assert state_of(coordinator) == "ok"
         if self._action == "resolve":
-            self._contend(coordinator, self._world.open("two"), range(_CONFLICTS))
+            self._contend(
+                coordinator, self._world.open("two"), range(_CONFLICTS)
+            )
         self._world.close()
 
     def _set_up(self, coordinator: Coordinator, number: int) -> None:
@@ -195,22 +209,37 @@ class Siege:
             git("gc", "-q", cwd=repository)
         if self._action in {"delete", "delete_scope", "edit"}:
             for n in range(3):
-                self._acknowledged.append(put(coordinator, f"doomed:{number}", f"k{n}", number))
-        elif self._action == "resolve" and len(coordinator.conflicts.open()) < _SPARE:
+                self._acknowledged.append(
+                    put(coordinator, f"doomed:{number}", f"k{n}", number)
+                )
+        elif (
+            self._action == "resolve"
+            and len(coordinator.conflicts.open()) < _SPARE
+        ):
             numbers = range(number * _CONFLICTS, (number + 1) * _CONFLICTS)
             self._contend(coordinator, self._world.open("two"), numbers)
         elif self._action == "sync":
-            self._contend(coordinator, self._world.open("two"), [number], replay=False)
+            self._contend(
+                coordinator, self._world.open("two"), [number], replay=False
+            )
         self._world.close()
 
     def _contend(
-        self, one: Coordinator, two: Coordinator, numbers: Sequence[int], *, replay: bool = True
+        self,
+        one: Coordinator,
+        two: Coordinator,
+        numbers: Sequence[int],
+        *,
+        replay: bool = True,
     ) -> None:
         """Let two clones write the same keys apart; the second's edits reach the remote first."""
         two.sync()
         for coordinator in (one, two):
             self._acknowledged += [
-                put(coordinator, "both", f"k{n}", [coordinator.clone.machine, n]) for n in numbers
+                put(
+                    coordinator, "both", f"k{n}", [coordinator.clone.machine, n]
+                )
+                for n in numbers
             ]
         assert state_of(two) == "ok"
         assert not replay or state_of(one) == "ok"

@@ -21,7 +21,9 @@ LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 MACHINES = ("one", "two", "three")
 TURNS = 3
 
-pytestmark = pytest.mark.skipif(LIBRARY is None, reason="faketime is not installed")
+pytestmark = pytest.mark.skipif(
+    LIBRARY is None, reason="faketime is not installed"
+)
 
 
 class Clock:
@@ -33,7 +35,9 @@ class Clock:
 
     def set(self, seconds: int) -> None:
         """Put it so many seconds ahead of the truth, or behind."""
-        self._path.with_suffix(".new").write_text(f"{seconds:+d}", encoding="ascii")
+        self._path.with_suffix(".new").write_text(
+            f"{seconds:+d}", encoding="ascii"
+        )
         self._path.with_suffix(".new").rename(self._path)
 
     @property
@@ -53,13 +57,17 @@ class Machines:
     def __init__(self, world: World) -> None:
         self._world = world
         self._stack = AsyncExitStack()
-        self.clocks = {name: Clock(world.directory / f"{name}.clock") for name in MACHINES}
+        self.clocks = {
+            name: Clock(world.directory / f"{name}.clock") for name in MACHINES
+        }
         self.agents: dict[str, Agent] = {}
 
     async def __aenter__(self) -> Self:
         for name in MACHINES:
             clone = self._world.clone(name)
-            serving = agent(clone, "--machine", name, **self.clocks[name].environment)
+            serving = agent(
+                clone, "--machine", name, **self.clocks[name].environment
+            )
             self.agents[name] = await self._stack.enter_async_context(serving)
         return self
 
@@ -94,7 +102,9 @@ async def _take_turns(machines: Machines, chance: Random) -> None:
         name = MACHINES[turn % len(MACHINES)]
         machines.clocks[name].set(chance.randint(-3 * 3600, 3 * 3600))
         claude = machines.agents[name]
-        found = await claude.call("retrieve_data", scope="turns", key="k", fresh=True)
+        found = await claude.call(
+            "retrieve_data", scope="turns", key="k", fresh=True
+        )
         assert found["value"] == (turn - 1 if turn else None)
         stored = await claude.call(
             "store_data", scope="turns", key="k", value=turn, confirm=True,
@@ -104,9 +114,12 @@ async def _take_turns(machines: Machines, chance: Random) -> None:
         now = await claude.call("retrieve_data", scope="turns", key="k")
         said.append(parse_time(now["time"]))
     assert all(earlier < later for earlier, later in pairwise(said))
-    told = await machines.agents["three"].call("history", scope="turns", limit=TURNS)
+    told = await machines.agents["three"].call(
+        "history", scope="turns", limit=TURNS
+    )
     assert [edit["session"] for edit in told["edits"]] == [
-        f"claude_1@{MACHINES[turn % len(MACHINES)]}" for turn in reversed(range(TURNS))
+        f"claude_1@{MACHINES[turn % len(MACHINES)]}"
+        for turn in reversed(range(TURNS))
     ]
 
 
@@ -118,11 +131,19 @@ async def _write_at_once(machines: Machines, chance: Random) -> None:
         await claude.call("store_data", scope="at-once", key="k", value=name)
     standing = set()
     for claude in machines.agents.values():
-        await claude.until("session://context", lambda it: not it["sync"]["queued"])
+        await claude.until(
+            "session://context", lambda it: not it["sync"]["queued"]
+        )
     for claude in machines.agents.values():
-        found = await claude.call("retrieve_data", scope="at-once", key="k", fresh=True)
+        found = await claude.call(
+            "retrieve_data", scope="at-once", key="k", fresh=True
+        )
         conflicts = (await claude.call("list_conflicts"))["conflicts"]
-        lost = {one["lost"]["value"] for one in conflicts if one["scope"] == "at-once"}
+        lost = {
+            one["lost"]["value"]
+            for one in conflicts
+            if one["scope"] == "at-once"
+        }
         assert not lost & {found["value"]}
         standing.add(found["value"])
     assert len(standing) == 1

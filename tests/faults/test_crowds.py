@@ -9,7 +9,9 @@ from tests.git_servers import http_server
 from tests.world import World
 
 
-def test_8_processes_on_one_clone_with_everything_going_on_beside(tmp_path: Path) -> None:
+def test_8_processes_on_one_clone_with_everything_going_on_beside(
+    tmp_path: Path,
+) -> None:
     made = one_clone(tmp_path, processes=8, times=12)
     assert made.lost == []
     assert made.disordered == []
@@ -17,7 +19,9 @@ def test_8_processes_on_one_clone_with_everything_going_on_beside(tmp_path: Path
     assert len(made.beside) == len(OUTSIDERS)
 
 
-def test_6_clones_whose_edits_are_confirmed_one_by_one(world: World, tmp_path: Path) -> None:
+def test_6_clones_whose_edits_are_confirmed_one_by_one(
+    world: World, tmp_path: Path
+) -> None:
     world.make_remote()
     with http_server(tmp_path) as server:
         made = many_clones(world, server.url("remote.git"), clones=6, times=5)
@@ -27,7 +31,8 @@ def test_6_clones_whose_edits_are_confirmed_one_by_one(world: World, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("branch", "found"), [(["a", "b", "c"], []), (["a", "c", "b"], []), (["c", "a", "b"], ["a"])]
+    ("branch", "found"),
+    [(["a", "b", "c"], []), (["a", "c", "b"], []), (["c", "a", "b"], ["a"])],
 )
 def test_disorder_is_noticed(branch: list[str], found: list[str]) -> None:
     """`a` was over when `c` began; `b` overlaps with both."""

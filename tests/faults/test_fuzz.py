@@ -10,7 +10,10 @@ from tests.faults.fuzz import CORPUS, one_input
 
 
 def test_every_branch_that_took_the_fuzzer_to_new_code() -> None:
-    cases = [base64.b64decode(case) for case in json.loads(CORPUS.read_text(encoding="ascii"))]
+    cases = [
+        base64.b64decode(case)
+        for case in json.loads(CORPUS.read_text(encoding="ascii"))
+    ]
     assert len(cases) > 50
     for case in cases:
         one_input(case)

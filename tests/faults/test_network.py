@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from csc_git.coordinator.coordinator import Coordinator
-from tests.faults.network import NO_GITOLITE, Gitolite, Network, gitolite, missing, network
+from tests.faults.network import (
+    NO_GITOLITE,
+    Gitolite,
+    Network,
+    gitolite,
+    missing,
+    network,
+)
 from tests.git_servers import HttpServer, http_server
 from tests.world import REF, World, git, put, state_of
 
@@ -21,7 +28,9 @@ LIMIT = 4
 
 
 @pytest.fixture
-def lan(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
+def lan(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Network]:
     if why := missing():
         pytest.skip(why)
     world.make_remote()
@@ -32,7 +41,9 @@ def lan(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def one(world: World, lan: Network) -> Coordinator:
-    coordinator = world.open(world.clone("one", f"{lan.url}/remote.git"), timeout=LIMIT)
+    coordinator = world.open(
+        world.clone("one", f"{lan.url}/remote.git"), timeout=LIMIT
+    )
     put(coordinator, "before", "k", 0)
     assert state_of(coordinator) == "ok"
     return coordinator
@@ -65,7 +76,9 @@ def test_a_black_hole_from_the_middle_of_a_push_on(
 ) -> None:
     """The remote takes the push, and its answer never comes."""
     hook = world.remote / "hooks/post-receive"
-    hook.write_text("#!/bin/sh\niptables -A INPUT -p tcp --sport 9418 -j DROP\n", "utf-8")
+    hook.write_text(
+        "#!/bin/sh\niptables -A INPUT -p tcp --sport 9418 -j DROP\n", "utf-8"
+    )
     hook.chmod(0o755)
     op = put(one, "dark", "k", 1)
     assert state_of(one) == "timeout"
@@ -76,7 +89,9 @@ def test_a_black_hole_from_the_middle_of_a_push_on(
     arrives(world, one, [op])
 
 
-def test_thirty_percent_loss(world: World, lan: Network, one: Coordinator) -> None:
+def test_thirty_percent_loss(
+    world: World, lan: Network, one: Coordinator
+) -> None:
     lan.drop("-m", "statistic", "--mode", "random", "--probability", "0.3")
     ops, states = [], set()
     for number in range(6):
@@ -132,7 +147,9 @@ def locked(world: World, tmp_path: Path) -> Iterator[HttpServer]:
         yield server
 
 
-def test_credentials_revoked_and_restored(world: World, locked: HttpServer) -> None:
+def test_credentials_revoked_and_restored(
+    world: World, locked: HttpServer
+) -> None:
     clone = world.clone("one", locked.url("remote.git"))
     helper = "!f() { echo username=ada; echo password=old; }; f"
     git("config", "credential.helper", helper, cwd=clone)
@@ -157,7 +174,10 @@ def test_the_remote_is_replaced_by_another_projects(world: World) -> None:
     one = world.open("one")
     put(one, "a", "k", 1)
     assert state_of(one) == "ok"
-    mine, theirs = world.directory / "mine.git", World(world.directory / "elsewhere")
+    mine, theirs = (
+        world.directory / "mine.git",
+        World(world.directory / "elsewhere"),
+    )
     theirs.directory.mkdir()
     other = theirs.open("other")
     put(other, "a", "secret", "of theirs")
@@ -188,7 +208,9 @@ def test_gitolite_protects_the_branch(world: World, forge: Gitolite) -> None:
     clone = world.clone("one", forge.url)
     git("push", "-q", "origin", "HEAD:main", cwd=clone)
     one = world.open(clone)
-    forge.allow("RW refs/heads/main = ada", "- refs/heads/csc/ = ada", "R = ada")
+    forge.allow(
+        "RW refs/heads/main = ada", "- refs/heads/csc/ = ada", "R = ada"
+    )
     ops = [put(one, "a", "k", 1)]
     status = one.sync()
     assert status.state in {"protected", "declined"}, status
@@ -215,7 +237,9 @@ def test_gitolite_without_the_right_to_rewind_is_all_that_is_needed(
     assert one.retrieve("both", "k").value == two.retrieve("both", "k").value
 
 
-def test_gitolite_takes_the_right_to_read_away(world: World, forge: Gitolite) -> None:
+def test_gitolite_takes_the_right_to_read_away(
+    world: World, forge: Gitolite
+) -> None:
     one = world.open(world.clone("one", forge.url))
     git("push", "-q", "origin", "HEAD:main", cwd=one.project.common_dir)
     put(one, "a", "k", 1)

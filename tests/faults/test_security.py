@@ -79,23 +79,53 @@ def canary(tmp_path: Path) -> Iterator[Canary]:
 def trace(directory: Path, script: str, *arguments: str) -> Iterator[list[str]]:
     """Run a script, and all that it starts, under strace; what was called."""
     log = directory / "calls"
-    command = ["strace", "-f", "-s", "2000", "-o", str(log), "-e", CALLS, sys.executable, "-c"]
+    command = [
+        "strace",
+        "-f",
+        "-s",
+        "2000",
+        "-o",
+        str(log),
+        "-e",
+        CALLS,
+        sys.executable,
+        "-c",
+    ]
     done = subprocess.run(
-        [*command, script, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, script, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    yield [*log.read_text(encoding="utf-8", errors="replace").splitlines(), done.stderr]
+    yield [
+        *log.read_text(encoding="utf-8", errors="replace").splitlines(),
+        done.stderr,
+    ]
 
 
 @traced
-def test_no_tool_opens_what_it_is_given(world: World, canary: Canary, tmp_path: Path) -> None:
+def test_no_tool_opens_what_it_is_given(
+    world: World, canary: Canary, tmp_path: Path
+) -> None:
     clone = world.clone("one")
     with trace(tmp_path, _EVERY_TOOL, str(clone), *canary.texts) as calls:
-        assert not [line for line in calls if canary.file.name in line and "execve" not in line]
-        for line in (line for line in calls if "execve" in line and "canary" in line):
-            if not line.partition("execve(")[2].startswith(f'"{sys.executable}"'):
+        assert not [
+            line
+            for line in calls
+            if canary.file.name in line and "execve" not in line
+        ]
+        for line in (
+            line for line in calls if "execve" in line and "canary" in line
+        ):
+            if not line.partition("execve(")[2].startswith(
+                f'"{sys.executable}"'
+            ):
                 operands = line.partition('"--"')
-                assert "canary" not in operands[0], line  # nowhere but behind the --
+                assert "canary" not in operands[0], (
+                    line
+                )  # nowhere but behind the --
     assert not canary.connected.is_set()
     assert not canary.sung.exists()
     assert not any("canary" in path.name for path in clone.rglob("*"))
@@ -142,23 +172,35 @@ anyio.run(main)
 
 @traced
 @pytest.mark.parametrize("right", [False, True])
-def test_credentials_are_nowhere_to_be_seen(world: World, tmp_path: Path, right: bool) -> None:
+def test_credentials_are_nowhere_to_be_seen(
+    world: World, tmp_path: Path, right: bool
+) -> None:
     """Not in arguments, which `ps` shows, not in errors and logs, not in a file of ours."""
     world.make_remote()
-    with http_server(tmp_path, password=PASSWORD if right else "another") as server:
+    with http_server(
+        tmp_path, password=PASSWORD if right else "another"
+    ) as server:
         url = server.url("remote.git").replace("//", f"//ada:{PASSWORD}@")
         clone = world.clone("one", url)
         git("config", "http.extraHeader", f"X-Token: {PASSWORD}", cwd=clone)
-        with trace(tmp_path, _WORK, str(clone), str(tmp_path / "said")) as calls:
+        with trace(
+            tmp_path, _WORK, str(clone), str(tmp_path / "said")
+        ) as calls:
             shown = [line for line in calls if PASSWORD in line]
-            own = [line for line in shown if not re.search(r'remote-http"|"send-pack"', line)]
+            own = [
+                line
+                for line in shown
+                if not re.search(r'remote-http"|"send-pack"', line)
+            ]
             assert own == []  # what git calls itself with is git's own affair
     said = (tmp_path / "said").read_text(encoding="utf-8")
     assert ('"state": "credentials"' in said) != right
     assert PASSWORD not in said
     ours = clone / ".git/csc"
     for path in [*ours.rglob("*"), *world.remote.rglob("*")]:
-        assert not path.is_file() or PASSWORD.encode() not in path.read_bytes(), path
+        assert (
+            not path.is_file() or PASSWORD.encode() not in path.read_bytes()
+        ), path
     for repository in (ours / "state.git", world.remote):
         log = git("log", "--all", "-p", "--format=fuller", cwd=repository)
         assert PASSWORD not in log
@@ -209,8 +251,15 @@ def test_no_setting_runs_anything(
     """But what transports are made of: ssh and credential helpers, as git itself trusts them."""
     clone, hooks = world.clone("one"), tmp_path / "hooks"
     hooks.mkdir()
-    for hook in ("pre-push", "reference-transaction", "pre-auto-gc", "post-checkout"):
-        (hooks / hook).write_text(f"#!/bin/sh\ntouch {canary.sung}\n", encoding="utf-8")
+    for hook in (
+        "pre-push",
+        "reference-transaction",
+        "pre-auto-gc",
+        "post-checkout",
+    ):
+        (hooks / hook).write_text(
+            f"#!/bin/sh\ntouch {canary.sung}\n", encoding="utf-8"
+        )
         (hooks / hook).chmod(0o755)
     filled = {"sung": canary.sung, "hooks": hooks, "remote": world.remote}
     git("config", name.format(**filled), value.format(**filled), cwd=clone)
@@ -220,16 +269,28 @@ def test_no_setting_runs_anything(
     one.sync()
     one.store.repository.maintenance.write_graph()
     done = subprocess.run(
-        [sys.executable, "-m", "csc_git", "log"], cwd=clone, capture_output=True, check=False
+        [sys.executable, "-m", "csc_git", "log"],
+        cwd=clone,
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0
     assert not canary.sung.exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="giving a repository away takes root")
-def test_in_somebody_elses_repository_nothing_is_run(world: World, canary: Canary) -> None:
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="giving a repository away takes root"
+)
+def test_in_somebody_elses_repository_nothing_is_run(
+    world: World, canary: Canary
+) -> None:
     clone = world.clone("one")
-    for name in ("core.sshCommand", "core.fsmonitor", "core.pager", "credential.helper"):
+    for name in (
+        "core.sshCommand",
+        "core.fsmonitor",
+        "core.pager",
+        "credential.helper",
+    ):
         git("config", name, f"!touch {canary.sung}", cwd=clone)
     git("remote", "set-url", "origin", "ssh://example.invalid/x.git", cwd=clone)
     subprocess.run(["chown", "-R", "65534", str(clone)], check=True)
@@ -248,7 +309,10 @@ def test_in_somebody_elses_repository_nothing_is_run(world: World, canary: Canar
 
 @pytest.mark.parametrize(
     ("name", "url"),
-    [("core.sshCommand", "ssh://forge/x.git"), ("remote.origin.uploadpack", None)],
+    [
+        ("core.sshCommand", "ssh://forge/x.git"),
+        ("remote.origin.uploadpack", None),
+    ],
 )
 def test_commands_of_transports_are_used_as_git_uses_them(
     world: World, canary: Canary, name: str, url: str | None
@@ -261,8 +325,12 @@ def test_commands_of_transports_are_used_as_git_uses_them(
     assert canary.sung.exists()
 
 
-@pytest.mark.parametrize("branch", ["-x", "--upload-pack=x", "a..b", "a b", "x.lock", "@{-1}", ""])
-def test_a_branch_that_git_would_take_for_something_else(world: World, branch: str) -> None:
+@pytest.mark.parametrize(
+    "branch", ["-x", "--upload-pack=x", "a..b", "a b", "x.lock", "@{-1}", ""]
+)
+def test_a_branch_that_git_would_take_for_something_else(
+    world: World, branch: str
+) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "csc_git", "status", f"--branch={branch}"],
         cwd=world.clone("one"), capture_output=True, text=True, check=False,
@@ -271,10 +339,19 @@ def test_a_branch_that_git_would_take_for_something_else(world: World, branch: s
     assert re.search(r"branch", done.stderr)
 
 
-def test_nothing_is_written_outside_our_directory(world: World, tmp_path: Path) -> None:
+def test_nothing_is_written_outside_our_directory(
+    world: World, tmp_path: Path
+) -> None:
     """A branch full of names that mean something to a file system: none of them reaches one."""
     one = world.open("one")
-    for name in ("../../escape", "..", ".git/hooks/pre-push", "C:\\escape", "con", "/etc/escape"):
+    for name in (
+        "../../escape",
+        "..",
+        ".git/hooks/pre-push",
+        "C:\\escape",
+        "con",
+        "/etc/escape",
+    ):
         put(one, "a", name, 1)
     assert state_of(one) == "ok"
     two = world.open("two")
@@ -282,5 +359,9 @@ def test_nothing_is_written_outside_our_directory(world: World, tmp_path: Path) 
     assert two.retrieve("a", "../../escape").value == 1
     shutil.rmtree(tmp_path / "one/.git/csc")
     shutil.rmtree(tmp_path / "two/.git/csc")
-    assert not [path for path in tmp_path.rglob("*escape*") if "hypothesis" not in str(path)]
+    assert not [
+        path
+        for path in tmp_path.rglob("*escape*")
+        if "hypothesis" not in str(path)
+    ]
     assert not list((tmp_path / "two").glob("*.json"))

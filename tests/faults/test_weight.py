@@ -21,7 +21,9 @@ MEGABYTES = 256
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_400_megabytes_in_one_value(world: World, tmp_path: Path, packed: bool) -> None:
+def test_400_megabytes_in_one_value(
+    world: World, tmp_path: Path, packed: bool
+) -> None:
     """A megabyte on the wire; whoever inflates it is out of memory."""
     one = world.open("one")
     put(one, "a", "good", 1)
@@ -48,7 +50,14 @@ def _huge(world: World, directory: Path) -> bytes:
         for _ in range(400):
             file.write(b"0" * (1 << 20))
         file.write(b'", "session": "x", "time": "2026-01-01T00:00:00.000000Z"}')
-    made = git("-c", "core.bigFileThreshold=1m", "hash-object", "-w", str(path), cwd=world.remote)
+    made = git(
+        "-c",
+        "core.bigFileThreshold=1m",
+        "hash-object",
+        "-w",
+        str(path),
+        cwd=world.remote,
+    )
     path.unlink()
     return bytes.fromhex(made)
 
@@ -56,7 +65,9 @@ def _huge(world: World, directory: Path) -> bytes:
 def _use(clone: Path) -> dict[str, Any]:
     """Fetch, read and write in a process of its own; what it saw, and how much memory it took."""
     command = [sys.executable, "-c", _USE, str(clone)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     said: dict[str, Any] = json.loads(done.stdout)
     return said
@@ -103,10 +114,14 @@ def test_sizes_are_those_that_git_tells(world: World, tmp_path: Path) -> None:
     (found,) = (clone / ".git/objects/pack").glob("*.pack")
     sizes = PackedSizes()
     chains = git("verify-pack", "-v", str(found), cwd=clone)
-    with Pack(str(found.with_suffix("")), object_format=DEFAULT_OBJECT_FORMAT) as pack:
+    with Pack(
+        str(found.with_suffix("")), object_format=DEFAULT_OBJECT_FORMAT
+    ) as pack:
         for name, size in _sizes(clone).items():
             told = sizes.inflated(pack, RawObjectID(bytes.fromhex(name)))
-            line = next(line for line in chains.splitlines() if line.startswith(name))
+            line = next(
+                line for line in chains.splitlines() if line.startswith(name)
+            )
             is_delta = len(line.split()) > 5
             assert told >= size if is_delta else told == size
         tail = git("hash-object", str(clone / "file.txt"), cwd=clone)
@@ -115,7 +130,9 @@ def test_sizes_are_those_that_git_tells(world: World, tmp_path: Path) -> None:
 
 
 def _sizes(repository: Path) -> dict[str, int]:
-    listed = git("cat-file", "--batch-all-objects", "--batch-check", cwd=repository)
+    listed = git(
+        "cat-file", "--batch-all-objects", "--batch-check", cwd=repository
+    )
     rows = (line.split() for line in listed.splitlines())
     return {name: int(size) for name, _, size in rows}
 
@@ -124,8 +141,12 @@ def test_a_directory_that_is_too_large_to_read(world: World) -> None:
     one = world.open("one")
     put(one, "a", "good", 1)
     assert state_of(one) == "ok"
-    nothing = bytes.fromhex(git("hash-object", "-w", "-t", "blob", "/dev/null", cwd=world.remote))
-    lines = b"".join(b"100644 stray%025d\0" % n + nothing for n in range(300_000))
+    nothing = bytes.fromhex(
+        git("hash-object", "-w", "-t", "blob", "/dev/null", cwd=world.remote)
+    )
+    lines = b"".join(
+        b"100644 stray%025d\0" % n + nothing for n in range(300_000)
+    )
     assert len(lines) > MAX_BLOB
     commit(world, with_data_a(world, lines))
     assert state_of(one) == "ok"
@@ -143,8 +164,12 @@ def test_100_000_entries_that_are_none_of_ours(world: World) -> None:
     one = world.open("one")
     put(one, "a", "good", 1)
     assert state_of(one) == "ok"
-    nothing = bytes.fromhex(git("hash-object", "-w", "-t", "blob", "/dev/null", cwd=world.remote))
-    lines = b"".join(b"100644 stray%06d\0" % n + nothing for n in range(100_000))
+    nothing = bytes.fromhex(
+        git("hash-object", "-w", "-t", "blob", "/dev/null", cwd=world.remote)
+    )
+    lines = b"".join(
+        b"100644 stray%06d\0" % n + nothing for n in range(100_000)
+    )
     commit(world, with_data_a(world, lines))
     assert state_of(one) == "ok"
     assert one.list_keys("a").keys == []

@@ -47,14 +47,22 @@ def delete(clone: Path, number: int) -> Acting:
     """One key."""
     yield
     coordinator = opened(clone)
-    return [coordinator.edits.delete(coordinator.person("victim"), f"doomed:{number}", "k1").op]
+    return [
+        coordinator.edits.delete(
+            coordinator.person("victim"), f"doomed:{number}", "k1"
+        ).op
+    ]
 
 
 def delete_scope(clone: Path, number: int) -> Acting:
     """All keys of a scope."""
     yield
     coordinator = opened(clone)
-    return [coordinator.edits.delete_scope(coordinator.person("victim"), f"doomed:{number}").op]
+    return [
+        coordinator.edits.delete_scope(
+            coordinator.person("victim"), f"doomed:{number}"
+        ).op
+    ]
 
 
 def edit(clone: Path, number: int) -> Acting:
@@ -62,7 +70,8 @@ def edit(clone: Path, number: int) -> Acting:
     yield
     coordinator = opened(clone)
     changes = [
-        Change(f"many:{number}", f"k{n}", "put", [number, n], "absent") for n in range(29)
+        Change(f"many:{number}", f"k{n}", "put", [number, n], "absent")
+        for n in range(29)
     ] + [Change(f"doomed:{number}", "k1", "delete")]
     return [coordinator.edits.edit(coordinator.person("victim"), changes).op]
 
@@ -73,7 +82,11 @@ def resolve(clone: Path, number: int) -> Acting:
     coordinator = opened(clone)
     conflict = coordinator.conflicts.open()[0].conflict
     author = coordinator.person("victim")
-    return [coordinator.conflicts.resolve(author, conflict, "value", ["by", number]).op]
+    return [
+        coordinator.conflicts.resolve(
+            author, conflict, "value", ["by", number]
+        ).op
+    ]
 
 
 def sign_on(clone: Path, _: int) -> Acting:
@@ -97,7 +110,9 @@ def claim(clone: Path, number: int) -> Acting:
     coordinator = opened(clone)
     name = coordinator.sign_on().session
     yield
-    coordinator.claims.claim(name, [f"thing:{number % 2}", f"src/{number % 2}/**"])
+    coordinator.claims.claim(
+        name, [f"thing:{number % 2}", f"src/{number % 2}/**"]
+    )
     return []
 
 
@@ -125,8 +140,12 @@ def opened(clone: Path) -> Coordinator:
     return coordinator
 
 
-def _put(coordinator: Coordinator, scope: str, key: str, value: Any) -> str | None:
-    return coordinator.edits.put(coordinator.person("victim"), scope, key, value).op
+def _put(
+    coordinator: Coordinator, scope: str, key: str, value: Any
+) -> str | None:
+    return coordinator.edits.put(
+        coordinator.person("victim"), scope, key, value
+    ).op
 
 
 ACTIONS: dict[str, Callable[[Path, int], Acting]] = {
@@ -180,7 +199,9 @@ def main(descriptor: int) -> None:
             if not child:
                 _die_with(asked, channel)
             status = os.waitpid(child, 0)[1]
-            channel.send(json.dumps({"exit": os.waitstatus_to_exitcode(status)}).encode())
+            channel.send(
+                json.dumps({"exit": os.waitstatus_to_exitcode(status)}).encode()
+            )
 
 
 def _die_with(asked: dict[str, Any], channel: socket.socket) -> None:

@@ -9,7 +9,11 @@ import click
 
 @click.command("demo")
 @click.option("--fast", is_flag=True, help="Don't pause between the scenes.")
-@click.option("--keep", is_flag=True, help="Keep the temporary directory, and say where it is.")
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Keep the temporary directory, and say where it is.",
+)
 def demo_command(fast: bool, keep: bool) -> None:
     """Watch two machines coordinate over a real remote. Touches nothing of yours.
 

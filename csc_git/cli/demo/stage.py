@@ -42,14 +42,20 @@ class Machine:
         """
         result = await self.client.call_tool(tool, arguments)
         if result.is_error:
-            said = [part.text for part in result.content if isinstance(part, TextContent)]
+            said = [
+                part.text
+                for part in result.content
+                if isinstance(part, TextContent)
+            ]
             raise SetupError(f"{tool} on {self.name} failed: {' '.join(said)}")
         return dict(result.structured_content or {})
 
     async def context(self) -> dict[str, Any]:
         """Content of `session://context`."""
         contents = (
-            await self.client.read_resource("session://context", cache_mode="bypass")
+            await self.client.read_resource(
+                "session://context", cache_mode="bypass"
+            )
         ).contents
         return dict(json.loads(getattr(contents[0], "text", "{}")))
 
@@ -67,11 +73,21 @@ class Stage:
 
     def build(self) -> None:
         """Make the remote with a first commit, and two clones of it."""
-        self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.remote))
+        self.git(
+            "init",
+            "--quiet",
+            "--bare",
+            "--initial-branch=main",
+            str(self.remote),
+        )
         for name in ("laptop", "desktop"):
-            self.git("clone", "--quiet", str(self.remote), str(self.directory / name))
+            self.git(
+                "clone", "--quiet", str(self.remote), str(self.directory / name)
+            )
         laptop = self.directory / "laptop"
-        (laptop / "README").write_text("The project that the agents work on.\n", encoding="utf-8")
+        (laptop / "README").write_text(
+            "The project that the agents work on.\n", encoding="utf-8"
+        )
         self.git("add", "README", cwd=laptop)
         self.git("commit", "--quiet", "-m", "Begin", cwd=laptop)
         self.git("push", "--quiet", "origin", "HEAD:main", cwd=laptop)
@@ -88,10 +104,20 @@ class Stage:
     async def machine(self, name: str) -> AsyncIterator[Machine]:
         """Start a real server for a clone, and a real client for an agent."""
         clone = self.directory / name
-        with (self.directory / f"{name}.log").open("w", encoding="utf-8") as log:
+        with (self.directory / f"{name}.log").open(
+            "w", encoding="utf-8"
+        ) as log:
             parameters = StdioServerParameters(
                 command=sys.executable,
-                args=["-m", "csc_git", "serve", "--machine", name, "--poll", "0.2"],
+                args=[
+                    "-m",
+                    "csc_git",
+                    "serve",
+                    "--machine",
+                    name,
+                    "--poll",
+                    "0.2",
+                ],
                 cwd=clone,
                 env=_AUTHOR,
             )
@@ -105,9 +131,13 @@ class Stage:
             SetupError: it fails.
         """
         try:
-            done = run_git(list(arguments), cwd=cwd or self.directory, env=_AUTHOR)
+            done = run_git(
+                list(arguments), cwd=cwd or self.directory, env=_AUTHOR
+            )
         except GitMissing:
-            raise SetupError("There is no git on PATH", then="Install git 2.31 or later") from None
+            raise SetupError(
+                "There is no git on PATH", then="Install git 2.31 or later"
+            ) from None
         if not done.ok:
             raise SetupError(f"git {arguments[0]} failed: {done.err.strip()}")
         return done.out.decode()

@@ -22,14 +22,18 @@ from csc_git.git.project import Project, discover
 
 _OTHER: Final = "other"
 _HOOKS: Final = "hooks"
-_IN_PROJECTS: Final = tuple(client.key for client in CLIENTS.values() if client.file is not None)
+_IN_PROJECTS: Final = tuple(
+    client.key for client in CLIENTS.values() if client.file is not None
+)
 """What is undone unless a client is named: not what holds for other projects too."""
 
 _PRIVATE: Final = (
     "What was added names a Python of this machine, since csc-git is in a virtual environment. "
     "For settings to share, install it by pipx or uv tool, then: csc-git init --undo, and init."
 )
-_AGAIN: Final = "Next: mend that, then the same again; what is done already stays as it is."
+_AGAIN: Final = (
+    "Next: mend that, then the same again; what is done already stays as it is."
+)
 
 
 class Preview(Result):
@@ -48,9 +52,13 @@ class Preview(Result):
     help="Whose settings to add to; default claude. May be repeated.",
 )
 @click.option("--hooks", is_flag=True, help="Add the hooks of Claude Code too.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be changed.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only show what would be changed."
+)
 @click.option("--undo", is_flag=True, help="Take back what init did here.")
-@click.option("--no-register", is_flag=True, help="Leave the clients' settings alone.")
+@click.option(
+    "--no-register", is_flag=True, help="Leave the clients' settings alone."
+)
 @common
 def init_command(
     *,
@@ -82,7 +90,12 @@ def init_command(
         _show_preview(project, targets, options, undo=undo)
         return
     if undo:
-        _end(take_back(project, targets, options, wholly=not hooks and not clients), [])
+        _end(
+            take_back(
+                project, targets, options, wholly=not hooks and not clients
+            ),
+            [],
+        )
     # Refused before anything is written.
     added = [target for target in targets if target.registration.preview()]
     _end(set_up(project, targets, options), _next(wanted, added, options))
@@ -103,13 +116,17 @@ def _default(*, undo: bool, hooks: bool) -> tuple[str, ...]:
     return () if hooks else _IN_PROJECTS
 
 
-def _targets(project: Project, wanted: Sequence[str], options: dict[str, Any]) -> list[Target]:
+def _targets(
+    project: Project, wanted: Sequence[str], options: dict[str, Any]
+) -> list[Target]:
     """The places to register in; those in a project only where there is a work tree."""
     found = [_target(project, key, options) for key in wanted]
     return [target for target in found if target is not None]
 
 
-def _target(project: Project, key: str, options: dict[str, Any]) -> Target | None:
+def _target(
+    project: Project, key: str, options: dict[str, Any]
+) -> Target | None:
     client, memory, given = CLIENTS.get(key), memory_of(project), flags(options)
     if client is not None and client.file is None:
         return Target(key, client.title, UserRegistration(given))
@@ -119,16 +136,37 @@ def _target(project: Project, key: str, options: dict[str, Any]) -> Target | Non
         return Target(key, key, HookRegistration(project.top, memory, given))
     if client is None:
         return None
-    return Target(key, client.title, ServerRegistration(client, project.top, memory, given))
+    return Target(
+        key,
+        client.title,
+        ServerRegistration(client, project.top, memory, given),
+    )
 
 
 def _show_preview(
-    project: Project, targets: list[Target], options: dict[str, Any], *, undo: bool
+    project: Project,
+    targets: list[Target],
+    options: dict[str, Any],
+    *,
+    undo: bool,
 ) -> None:
-    changes = {target.title: target.registration.preview(undo=undo) for target in targets}
-    branch = _kept(project) if undo else _made(project, load(project, flags(options)))
-    settings = "".join(changes.values()).rstrip("\n") or "# No settings would be changed."
-    show(Preview(branch=branch, changes=changes), hanging("# ", branch) + "\n" + settings)
+    changes = {
+        target.title: target.registration.preview(undo=undo)
+        for target in targets
+    }
+    branch = (
+        _kept(project)
+        if undo
+        else _made(project, load(project, flags(options)))
+    )
+    settings = (
+        "".join(changes.values()).rstrip("\n")
+        or "# No settings would be changed."
+    )
+    show(
+        Preview(branch=branch, changes=changes),
+        hanging("# ", branch) + "\n" + settings,
+    )
 
 
 def _made(project: Project, settings: Settings) -> str:
@@ -142,15 +180,22 @@ def _made(project: Project, settings: Settings) -> str:
 def _kept(project: Project) -> str:
     if directory_of(project).exists():
         return "The branch would stay: the data belong to all who share it"
-    return "This clone has no store; there is nothing to take back from the branch"
+    return (
+        "This clone has no store; there is nothing to take back from the branch"
+    )
 
 
-def _next(clients: Sequence[str], added: list[Target], options: dict[str, Any]) -> list[str]:
+def _next(
+    clients: Sequence[str], added: list[Target], options: dict[str, Any]
+) -> list[str]:
     """What a person does next."""
     lines = []
     if _OTHER in clients:
         entry = CLIENTS["claude"].entry(flags(options))
-        lines += ["Add to your client's settings:", json.dumps({"mcpServers": {NAME: entry}})]
+        lines += [
+            "Add to your client's settings:",
+            json.dumps({"mcpServers": {NAME: entry}}),
+        ]
     start = "Next: start your client here; ask it to sign on."
     lines.append(hanging("", " ".join([start, *_commit(added)])))
     if added and not is_shareable():
@@ -162,9 +207,13 @@ def _commit(added: list[Target]) -> Iterator[str]:
     """Which of the settings that were added to are for others too."""
     if shared := [target.where for target in added if _is_shared(target)]:
         yield f"Commit {' and '.join(shared)} for others."
-    if own := [one for one in added if isinstance(one.registration, HookRegistration)]:
+    if own := [
+        one for one in added if isinstance(one.registration, HookRegistration)
+    ]:
         yield f"Don't commit {own[0].where}: it is yours alone."
 
 
 def _is_shared(target: Target) -> bool:
-    return isinstance(target.registration, ServerRegistration) and is_shareable()
+    return (
+        isinstance(target.registration, ServerRegistration) and is_shareable()
+    )

@@ -52,7 +52,11 @@ class Target:
     @property
     def name(self) -> str:
         """The program whose settings they are."""
-        return "Claude Code" if self.title.startswith("Claude Code") else self.title
+        return (
+            "Claude Code"
+            if self.title.startswith("Claude Code")
+            else self.title
+        )
 
     @property
     def where(self) -> str:
@@ -72,18 +76,31 @@ class Setup(Result):
         return all(step.level != "error" for step in self.steps)
 
 
-def set_up(project: Project, targets: list[Target], options: dict[str, Any]) -> Setup:
+def set_up(
+    project: Project, targets: list[Target], options: dict[str, Any]
+) -> Setup:
     """Make the branch, try the remote, and register; nothing where a client shares elsewhere."""
     here = sharing_at(options["directory"], flags(options))
-    replaced = [(one.key, one.registration.file) for one in targets if _names_place(options)]
+    replaced = [
+        (one.key, one.registration.file)
+        for one in targets
+        if _names_place(options)
+    ]
     if apart := [*check_agreement(project, here, replaced)]:
         return Setup(steps=apart)
     tried, steps = _trial(options)
     if options["remote"] is not None and tried.status.state in _WRONG:
         alone = "was left alone, since it would name that remote"
-        return Setup(steps=[*steps, *(wrong(t.name, f"{t.where} {alone}", "") for t in targets)])
+        return Setup(
+            steps=[
+                *steps,
+                *(wrong(t.name, f"{t.where} {alone}", "") for t in targets),
+            ]
+        )
     added = (_step(target, target.registration.add) for target in targets)
-    return Setup(steps=[*steps, *filter(None, added), *_unlike_commands(options, here)])
+    return Setup(
+        steps=[*steps, *filter(None, added), *_unlike_commands(options, here)]
+    )
 
 
 def _trial(options: dict[str, Any]) -> tuple[RoundTrip, list[Finding]]:
@@ -111,55 +128,93 @@ def _names_place(options: dict[str, Any]) -> bool:
     return any(options[name] is not None for name in SHARING)
 
 
-def _unlike_commands(options: dict[str, Any], here: Sharing) -> Iterator[Finding]:
+def _unlike_commands(
+    options: dict[str, Any], here: Sharing
+) -> Iterator[Finding]:
     """What was asked for holds for what was registered; do commands that are run here agree?"""
     if here != sharing_at(options["directory"], {}):
-        given = {name: options[name] for name in sorted(SHARING) if options[name] is not None}
-        settings = [f"git config csc.{name} {_shown(value)}" for name, value in given.items()]
+        given = {
+            name: options[name]
+            for name in sorted(SHARING)
+            if options[name] is not None
+        }
+        settings = [
+            f"git config csc.{name} {_shown(value)}"
+            for name, value in given.items()
+        ]
         message = "Commands and hooks here know nothing of that yet, and share as is set here"
         yield doubtful("settings", message, " && ".join(settings))
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401  a setting's
-    return str(value).lower() if isinstance(value, bool) else shlex.quote(str(value))
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else shlex.quote(str(value))
+    )
 
 
-def _step(target: Target, change: Callable[[], str], more: str = "") -> Finding | None:
+def _step(
+    target: Target, change: Callable[[], str], more: str = ""
+) -> Finding | None:
     """What became of an entry; None if there was nothing to do."""
     try:
         done = change()
     except (CscError, OSError) as error:
         return refused(target.name, as_csc_error(error))
-    return fine(target.name, f"{target.where}: {NAME} {done}{more}") if done else None
+    return (
+        fine(target.name, f"{target.where}: {NAME} {done}{more}")
+        if done
+        else None
+    )
 
 
 def _tried(tried: RoundTrip) -> Finding:
     what, then = tried.status.describe()
     if tried.works:
         return fine(
-            "remote", f"{tried.status.remote}: written, pushed, read back in {tried.seconds:.1f} s"
+            "remote",
+            f"{tried.status.remote}: written, pushed, read back in {tried.seconds:.1f} s",
         )
-    alone = tried.status.state is RemoteState.NO_REMOTE and not tried.status.detail
+    alone = (
+        tried.status.state is RemoteState.NO_REMOTE and not tried.status.detail
+    )
     if alone or tried.status.state is RemoteState.OFF:
         return fine("remote", f"{what}: this clone only. {then}.")
     return wrong("remote", f"{what}. Local work goes on", then)
 
 
 def take_back(
-    project: Project, targets: list[Target], options: dict[str, Any], *, wholly: bool
+    project: Project,
+    targets: list[Target],
+    options: dict[str, Any],
+    *,
+    wholly: bool,
 ) -> Setup:
     """Take our entries out; `wholly`: what tried the remote too."""
     shared = tracked_files(project) if project.has_work_tree else []
     agree = _agree(project, options)
     steps = [
-        _step(one, one.registration.remove, _COMMITTED if _file(project, one) in shared else "")
+        _step(
+            one,
+            one.registration.remove,
+            _COMMITTED if _file(project, one) in shared else "",
+        )
         for one in targets
     ]
-    found = [*filter(None, steps)] or [fine("settings", f"none here name {NAME}")]
+    found = [*filter(None, steps)] or [
+        fine("settings", f"none here name {NAME}")
+    ]
     if not wholly:
         return Setup(steps=found)
-    flags = options if agree else options | {"sync": False}  # else others would be notified
-    kept = _withdrawn(flags) if directory_of(project).exists() else "there is none here"
+    flags = (
+        options if agree else options | {"sync": False}
+    )  # else others would be notified
+    kept = (
+        _withdrawn(flags)
+        if directory_of(project).exists()
+        else "there is none here"
+    )
     return Setup(steps=[*found, fine("store", kept)])
 
 
@@ -172,7 +227,11 @@ _COMMITTED: Final = (
 def _file(project: Project, target: Target) -> str:
     """A file of settings as git names it; empty if it is not in the project."""
     file = target.registration.file
-    return file.relative_to(project.top).as_posix() if file.is_relative_to(project.top) else ""
+    return (
+        file.relative_to(project.top).as_posix()
+        if file.is_relative_to(project.top)
+        else ""
+    )
 
 
 def _withdrawn(options: dict[str, Any]) -> str:
@@ -180,6 +239,9 @@ def _withdrawn(options: dict[str, Any]) -> str:
     with opened(options) as coordinator, progress() as coordinator.progress:
         status = coordinator.sync()
         kept = "the data stay, since they belong to everybody who shares them"
-        if coordinator.store.branch.queue() and status.state is not RemoteState.NO_REMOTE:
+        if (
+            coordinator.store.branch.queue()
+            and status.state is not RemoteState.NO_REMOTE
+        ):
             kept += f". {status.describe()[0]}; the next sync reports it to the remote"
     return kept

@@ -70,7 +70,9 @@ def _live(coordinator: Coordinator, console: "Console") -> None:
 
     from csc_git.cli.watch.keys import keys  # noqa: PLC0415
 
-    signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # stopped, it would leave the terminal as it is
+    signal.signal(
+        signal.SIGTSTP, signal.SIG_IGN
+    )  # stopped, it would leave the terminal as it is
     for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(ending, lambda *_: sys.exit(0))
     with (
@@ -87,7 +89,9 @@ def _live(coordinator: Coordinator, console: "Console") -> None:
 
 def _quits(pressed: str) -> bool:
     """Whether one of some keys means that it is enough; an arrow begins with Escape too."""
-    return pressed == "\x1b" or (not pressed.startswith("\x1b") and bool(_QUIT & {*pressed}))
+    return pressed == "\x1b" or (
+        not pressed.startswith("\x1b") and bool(_QUIT & {*pressed})
+    )
 
 
 def _plain(coordinator: Coordinator) -> None:
@@ -98,13 +102,17 @@ def _plain(coordinator: Coordinator) -> None:
     with coordinator.watch.listening() as wait:
         while True:
             before = tip.seen
-            for line in _news(coordinator, known, before) if tip.moved() else ():
+            for line in (
+                _news(coordinator, known, before) if tip.moved() else ()
+            ):
                 click.echo(line)
                 sys.stdout.flush()
             wait(_REDRAW)
 
 
-def _news(coordinator: Coordinator, known: set[str], before: str | None) -> Iterator[str]:
+def _news(
+    coordinator: Coordinator, known: set[str], before: str | None
+) -> Iterator[str]:
     """The edits that the tip from before did not contain."""
     found = coordinator.past.history(since=before, limit=MOST_EDITS)
     if found.more:

@@ -70,7 +70,9 @@ class View:
         edits = tables.edits(self._edits[:rest], now)
         return Group(*parts, edits.drawn(width, most=rest, head=head))
 
-    def _parts(self, width: int, height: int, *, head: bool) -> "list[RenderableType]":
+    def _parts(
+        self, width: int, height: int, *, head: bool
+    ) -> "list[RenderableType]":
         """How things stand."""
         from rich.text import Text  # noqa: PLC0415
 
@@ -78,14 +80,22 @@ class View:
         most = max(1, (height - fixed) // _SHARE)
         parts: list[RenderableType] = [self._title(width, height)]
         if active := self._context.active:
-            parts.append(tables.sessions(active, now).drawn(width, most=most, head=head))
+            parts.append(
+                tables.sessions(active, now).drawn(width, most=most, head=head)
+            )
         else:
             parts.append(Text("nobody is signed on", "dim"))
         if self._claims:
-            parts.append(tables.claims(self._claims, now).drawn(width, most=most, head=head))
+            parts.append(
+                tables.claims(self._claims, now).drawn(
+                    width, most=most, head=head
+                )
+            )
         if conflicts := self._context.conflicts:
             words = f"{count(len(conflicts), 'open conflict')}: {', '.join(conflicts[:3])}"
-            parts.append(Text(printable(words), "red", no_wrap=True, overflow="ellipsis"))
+            parts.append(
+                Text(printable(words), "red", no_wrap=True, overflow="ellipsis")
+            )
         return parts
 
     def _title(self, width: int, height: int) -> "RenderableType":
@@ -97,8 +107,12 @@ class View:
         title += f"   {clock.now().astimezone():%H:%M:%S}   q quits"
         queued = f"{queue:,} queued. " if (queue := context.sync.queued) else ""
         sync = f"{queued}{printable(sync_line(context.sync))} ({ago(context.sync.contact_age)})"
-        lines = wrap(sync, width, max_lines=max(1, height // _LINES), placeholder=" …")
-        return Group(Text(printable(title), "bold", no_wrap=True), *map(Text, lines))
+        lines = wrap(
+            sync, width, max_lines=max(1, height // _LINES), placeholder=" …"
+        )
+        return Group(
+            Text(printable(title), "bold", no_wrap=True), *map(Text, lines)
+        )
 
     def _stamp(self) -> tuple[object, ...]:
         """What changes when there is something else to see, but for what time alone changes."""

@@ -21,7 +21,9 @@ def _terse(schema: dict[str, Any]) -> None:
 class Result(BaseModel):
     """Base of all answers. Built on first use, since a command uses few of them."""
 
-    model_config = ConfigDict(frozen=True, json_schema_extra=_terse, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, json_schema_extra=_terse, defer_build=True
+    )
 
     def to_text(self, exclude: set[str] | None = None) -> str:
         """The answer as JSON for a model to read: nothing in it hides, or reorders the rest."""

@@ -19,7 +19,9 @@ class ChangedKey(Result):
     new: str | None
 
     @classmethod
-    def of(cls, key: Key, old: Stored | None, new: Stored | None, **more: str) -> Self:
+    def of(
+        cls, key: Key, old: Stored | None, new: Stored | None, **more: str
+    ) -> Self:
         """The change of a key from what it held to what it holds; None: no value."""
         if new is None:
             change = "deleted"
@@ -27,7 +29,11 @@ class ChangedKey(Result):
             change = "unreadable"
         else:
             change = "created" if old is None else "changed"
-        place = {"scope": format_scope(key.scope), "key": key.name, "change": change}
+        place = {
+            "scope": format_scope(key.scope),
+            "key": key.name,
+            "change": change,
+        }
         revisions = {"old": revision_of(old), "new": revision_of(new)}
         return cls.model_validate({**place, **revisions, **more})
 
@@ -50,7 +56,9 @@ class Changes(Result):
     """Answer of `wait_for_changes`."""
 
     changes: list[Changed]
-    settled: list[SettledEdit] = Field(description="your edits that the remote got")
+    settled: list[SettledEdit] = Field(
+        description="your edits that the remote got"
+    )
     lost_claims: list[str]
     cursor: str = Field(description="pass it as since")
     more: bool = Field(description="ask again at once")

@@ -10,9 +10,13 @@ from csc_git.coordinator.results.base import Result, Version, Where
 class Delivered(Result):
     """What all answers to an edit say of it."""
 
-    op: str | None = Field(description="id of the edit; null: it was all there already")
+    op: str | None = Field(
+        description="id of the edit; null: it was all there already"
+    )
     status: Where
-    outcome: str | None = Field(default=None, description="how it was replayed, if it was")
+    outcome: str | None = Field(
+        default=None, description="how it was replayed, if it was"
+    )
     reason: str = ""
 
 
@@ -34,7 +38,9 @@ class Retrieved(Result):
     revision: str | None = None
     session: str | None = Field(default=None, description="who stored it")
     time: str | None = None
-    authors: list[str] = Field(default=[], description="all authors, if it was merged")
+    authors: list[str] = Field(
+        default=[], description="all authors, if it was merged"
+    )
     contact_age: float | None = Field(description="seconds")
     sync_state: str
 
@@ -73,7 +79,9 @@ class DeletedScope(Delivered):
 class Edited(Delivered):
     """Answer of `edit`."""
 
-    revisions: dict[str, str | None] = Field(description="by scope/key; null: removed")
+    revisions: dict[str, str | None] = Field(
+        description="by scope/key; null: removed"
+    )
 
 
 class Exported(Result):
@@ -92,7 +100,9 @@ class Imported(Result):
     added: list[str] = Field(description="by scope/key")
     changed: list[str]
     unchanged: int
-    op: str | None = Field(default=None, description="id of the edit; null: none was made")
+    op: str | None = Field(
+        default=None, description="id of the edit; null: none was made"
+    )
     status: Where | None = None
 
 
@@ -120,7 +130,9 @@ class Rotated(Result):
 
     root: str = Field(description="the commit with which the branch begins now")
     previous: str = Field(description="the last one of the history before")
-    archive: str = Field(description="the remote's branch that keeps that history")
+    archive: str = Field(
+        description="the remote's branch that keeps that history"
+    )
 
 
 class Resolved(Delivered):

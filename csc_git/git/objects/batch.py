@@ -7,7 +7,12 @@ From then until `release`, no git that repacks touches them: by then a ref names
 from collections.abc import Iterable
 from typing import Any, Final
 
-from csc_git.git.objects.commit import CommitInfo, Signature, encode_commit, read_commit
+from csc_git.git.objects.commit import (
+    CommitInfo,
+    Signature,
+    encode_commit,
+    read_commit,
+)
 from csc_git.git.objects.packing import BLOB, COMMIT, TREE, NewObject, object_id
 from csc_git.git.objects.reader import Objects
 from csc_git.git.objects.tree import Tree, TreeEntry
@@ -61,7 +66,9 @@ class Batch:
         """Stage a blob; its id."""
         return self._add(BLOB, data)
 
-    def add_tree(self, lines: Iterable[TreeEntry], like: str | None = None) -> str:
+    def add_tree(
+        self, lines: Iterable[TreeEntry], like: str | None = None
+    ) -> str:
         """Stage a tree; its id.
 
         Args:
@@ -75,7 +82,12 @@ class Batch:
         return made
 
     def add_commit(
-        self, tree: str, parent: str | None, author: Signature, committer: Signature, message: str
+        self,
+        tree: str,
+        parent: str | None,
+        author: Signature,
+        committer: Signature,
+        message: str,
     ) -> str:
         """Stage a commit; its id."""
         raw = encode_commit(tree, parent, author, committer, message)
@@ -105,7 +117,9 @@ class Batch:
 
     def _add(self, kind: int, raw: bytes, like: str | None = None) -> str:
         name = object_id(kind, raw, self._objects.object_format)
-        base = self._new.get(like) if like is not None and like != name else None
+        base = (
+            self._new.get(like) if like is not None and like != name else None
+        )
         made = NewObject.of(name, kind, raw, base)
         self._new.setdefault(made.id, made)
         self._bytes += len(raw)

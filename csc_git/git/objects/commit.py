@@ -37,15 +37,23 @@ class Signature:
 
     def line(self) -> str:
         """`Name <email> seconds zone`, without what would break out of the line."""
-        name, email = (text.translate(_UNSAFE).strip() for text in (self.name, self.email))
+        name, email = (
+            text.translate(_UNSAFE).strip() for text in (self.name, self.email)
+        )
         return f"{name} <{email}> {int(self.time.timestamp())} +0000"
 
 
-_UNSAFE: Final = dict.fromkeys([*map(ord, "<>"), *range(0x20), *range(0x7F, 0xA0)])
+_UNSAFE: Final = dict.fromkeys(
+    [*map(ord, "<>"), *range(0x20), *range(0x7F, 0xA0)]
+)
 
 
 def encode_commit(
-    tree: str, parent: str | None, author: Signature, committer: Signature, message: str
+    tree: str,
+    parent: str | None,
+    author: Signature,
+    committer: Signature,
+    message: str,
 ) -> bytes:
     """The bytes of a commit."""
     head = [f"tree {tree}", *([f"parent {parent}"] if parent else [])]

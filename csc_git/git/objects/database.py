@@ -103,15 +103,21 @@ class ObjectDatabase:
     def has(self, object_id: str) -> bool:
         """Whether an object is there."""
         name = RawObjectID(bytes.fromhex(object_id))
-        if self._small.read(name) is not None:  # not only listed: its pack may be gone
+        if (
+            self._small.read(name) is not None
+        ):  # not only listed: its pack may be gone
             return True
         self._discover()  # lets go of packs that are gone
         for _ in self._looks():
-            if self._small.has(name) or any(_holds(pack, name) for pack in self._packs()):
+            if self._small.has(name) or any(
+                _holds(pack, name) for pack in self._packs()
+            ):
                 return True
         return self._path(object_id).exists()
 
-    def read_many(self, object_ids: Collection[str], kind: int) -> dict[str, bytes]:
+    def read_many(
+        self, object_ids: Collection[str], kind: int
+    ) -> dict[str, bytes]:
         """The bytes of objects of one type, by one call of git; of those that it can read.
 
         Args:
@@ -142,7 +148,14 @@ class ObjectDatabase:
         Raises:
             Unlisted: git fails, or it is very much.
         """
-        arguments = ["--no-replace-objects", "ls-tree", "-r", "-t", "-z", tree_id]
+        arguments = [
+            "--no-replace-objects",
+            "ls-tree",
+            "-r",
+            "-t",
+            "-z",
+            tree_id,
+        ]
         try:
             found = run_git(
                 arguments,
@@ -211,7 +224,10 @@ class ObjectDatabase:
             changed = self._discover()
             if changed:
                 continue
-            if before == self._touched() and abs(time.time_ns() - before) > _SETTLED_NS:
+            if (
+                before == self._touched()
+                and abs(time.time_ns() - before) > _SETTLED_NS
+            ):
                 return
             time.sleep(_PAUSE)
 
@@ -219,7 +235,9 @@ class ObjectDatabase:
         """When a name was last added to or removed from the directory of packs."""
         return os.stat(self._pack_directory).st_mtime_ns  # noqa: PTH116
 
-    def _read_large(self, name: RawObjectID, limit: int) -> tuple[int, bytes] | None:
+    def _read_large(
+        self, name: RawObjectID, limit: int
+    ) -> tuple[int, bytes] | None:
         for pack in self._packs():
             try:
                 if not _holds(pack, name):
@@ -239,7 +257,9 @@ class ObjectDatabase:
     def _discover(self) -> bool:
         """Take in packs that are new here, let go of those that are gone; whether some were."""
         names = os.listdir(self._pack_directory)  # noqa: PTH208  names are enough
-        listed = {name[: -len(".idx")] for name in names if name.endswith(".idx")}
+        listed = {
+            name[: -len(".idx")] for name in names if name.endswith(".idx")
+        }
         gone = (self._small.known | self._large.keys()) - listed
         for base in gone:
             self._small.forget(base)
@@ -291,7 +311,11 @@ def _batch(output: bytes, kind: int) -> Iterator[tuple[str, bytes]]:
         place = end + 1
         if len(rest) == 2:  # noqa: PLR2004  type and size
             size = int(rest[1])
-            if wanted is not None and rest[0] == wanted.type_name and size <= len(output) - place:
+            if (
+                wanted is not None
+                and rest[0] == wanted.type_name
+                and size <= len(output) - place
+            ):
                 yield name.decode(), output[place : place + size]
             place += size + 1
 

@@ -47,7 +47,9 @@ class NewObject(NamedTuple):
     depth: int = 0
 
     @classmethod
-    def of(cls, name: str, kind: int, raw: bytes, base: "NewObject | None") -> "NewObject":
+    def of(
+        cls, name: str, kind: int, raw: bytes, base: "NewObject | None"
+    ) -> "NewObject":
         """An object, as a difference from another of its kind unless that takes too many steps."""
         if base is None or base.kind != kind or base.depth >= _DEEPEST:
             return cls(name, kind, raw)
@@ -70,7 +72,9 @@ class _Placed(NamedTuple):
     crc: int
 
 
-def pack_up(objects: Sequence[NewObject], object_format: ObjectFormat) -> Packed:
+def pack_up(
+    objects: Sequence[NewObject], object_format: ObjectFormat
+) -> Packed:
     """Objects, each once and behind its base, as a pack."""
     placed: dict[str, _Placed] = {}
     data = bytearray(_PACK_HEAD.pack(b"PACK", _PACK_VERSION, len(objects)))
@@ -78,11 +82,17 @@ def pack_up(objects: Sequence[NewObject], object_format: ObjectFormat) -> Packed
         base = placed.get(obj.base.id) if obj.base else None
         distance = len(data) - base.offset if base else None
         stored = _stored(obj, distance, object_format)
-        placed[obj.id] = _Placed(bytes.fromhex(obj.id), len(data), zlib.crc32(stored))
+        placed[obj.id] = _Placed(
+            bytes.fromhex(obj.id), len(data), zlib.crc32(stored)
+        )
         data += stored
     checksum = _digest(data, object_format)
     index = _index(sorted(placed.values()), checksum)
-    return Packed(bytes(data + checksum), index + _digest(index, object_format), checksum.hex())
+    return Packed(
+        bytes(data + checksum),
+        index + _digest(index, object_format),
+        checksum.hex(),
+    )
 
 
 def unpack(data: bytes, object_format: ObjectFormat) -> list[NewObject] | None:
@@ -102,7 +112,9 @@ def unpack(data: bytes, object_format: ObjectFormat) -> list[NewObject] | None:
             inflater = zlib.decompressobj()
             raw = inflater.decompress(data[at:], size + 1)
             at = len(data) - len(inflater.unused_data)
-            found.append(NewObject(object_id(kind, raw, object_format), kind, raw))
+            found.append(
+                NewObject(object_id(kind, raw, object_format), kind, raw)
+            )
     except (IndexError, struct.error, zlib.error) as error:
         raise ValueError(f"a pack can't be read: {error}") from error
     return found
@@ -110,14 +122,20 @@ def unpack(data: bytes, object_format: ObjectFormat) -> list[NewObject] | None:
 
 def object_id(kind: int, raw: bytes, object_format: ObjectFormat) -> str:
     """What git calls an object."""
-    return _digest(b"%b %d\0%b" % (_KINDS[kind], len(raw), raw), object_format).hex()
+    return _digest(
+        b"%b %d\0%b" % (_KINDS[kind], len(raw), raw), object_format
+    ).hex()
 
 
-def _stored(obj: NewObject, distance: int | None, object_format: ObjectFormat) -> bytes:
+def _stored(
+    obj: NewObject, distance: int | None, object_format: ObjectFormat
+) -> bytes:
     """An object as it stands in a pack: as a delta if its base is so many bytes before it."""
     if distance is None or obj.base is None:
         head = pack_object_header(obj.kind, None, len(obj.raw), object_format)
-        return bytes(head) + zlib.compress(obj.raw, _STORED if obj.kind == TREE else _QUICK)
+        return bytes(head) + zlib.compress(
+            obj.raw, _STORED if obj.kind == TREE else _QUICK
+        )
     delta = splice(obj.base.raw, obj.raw)
     head = pack_object_header(OFS_DELTA, distance, len(delta), object_format)
     return bytes(head) + zlib.compress(delta, _QUICK)
@@ -131,7 +149,9 @@ def splice(old: bytes, new: bytes) -> bytes:
     start = _alike(old, new)
     end = _alike(old[start:][::-1], new[start:][::-1])
     middle = new[start : len(new) - end]
-    literals = (middle[at : at + _LITERAL] for at in range(0, len(middle), _LITERAL))
+    literals = (
+        middle[at : at + _LITERAL] for at in range(0, len(middle), _LITERAL)
+    )
     return b"".join(
         (
             _number(len(old)),

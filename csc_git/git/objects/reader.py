@@ -36,7 +36,9 @@ class Database(Protocol):
     def has(self, object_id: str) -> bool:
         """Whether an object is there."""
 
-    def read_many(self, object_ids: Collection[str], kind: int) -> dict[str, bytes]:
+    def read_many(
+        self, object_ids: Collection[str], kind: int
+    ) -> dict[str, bytes]:
         """The bytes of objects of one type, of those that can be read so."""
 
     def list_below(self, tree_id: str) -> Iterator[ListedLine]:
@@ -60,7 +62,9 @@ class Objects:
         self._commits: LRUCache[str, CommitInfo] = LRUCache(max_cache=16384)
         self.shared: dict[str, Any] = {}
         """What other layers derive from objects, which never change; each under its own name."""
-        self._blobs: LRUSizeCache[str, bytes] = LRUSizeCache(8 << 20, compute_size=len)
+        self._blobs: LRUSizeCache[str, bytes] = LRUSizeCache(
+            8 << 20, compute_size=len
+        )
 
     def tree(self, tree_id: str) -> Tree:
         """The lines of a tree.
@@ -71,7 +75,9 @@ class Objects:
         with self._mutex:
             cached = self._trees.get(tree_id)
             if cached is None:
-                cached = self._trees[tree_id] = self._parsed(tree_id, self._raw(tree_id, TREE))
+                cached = self._trees[tree_id] = self._parsed(
+                    tree_id, self._raw(tree_id, TREE)
+                )
             return cached
 
     def blob(self, blob_id: str) -> bytes:
@@ -160,21 +166,33 @@ class Objects:
         except KeyError:
             raise StoreDamaged(f"The object {object_id} is missing") from None
         except Oversize as huge:
-            raise _refusal(f"The object {object_id} takes {huge} to read", kind) from huge
+            raise _refusal(
+                f"The object {object_id} takes {huge} to read", kind
+            ) from huge
         except OSError:
             raise
-        except Exception as error:  # zlib, format and checksum errors have no common base
-            error.__traceback__ = None  # its frames would keep the pack's file mapped
-            raise StoreDamaged(f"The object {object_id} can't be read: {error}") from error
+        except (
+            Exception
+        ) as error:  # zlib, format and checksum errors have no common base
+            error.__traceback__ = (
+                None  # its frames would keep the pack's file mapped
+            )
+            raise StoreDamaged(
+                f"The object {object_id} can't be read: {error}"
+            ) from error
         if found != kind:
-            raise WrongType(f"The object {object_id} is of another type than expected")
+            raise WrongType(
+                f"The object {object_id} is of another type than expected"
+            )
         return data
 
     def _parsed(self, tree_id: str, raw: bytes) -> Tree:
         try:
             return Tree.parse(raw, self.object_format.oid_length)
         except ValueError as error:
-            raise StoreDamaged(f"The tree {tree_id} can't be read: {error}") from error
+            raise StoreDamaged(
+                f"The tree {tree_id} can't be read: {error}"
+            ) from error
 
 
 def _refusal(what: str, kind: int) -> CscError:
@@ -182,5 +200,6 @@ def _refusal(what: str, kind: int) -> CscError:
     if kind == BLOB:
         return ValueTooLarge(what)
     return StoreDamaged(
-        what, then="Somebody pushed it: see who with csc-git log, and use another scope"
+        what,
+        then="Somebody pushed it: see who with csc-git log, and use another scope",
     )

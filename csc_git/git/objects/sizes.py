@@ -46,9 +46,18 @@ class PackedSizes:
         """
         offset = pack.index.object_offset(name)
         try:
-            return max(_chain(pack, self._contents(os.fspath(pack.data.path)), offset, len(name)))
+            return max(
+                _chain(
+                    pack,
+                    self._contents(os.fspath(pack.data.path)),
+                    offset,
+                    len(name),
+                )
+            )
         except (IndexError, KeyError, zlib.error) as error:
-            raise ValueError(f"A pack can't be read at {offset}: {error}") from error
+            raise ValueError(
+                f"A pack can't be read at {offset}: {error}"
+            ) from error
 
     def close(self) -> None:
         """Close the packs."""
@@ -57,10 +66,14 @@ class PackedSizes:
 
     def _contents(self, path: str) -> mmap.mmap:
         if path not in self._open:
-            if len(self._open) > _MOST_OPEN:  # most of them were repacked and are gone
+            if (
+                len(self._open) > _MOST_OPEN
+            ):  # most of them were repacked and are gone
                 self.close()
             with open(path, "rb") as file:  # noqa: PTH123  dulwich's own path
-                self._open[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._open[path] = mmap.mmap(
+                    file.fileno(), 0, access=mmap.ACCESS_READ
+                )
         return self._open[path]
 
 
@@ -72,7 +85,9 @@ def loose_size(path: Path) -> int:
     """
     try:
         with path.open("rb") as file:
-            head = zlib.decompressobj().decompress(file.read(_ENOUGH), _LOOSE_HEAD)
+            head = zlib.decompressobj().decompress(
+                file.read(_ENOUGH), _LOOSE_HEAD
+            )
     except FileNotFoundError:
         return 0
     except zlib.error as error:
@@ -80,7 +95,9 @@ def loose_size(path: Path) -> int:
     return int(head.partition(b"\0")[0].rpartition(b" ")[2])
 
 
-def _chain(pack: Pack, data: mmap.mmap, offset: int, id_length: int) -> Iterator[int]:
+def _chain(
+    pack: Pack, data: mmap.mmap, offset: int, id_length: int
+) -> Iterator[int]:
     """Sizes of an object, and of all that it is a delta of."""
     for _ in range(_DEEPEST):
         kind, size, at = entry_head(data, offset)
@@ -89,7 +106,9 @@ def _chain(pack: Pack, data: mmap.mmap, offset: int, id_length: int) -> Iterator
             back, at = _distance(data, at)
             base = offset - back
         elif kind == REF_DELTA:
-            base = pack.index.object_offset(RawObjectID(data[at : at + id_length]))
+            base = pack.index.object_offset(
+                RawObjectID(data[at : at + id_length])
+            )
             at += id_length
         else:
             return

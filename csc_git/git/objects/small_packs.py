@@ -60,7 +60,9 @@ class SmallPacks:
             return False
         (count,) = _COUNT.unpack_from(listing, _FIRST_NAME - _COUNT.size)
         width = self._format.oid_length
-        ends = range(_FIRST_NAME + width, _FIRST_NAME + width * (count + 1), width)
+        ends = range(
+            _FIRST_NAME + width, _FIRST_NAME + width * (count + 1), width
+        )
         names = self._names[base] = [listing[end - width : end] for end in ends]
         self._where.update(dict.fromkeys(names, base))
         return True
@@ -92,7 +94,9 @@ class SmallPacks:
         except FileNotFoundError:
             self.forget(base)
             return
-        except ValueError:  # the other way of reading reports what is wrong with it
+        except (
+            ValueError
+        ):  # the other way of reading reports what is wrong with it
             objects = None
         if objects is None:
             self.forget(base)

@@ -15,7 +15,8 @@ FILE_MODE: Final = 0o100644
 TREE_MODE: Final = 0o040000
 _OURS: Final = frozenset({FILE_MODE, TREE_MODE})
 _LINE: Final = {
-    length: re.compile(rb"([0-7]+) ([^\0]*)\0(.{%d})" % length, re.DOTALL) for length in (20, 32)
+    length: re.compile(rb"([0-7]+) ([^\0]*)\0(.{%d})" % length, re.DOTALL)
+    for length in (20, 32)
 }
 _ENCODED: Final = attrgetter("encoded")
 
@@ -71,7 +72,9 @@ class Tree:
             if line.start() != end:
                 break
             end = line.end()
-            lines.append(TreeEntry(line[2], int(line[1], 8), line[3].hex(), line[0]))
+            lines.append(
+                TreeEntry(line[2], int(line[1], 8), line[3].hex(), line[0])
+            )
         if end != len(raw):
             raise ValueError(f"no line of a tree at {end}")
         return cls(tuple(lines))

@@ -11,7 +11,14 @@ from pydantic import Field
 from csc_git.coordinator import results
 from csc_git.coordinator.conflicts import MOST_LISTED, Choice
 from csc_git.server.host import Host
-from csc_git.server.tools.making import READ, REMOVE, AnyJson, Session, UnusedSession, tool
+from csc_git.server.tools.making import (
+    READ,
+    REMOVE,
+    AnyJson,
+    Session,
+    UnusedSession,
+    tool,
+)
 
 Moment = Annotated[str | None, Field(description="time, 2h (ago) or commit")]
 
@@ -30,12 +37,19 @@ class ChangeTools:
 
     async def wait_for_changes(
         self,
-        since: Annotated[str | None, Field(description="cursor; default: from now")] = None,
-        scopes: Annotated[
-            list[str] | None, Field(description="globs; default: all but sessions")
+        since: Annotated[
+            str | None, Field(description="cursor; default: from now")
         ] = None,
-        timeout: Annotated[float, Field(description="seconds; 0 only looks")] = 30,  # noqa: ASYNC109
-        others_only: Annotated[bool, Field(description="leave your own out")] = False,
+        scopes: Annotated[
+            list[str] | None,
+            Field(description="globs; default: all but sessions"),
+        ] = None,
+        timeout: Annotated[  # noqa: ASYNC109
+            float, Field(description="seconds; 0 only looks")
+        ] = 30,
+        others_only: Annotated[
+            bool, Field(description="leave your own out")
+        ] = False,
         session: UnusedSession = None,  # noqa: ARG002
     ) -> results.Changes:
         """Wait until a value changes, here or on the remote.
@@ -62,16 +76,22 @@ class ChangeTools:
 
     def history(
         self,
-        scope: Annotated[str | None, Field(description="with the scopes below it")] = None,
+        scope: Annotated[
+            str | None, Field(description="with the scopes below it")
+        ] = None,
         key: str | None = None,
-        session: Annotated[str | None, Field(description="whose; default: anybody's")] = None,
+        session: Annotated[
+            str | None, Field(description="whose; default: anybody's")
+        ] = None,
         since: Moment = None,
         until: Moment = None,
         limit: int = 20,
     ) -> results.History:
         """List edits, newest first: who, what, when. For a past value: retrieve_data with at."""
         past = self._host.reading().past
-        return past.history(scope, key, session, since=since, until=until, limit=limit)
+        return past.history(
+            scope, key, session, since=since, until=until, limit=limit
+        )
 
     def list_conflicts(
         self,
@@ -84,7 +104,9 @@ class ChangeTools:
         """
         conflicts = self._host.reading().conflicts
         found = conflicts.open(limit)
-        return results.OpenConflicts(conflicts=found, more=max(0, conflicts.count() - len(found)))
+        return results.OpenConflicts(
+            conflicts=found, more=max(0, conflicts.count() - len(found))
+        )
 
     def resolve_conflict(
         self,
@@ -100,5 +122,12 @@ class ChangeTools:
 
     def all(self) -> list[Tool]:
         """All of them."""
-        reading: list[Any] = [self.wait_for_changes, self.history, self.list_conflicts]
-        return [*(tool(one, READ) for one in reading), tool(self.resolve_conflict, REMOVE)]
+        reading: list[Any] = [
+            self.wait_for_changes,
+            self.history,
+            self.list_conflicts,
+        ]
+        return [
+            *(tool(one, READ) for one in reading),
+            tool(self.resolve_conflict, REMOVE),
+        ]

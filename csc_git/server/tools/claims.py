@@ -23,11 +23,15 @@ class ClaimTools:
     def claim(
         self,
         resources: Annotated[
-            list[str], Field(description="names (issue:15), paths (src/api) or patterns (*.py)")
+            list[str],
+            Field(
+                description="names (issue:15), paths (src/api) or patterns (*.py)"
+            ),
         ],
         note: Annotated[str, Field(description="what for; others see it")] = "",
         ttl: Annotated[
-            int | None, Field(description="seconds; default: as long as you are signed on")
+            int | None,
+            Field(description="seconds; default: as long as you are signed on"),
         ] = None,
         session: Session = None,
     ) -> results.Claimed:

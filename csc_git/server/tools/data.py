@@ -29,7 +29,9 @@ _MOST_LISTED: Final = 200
 class ChangeItem(BaseModel):
     """One change of `edit`."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=lambda s: s.pop("description"))
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra=lambda s: s.pop("description")
+    )
 
     scope: str
     key: str
@@ -44,7 +46,9 @@ class ChangeItem(BaseModel):
             action = "delete"
         elif "value" in self.model_fields_set:
             action = "put"
-        return Change(self.scope, self.key, action, self.value, self.if_revision)
+        return Change(
+            self.scope, self.key, action, self.value, self.if_revision
+        )
 
 
 class ReadTools:
@@ -61,8 +65,12 @@ class ReadTools:
         self,
         scope: ScopeName,
         key: str,
-        fresh: Annotated[bool, Field(description="ask the remote first")] = False,
-        at: Annotated[str | None, Field(description="read the past: time or commit")] = None,
+        fresh: Annotated[
+            bool, Field(description="ask the remote first")
+        ] = False,
+        at: Annotated[
+            str | None, Field(description="read the past: time or commit")
+        ] = None,
         session: UnusedSession = None,  # noqa: ARG002
     ) -> results.Retrieved:
         """Read a value, its author and time.
@@ -84,7 +92,9 @@ class ReadTools:
 
     def list_scopes(
         self,
-        pattern: Annotated[str | None, Field(description="glob, such as issue:*")] = None,
+        pattern: Annotated[
+            str | None, Field(description="glob, such as issue:*")
+        ] = None,
         after: str | None = None,
         limit: int = _MOST_LISTED,
         session: UnusedSession = None,  # noqa: ARG002
@@ -94,7 +104,11 @@ class ReadTools:
 
     def all(self) -> list[Tool]:
         """All of them."""
-        reading: list[Any] = [self.retrieve_data, self.list_keys, self.list_scopes]
+        reading: list[Any] = [
+            self.retrieve_data,
+            self.list_keys,
+            self.list_scopes,
+        ]
         return [tool(one, READ) for one in reading]
 
 
@@ -151,16 +165,22 @@ class WriteTools:
             author, scope, key, if_revision=if_revision, confirm=confirm
         )
 
-    def delete_scope(self, scope: ScopeName, session: Session = None) -> results.DeletedScope:
+    def delete_scope(
+        self, scope: ScopeName, session: Session = None
+    ) -> results.DeletedScope:
         """Remove all keys of a scope in one edit. Scopes below it stay."""
         coordinator = self._host.get()
-        return coordinator.edits.delete_scope(coordinator.author(session), scope)
+        return coordinator.edits.delete_scope(
+            coordinator.author(session), scope
+        )
 
     def edit(
         self,
         changes: Annotated[
             list[ChangeItem],
-            Field(description="each stores value, or deletes, or only requires if_revision"),
+            Field(
+                description="each stores value, or deletes, or only requires if_revision"
+            ),
         ],
         confirm: Confirm = False,
         allow_secret: AllowSecret = None,
@@ -173,9 +193,14 @@ class WriteTools:
         coordinator = self._host.get()
         author = coordinator.author(session)
         made = [one.change() for one in changes]
-        return coordinator.edits.edit(author, made, confirm=confirm, allow_secret=allow_secret)
+        return coordinator.edits.edit(
+            author, made, confirm=confirm, allow_secret=allow_secret
+        )
 
     def all(self) -> list[Tool]:
         """All of them."""
         removing: list[Any] = [self.delete_data, self.delete_scope, self.edit]
-        return [tool(self.store_data, WRITE), *(tool(one, REMOVE) for one in removing)]
+        return [
+            tool(self.store_data, WRITE),
+            *(tool(one, REMOVE) for one in removing),
+        ]

@@ -9,7 +9,12 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
-from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp_types import (
+    CallToolResult,
+    InputRequiredResult,
+    TextContent,
+    ToolAnnotations,
+)
 from pydantic import Field, ValidationError
 
 from csc_git.coordinator.results.base import Result
@@ -27,21 +32,32 @@ ScopeName = Annotated[str, Field(description="such as issue:15")]
 AnyJson = Annotated[
     Any,
     Field(
-        json_schema_extra={"type": ["object", "array", "string", "number", "boolean", "null"]},
+        json_schema_extra={
+            "type": ["object", "array", "string", "number", "boolean", "null"]
+        },
     ),
 ]
 IfRevision = Annotated[
-    str | None, Field(description="only if the key has this revision, or is 'absent'")
+    str | None,
+    Field(description="only if the key has this revision, or is 'absent'"),
 ]
-AllowSecret = Annotated[str | None, Field(description="why it is safe though it looks secret")]
+AllowSecret = Annotated[
+    str | None, Field(description="why it is safe though it looks secret")
+]
 Confirm = Annotated[bool, Field(description="wait until the remote has it")]
 
 READ: Final = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 WRITE: Final = ToolAnnotations(
-    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+    read_only_hint=False,
+    destructive_hint=False,
+    idempotent_hint=True,
+    open_world_hint=False,
 )
 REMOVE: Final = ToolAnnotations(
-    read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
+    read_only_hint=False,
+    destructive_hint=True,
+    idempotent_hint=True,
+    open_world_hint=False,
 )
 
 
@@ -54,9 +70,15 @@ class _ExactValue(FuncMetadata):
 
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
         parsed = super().pre_parse_json(data)
-        return {name: data[name] if name == "value" else item for name, item in parsed.items()}
+        return {
+            name: data[name] if name == "value" else item
+            for name, item in parsed.items()
+        }
 
-    def convert_result(self, result: Any) -> CallToolResult | InputRequiredResult:  # noqa: ANN401
+    def convert_result(
+        self,
+        result: Any,  # noqa: ANN401
+    ) -> CallToolResult | InputRequiredResult:
         made = super().convert_result(result)
         if isinstance(result, Result) and isinstance(made, CallToolResult):
             made.content = [TextContent(type="text", text=result.to_text())]
@@ -75,24 +97,37 @@ class _StrictTool(Tool):
         known = self.fn_metadata.arg_model.model_fields
         if unknown := arguments.keys() - known.keys():
             names = ", ".join(sorted(unknown))
-            raise ToolError(f"No argument is called {names}. There are: {', '.join(known)}.")
+            raise ToolError(
+                f"No argument is called {names}. There are: {', '.join(known)}."
+            )
         try:
             return await super().run(arguments, context, convert_result)
         except ToolError as error:
-            if type(error) is not ToolError or not isinstance(error.__cause__, ValidationError):
+            if type(error) is not ToolError or not isinstance(
+                error.__cause__, ValidationError
+            ):
                 raise  # of the tool itself, in which something may have been changed
-            wrong = [f"{_place(one['loc'])}: {one['msg']}" for one in error.__cause__.errors()]
-            raise ToolError(f"{'; '.join(wrong)}. Nothing was changed.") from None
+            wrong = [
+                f"{_place(one['loc'])}: {one['msg']}"
+                for one in error.__cause__.errors()
+            ]
+            raise ToolError(
+                f"{'; '.join(wrong)}. Nothing was changed."
+            ) from None
 
 
 def tool(fn: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
     """A tool; its description is the function's docstring."""
     description = " ".join((fn.__doc__ or "").split())
-    made = _StrictTool.from_function(said(fn), description=description, annotations=annotations)
+    made = _StrictTool.from_function(
+        said(fn), description=description, annotations=annotations
+    )
     metadata = made.fn_metadata
     made.fn_metadata = _ExactValue(
         arg_model=metadata.arg_model,
-        output_schema=slim_output(metadata.output_schema) if metadata.output_schema else None,
+        output_schema=slim_output(metadata.output_schema)
+        if metadata.output_schema
+        else None,
         output_model=metadata.output_model,
         wrap_output=metadata.wrap_output,
     )

@@ -13,7 +13,11 @@ Schema = dict[str, Any]
 
 def slim(schema: Schema) -> Schema:
     """The same schema in fewer bytes."""
-    found = {name: _slim(name, part) for name, part in schema.items() if not _is_idle(name, part)}
+    found = {
+        name: _slim(name, part)
+        for name, part in schema.items()
+        if not _is_idle(name, part)
+    }
     return _nullable(found)
 
 
@@ -23,11 +27,15 @@ def slim_output(schema: Schema) -> Schema:
 
 
 def _described(schema: Schema) -> Schema:
-    dropped = {"required", "default"} | ({"description"} if "properties" in schema else set())
+    dropped = {"required", "default"} | (
+        {"description"} if "properties" in schema else set()
+    )
     kept = {name: part for name, part in schema.items() if name not in dropped}
     for name in ("properties", "$defs"):
         if name in kept:
-            kept[name] = {member: _described(of) for member, of in kept[name].items()}
+            kept[name] = {
+                member: _described(of) for member, of in kept[name].items()
+            }
     return kept
 
 

@@ -23,7 +23,10 @@ class SessionTools:
     def sign_on(
         self,
         session_id: Annotated[
-            str | None, Field(description="claude_1 or claude_1@laptop; default: first free")
+            str | None,
+            Field(
+                description="claude_1 or claude_1@laptop; default: first free"
+            ),
         ] = None,
     ) -> results.SignedOn:
         """Join this project. Call this first.
