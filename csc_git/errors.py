@@ -17,6 +17,7 @@ CscError
  │   ├─ ReservedScope         a scope that csc-git itself keeps
  │   └─ LooksLikeSecret       a value that seems to hold a credential
  ├─ SetupError                the project or its settings
+ │   ├─ GitMissing            no `git` on PATH
  │   ├─ NotARepository
  │   ├─ ForeignRepository     owned by another user
  │   └─ InvalidSetting
@@ -27,7 +28,11 @@ CscError
  │   │   └─ WrongType         of another type than expected
  │   ├─ UnreadableValue       a file of the branch that somebody edited by hand
  │   ├─ StoreGone             our repository was deleted or moved under a running process
- │   └─ NotRotated            the remote keeps the branch as it is
+ │   ├─ NotRotated            the remote keeps the branch as it is
+ │   ├─ RemoteFailure         an exchange with the remote ended in a state other than OK
+ │   ├─ LostRace              somebody else pushed first
+ │   ├─ ObjectTooLarge        an object that is larger than anything we read
+ │   └─ TreeNotListed         git can't list a tree at once
  ├─ SessionError
  │   ├─ NotSignedOn
  │   ├─ SessionTaken
@@ -37,8 +42,10 @@ CscError
  └─ Interrupted               a person or the system ended the command
 ```
 
-A failure of the *remote* raises no error for the caller, because all local work goes on. It is
-reported as a state, in `csc_git.core.remote_state`.
+A failure of the *remote* raises no error for a caller of the coordinator, because local work goes
+on: `RemoteFailure` (defined beside the states, in `csc_git.core.remote_failure`) becomes the state
+of sync. `LostRace`, `ObjectTooLarge` and `TreeNotListed` do not leave the store either: it tries
+again, or reads another way.
 """
 
 
@@ -140,6 +147,16 @@ class NotARepository(SetupError):
     then = "Start it inside a Git repository, or make one with: git init"
 
 
+class GitMissing(SetupError):
+    """There is no `git` on PATH."""
+
+    safe = "The data are safe"
+    then = "Install git, or put it on the PATH of the MCP client"
+
+    def __init__(self) -> None:
+        super().__init__("There is no git on PATH")
+
+
 class ForeignRepository(SetupError):
     """The repository belongs to another user; git itself would refuse it too."""
 
@@ -207,6 +224,29 @@ class UnreadableValue(StoreError):
     """A file of the branch is not JSON that csc-git wrote; somebody edited it by hand."""
 
     then = "Store the value again, or read an earlier one with at (csc-git get --at)"
+
+
+class LostRace(StoreError):
+    """Somebody else pushed between our fetch and our push. The caller fetches and tries again."""
+
+
+class ObjectTooLarge(StoreError):
+    """An object of the store that is larger than anything csc-git reads.
+
+    Args:
+        size: Its size in bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"An object has {size:,} bytes")
+        self.size = size
+
+
+class TreeNotListed(StoreError):
+    """A tree that git can't list at once; it can be read one tree at a time."""
+
+    def __init__(self) -> None:
+        super().__init__("A tree can't be listed at once")
 
 
 class NotRotated(StoreError):

@@ -1,4 +1,4 @@
-"""Words from outside (git, a server, a teammate's data) made fit to be shown."""
+"""Text from outside (git, a server, a teammate's data) made safe to show."""
 
 import json
 import re
@@ -9,78 +9,127 @@ _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+@")
 _COLOUR: Final = re.compile(r"(\x1b\[[0-9;]*m)")
 _UNSURE: Final = re.compile("[^ -~]")
 _UNSURE_IN_LINES: Final = re.compile("[^\n -~]")
+_UNSURE_BUT_WHITE_SPACE: Final = re.compile("[^\n\t -~]")
 _SECRET_HEADER: Final = re.compile(r"(?i)(authorization:\s*\S+\s+)\S+")
+_UNSAFE_CATEGORIES: Final = frozenset(
+    {
+        "Cc",  # control characters
+        "Cf",  # bidirectional controls, and joiners that are invisible inside words
+        "Cs",  # surrogates
+        "Co",  # private use
+        "Cn",  # unassigned
+        "Zl",  # line separator
+        "Zp",  # paragraph separator
+    }
+)
+"""Categories of characters that are shown as escapes."""
+_UNITS: Final = (
+    (86_400, "d"),
+    (3_600, "h"),
+    (60, "min"),
+)
+"""Seconds and name of each unit of time that is longer than a second."""
 
 
 def printable(text: str) -> str:
-    """`text` with every character that could steer a terminal, or reorder it, as an escape."""
+    """Escape every character that could steer a terminal, or reorder the text."""
     return _UNSURE.sub(_escaped, text)
 
 
 def printable_json(text: str) -> str:
-    """The same JSON, with such characters as JSON's own escapes."""
+    """Escape such characters in JSON, with the escapes of JSON itself."""
     return _UNSURE_IN_LINES.sub(_json_escaped, text)
 
 
 def printable_lines(text: str) -> str:
-    """`printable`, but for line ends, tabs and the colours that git itself writes."""
+    """Escape such characters, except line ends, tabs and the colours that git itself writes."""
     parts = _COLOUR.split(text)
-    return "".join(
-        part if number % 2 else _but_white(part)
-        for number, part in enumerate(parts)
-    )
+    # Each second part is a colour, which the group of the expression matched.
+    parts[::2] = map(_printable_but_white_space, parts[::2])
+    return "".join(parts)
 
 
-def readable(text: str, limit: int = 600) -> str:
-    """`printable`, on one line, without credentials, and not endless."""
-    line = " ".join(part.strip() for part in text.splitlines() if part.strip())
-    line = printable(_SECRET_HEADER.sub(r"\1***", _USERINFO.sub("***@", line)))
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+def readable(
+    text: str,
+    limit: int = 600,
+) -> str:
+    """Make text printable, on one line, without credentials.
+
+    Args:
+        text: What somebody else wrote.
+        limit: Most characters to keep.
+    """
+    lines = map(str.strip, text.splitlines())
+    filled = filter(None, lines)
+    line = " ".join(filled)
+    line = _USERINFO.sub("***@", line)
+    line = _SECRET_HEADER.sub(r"\1***", line)
+    line = printable(line)
+    if len(line) <= limit:
+        return line
+    end = limit - 1
+    return line[:end] + "…"
 
 
-def quoted(text: str, limit: int = 80) -> str:
-    """What others wrote, cut short, in quotes that nothing in it can close."""
-    return f'"{readable(text, limit).replace(chr(34), chr(39))}"'
+def quoted(
+    text: str,
+    limit: int = 80,
+) -> str:
+    """Make text readable, in quotes that nothing in it can close.
+
+    Args:
+        text: What somebody else wrote.
+        limit: Most characters to keep.
+    """
+    line = readable(text, limit)
+    inside = line.replace('"', "'")
+    return f'"{inside}"'
 
 
-def count(number: int, noun: str) -> str:
-    """`1 key`, `2 keys`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def count(
+    number: int,
+    noun: str,
+) -> str:
+    """Format a number of things: `1 key`, `2 keys`.
+
+    Args:
+        number: How many things.
+        noun: What one of them is called; its plural must end in `s`.
+    """
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun}s"
 
 
 def span(seconds: float) -> str:
-    """A length of time in words, roughly; a negative one counts as zero."""
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+    """Format a length of time in its largest unit: `3 h`. A negative one counts as zero."""
+    for size, unit in _UNITS:
         if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{max(0, int(seconds))} s"
+            whole = int(seconds // size)
+            return f"{whole} {unit}"
+    whole = max(0, int(seconds))
+    return f"{whole} s"
 
 
-def _but_white(text: str) -> str:
-    return "".join(c if c in "\n\t" else printable(c) for c in text)
+def _printable_but_white_space(text: str) -> str:
+    return _UNSURE_BUT_WHITE_SPACE.sub(_escaped, text)
 
 
 def _escaped(found: re.Match[str]) -> str:
-    return (
-        found[0]
-        if _is_plain(found[0])
-        else found[0].encode("unicode_escape").decode()
-    )
+    character = found[0]
+    if _is_safe(character):
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 def _json_escaped(found: re.Match[str]) -> str:
-    return found[0] if _is_plain(found[0]) else json.dumps(found[0])[1:-1]
+    character = found[0]
+    if _is_safe(character):
+        return character
+    in_quotes = json.dumps(character)
+    return in_quotes[1:-1]
 
 
-def _is_plain(character: str) -> bool:
-    """Of a character beyond printable ASCII."""
-    # Cf holds the bidirectional controls and the joiners that hide inside words.
-    return unicodedata.category(character) not in {
-        "Cc",
-        "Cf",
-        "Cs",
-        "Co",
-        "Cn",
-        "Zl",
-        "Zp",
-    }
+def _is_safe(character: str) -> bool:
+    """Check whether a character beyond printable ASCII may be shown as it is."""
+    return unicodedata.category(character) not in _UNSAFE_CATEGORIES

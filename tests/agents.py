@@ -30,7 +30,7 @@ class Agent:
         return dict(result.structured_content)
 
     async def refused(self, tool: str, **arguments: Any) -> str:
-        """Call a tool that is expected to refuse; its words."""
+        """Call a tool that is expected to refuse; the text of its error."""
         result = await self.client.call_tool(tool, arguments)
         assert result.is_error, result.structured_content
         return " ".join(
@@ -59,7 +59,7 @@ class Agent:
     async def until(
         self, uri: str, ready: Callable[[dict[str, Any]], bool]
     ) -> dict[str, Any]:
-        """Read a resource until it is as the test waits for; fails after 30 seconds."""
+        """Read a resource until it is ready; fails after 30 seconds."""
         with anyio.fail_after(30):
             while not ready(found := await self.read(uri)):
                 await anyio.sleep(0.02)

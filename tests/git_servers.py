@@ -1,5 +1,6 @@
-"""Real git servers on loopback: http with http-backend, git daemon, sshd. Each its own process
-or thread, stopped by whoever started it.
+"""Real git servers on loopback: http with http-backend, git daemon, sshd.
+
+Each runs in its own process or thread, and ends with its `with` block.
 """
 
 import base64
@@ -17,6 +18,8 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.world import run_command
+
 
 @dataclass
 class HttpServer:
@@ -27,7 +30,7 @@ class HttpServer:
         password: Of the user `ada`; None to let anybody in.
         answer: A status to answer everything with instead, such as 503.
         hang: Never answer until released.
-        hang_at: The same, only for requests whose path holds this.
+        hang_at: The same, only for requests whose path contains this.
         delay: Seconds before each answer.
         cut: Share of pushes whose connection is cut, half of them before and half of them after
             the repository took the push.
@@ -185,7 +188,7 @@ def http_server(  # noqa: C901  a handler class in it
         daemon_threads = True
 
         def handle_error(self, *_: object) -> None:
-            """A client that hangs up in the middle is what some tests are about."""
+            """Ignore it: some tests have clients that hang up."""
 
     with Quiet(("127.0.0.1", 0), Handler) as server:
         settings.port = server.server_address[1]
@@ -238,11 +241,11 @@ class SshServer:
 
 @contextmanager
 def ssh_server(directory: Path) -> Iterator[SshServer]:
-    """sshd on loopback; the key is in an agent only, and the host known by an alias only."""
+    """Start sshd on loopback. The key is only in an agent, and the host has only an alias."""
     directory.mkdir()
     port, user = free_port(), _user()
     for name in ("host", "user"):
-        _run(
+        run_command(
             "ssh-keygen",
             "-q",
             "-t",
@@ -286,7 +289,7 @@ def ssh_server(directory: Path) -> Iterator[SshServer]:
         wait_for_port(port, daemon)
         while not Path(agent).exists():
             assert agent_process.poll() is None
-        _run(
+        run_command(
             "ssh-add",
             "-q",
             str(directory / "user"),
@@ -321,7 +324,3 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 def _user() -> str:
     return getpass.getuser() if os.geteuid() else "root"
-
-
-def _run(*command: str, env: dict[str, str] | None = None) -> None:
-    subprocess.run(command, check=True, capture_output=True, env=env)

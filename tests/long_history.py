@@ -1,7 +1,7 @@
 """A long history made quickly, by git fast-import, and how long questions about it take.
 
-python -m tests.long_history [COMMITS]    prints a table, beside a history of 1,000; 100,000 unless
-told. A year of a busy team is a million.
+`python -m tests.long_history [COMMITS]` prints a table beside a history of 1,000 commits. The
+default is 100,000. A busy team makes a million in a year.
 """
 
 import subprocess
@@ -20,13 +20,13 @@ from csc_git.core.key import Key
 from csc_git.core.value import Entry
 from tests.world import REF, World, git, put, state_of
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
-SCOPES = 200
+FIRST_EDIT = datetime(2026, 1, 1, tzinfo=UTC)
+SCOPE_COUNT = 200
 RARE = Key(("rare",), "once")
 
 
 def grow(coordinator: Coordinator, commits: int) -> None:
-    """Add so many edits to a store that has one, a second apart, over 200 scopes in turn."""
+    """Add edits to a store that has one, a second apart, in 200 scopes in turn."""
     repository = coordinator.store.repository
     tip = str(coordinator.store.branch.tip)
     with subprocess.Popen(
@@ -44,8 +44,8 @@ def grow(coordinator: Coordinator, commits: int) -> None:
 
 def _stream(commits: int, tip: str) -> Iterator[bytes]:
     for number in range(commits):
-        now = START + timedelta(seconds=number)
-        key = Key(("issue", str(number % SCOPES)), "status")
+        now = FIRST_EDIT + timedelta(seconds=number)
+        key = Key(("issue", str(number % SCOPE_COUNT)), "status")
         if number == commits // 10:
             key = RARE
         session = f"claude_{number % 7}@laptop"
@@ -67,9 +67,9 @@ def _stream(commits: int, tip: str) -> Iterator[bytes]:
 def questions(
     coordinator: Coordinator, commits: int
 ) -> dict[str, Callable[[], Any]]:
-    """What people ask of a history."""
+    """Questions that people ask of a history."""
     past = coordinator.past
-    middle = (START + timedelta(seconds=commits // 2)).isoformat()
+    middle = (FIRST_EDIT + timedelta(seconds=commits // 2)).isoformat()
     return {
         "newest 20 edits": past.history,
         "newest 20 of a scope": lambda: past.history("issue:7"),
@@ -81,7 +81,7 @@ def questions(
         "of a scope, before a time": lambda: past.history(
             "issue:7", until=middle
         ),
-        "read as of a time half-way back": lambda: coordinator.retrieve(
+        "read as of a time half-way back": lambda: coordinator.values.retrieve(
             "issue:7", "status", at=middle
         ),
         "blame a scope": lambda: past.blame("issue:7"),
@@ -92,7 +92,7 @@ def questions(
 def daily(
     world: World, coordinator: Coordinator
 ) -> dict[str, Callable[[], Any]]:
-    """What every session does, however long the history is."""
+    """Actions that every session does, however long the history is."""
     numbers = count()
 
     def write() -> None:
@@ -109,9 +109,9 @@ def daily(
 
     return {
         "open": lambda: world.open(coordinator.project.top).close(),
-        "read": lambda: coordinator.retrieve("issue:7", "status"),
+        "read": lambda: coordinator.values.retrieve("issue:7", "status"),
         "write": write,
-        "status": coordinator.status,
+        "status": coordinator.summary.status,
         "write, replay and push": sync,
         "another clone joins, with an edit": join,
     }
@@ -136,7 +136,7 @@ def main(commits: int = 100_000) -> None:
 
 
 def _seconds(ask: Callable[[], Any]) -> float:
-    """The middle of three."""
+    """The median of three runs."""
     taken = []
     for _ in range(3):
         began = time.perf_counter()

@@ -1,8 +1,8 @@
 """A plain model of clones, a remote, and replay: dictionaries and lists, no Git.
 
-It says what every clone must hold after every step, from the rules of `docs/design.md` alone, and
-shares no code with what it is held against. A value is any JSON; a record of csc-git itself (a
-session, a claim, a conflict) is a tuple of what matters in it.
+It computes the content of every clone after every step, from the rules of `docs/design.md` alone,
+and shares no code with csc-git. A value is any JSON. A record of csc-git itself (a session, a
+claim, a conflict) is a tuple of what matters in it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ State = dict[Key, Value]
 
 @dataclass
 class Edit:
-    """An acknowledged edit: what it found, what it made of it, what became of it."""
+    """An acknowledged edit: the values before and after it, and its outcome."""
 
     op: str
     author: str
@@ -44,7 +44,7 @@ class Edit:
     known: State
     kind: str = "edit"
     outcome: str | None = None
-    told: bool = False
+    answered: bool = False
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Line:
         return Line(dict(self.state), list(self.placed), self.root)
 
     def clock(self, now: datetime) -> datetime | None:
-        """The latest time that it vouches for; clocks far ahead of the reader's are passed over."""
+        """The latest trusted time of its commits; clocks far ahead of the reader's are ignored."""
         clocks = [placed.clock for placed in reversed(self.placed)]
         clocks += [self.root] if self.root else []
         return next((clock for clock in clocks if clock - now <= TRUSTED), None)
@@ -129,9 +129,7 @@ class Clone:
         gone = [key for key in deletes if key in state]
         if not changed and not gone and not requires:
             return None
-        if (
-            kind == "edit"
-        ):  # what an edit only says again is a condition of the whole
+        if kind == "edit":  # an unchanged key is a condition of the whole edit
             again = {*puts, *deletes} - {*changed, *gone}
             requires = {key: state.get(key) for key in again} | requires
         if self.here.root is None:
@@ -158,7 +156,7 @@ class Clone:
     def claim(
         self, op: str, now: datetime, resources: list[str]
     ) -> Edit | None:
-        """Claim resources; Refused if others hold what overlaps. None: they are held already."""
+        """Claim resources; None if they are claimed already. Raises Refused if others overlap."""
         records = {
             key: v.content
             for key, v in self.here.state.items()
@@ -185,7 +183,7 @@ class Clone:
         )
 
     def release(self, op: str, now: datetime) -> Edit | None:
-        """Release all that this clone's session holds."""
+        """Release all claims of this clone's session."""
         mine = {
             key: (*value.content[:3], "released")
             for key, value in self.here.state.items()
@@ -214,7 +212,7 @@ class Clone:
     # Syncing
 
     def sync(self, waiting: str | None = None) -> None:
-        """One attempt; `waiting` is the op whose author is still there to be told."""
+        """One attempt; `waiting` is the op whose author still waits for its outcome."""
         if not self.reaches:
             return
         remote = self.remote.line
@@ -229,7 +227,7 @@ class Clone:
             self.queue = []
 
     def is_confirmed(self, keys: Iterable[Key]) -> bool:
-        """Whether the remote is known to have what stands here at some keys."""
+        """Whether the remote is known to have this clone's values of some keys."""
         base, here = self.confirmed, self.here.state
         return base is not None and all(
             base.get(key) == here.get(key) for key in keys
@@ -258,11 +256,11 @@ class Clone:
         changes: dict[Key, Value | None] = {}
         records: dict[Key, Any] = {}
         if edit.outcome == "refused" or self._must_refuse(edit, touched, state):
-            edit.told = edit.told or (
+            edit.answered = edit.answered or (
                 edit.outcome != "refused" and edit.op == waiting
             )
             outcomes = ["refused"]
-            if not edit.told:
+            if not edit.answered:
                 records = {
                     ("conflicts", chain[key]): (
                         key,
@@ -346,7 +344,7 @@ class Clone:
     def _deletion(
         self, edit: Edit, key: Key, line: Line
     ) -> tuple[datetime, str]:
-        """When and by whom a key that is gone was removed, as far as it may be looked up."""
+        """When and by whom a missing key was removed, if the history has it."""
         assert edit.before[key] is not None
         for placed in reversed(line.placed):
             if key in placed.deleted:

@@ -6,16 +6,13 @@ Every clone is a process of its own with a clone of its own; all share one remot
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.git_servers import http_server
-from tests.world import ROOT, Crowd, World, git
-
-Progress = Callable[[str], None]
+from tests.world import ROOT, Crowd, Progress, World, git
 
 
-def counter(directory: Path, clones: int, times: int) -> dict[str, int]:
+def count_together(directory: Path, clones: int, times: int) -> dict[str, int]:
     """Each of several clones adds 1 to one counter so often, by conditional write."""
     world = World(directory)
     world.make_remote()
@@ -28,8 +25,8 @@ def counter(directory: Path, clones: int, times: int) -> dict[str, int]:
             [["count", str(path), path.name, str(times)] for path in paths]
         ).run()
         reader = world.open("c0")
-        reader.sync()
-        value = reader.retrieve("shared", "counter").value
+        reader.syncing.sync()
+        value = reader.values.retrieve("shared", "counter").value
         conflicts = len(reader.conflicts.open())
         world.close()
     git("fsck", "--strict", cwd=world.remote)
@@ -37,7 +34,7 @@ def counter(directory: Path, clones: int, times: int) -> dict[str, int]:
     return {"value": value, "refused": refused, "conflicts": conflicts}
 
 
-def claims(
+def race_for_claims(
     directory: Path,
     clones: int,
     rounds: int,
@@ -54,7 +51,7 @@ def claims(
         rounds: How many.
         cut: Share of pushes whose connection is cut; see `HttpServer`.
         hours_apart: Clocks of the clones are spread over plus and minus so many hours.
-        progress: Told of each round.
+        progress: Called with each round.
     """
     world = World(directory)
     world.make_remote()
@@ -69,7 +66,7 @@ def claims(
             for number, path in enumerate(paths)
         ]
         try:
-            won = _run(racers, rounds, progress)
+            won = _run_rounds(racers, rounds, progress)
         finally:
             for racer in racers:
                 racer.kill()
@@ -85,7 +82,7 @@ def _offset(number: int, clones: int, hours: int) -> float:
 
 
 def _racer(clone: Path, rounds: int, offset: float) -> "subprocess.Popen[str]":
-    command = [sys.executable, str(ROOT / "tests" / "worker.py"), "race"]
+    command = [sys.executable, str(ROOT / "tests" / "crowd_worker.py"), "race"]
     if offset:
         faketime = shutil.which("faketime")
         assert faketime, "install faketime"
@@ -104,7 +101,7 @@ def _racer(clone: Path, rounds: int, offset: float) -> "subprocess.Popen[str]":
     )
 
 
-def _run(
+def _run_rounds(
     racers: list["subprocess.Popen[str]"], rounds: int, progress: Progress
 ) -> list[int]:
     for racer in racers:

@@ -17,7 +17,7 @@ from csc_git.core.pace import Pace
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteSpeed:
     """How long things take, in seconds.
 
     Attributes:
@@ -33,12 +33,12 @@ class Remote:
     cores: int | None = None
 
 
-LOCAL = Remote(fetch=0.06, push=0.09, cores=2)
-HOSTED = Remote(fetch=0.6, push=1.2)
+LOCAL = RemoteSpeed(fetch=0.06, push=0.09, cores=2)
+HOSTED = RemoteSpeed(fetch=0.6, push=1.2)
 
 
 @dataclass
-class Clone:
+class SimulatedClone:
     """One clone: its pace, and the edits it has made."""
 
     name: str
@@ -55,9 +55,9 @@ class Outcome:
 
     Attributes:
         rate: Edits synced a second.
-        spread: The most that a clone synced, in those of the least.
-        p99: Seconds to synced that 1 edit in 100 takes longer.
-        losses: Pushes overtaken, of each one taken.
+        spread: The most edits that a clone synced, divided by the fewest.
+        p99: Seconds until synced that 1 edit in 100 exceeds.
+        losses: Pushes that lost a race, for each accepted one.
     """
 
     rate: float
@@ -67,7 +67,7 @@ class Outcome:
 
 
 def simulate(
-    clones: int, each: float, remote: Remote, seconds: float, seed: int = 1
+    clones: int, each: float, remote: RemoteSpeed, seconds: float, seed: int = 1
 ) -> Outcome:
     """Let clones offer `each` edits a second for some time."""
     return _Run(clones, each, remote, seconds, random.Random(seed)).outcome()  # noqa: S311
@@ -80,12 +80,14 @@ class _Run:
         self,
         clones: int,
         each: float,
-        remote: Remote,
+        remote: RemoteSpeed,
         seconds: float,
         chance: random.Random,
     ) -> None:
         self._remote, self._seconds, self._chance = remote, seconds, chance
-        self._clones = [Clone(f"c{number}") for number in range(clones)]
+        self._clones = [
+            SimulatedClone(f"c{number}") for number in range(clones)
+        ]
         self._log: list[str] = []
         self._now, self._busy = 0.0, 0
         order = count()
@@ -117,12 +119,12 @@ class _Run:
             sum(clone.lost for clone in self._clones) / max(1, len(self._log)),
         )
 
-    def _edits(self, clone: Clone, apart: float) -> Generator[float]:
+    def _edits(self, clone: SimulatedClone, apart: float) -> Generator[float]:
         while True:
             clone.queue.append(self._now)
             yield apart
 
-    def _syncs(self, clone: Clone) -> Generator[float]:
+    def _syncs(self, clone: SimulatedClone) -> Generator[float]:
         losses = 0
         while True:
             if not clone.queue:
@@ -141,7 +143,7 @@ class _Run:
                 losses += 1
                 yield clone.pace.retry(losses, self._now, chance)
 
-    def _round(self, clone: Clone) -> Generator[float, None, bool]:
+    def _round(self, clone: SimulatedClone) -> Generator[float, None, bool]:
         """A fetch, a replay and a push; whether it was taken."""
         if clone.pace.others(self._now):
             yield from self._work(self._remote.fetch)
@@ -162,7 +164,7 @@ class _Run:
             self._learn(clone)
         return taken
 
-    def _learn(self, clone: Clone) -> None:
+    def _learn(self, clone: SimulatedClone) -> None:
         news = set(self._log[clone.known :]) - {clone.name}
         clone.pace.saw(news, self._now)
         clone.known = len(self._log)

@@ -1,4 +1,4 @@
-"""Soaks: what the tests do in short, at length. `python -m tests.soak` runs all, `… NAME` some.
+"""Soaks: long runs of short tests. `python -m tests.soak` runs all, `… NAME` some.
 
 counter     8 clones over http add 1 to one counter, 200 times each, by conditional write
 claims      8 clones over http race for one claim, 50 rounds
@@ -24,30 +24,29 @@ from typing import NamedTuple
 
 import click
 
-from tests import races
-from tests.faults import crowds, power, siege
-from tests.faults.victim import ACTIONS
+from tests import concurrent_writers, races
+from tests.faults import call_sweep, power
+from tests.faults.faulted_process import ACTIONS
 from tests.git_servers import http_server, ssh_server
-from tests.world import World
+from tests.world import ROOT, Progress, World
 
-ROOT = Path(__file__).parent.parent
 _FAIREST = 3.0
-"""How often as long as the fastest member of a crowd the slowest may take."""
-
-Progress = Callable[[str], None]
+"""How many times as long as the fastest writer the slowest one may take."""
 
 
 class Result(NamedTuple):
-    """Whether all promises held, and what happened."""
+    """Whether all promises were kept, and what happened."""
 
     good: bool
-    said: str
+    summary: str
 
 
-def counter(directory: Path, count: int | None, progress: Progress) -> Result:
+def soak_counter(
+    directory: Path, count: int | None, progress: Progress
+) -> Result:
     times = count or 200
     progress(f"8 clones add 1, {times} times each")
-    found = races.counter(directory, 8, times)
+    found = races.count_together(directory, 8, times)
     good = found["value"] == 8 * times and not found["conflicts"]
     return Result(good, str(found))
 
@@ -61,7 +60,7 @@ def _claims(
     hours: int = 0,
 ) -> Result:
     rounds = count or 50
-    won = races.claims(
+    won = races.race_for_claims(
         directory, 8, rounds, cut=cut, hours_apart=hours, progress=progress
     )
     return Result(
@@ -69,19 +68,23 @@ def _claims(
     )
 
 
-def claims(directory: Path, count: int | None, progress: Progress) -> Result:
+def soak_claims(
+    directory: Path, count: int | None, progress: Progress
+) -> Result:
     return _claims(directory, count, progress)
 
 
-def cut(directory: Path, count: int | None, progress: Progress) -> Result:
+def soak_cut(directory: Path, count: int | None, progress: Progress) -> Result:
     return _claims(directory, count, progress, cut=0.3)
 
 
-def clocks(directory: Path, count: int | None, progress: Progress) -> Result:
+def soak_clocks(
+    directory: Path, count: int | None, progress: Progress
+) -> Result:
     return _claims(directory, count, progress, hours=3)
 
 
-def model(_: Path, count: int | None, progress: Progress) -> Result:
+def soak_model(_: Path, count: int | None, progress: Progress) -> Result:
     examples = count or 1000
     progress(f"{examples} histories")
     command = [
@@ -102,52 +105,59 @@ def model(_: Path, count: int | None, progress: Progress) -> Result:
     )
 
 
-def _siege(
+def _sweep_all(
     directory: Path,
     progress: Progress,
-    strike: Callable[[siege.Siege], siege.Tally],
+    strike: Callable[[call_sweep.CallSweep], call_sweep.Tally],
 ) -> Result:
-    total = siege.Tally()
+    total = call_sweep.Tally()
     for action in (*ACTIONS, "git"):
         place = Path(tempfile.mkdtemp(dir=directory, prefix=f"{action}-"))
-        found = strike(siege.Siege(place, action, progress=progress))
+        found = strike(call_sweep.CallSweep(place, action, progress=progress))
         total.faults += found.faults
         total.acknowledged += found.acknowledged
         total.errors += found.errors
         total.absorbed += found.absorbed
         total.broken += found.broken
-    said = f"{total.faults} faults, {total.acknowledged} edits acknowledged, {dict(total.errors)}"
+    summary = f"{total.faults} faults, {total.acknowledged} edits acknowledged"
+    summary += f", {dict(total.errors)}"
     harmless = (
         f"; no harm: {dict(total.absorbed.most_common(12))}"
         if total.absorbed
         else ""
     )
-    return Result(not total.broken, f"{said}{harmless}{' '.join(total.broken)}")
+    return Result(
+        not total.broken, f"{summary}{harmless}{' '.join(total.broken)}"
+    )
 
 
-def kills(directory: Path, _: int | None, progress: Progress) -> Result:
-    return _siege(directory, progress, lambda one: one.kill())
+def soak_kills(directory: Path, _: int | None, progress: Progress) -> Result:
+    return _sweep_all(directory, progress, lambda one: one.kill())
 
 
-def errors(directory: Path, count: int | None, progress: Progress) -> Result:
+def soak_errors(
+    directory: Path, count: int | None, progress: Progress
+) -> Result:
     """In each pass each call fails with one error; in four, with each."""
     found = [
-        _siege(directory, progress, _turn(number))
+        _sweep_all(directory, progress, _turn(number))
         for number in range(count or 4)
     ]
-    said = (f"pass {number}: {one.said}" for number, one in enumerate(found, 1))
-    return Result(all(one.good for one in found), "\n".join(said))
+    summary = (
+        f"pass {number}: {one.summary}" for number, one in enumerate(found, 1)
+    )
+    return Result(all(one.good for one in found), "\n".join(summary))
 
 
-def _turn(number: int) -> Callable[[siege.Siege], siege.Tally]:
-    turned = siege.ERRORS[number:] + siege.ERRORS[:number]
+def _turn(number: int) -> Callable[[call_sweep.CallSweep], call_sweep.Tally]:
+    turned = call_sweep.ERRORS[number:] + call_sweep.ERRORS[:number]
     return lambda one: one.fail(turned)
 
 
-def power_cuts(
+def soak_power_cuts(
     directory: Path, count: int | None, progress: Progress
 ) -> Result:
-    said, lost = [], list[str]()
+    summary, lost = [], list[str]()
     for system in power.SYSTEMS:
         total = power.Cuts()
         for number in range(count or 50):
@@ -159,28 +169,32 @@ def power_cuts(
                 online=number % 2 == 0,
                 chance=Random(number),  # noqa: S311
             )
-        said.append(f"{system}: {total}")
+        summary.append(f"{system}: {total}")
         lost += total.lost
-    return Result(not lost, "\n".join(said))
+    return Result(not lost, "\n".join(summary))
 
 
-def crowd(directory: Path, count: int | None, progress: Progress) -> Result:
+def soak_crowd(
+    directory: Path, count: int | None, progress: Progress
+) -> Result:
     times = count or 100
     progress(f"16 processes, {times} writes each")
-    return _judged(crowds.one_clone(directory, 16, times))
+    return _judged(concurrent_writers.write_in_one_clone(directory, 16, times))
 
 
-def http(directory: Path, count: int | None, progress: Progress) -> Result:
+def soak_http(directory: Path, count: int | None, progress: Progress) -> Result:
     progress(f"16 clones over http, {count or 50} confirmed edits each")
     world = World(directory)
     world.make_remote()
     with http_server(directory) as server:
         return _judged(
-            crowds.many_clones(world, server.url("remote.git"), 16, count or 50)
+            concurrent_writers.write_in_many_clones(
+                world, server.url("remote.git"), 16, count or 50
+            )
         )
 
 
-def ssh(directory: Path, count: int | None, progress: Progress) -> Result:
+def soak_ssh(directory: Path, count: int | None, progress: Progress) -> Result:
     progress(f"16 clones over ssh, {count or 50} confirmed edits each")
     world = World(directory)
     remote = world.make_remote()
@@ -189,24 +203,30 @@ def ssh(directory: Path, count: int | None, progress: Progress) -> Result:
             "SSH_AUTH_SOCK": server.agent, "GIT_SSH_COMMAND": f"ssh -F {server.config}"
         }  # fmt: skip
         return _judged(
-            crowds.many_clones(world, server.url(remote), 16, count or 50)
+            concurrent_writers.write_in_many_clones(
+                world, server.url(remote), 16, count or 50
+            )
         )
 
 
-def _judged(made: crowds.Crowding) -> Result:
-    said = (
+def _judged(made: concurrent_writers.CrowdResult) -> Result:
+    summary = (
         f"{made.edits} edits, {len(made.lost)} not there once, {len(made.disordered)} out of "
         f"order, slowest to fastest {made.spread:.2f}, {max(made.seconds):.0f} s"
     )
     beside = f"; beside: {dict(made.beside)}" if made.beside else ""
     fair = made.spread <= _FAIREST
-    return Result(not made.lost and not made.disordered and fair, said + beside)
+    return Result(
+        not made.lost and not made.disordered and fair, summary + beside
+    )
 
 
 SOAKS: dict[str, Callable[[Path, int | None, Progress], Result]] = {
-    "counter": counter, "claims": claims, "cut": cut, "clocks": clocks, "model": model,
-    "kills": kills, "errors": errors, "power": power_cuts, "crowd": crowd, "http": http,
-    "ssh": ssh,
+    "counter": soak_counter, "claims": soak_claims, "cut": soak_cut, "clocks": soak_clocks,
+    "model": soak_model,
+    "kills": soak_kills, "errors": soak_errors, "power": soak_power_cuts,
+    "crowd": soak_crowd, "http": soak_http,
+    "ssh": soak_ssh,
 }  # fmt: skip
 
 
@@ -216,14 +236,16 @@ SOAKS: dict[str, Callable[[Path, int | None, Progress], Result]] = {
     "--count", type=int, help="How often, instead of the number above."
 )
 def main(names: tuple[str, ...], count: int | None) -> None:
-    failed = [name for name in names or SOAKS if not _run(name, count)]
+    failed = [name for name in names or SOAKS if not _run_soak(name, count)]
     print(
-        f"\nFAILED: {', '.join(failed)}" if failed else "\nAll promises held."
+        f"\nFAILED: {', '.join(failed)}"
+        if failed
+        else "\nAll promises were kept."
     )
     sys.exit(bool(failed))
 
 
-def _run(name: str, count: int | None) -> bool:
+def _run_soak(name: str, count: int | None) -> bool:
     began = time.monotonic()
 
     def progress(text: str) -> None:
@@ -236,14 +258,14 @@ def _run(name: str, count: int | None) -> bool:
         result = SOAKS[name](Path(place), count, progress)
     word = "ok" if result.good else "FAILED"
     print(
-        f"\n{name}: {word} in {time.monotonic() - began:.0f} s\n{result.said}",
+        f"\n{name}: {word} in {time.monotonic() - began:.0f} s\n{result.summary}",
         flush=True,
     )
     return result.good
 
 
 def _fresh_home(directory: Path) -> None:
-    """Git settings that owe nothing to whoever runs this."""
+    """Use a home directory and git settings of its own."""
     home = directory / "home"
     home.mkdir()
     (home / ".gitconfig").write_text(

@@ -1,13 +1,12 @@
-"""Real Claude Code, set up by `init --hooks`: its hooks run, its server is ours, two coordinate.
+"""Real Claude Code, set up by `init --hooks`: its hooks run, it starts our server, two coordinate.
 
-Only the model is stood in for (tests/stand_in.py): what it says is the test's, what it hears is
-Claude Code's own doing.
+Only the model is replaced (tests/scripted_model.py). Its answers come from the test, and what it
+receives comes from Claude Code itself.
 """
 
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +14,9 @@ from threading import Event
 
 import pytest
 
-from csc_git.coordinator.coordinator import Coordinator
-from csc_git.core.lease import lease_key
-from tests.stand_in import Call, Model, model
-from tests.test_cli import csc
-from tests.world import World, git, put, state_of
+from tests.commands import csc
+from tests.scripted_model import Call, ScriptedModel, scripted_model
+from tests.world import World, git, put, state_of, until_signed_off
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("claude"), reason="needs Claude Code"
@@ -42,7 +39,7 @@ def _set_up(world: World, name: str) -> Path:
 
 @contextmanager
 def claude(
-    clone: Path, one: Model, said: str = "go on"
+    clone: Path, one: ScriptedModel, prompt: str = "go on"
 ) -> Iterator["subprocess.Popen[str]"]:
     """A run of Claude Code with this model, that may edit and call our tools."""
     home = clone.parent / f"home of {clone.name}"
@@ -53,13 +50,13 @@ def claude(
         "ANTHROPIC_BASE_URL": one.url,
         "ANTHROPIC_API_KEY": "sk-stand-in",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        # Or the model is asked before our tools are there: at once, or after 5 s.
+        # Else the model is asked before our tools are connected.
         "MCP_CONNECTION_NONBLOCKING": "0",
         "MCP_CONNECT_TIMEOUT_MS": f"{_SECONDS}000",
         "CSC_HOOK_SECONDS": "20",
     }
     with subprocess.Popen(
-        ["claude", "-p", said, "--permission-mode", "acceptEdits", "--mcp-config", ".mcp.json",
+        ["claude", "-p", prompt, "--permission-mode", "acceptEdits", "--mcp-config", ".mcp.json",
          "--allowedTools", "Write,Edit,mcp__csc-git", "--output-format", "stream-json",
          "--verbose"],
         cwd=clone, env=os.environ | environment, text=True,
@@ -71,7 +68,7 @@ def claude(
             process.kill()
 
 
-def run(clone: Path, one: Model) -> str:
+def run_claude(clone: Path, one: ScriptedModel) -> str:
     """Run it to its end; what it printed."""
     with claude(clone, one) as process:
         printed, _ = process.communicate(timeout=_SECONDS)
@@ -79,40 +76,29 @@ def run(clone: Path, one: Model) -> str:
     return printed
 
 
-def _tool(name: str, **arguments: object) -> Call:
+def _our_tool(name: str, **arguments: object) -> Call:
     return Call(f"mcp__csc-git__{name}", arguments)
 
 
-def _until_signed_off(other: Coordinator, session: str) -> None:
-    """The last hook goes on in a process of its own; until the remote has what it did."""
-    deadline = time.monotonic() + _SECONDS
-    while time.monotonic() < deadline:
-        assert state_of(other) == "ok"
-        stored = other.store.snapshot().get(lease_key(session))
-        if stored is not None and stored.entry.value["state"] == "signed_off":
-            return
-    pytest.fail(f"{session} was never signed off")
-
-
-def test_its_session_is_told_works_and_is_signed_off(
+def test_a_session_is_informed_works_and_is_signed_off(
     world: World, laptop: Path
 ) -> None:
     other = world.open("other")
-    other.sign_on("builder")
+    other.authors.sign_on("builder")
     other.claims.claim(None, ["src"], note="the parser")
     put(other, "plan", "next", "release")
     assert state_of(other) == "ok"
     csc("sync", cwd=laptop)
     file = laptop / "src" / "x.py"
-    with model(
-        _tool("sign_on", session_id="claude_1"),
-        _tool("retrieve_data", scope="plan", key="next"),
+    with scripted_model(
+        _our_tool("sign_on", session_id="claude_1"),
+        _our_tool("retrieve_data", scope="plan", key="next"),
         Call("Write", {"file_path": str(file), "content": "x = 1\n"}),
-        _tool(
+        _our_tool(
             "store_data", scope="plan", key="next", value="tests", confirm=True
         ),
     ) as one:
-        run(laptop, one)
+        run_claude(laptop, one)
         results = one.results()
     assert 'call its tool sign_on with session_id \\"claude_1\\"' in one.text()
     assert "Signed on elsewhere: builder@other" in one.text()
@@ -122,44 +108,50 @@ def test_its_session_is_told_works_and_is_signed_off(
         "src/x.py is claimed by builder@other" in one.text()
     )  # a warning: it is written
     assert file.read_text(encoding="utf-8") == "x = 1\n"
-    _until_signed_off(other, "claude_1@laptop")
-    assert other.retrieve("plan", "next").value == "tests"
+    until_signed_off(other, "claude_1@laptop", _SECONDS)
+    assert other.values.retrieve("plan", "next").value == "tests"
 
 
-def test_two_coordinate(world: World, laptop: Path) -> None:
-    """The first claims; the second is refused, and blocked; the first ends, the second goes on."""
+def test_two_sessions_coordinate_through_claims(
+    world: World, laptop: Path
+) -> None:
+    """The first claims. The second is refused and blocked, and goes on when the first ends."""
     desktop = _set_up(world, "desktop")
     git("config", "csc.guard", "block", cwd=desktop)
     claimed, refused, ended = Event(), Event(), Event()
     file = desktop / "src" / "x.py"
     write = Call("Write", {"file_path": str(file), "content": "x = 1\n"})
     with (
-        model(
-            _tool("sign_on"),
-            _tool("claim", resources=["src"], note="the parser"),
+        scripted_model(
+            _our_tool("sign_on"),
+            _our_tool("claim", resources=["src"], note="the parser"),
             _then(
-                _tool("store_data", scope="plan", key="parser", value="done"),
+                _our_tool(
+                    "store_data", scope="plan", key="parser", value="done"
+                ),
                 claimed,
                 refused,
             ),
         ) as first,
-        model(
-            _then(_tool("sign_on"), None, claimed),
-            _tool("claim", resources=["src/x.py"]),
+        scripted_model(
+            _then(_our_tool("sign_on"), None, claimed),
+            _our_tool("claim", resources=["src/x.py"]),
             write,
             _then(
-                _tool("retrieve_data", scope="plan", key="parser", fresh=True),
+                _our_tool(
+                    "retrieve_data", scope="plan", key="parser", fresh=True
+                ),
                 refused,
                 ended,
             ),
-            _tool("claim", resources=["src/x.py"]),
+            _our_tool("claim", resources=["src/x.py"]),
             write,
         ) as second,
         claude(laptop, first) as one,
         claude(desktop, second) as two,
     ):
         printed = one.communicate(timeout=_SECONDS)[0]
-        _until_signed_off(world.open("other"), "claude_1@laptop")
+        until_signed_off(world.open("other"), "claude_1@laptop", _SECONDS)
         ended.set()
         printed += two.communicate(timeout=_SECONDS)[0]
     assert (one.returncode, two.returncode) == (0, 0), printed
@@ -173,7 +165,7 @@ def test_two_coordinate(world: World, laptop: Path) -> None:
 
 
 def _then(call: Call, tell: Event | None, wait: Event) -> Call:
-    """A call that is made when the others are so far, and tells them that it is."""
+    """A call that waits for one event, and sets another first."""
 
     def before() -> None:
         if tell is not None:

@@ -1,4 +1,4 @@
-"""The command line as a person has it: a real process, its output, its exit code."""
+"""The command line: a real process, its output and its exit code."""
 
 import json
 import os
@@ -9,38 +9,19 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from csc_git.coordinator.coordinator import Coordinator
+from tests.agents import agent, run
+from tests.commands import csc, csc_here
 from tests.world import REF, World, git, put, state_of
 
 
-def csc(
-    *arguments: str,
-    cwd: Path,
-    code: int = 0,
-    stdin: str = "",
-    env: dict[str, str] | None = None,
-) -> "subprocess.CompletedProcess[str]":
-    """Run csc-git; it must end with the expected code and never with a traceback."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "csc_git", *arguments],
-        cwd=cwd, capture_output=True, text=True, check=False, input=stdin,
-        env=os.environ | (env or {}), timeout=60,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
-
-
-@pytest.fixture
-def clone(world: World) -> Path:
-    path = world.clone("one")
-    git("config", "csc.machine", "one", cwd=path)
-    return path
-
-
-def test_set_get_ls_rm(world: World, clone: Path) -> None:
+def test_values_are_stored_read_listed_and_removed(
+    world: World, clone: Path
+) -> None:
     assert csc(
         "set", "issue:15", "status", '{"a": [1, "é"]}', cwd=clone
     ).stdout.endswith("synced\n")
@@ -91,7 +72,7 @@ def test_set_get_ls_rm(world: World, clone: Path) -> None:
         (["sync", "--drop", "nothing"], "No edit nothing is parked"),
     ],
 )
-def test_bad_input_is_refused_in_words(
+def test_bad_input_is_refused_with_an_explanation(
     clone: Path, arguments: list[str], words: str
 ) -> None:
     done = csc(*arguments, cwd=clone, code=1)
@@ -116,25 +97,25 @@ def test_bad_input_is_refused_in_words(
         (["nosuch"], "No such command"),
     ],
 )
-def test_wrong_usage_ends_with_2(
+def test_wrong_usage_exits_with_2(
     clone: Path, arguments: list[str], words: str
 ) -> None:
     done = csc(*arguments, cwd=clone, code=2)
     assert words in done.stderr
     assert "--help" in done.stderr
-    told = json.loads(csc(*arguments, "--json", cwd=clone, code=2).stdout)
-    assert words in told["what"]
-    assert "--help" in told["next"]
+    error = json.loads(csc(*arguments, "--json", cwd=clone, code=2).stdout)
+    assert words in error["what"]
+    assert "--help" in error["next"]
     assert not (clone / ".git/csc").exists()
 
 
-def test_outside_a_repository(tmp_path: Path) -> None:
+def test_a_command_outside_a_repository_explains_itself(tmp_path: Path) -> None:
     done = csc("status", cwd=tmp_path, code=1)
     assert "no repository" in done.stderr
     assert "git init" in done.stderr
 
 
-def test_settings_from_flag_environment_and_git_config(
+def test_settings_come_from_flag_environment_or_git_config(
     world: World, clone: Path
 ) -> None:
     def machine(*arguments: str, **env: str) -> str:
@@ -170,9 +151,11 @@ def test_settings_from_flag_environment_and_git_config(
     assert git("rev-parse", "team/agents", cwd=world.remote)
 
 
-def test_status_says_what_there_is(world: World, clone: Path) -> None:
+def test_status_lists_sessions_keys_and_conflicts(
+    world: World, clone: Path
+) -> None:
     one = world.open("one")
-    author = one.author(one.sign_on().session)
+    author = one.authors.session(one.authors.sign_on().session)
     one.edits.put(author, "session:claude_1", "current_issue", 15)
     one.edits.put(author, "session:claude_1", "todos", ["a", "b"])
     two = world.open("two")
@@ -189,7 +172,7 @@ def test_status_says_what_there_is(world: World, clone: Path) -> None:
 
 def test_log_is_git_log_with_filters(world: World, clone: Path) -> None:
     one = world.open("one")
-    author = one.author(one.sign_on().session)
+    author = one.authors.session(one.authors.sign_on().session)
     one.edits.put(author, "issue:15", "status", 1)
     put(one, "issue:15", "other", 1)
     put(one, "issue:15:sub", "k", 1)
@@ -229,7 +212,9 @@ def test_log_is_git_log_with_filters(world: World, clone: Path) -> None:
     assert edit["changed"][0]["before"] is None
 
 
-def test_sync_reports_and_decides(world: World, clone: Path) -> None:
+def test_sync_reports_a_state_and_takes_a_decision(
+    world: World, clone: Path
+) -> None:
     assert csc("sync", cwd=clone).stdout == "In step with the remote.\n"
     csc("set", "a", "b", "1", cwd=clone)
     git("update-ref", "-d", REF, cwd=world.remote)
@@ -274,7 +259,7 @@ def test_sync_shows_what_a_decision_would_change(
 
 
 def asked(*command: str, cwd: Path, answer: str) -> str:
-    """What a command that asks shows in a terminal, and is answered."""
+    """Answer a command that asks in a terminal; what it shows."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(cwd)
@@ -288,113 +273,7 @@ def asked(*command: str, cwd: Path, answer: str) -> str:
     return shown.decode()
 
 
-def test_init_and_undo(world: World, clone: Path) -> None:
-    settings = clone / ".mcp.json"
-    done = csc("init", cwd=clone, env={"SSH_AUTH_SOCK": "/tmp/agent"})
-    assert "written, pushed, read back" in done.stdout
-    entry = json.loads(settings.read_text())["mcpServers"]["csc-git"]
-    assert entry["args"][-1] == "serve"
-    assert entry["env"] == {"SSH_AUTH_SOCK": "${SSH_AUTH_SOCK:-}"}
-    assert git("rev-parse", "csc/state", cwd=world.remote)
-    again = csc("init", cwd=clone)
-    assert "was registered already" in again.stdout
-    csc("init", "--undo", cwd=clone)
-    assert not settings.exists()
-    assert git("status", "--porcelain", cwd=clone) == ""
-
-
-def test_init_in_two_clones_on_one_machine(world: World) -> None:
-    one, two = world.clone("one"), world.clone("two")
-    for clone in (one, two):
-        git("config", "csc.machine", "laptop", cwd=clone)
-        assert (
-            "other clone" not in csc("init", "--no-register", cwd=clone).stdout
-        )
-    server = world.open("one", machine="laptop")
-    server.sign_on()
-    assert state_of(server) == "ok"
-    for clone, others in ((two, True), (one, False)):
-        shown = csc("init", "--no-register", cwd=clone).stdout
-        assert ("like 1 other clone" in shown) == others
-        csc("doctor", cwd=clone)
-    assert csc("conflicts", cwd=one).stdout == ""
-    git("config", "csc.machine", "desktop", cwd=two)  # as the advice has it
-    assert "other clone" not in csc("init", "--no-register", cwd=two).stdout
-    server.sign_off()
-    csc("init", "--undo", cwd=one)
-    csc("init", "--undo", cwd=two)
-    assert csc("ls", cwd=two).stdout == "sessions\n"
-
-
-def test_trying_the_remote_leaves_no_key_and_no_line_in_the_log(
-    world: World, clone: Path
-) -> None:
-    csc("init", cwd=clone)
-    csc("doctor", cwd=clone)
-    assert csc("ls", cwd=clone).stdout == ""
-    assert "try the remote" not in csc("log", cwd=clone).stdout
-    assert csc("log", "--json", "--scope", "settings", cwd=clone).stdout == ""
-    assert "try the remote" in git("log", "--format=%s", REF, cwd=world.remote)
-    git("config", "receive.denyNonFastForwards", "true", cwd=world.remote)
-    hook = world.remote / "hooks" / "update"
-    hook.write_text("#!/bin/sh\necho not today >&2\nexit 1\n")
-    hook.chmod(0o755)
-    tip = git("rev-parse", REF, cwd=world.remote)
-    assert "not today" in csc("doctor", cwd=clone, code=1).stdout
-    status = json.loads(csc("status", "--json", cwd=clone).stdout)
-    assert (status["sync"]["queued"], status["parked"]) == (0, [])
-    assert git("rev-parse", REF, cwd=world.remote) == tip
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"mcpServers": {}}',
-        '{\n\t"mcpServers": {\n\t\t"other": {"command": "x"}\n\t}\n}\n',
-        '{\n    "b": 1,\n    "mcpServers": {\n        "z": {"command": "x", "args": []},\n'
-        '        "a": {"url": "y"}\n    },\n    "a": 2\n}',
-        "{}",
-        '{ "other": [1, 2] }\n',
-    ],
-)
-def test_init_merges_and_undo_gives_the_very_bytes_back(
-    clone: Path, text: str
-) -> None:
-    settings = clone / ".mcp.json"
-    settings.write_text(text)
-    csc("init", cwd=clone)
-    merged = json.loads(settings.read_text())
-    assert merged["mcpServers"].pop("csc-git")
-    before = json.loads(text)
-    assert merged == {"mcpServers": {}} | before
-    csc("init", "--undo", cwd=clone)
-    assert settings.read_text() == text
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"mcpServers": []}'])
-def test_init_leaves_unreadable_settings_alone(clone: Path, text: str) -> None:
-    settings = clone / ".mcp.json"
-    settings.write_text(text)
-    assert "can't be read" in csc("init", cwd=clone, code=1).stderr
-    assert settings.read_text() == text
-
-
-def test_init_says_when_the_remote_does_not_work(
-    world: World, clone: Path
-) -> None:
-    world.remote.rename(world.directory / "away")
-    done = csc("init", "--no-register", cwd=clone, code=1)
-    assert "!!  remote" in done.stdout
-    assert "git remote -v" in done.stdout
-
-
-def test_init_without_a_remote_is_for_one_clone(world: World) -> None:
-    git("init", "-q", "alone", cwd=world.directory)
-    done = csc("init", cwd=world.directory / "alone")
-    assert "this clone only" in done.stdout
-
-
-def test_help_fits_a_terminal(clone: Path) -> None:
+def test_help_fits_in_80_columns(clone: Path) -> None:
     for command in (
         "",
         "get",
@@ -413,28 +292,170 @@ def test_help_fits_a_terminal(clone: Path) -> None:
         assert "Usage: " in shown
 
 
-def test_git_csc_works_as_a_git_command(clone: Path) -> None:
+def test_csc_works_as_a_git_command(clone: Path) -> None:
     assert "keys on csc/state" in git(
         "csc", "status", cwd=clone, env=_as_installed()
     )
 
 
 @pytest.mark.skipif(not shutil.which("man"), reason="needs man")
-def test_the_manual_page_is_found_and_lists_the_commands(clone: Path) -> None:
+def test_the_manual_page_lists_all_commands(clone: Path) -> None:
     shown = subprocess.run(
         ["git", "csc", "--help"], cwd=clone, env=_as_installed() | {"MANOPT": "--warnings"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert shown.stderr == ""
     listed = re.compile(r"^ +([a-z][a-z-]+)  +(\w.*\.)$", re.MULTILINE)
-    told = listed.findall(
+    commands = listed.findall(
         csc("--help", cwd=clone).stdout.partition("\nCommands:")[2]
     )
-    assert len(told) > 20
-    assert listed.findall(shown.stdout.partition("\nCOMMANDS")[2]) == told
+    assert len(commands) > 20
+    assert listed.findall(shown.stdout.partition("\nCOMMANDS")[2]) == commands
 
 
 def _as_installed() -> dict[str, str]:
     """The environment in which a shell finds our commands."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return os.environ | {"PATH": path, "MANWIDTH": "100"}
+
+
+def test_a_broken_git_configuration_is_reported(clone_cwd: Path) -> None:
+    with (clone_cwd / ".git" / "config").open("a") as config:
+        config.write("[broken\n")
+    assert "can't read its configuration" in csc_here("status", code=1)
+
+
+def test_the_directory_without_a_repository_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert str(tmp_path) in csc_here("status", code=1)
+
+    async def scenario() -> None:
+        async with agent(tmp_path) as claude:
+            with pytest.raises(Exception, match="finds no repository at"):
+                await claude.read("session://context")
+
+    run(scenario)
+
+
+def test_rm_reports_whether_the_remote_has_it(clone_cwd: Path) -> None:
+    csc_here("set", "a", "b", "1")
+    csc_here("set", "a", "c", "1")
+    assert csc_here("rm", "a", "b").strip() == "a/b: removed, synced"
+    git("remote", "set-url", "origin", "/nowhere", cwd=clone_cwd)
+    alone = csc_here("rm", "--all", "a")
+    assert "a: 1 removed, local" in alone
+    assert "safe here and queued" in alone
+
+
+@pytest.mark.usefixtures("clone_cwd")
+def test_get_of_a_missing_key_is_an_error_in_a_pipe_too() -> None:
+    assert csc_here("get", "a", "b", code=1).strip() == (
+        "csc-git: a/b has no value. What there is: csc-git ls a"
+    )
+
+
+@pytest.mark.usefixtures("clone_cwd")
+def test_a_negative_number_is_a_value() -> None:
+    assert "synced" in csc_here("set", "a", "k", "-1")
+    assert csc_here("get", "a", "k").strip() == "-1"
+
+
+@pytest.mark.usefixtures("clone_cwd")
+def test_a_value_that_is_not_json_is_explained_once() -> None:
+    text = csc_here("set", "a", "k", '"\\ud800"', code=1)
+    assert text.count("Nothing was changed") == 1
+    assert "lone surrogate" in text
+    assert "nested deeper" in csc_here(
+        "set", "a", "k", "[" * 200 + "]" * 200, code=1
+    )
+
+
+@pytest.mark.usefixtures("clone_cwd")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-SCat"],
+        ["-G", "Cat"],
+        ["-C"],
+        ["--", "data/a"],
+        ["--scope", "a", "--oneline"],
+        ["-1"],
+    ],
+)
+def test_log_passes_its_options_to_git(options: list[str]) -> None:
+    csc_here("set", "a", "k", '"Cat"')
+    command = [sys.executable, "-m", "csc_git", "log", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "store a/k" in done.stdout
+
+
+@pytest.mark.usefixtures("clone_cwd")
+@pytest.mark.parametrize(
+    "options", [["--oneline"], ["-p"], ["--stat", "--graph"], ["--", "data"]]
+)
+def test_log_prints_json_with_any_other_option(options: list[str]) -> None:
+    csc_here("set", "a", "k", "1")
+    lines = csc_here("log", "--json", *options).splitlines()
+    assert json.loads(lines[0])["subject"] == "store a/k"
+
+
+def test_global_options_and_help_work_as_in_git(
+    clone_cwd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    assert "local" in csc_here(
+        "-C", str(clone_cwd), "set", "a", "k", "1", "--local"
+    )
+    assert "a" in csc_here("-C", str(clone_cwd), "ls")
+    assert "guard" in csc_here(
+        "-C", str(clone_cwd), "team", "set", "guard", "block"
+    )
+    assert "Did you mean status?" in csc_here("statsu", code=2)
+    assert csc_here("help", "get") == csc_here("get", "--help")
+    assert csc_here("help", "team", "set") == csc_here("team", "set", "--help")
+    assert csc_here("help") == csc_here("--help")
+
+
+@pytest.mark.usefixtures("clone_cwd")
+def test_diff_leaves_out_settings_unless_asked() -> None:
+    csc_here("set", "a", "k", json.dumps("x" * 100))
+    csc_here("team", "set", "guard", "warn")
+    assert "x" * 100 in csc_here("diff", "1h")
+    assert "settings" not in csc_here("diff", "1h")
+    assert "settings/team" in csc_here("diff", "1h", "--all")
+
+
+@pytest.mark.usefixtures("clone_cwd")
+def test_an_error_has_three_sentences() -> None:
+    text: Any = csc_here("get", "", "k", code=1)
+    assert re.fullmatch(r"csc-git: .+\. Nothing was changed\. .+\.\n", text)
+
+
+def test_sessions_and_claims_print_tabs_in_a_pipe(
+    busy: Coordinator, clone: Path
+) -> None:
+    cells = csc("sessions", cwd=clone).stdout.rstrip("\n").split("\t")
+    assert cells[:2] == ["builder@one", "here"]
+    assert cells[3:5] == ["issue 15 \\x1b[31m [bold]is[/bold] red", "2 todos"]
+    cells = csc("claims", cwd=clone).stdout.rstrip("\n").split("\t")
+    assert cells[:2] + cells[3:] == [
+        "src/api",
+        "builder@one",
+        "session ends",
+        "the parser",
+    ]
+    found = json.loads(csc("sessions", "--json", cwd=clone).stdout)["sessions"]
+    assert found[0]["session"] == "builder@one"
+    assert (
+        json.loads(csc("claims", "--json", cwd=clone).stdout)["claims"][0][
+            "note"
+        ]
+        == "the parser"
+    )
+    busy.authors.sign_off()
+    assert csc("sessions", cwd=clone).stdout == ""
+    assert csc("claims", cwd=clone).stdout == ""
+    assert "gone" in csc("sessions", "--all", cwd=clone).stdout

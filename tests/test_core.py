@@ -32,17 +32,23 @@ from csc_git.core.merge import Version, merge
 from csc_git.core.pattern import compile_pattern
 from csc_git.core.session import parse_session, resolve_scope
 from csc_git.core.value import Entry, canonical, parse
-from csc_git.errors import InvalidName, InvalidPattern, InvalidValue
+from csc_git.errors import (
+    InvalidName,
+    InvalidPattern,
+    InvalidValue,
+)
 
 names = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]),
     min_size=1,
     max_size=60,
 ).filter(str.strip)
+
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 )  # fmt: skip
+
 values = st.recursive(
     scalars,
     lambda inner: (
@@ -50,11 +56,14 @@ values = st.recursive(
     ),
     max_leaves=10,
 )
-_LAST = datetime(9998, 12, 31)  # noqa: DTZ001  as Hypothesis wants its bounds
-times = st.datetimes(max_value=_LAST, timezones=st.just(UTC))
-sessions = st.sampled_from(["a@x", "b@x", "c@y"])
-entries = st.builds(Entry, value=values, session=sessions, time=times)
 
+_LAST = datetime(9998, 12, 31)  # noqa: DTZ001  as Hypothesis wants its bounds
+
+times = st.datetimes(max_value=_LAST, timezones=st.just(UTC))
+
+sessions = st.sampled_from(["a@x", "b@x", "c@y"])
+
+entries = st.builds(Entry, value=values, session=sessions, time=times)
 
 # Names
 
@@ -81,7 +90,9 @@ def test_a_name_is_encoded_reversibly(name: str, directory: bool) -> None:
 
 
 @given(names, names, st.booleans())
-def test_no_two_names_collide(one: str, two: str, directory: bool) -> None:
+def test_no_two_names_have_one_encoding(
+    one: str, two: str, directory: bool
+) -> None:
     same = encode(one, directory=directory) == encode(two, directory=directory)
     assert same == (one == two)
 
@@ -91,7 +102,7 @@ def test_no_two_names_collide(one: str, two: str, directory: bool) -> None:
 @example(b"=2E.json")
 @example(b"=61.json")
 @example(b"a==0123456789abcdef0123456789abcdef.json")
-def test_decoding_is_strict(component: bytes) -> None:
+def test_decoding_accepts_only_what_encoding_makes(component: bytes) -> None:
     try:
         name = decode(component, directory=False)
     except ValueError:
@@ -117,27 +128,27 @@ def test_bad_scopes_are_refused(scope: str) -> None:
         parse_scope(scope)
 
 
-def test_the_longest_names_are_taken() -> None:
+def test_the_longest_names_are_accepted() -> None:
     check_name("a" * MAX_NAME_BYTES, "key")
     assert Key(("x" * MAX_NAME_BYTES,), "k").is_cut
 
 
-def test_session_names() -> None:
+def test_session_names_are_parsed_with_their_machine() -> None:
     assert str(parse_session("claude_1", "laptop")) == "claude_1@laptop"
     assert str(parse_session("claude_1@other", "laptop")) == "claude_1@other"
     for bad in ("", "@", "a@", "a@b@c", "a b", "-a", "a" * 65, "ä"):
         with pytest.raises(InvalidName):
             parse_session(bad, "laptop")
-    assert resolve_scope("session:a", "m") == "session:a@m"
-    assert resolve_scope("session:a@n:x", "m") == "session:a@n:x"
-    assert resolve_scope("issue:a", "m") == "issue:a"
+    assert resolve_scope("session:a", "m") == ("session", "a@m")
+    assert resolve_scope("session:a@n:x", "m") == ("session", "a@n", "x")
+    assert resolve_scope("issue:a", "m") == ("issue", "a")
 
 
 # Values
 
 
 @given(values)
-def test_canonical_form_round_trips_and_is_one(value: Any) -> None:
+def test_the_canonical_form_is_unique_and_reversible(value: Any) -> None:
     encoded = canonical(value)
     back = parse(encoded)
     assert canonical(back) == encoded
@@ -154,7 +165,7 @@ def test_canonical_form_round_trips_and_is_one(value: Any) -> None:
         ([], "[]"), ({}, "{}"), (True, "true"), (None, "null"),
     ],
 )  # fmt: skip
-def test_the_canonical_form_byte_by_byte(value: Any, form: str) -> None:
+def test_the_canonical_form_has_these_bytes(value: Any, form: str) -> None:
     assert canonical(value).decode() == form
 
 
@@ -162,7 +173,7 @@ def test_the_canonical_form_byte_by_byte(value: Any, form: str) -> None:
     "text",
     ["", "{", "NaN", "[Infinity]", "1e999", '{"a": 1, "a": 2}', '"\\ud800"', "[" * 109 + "]" * 109],
 )  # fmt: skip
-def test_what_is_not_json_is_not_read(text: str) -> None:
+def test_text_that_is_not_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  any words do
         parse(text)
 
@@ -170,19 +181,19 @@ def test_what_is_not_json_is_not_read(text: str) -> None:
 @pytest.mark.parametrize(
     "value", [float("nan"), float("inf"), "\ud800", {1: 2}, {"a": {1}}, b"x"]
 )
-def test_what_has_no_json_form_is_refused(value: Any) -> None:
+def test_a_value_without_a_json_form_is_refused(value: Any) -> None:
     with pytest.raises(InvalidValue):
         canonical(value)
 
 
-def test_true_is_not_one() -> None:
+def test_true_and_one_have_different_forms() -> None:
     assert canonical(True) != canonical(1) != canonical(1.0)
 
 
 @given(
     entries, st.dictionaries(st.sampled_from(["x", "y"]), values, max_size=2)
 )
-def test_an_entry_survives_its_file(
+def test_an_entry_is_the_same_after_encoding(
     entry: Entry, extra: dict[str, Any]
 ) -> None:
     full = replace(entry, extra=extra, authors=("a", "b"), full_name=("s", "k"))
@@ -195,13 +206,13 @@ def test_an_entry_survives_its_file(
 
 
 @given(times)
-def test_times_survive_their_form_and_sort_as_text(time: datetime) -> None:
+def test_times_are_reversible_and_sort_as_text(time: datetime) -> None:
     assert parse_time(format_time(time)) == time
     assert (format_time(time) < format_time(time + TICK)) is True
 
 
 @given(times, st.lists(times, max_size=3), st.lists(times, max_size=3))
-def test_a_new_time_is_later_than_what_it_saw(
+def test_a_new_time_is_later_than_all_times_seen(
     now: datetime, seen: list[datetime], replaced: list[datetime]
 ) -> None:
     time = tick(now, seen, replaced)
@@ -221,7 +232,7 @@ conditions = st.dictionaries(
 
 @given(names, times, st.none() | st.integers(0, 99), conditions, st.sampled_from(Kind),
        st.none() | st.sampled_from(Outcome))  # fmt: skip
-def test_a_record_survives_its_message(
+def test_a_record_is_the_same_after_parsing_its_message(
     subject: str, clock: datetime, fence: int | None, requires: dict[str, str], kind: Kind,
     outcome: Outcome | None,
 ) -> None:  # fmt: skip
@@ -239,7 +250,7 @@ def test_a_record_survives_its_message(
 @example(
     "x\n\nCsc-Op: a\nCsc-Session: b\nCsc-Clock: 2026-01-01T00:00:00.000000Z\nCsc-Fence: x\n"
 )
-def test_any_message_can_be_parsed(message: str) -> None:
+def test_any_commit_message_can_be_parsed(message: str) -> None:
     record = Record.parse(message)
     assert record is None or record.op
 
@@ -250,14 +261,18 @@ def test_any_message_can_be_parsed(message: str) -> None:
 versions = st.builds(Version.of, entries) | st.builds(
     Version, st.none(), sessions, times
 )
+
 small = st.dictionaries(st.sampled_from("abc"), st.integers(0, 2))
-objects = st.builds(
+
+object_versions = st.builds(
     Version.of, st.builds(Entry, value=small, session=sessions, time=times)
 )
 
 
-@given(st.none() | entries, versions | objects, versions | objects)
-def test_both_sides_decide_alike_and_nothing_is_dropped(
+@given(
+    st.none() | entries, versions | object_versions, versions | object_versions
+)
+def test_both_sides_merge_alike_and_drop_nothing(
     base: Entry | None, ours: Version, theirs: Version
 ) -> None:
     here, there = merge(base, ours, theirs), merge(base, theirs, ours)
@@ -272,10 +287,10 @@ def test_both_sides_decide_alike_and_nothing_is_dropped(
 
 @given(
     st.builds(Entry, value=small, session=sessions, time=times),
-    objects,
-    objects,
+    object_versions,
+    object_versions,
 )
-def test_no_member_is_invented(
+def test_a_merge_takes_each_member_from_one_side(
     base: Entry, ours: Version, theirs: Version
 ) -> None:
     assert ours.entry
@@ -302,7 +317,7 @@ def _bytes(entry: Entry | None) -> bytes | None:
 # Leases
 
 
-def test_a_lease_lapses_by_elapsed_time_and_a_contact_begun_after_it() -> None:
+def test_a_lease_lapses_by_time_and_a_later_contact() -> None:
     lease = Lease("h", "c", 1, 60, "active", "")
     seen = Sighting("r1", Instant("boot", 100, 0))
     assert not has_lapsed(lease.seconds, "r1", None, Instant("boot", 999, 0))
@@ -321,12 +336,12 @@ def test_a_lease_lapses_by_elapsed_time_and_a_contact_begun_after_it() -> None:
 
 
 @given(values)
-def test_any_value_can_be_asked_whether_it_is_a_lease(value: Any) -> None:
+def test_any_value_can_be_checked_for_a_lease(value: Any) -> None:
     assert Lease.from_json(value) is None
     assert Conflict.from_json(value) is None
 
 
-def test_a_lease_and_a_conflict_survive_their_json() -> None:
+def test_leases_and_conflicts_are_the_same_after_json() -> None:
     lease = Lease("h", "c", 1, 60, "active", "t", 3)
     assert Lease.from_json(lease.to_json()) == lease
     entry = Entry(1, "a@x", datetime(2026, 1, 1, tzinfo=UTC))
@@ -348,7 +363,7 @@ def test_a_lease_and_a_conflict_survive_their_json() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["", "[", "a[b", "a" * 513, "\x00", "a\nb"])
-def test_bad_globs_are_refused(pattern: str) -> None:
+def test_bad_patterns_are_refused(pattern: str) -> None:
     with pytest.raises(InvalidPattern):
         compile_pattern(pattern)
 
@@ -361,5 +376,21 @@ def test_bad_globs_are_refused(pattern: str) -> None:
         ("issue:[!1]", "issue:1", False), ("ISSUE:*", "issue:1", False),
     ],
 )  # fmt: skip
-def test_globs(pattern: str, scope: str, found: bool) -> None:
+def test_patterns_match_scopes(pattern: str, scope: str, found: bool) -> None:
     assert bool(compile_pattern(pattern).match(scope)) is found
+
+
+@pytest.mark.parametrize("pattern", ["[]", "[!]", "[z-a]", "a[b", "[!"])
+def test_malformed_brackets_are_refused(pattern: str) -> None:
+    with pytest.raises(InvalidPattern):
+        compile_pattern(pattern)
+
+
+def test_unusual_brackets_match() -> None:
+    for pattern, text in (
+        ("[]a]", "]"),
+        ("[!]a]", "b"),
+        ("[a-c]*", "b1"),
+        ("[-a]", "-"),
+    ):
+        assert compile_pattern(pattern).match(text)

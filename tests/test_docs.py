@@ -1,4 +1,4 @@
-"""The documentation is true of the code: every name it must have, and no broken link."""
+"""The documentation fits the code: it has every name, its commands run, its links exist."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def test_the_reference_has_every_setting_and_state() -> None:
     assert issubclass(Settings, BaseModel)
 
 
-def test_troubleshooting_has_every_state_in_its_own_words() -> None:
+def test_troubleshooting_has_the_text_of_every_state() -> None:
     page = (ROOT / "docs" / "guides" / "troubleshooting.md").read_text()
     for state in set(RemoteState) - {RemoteState.OK}:
         what, then = describe(state)
@@ -96,8 +96,8 @@ def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
-def test_what_a_guide_says_can_be_typed(world: World, page: Path) -> None:
-    """Every sh block, one after the other, in a clone of a project."""
+def test_the_commands_of_each_guide_run(world: World, page: Path) -> None:
+    """All `sh` blocks run, one after the other, in a clone of a project."""
     clone = world.clone("project")
     blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -110,13 +110,13 @@ def test_what_a_guide_says_can_be_typed(world: World, page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_json_is_json(page: Path) -> None:
+def test_json_examples_are_valid(page: Path) -> None:
     for block in re.findall(r"```json\n(.*?)```", page.read_text(), re.DOTALL):
         json.loads(block)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_and_test_files_exist(page: Path) -> None:
 
     for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if not link.startswith("http"):
@@ -125,8 +125,8 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (ROOT / test).exists(), test
 
 
-def test_the_tutorial_can_be_typed(tmp_path: Path) -> None:
-    """Every command up to the agent's part, in one shell, as a reader would."""
+def test_the_commands_of_the_tutorial_run(tmp_path: Path) -> None:
+    """All commands before the agent's part run in one shell, as a reader types them."""
 
     text = (ROOT / "docs" / "tutorial.md").read_text()
     blocks = re.findall(

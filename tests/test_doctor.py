@@ -1,4 +1,4 @@
-"""The doctor: each fault is planted for real, found, and told with what mends it."""
+"""The doctor: each fault is caused for real, found, and reported with its repair."""
 
 import json
 import subprocess
@@ -14,10 +14,10 @@ from csc_git.coordinator.probe import round_trip
 from csc_git.coordinator.writer import Delivered, Writer
 from csc_git.core.remote_state import RemoteState
 from csc_git.files.lock import FileLock
-from tests import ailments as ail
-from tests.ailments import Patient
+from tests import doctor_faults as faults
+from tests.commands import csc
+from tests.doctor_faults import Patient
 from tests.git_servers import http_server
-from tests.test_cli import csc
 from tests.world import World, git, put
 
 
@@ -32,7 +32,7 @@ def patient(world: World, tmp_path: Path) -> Iterator[Patient]:
         yield patient
 
 
-def test_a_sound_one(patient: Patient) -> None:
+def test_a_healthy_clone_passes_all_checks(patient: Patient) -> None:
     patient.register()
     found = patient.examine(0)
     assert {one["level"] for one in found} == {"ok"}, found
@@ -51,337 +51,367 @@ def test_a_sound_one(patient: Patient) -> None:
 @pytest.mark.parametrize(
     ("plant", "check", "level", "message", "fix"),
     [
-        (ail.no_git, "git", "error", "no git on PATH", "Install git 2.31"),
+        (faults.no_git, "git", "error", "no git on PATH", "Install git 2.31"),
         (
-            ail.old_git,
+            faults.old_git,
             "git",
             "error",
             "git 2.20.1 is too old",
             "Install git 2.31",
         ),
         (
-            ail.nobody,
+            faults.no_email,
             "identity",
             "warning",
             "no e-mail",
             "git config --global user.email",
         ),
         (
-            ail.somebody_elses,
+            faults.other_owner,
             "repository",
             "error",
             "another user",
             "safe.directory",
         ),
-        (ail.no_repository, "repository", "error", "no repository", "git init"),
         (
-            ail.broken_config,
+            faults.no_repository,
+            "repository",
+            "error",
+            "no repository",
+            "git init",
+        ),
+        (
+            faults.broken_config,
             "repository",
             "error",
             "can't read its configuration",
             "Mend the file",
         ),
         (
-            ail.bad_branch,
+            faults.bad_branch,
             "settings",
             "error",
             "no such branch name",
             "Correct git config csc.br",
         ),
         (
-            ail.bad_setting,
+            faults.bad_setting,
             "settings",
             "error",
             "csc.lease",
             "Correct git config csc.lease",
         ),
-        (ail.locked, "lock", "error", "which is stopped, holds", "kill -CONT"),
-        (ail.no_lock, "lock", "error", "locks/write", "repair the permissions"),
-        (ail.sync_locked, "lock", "error", "locks/sync", "kill -CONT"),
-        (ail.clone_locked, "lock", "error", "locks/clone", "kill -CONT"),
-        (ail.seen_locked, "lock", "error", "locks/seen", "kill -CONT"),
         (
-            ail.rotten,
+            faults.locked,
+            "lock",
+            "error",
+            "which is stopped, holds",
+            "kill -CONT",
+        ),
+        (
+            faults.no_lock,
+            "lock",
+            "error",
+            "locks/write",
+            "repair the permissions",
+        ),
+        (faults.sync_locked, "lock", "error", "locks/sync", "kill -CONT"),
+        (faults.clone_locked, "lock", "error", "locks/clone", "kill -CONT"),
+        (faults.seen_locked, "lock", "error", "locks/seen", "kill -CONT"),
+        (
+            faults.damaged_value,
             "store",
             "error",
             "is damaged",
             "move that directory aside",
         ),
         (
-            ail.unreadable_store,
+            faults.unreadable_store,
             "store",
             "error",
             "that can be read",
             "state.git aside",
         ),
         (
-            ail.damaged,
+            faults.lost_pack,
             "store",
             "error",
             "is damaged",
             "move that directory aside",
         ),
         (
-            ail.unnoticed,
+            faults.no_inotify_watches,
             "watcher",
             "warning",
             "after a second only",
             "max_user_watches",
         ),
         (
-            ail.unwatched,
+            faults.no_inotify_instances,
             "watcher",
             "warning",
             "after a second only",
             "max_user_instances",
         ),
-        (ail.no_remote, "remote", "warning", "no remote", "git remote add"),
-        (ail.down, "remote", "error", "can't be reached", "retries"),
+        (faults.no_remote, "remote", "warning", "no remote", "git remote add"),
+        (faults.remote_down, "remote", "error", "can't be reached", "retries"),
         (
-            ail.locked_out,
+            faults.wrong_password,
             "remote",
             "error",
             "credentials",
             "Run git fetch yourself",
         ),
         (
-            ail.only_in_the_shell,
+            faults.ssh_agent_only_in_shell,
             "remote",
             "error",
             "works in this shell",
             "SSH_AUTH_SOCK",
         ),
         (
-            ail.ssh_by_variable,
+            faults.ssh_command_only_in_shell,
             "remote",
             "error",
             "works in this shell",
             "GIT_SSH_COMMAND to env",
         ),
         (
-            ail.protected,
+            faults.protected_branch,
             "remote",
             "error",
             "protects the branch",
             "branch rules",
         ),
         (
-            ail.branch_gone,
+            faults.branch_gone,
             "remote",
             "error",
             "no longer has the branch",
             "--recreate",
         ),
         (
-            ail.other_store,
+            faults.other_store,
             "remote",
             "error",
             "another store",
             "csc-git sync --join",
         ),
         (
-            ail.wrong_clock,
+            faults.wrong_clock,
             "clock",
             "warning",
             "180 minutes ahead",
             "timedatectl",
         ),
-        (ail.foreign, "foreign", "warning", "notes.txt", "csc-git log"),
+        (faults.foreign_file, "foreign", "warning", "notes.txt", "csc-git log"),
         (
-            ail.parked,
+            faults.parked_edit,
             "parked",
             "warning",
             "store a/secret",
             "csc-git sync --retry",
         ),
         (
-            ail.conflict,
+            faults.open_conflict,
             "conflicts",
             "warning",
             "1 value lost",
             "csc-git conflicts",
         ),
-        (ail.unregistered, "client", "warning", "No client", "csc-git init"),
+        (faults.unregistered, "client", "warning", "No client", "csc-git init"),
         (
-            ail.no_command,
+            faults.no_command,
             "client",
             "error",
             "/gone/csc-git, which is not there",
             "Install csc-git",
         ),
-        (ail.no_directory, "client", "error", "/nowhere", "Mend its entry"),
+        (faults.no_directory, "client", "error", "/nowhere", "Mend its entry"),
         (
-            ail.no_entry,
+            faults.no_entry,
             "client",
             "error",
             "names no command",
             "init --undo --client claude",
         ),
         (
-            ail.does_not_start,
+            faults.does_not_start,
             "client",
             "error",
             "No such option",
             "Run it yourself",
         ),
         (
-            ail.activated_only,
+            faults.active_environment_only,
             "client",
             "warning",
             "virtual environment is active",
             "by pipx or uv tool",
         ),
         (
-            ail.other_branch,
+            faults.other_branch,
             "client",
             "error",
             "other/branch",
             "git config csc.branch csc/state",
         ),
         (
-            ail.other_remote,
+            faults.other_remote,
             "client",
             "error",
             "private.git, but",
             "git config csc.remote ../priv",
         ),
         (
-            ail.private,
+            faults.sync_off_for_client,
             "client",
             "error",
             "shares with nobody",
             "git config csc.sync false",
         ),
         (
-            ail.only_here_private,
+            faults.sync_off_for_commands,
             "client",
             "error",
             "shares with a remote",
             "csc.sync true",
         ),
         (
-            ail.branch_by_variable,
+            faults.branch_by_variable,
             "client",
             "error",
             "other/branch",
             "csc.branch other/b",
         ),
         (
-            ail.other_repository,
+            faults.other_repository,
             "client",
             "error",
             "another repository",
             "Mend its entry",
         ),
         (
-            ail.of_this_project_alone,
+            faults.local_scope_entry,
             "client",
             "error",
             "/gone/csc-git",
             "--scope local",
         ),
         (
-            ail.one_client_of_two,
+            faults.one_client_of_two,
             "remote",
             "error",
             "not as Cursor starts",
             "SSH_AUTH_SOCK: csc-git",
         ),
         (
-            ail.hook_missing,
+            faults.hook_missing,
             "hooks",
             "error",
             "no hook of ours at",
             "csc-git init --hooks",
         ),
-        (ail.hook_dead, "hooks", "error", "does not work: ", "--undo --hooks"),
         (
-            ail.hook_misspelt,
+            faults.hook_dead,
+            "hooks",
+            "error",
+            "does not work: ",
+            "--undo --hooks",
+        ),
+        (
+            faults.hook_misspelt,
             "hooks",
             "error",
             "not what init would write",
             "--undo --hooks",
         ),
         (
-            ail.hooks_twice,
+            faults.hooks_twice,
             "hooks",
             "warning",
             "so they run twice",
             "Take them out",
         ),
         (
-            ail.by_a_shell,
+            faults.entry_runs_a_shell,
             "client",
             "warning",
             "is unknown",
             "init --undo --client claude",
         ),
         (
-            ail.in_another_worktree,
+            faults.in_another_worktree,
             "client",
             "error",
             "tree's server shares",
             "csc.sync false",
         ),
-        (ail.second_url, "client", "error", "private.git, but", "csc.remote"),
         (
-            ail.left_behind,
+            faults.second_url,
+            "client",
+            "error",
+            "private.git, but",
+            "csc.remote",
+        ),
+        (
+            faults.edits_of_another_branch,
             "branch",
             "warning",
             "Queued for the branch csc/s",
             "export --br",
         ),
         (
-            ail.team_setting,
+            faults.team_setting,
             "team",
             "warning",
             "lease can't be used",
             "team unset lease",
         ),
         (
-            ail.no_refs,
+            faults.lost_refs,
             "store",
             "error",
             "no repository that can be read",
             "state.git aside",
         ),
         (
-            ail.hooks_disabled,
+            faults.hooks_disabled,
             "hooks",
             "warning",
             "disableAllHooks",
             "Take it out",
         ),
         (
-            ail.hooks_elsewhere,
+            faults.hooks_elsewhere,
             "hooks",
             "error",
-            "look at the branch team/x",
+            "read the branch team/x",
             "--branch csc/state",
         ),
         (
-            ail.unreadable,
+            faults.unreadable_settings,
             "client",
             "error",
             "can't be read as settings",
             "Mend the file",
         ),
         (
-            ail.unreadable_hooks,
+            faults.unreadable_hooks,
             "hooks",
             "error",
             "can't be read as settings",
             "Mend the file",
         ),
         (
-            ail.namesake,
+            faults.same_machine_name,
             "machine",
             "warning",
             "like 1 other clone",
             "git config csc.machine NAME",
         ),
         (
-            ail.no_hook_command,
+            faults.no_hook_command,
             "hooks",
             "error",
             "which is not there",
@@ -389,7 +419,7 @@ def test_a_sound_one(patient: Patient) -> None:
         ),
     ],
 )
-def test_a_fault_is_found_and_told_with_what_mends_it(
+def test_a_fault_is_reported_with_its_repair(
     patient: Patient,
     plant: Callable[[Patient], None],
     check: str,
@@ -397,7 +427,10 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
     message: str,
     fix: str,
 ) -> None:
-    if with_client := check in {"client", "hooks"} or plant in ail.OF_CLIENTS:
+    if (
+        with_client := check in {"client", "hooks"}
+        or plant in faults.OF_CLIENTS
+    ):
         patient.register()
     plant(patient)
     found = _examined(patient, 1 if level == "error" else 0)
@@ -409,9 +442,9 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
         one["check"]: one for one in reversed(found) if one["level"] != "ok"
     }
     assert list(by_check) == [check] or plant in {
-        ail.damaged,
-        ail.rotten,
-        ail.no_git,
+        faults.lost_pack,
+        faults.damaged_value,
+        faults.no_git,
     }, found
     assert (
         len(
@@ -431,28 +464,30 @@ def test_a_fault_is_found_and_told_with_what_mends_it(
 @pytest.mark.parametrize(
     "plant",
     [
-        ail.other_remote,
-        ail.private,
-        ail.only_here_private,
-        ail.other_repository,
-        ail.by_a_shell,
-        ail.in_another_worktree,
-        ail.second_url,
-        ail.unreadable,
+        faults.other_remote,
+        faults.sync_off_for_client,
+        faults.sync_off_for_commands,
+        faults.other_repository,
+        faults.entry_runs_a_shell,
+        faults.in_another_worktree,
+        faults.second_url,
+        faults.unreadable_settings,
     ],
 )
-def test_where_a_client_shares_with_others_nothing_is_shown_to_either(
+def test_nothing_is_pushed_if_a_client_shares_elsewhere(
     patient: Patient, plant: Callable[[Patient], None]
 ) -> None:
-    """There is one store: what is queued for the one would be pushed to the other."""
+    """There is one store, so edits queued for one remote would be pushed to the other."""
     patient.register()
     plant(patient)
     put(patient.world.open(patient.clone), "plan", "secret", 1)
     before = git("for-each-ref", cwd=patient.world.remote)
-    code = 0 if plant == ail.by_a_shell else 1
+    code = 0 if plant == faults.entry_runs_a_shell else 1
     patient.examine(code)
     patient.run("init", "--client", "vscode", code=code)
-    patient.run("init", "--undo", code=1 if plant == ail.unreadable else 0)
+    patient.run(
+        "init", "--undo", code=1 if plant == faults.unreadable_settings else 0
+    )
     assert git("for-each-ref", cwd=patient.world.remote) == before
     elsewhere = patient.clone.parent / "private.git"
     assert not elsewhere.exists() or not git("for-each-ref", cwd=elsewhere)
@@ -460,10 +495,10 @@ def test_where_a_client_shares_with_others_nothing_is_shown_to_either(
     assert queue[0].message.startswith("store plan/secret")
 
 
-def test_a_remote_that_only_this_shell_names_is_the_one_that_is_tried(
+def test_a_remote_set_in_the_shell_is_the_one_tried(
     patient: Patient,
 ) -> None:
-    """A client's environment is tried without the shell's variables, but for those of ours."""
+    """A client's environment is tried with no variables of the shell but our own."""
     patient.env["CSC_REMOTE"] = str(patient.world.directory / "private.git")
     patient.run("set", "plan", "secret", "1")  # it can't be reached: queued
     before = git("for-each-ref", cwd=patient.world.remote)
@@ -494,8 +529,10 @@ _EVIL = [
 ]
 
 
-def test_what_a_repository_names_is_not_run(patient: Patient) -> None:
-    """Settings may come with it: a look at them must not do what they say."""
+def test_commands_in_a_repositorys_settings_are_not_run(
+    patient: Patient,
+) -> None:
+    """Settings may come with a repository. Examining them must not run their commands."""
     patient.register()
     evil = patient.clone / "csc-git"
     evil.write_text("#!/bin/sh\ntouch run\n", encoding="utf-8")
@@ -504,7 +541,7 @@ def test_what_a_repository_names_is_not_run(patient: Patient) -> None:
     (patient.clone / "csc_git/__main__.py").write_text(
         "open('run', 'w')", encoding="utf-8"
     )
-    file, message = ail.hooks_of(patient)
+    file, message = faults.hooks_of(patient)
     for command in (
         "touch run; csc-git-hook session-end",
         "./csc-git csc-git-hook session-end",
@@ -518,19 +555,19 @@ def test_what_a_repository_names_is_not_run(patient: Patient) -> None:
         (patient.clone / ".mcp.json").write_text(
             json.dumps(settings), encoding="utf-8"
         )
-        (said,) = [
+        (finding,) = [
             one for one in patient.examine(0) if one["check"] == "client"
         ]
-        assert "was not run" in said["message"]
+        assert "was not run" in finding["message"]
     assert not (patient.clone / "run").exists()
     assert "run" not in csc("ls", "serve", cwd=patient.clone).stdout
 
 
-def test_an_entry_as_editors_let_people_write_it(patient: Patient) -> None:
-    """With variables in it, started elsewhere, and told where it belongs."""
+def test_an_entry_with_variables_is_understood(patient: Patient) -> None:
+    """It has variables, another working directory, and the repository as an argument."""
     (patient.clone / "sub").mkdir()
     arguments = ["-C", "..", "serve", "--branch", "${CSC_NO_SUCH:-csc/state}"]
-    told = {
+    server = {
         **_SOUND,
         "args": ["-P", "-m", "csc_git", *arguments],
         "cwd": "${workspaceFolder}/sub",
@@ -538,21 +575,21 @@ def test_an_entry_as_editors_let_people_write_it(patient: Patient) -> None:
     file = patient.clone / ".vscode" / "mcp.json"
     file.parent.mkdir()
     file.write_text(
-        json.dumps({"servers": {"csc-git": told}}), encoding="utf-8"
+        json.dumps({"servers": {"csc-git": server}}), encoding="utf-8"
     )
-    (said,) = [one for one in patient.examine(0) if one["check"] == "client"]
-    assert said["level"] == "ok"
+    (finding,) = [one for one in patient.examine(0) if one["check"] == "client"]
+    assert finding["level"] == "ok"
     arguments[0:2] = ["-C", "${workspaceFolder}"]
-    told["args"] = ["-P", "-m", "csc_git", *arguments]
+    server["args"] = ["-P", "-m", "csc_git", *arguments]
     file.write_text(
-        json.dumps({"servers": {"csc-git": told}}), encoding="utf-8"
+        json.dumps({"servers": {"csc-git": server}}), encoding="utf-8"
     )
-    (said,) = [one for one in patient.examine(0) if one["check"] == "client"]
-    assert said["level"] == "ok"
+    (finding,) = [one for one in patient.examine(0) if one["check"] == "client"]
+    assert finding["level"] == "ok"
 
 
-def test_what_git_would_not_write_is_no_damage(patient: Patient) -> None:
-    """Whoever may push can write it, and a store that is made anew would have it again."""
+def test_an_odd_tree_that_git_can_read_is_no_damage(patient: Patient) -> None:
+    """Everyone who may push can write such a tree. A new store would contain it too."""
     remote = patient.world.remote
     csc("set", "a", "k", "1", cwd=patient.clone)
     tree = git("rev-parse", "csc/state:data", cwd=remote).strip()
@@ -579,16 +616,16 @@ def test_what_git_would_not_write_is_no_damage(patient: Patient) -> None:
     assert store["level"] == "ok", store
 
 
-def test_a_value_that_the_disk_gives_back_broken_is_not_said_to_be_none(
+def test_a_damaged_value_is_not_reported_as_missing(
     patient: Patient,
 ) -> None:
-    ail.rotten(patient)
-    said = csc("get", "a", "k", cwd=patient.clone, code=1).stderr
-    assert "can't be read" in said
-    assert "state.git aside" in said
+    faults.damaged_value(patient)
+    output = csc("get", "a", "k", cwd=patient.clone, code=1).stderr
+    assert "can't be read" in output
+    assert "state.git aside" in output
 
 
-def test_a_store_that_was_moved_aside_comes_back_without_a_conflict(
+def test_a_store_moved_aside_comes_back_without_a_conflict(
     patient: Patient,
 ) -> None:
     (patient.clone / ".git/csc/state.git").rename(
@@ -599,7 +636,7 @@ def test_a_store_that_was_moved_aside_comes_back_without_a_conflict(
     } == {"client"}
 
 
-def test_what_the_remote_took_yesterday_it_may_decline_today(
+def test_a_remote_that_declines_later_is_reported(
     patient: Patient,
 ) -> None:
     patient.examine(0)
@@ -616,7 +653,7 @@ def test_what_the_remote_took_yesterday_it_may_decline_today(
     patient.examine(0)
 
 
-def test_a_trial_that_is_set_aside_is_no_success(
+def test_a_trial_that_the_remote_declines_fails(
     patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = patient.world.open(
@@ -628,24 +665,22 @@ def test_a_trial_that_is_set_aside_is_no_success(
     )
     make_alone = Writer.make
 
-    def make_two(writer: Writer, *args: Any) -> Delivered:
+    def make_two(writer: Writer, *args: Any) -> Delivered[Any]:
         made = make_alone(writer, *args)
         monkeypatch.undo()
         put(one, "a", "k", 1)  # as a server of the clone may, just then
         return made
 
     put(one, "a", "first", 1)
-    assert one.sync().state == "ok"
+    assert one.syncing.sync().state == "ok"
     monkeypatch.setattr(Writer, "make", make_two)
     tried = round_trip(one, "ada")
     assert not tried.works
     assert tried.status.state is RemoteState.DECLINED
     assert "no trials here" in tried.status.detail
-    assert (
-        not one.store.branch.parked()
-    )  # what only tried the remote is taken back
-    assert one.retrieve("a", "k").value == 1
-    assert one.sync().state == "ok"
+    assert not one.store.branch.parked()  # the trial is withdrawn
+    assert one.values.retrieve("a", "k").value == 1
+    assert one.syncing.sync().state == "ok"
 
 
 def _examined(patient: Patient, code: int) -> list[dict[str, Any]]:
@@ -660,7 +695,7 @@ def _examined(patient: Patient, code: int) -> list[dict[str, Any]]:
     return list(json.loads(done.stdout)["findings"])
 
 
-def test_it_leaves_everything_else_as_it_is(patient: Patient) -> None:
+def test_the_doctor_changes_nothing_else(patient: Patient) -> None:
     patient.register()
     before = git("status", "--porcelain", "--ignored", cwd=patient.clone)
     edits = len(patient.world.log())
@@ -674,7 +709,7 @@ def test_it_leaves_everything_else_as_it_is(patient: Patient) -> None:
     lock.release()
 
 
-def test_in_a_pipe_each_finding_is_a_line_and_its_fix_another(
+def test_findings_and_fixes_are_lines_in_a_pipe(
     patient: Patient,
 ) -> None:
     lines = csc("doctor", cwd=patient.clone).stdout.splitlines()

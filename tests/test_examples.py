@@ -1,4 +1,4 @@
-"""The examples and the demo run, against real servers, and say what they promise."""
+"""The examples and the demo run with real servers, and print what they promise."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_example(name: str) -> None:
+def test_an_example_prints_what_it_promises(name: str) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / f"{name}.py")],
         capture_output=True, text=True, timeout=120, check=False,
@@ -38,7 +38,7 @@ def test_every_example_is_tested() -> None:
     assert scripts == {*EXPECTED, "two_agents"}
 
 
-def test_the_demo(tmp_path: Path) -> None:
+def test_the_demo_runs_and_leaves_nothing_behind(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "csc_git", "demo", "--fast"],
         capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""Maintenance: our repository stays small, and nobody who reads or writes meanwhile is hurt."""
+"""Maintenance: our repository stays small, and readers and writers are not disturbed."""
 
 import os
 import time
@@ -8,6 +8,7 @@ import pytest
 
 from csc_git.coordinator import clock
 from csc_git.git import maintenance
+from tests.inside import maintenance_running
 from tests.world import Crowd, World, git, put, state_of
 
 
@@ -19,7 +20,7 @@ def kept(path: Path) -> list[Path]:
     return list((path / "objects/pack").glob("*.keep"))
 
 
-def test_small_packs_are_put_together(
+def test_small_packs_are_combined(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maintenance, "PACK_LIMIT", 30)
@@ -27,22 +28,22 @@ def test_small_packs_are_put_together(
     path = one.store.repository.path
     for number in range(100):
         put(one, "a", f"k{number}", number)
-        assert reader.retrieve("a", f"k{number}").value == number
+        assert reader.values.retrieve("a", f"k{number}").value == number
     assert packs(path) == 100
     one.close()
     assert packs(path) < 5
     assert [
-        reader.retrieve("a", f"k{number}").value for number in range(100)
+        reader.values.retrieve("a", f"k{number}").value for number in range(100)
     ] == [*range(100)]
     put(reader, "a", "after", 1)
-    assert len(reader.list_keys("a").keys) == 101
+    assert len(reader.values.list_keys("a").keys) == 101
     git("fsck", "--strict", cwd=path)
 
 
-def test_what_no_pack_names_yet_is_kept(
+def test_objects_without_a_ref_yet_are_kept(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Objects that are on disk before the ref that names them, as in the middle of an edit."""
+    """In the middle of an edit its objects are on disk before a ref names them."""
     monkeypatch.setattr(maintenance, "PACK_LIMIT", 10)
     one = world.open("one")
     for number in range(20):
@@ -53,14 +54,14 @@ def test_what_no_pack_names_yet_is_kept(
     assert one.store.repository.maintenance.run()
     git(
         "repack", "-adq", cwd=path
-    )  # of what nothing names it keeps only what is kept
+    )  # without a ref, only a .keep file protects a pack
     assert git("cat-file", "blob", blob, cwd=path) == "not named yet"
     batch.release()
     assert kept(path) == []
 
 
-def test_nothing_is_kept_once_it_has_a_name(world: World) -> None:
-    """Edits, replays, conflicts, a declined edit set aside and given up, a rotation."""
+def test_no_keep_file_is_left_after_an_edit(world: World) -> None:
+    """It is true after edits, replays, conflicts, a parked and dropped edit, and a rotation."""
     one, two = world.open("one"), world.open("two")
     for number in range(40):
         put(one, "a", "k", f"one {number}")
@@ -78,7 +79,7 @@ def test_nothing_is_kept_once_it_has_a_name(world: World) -> None:
     assert secret in two.store.branch.parked()
     assert two.store.drop(secret, clock.now())
     assert state_of(two) == "ok"
-    two.rotate()
+    two.syncing.rotate()
     assert state_of(one) == "ok"
     assert [
         *kept(one.store.repository.path),
@@ -87,7 +88,7 @@ def test_nothing_is_kept_once_it_has_a_name(world: World) -> None:
 
 
 @pytest.mark.parametrize(("age", "left"), [(23 * 3600, 1), (25 * 3600, 0)])
-def test_what_a_dead_process_kept_is_let_go(
+def test_keep_files_of_a_dead_process_last_a_day(
     world: World, age: int, left: int
 ) -> None:
     one = world.open("one")
@@ -103,15 +104,15 @@ def test_what_a_dead_process_kept_is_let_go(
     batch.release()
 
 
-def test_one_at_a_time(world: World) -> None:
+def test_only_one_maintenance_runs_at_a_time(world: World) -> None:
     one, two = world.open("one"), world.open("one")
     put(one, "a", "k", 1)
-    with one.store.repository.maintenance._lock.held():  # noqa: SLF001  as another process would
+    with maintenance_running(one.store.repository.maintenance):
         assert not two.store.repository.maintenance.run()
     assert two.store.repository.maintenance.run()
 
 
-def test_once_a_week_what_nothing_reaches_is_dropped(world: World) -> None:
+def test_unreachable_objects_are_dropped_once_a_week(world: World) -> None:
     one = world.open("one")
     path = one.store.repository.path
     put(one, "a", "k", 1)
@@ -132,7 +133,7 @@ def test_once_a_week_what_nothing_reaches_is_dropped(world: World) -> None:
     found = git("cat-file", "--batch-all-objects", "--batch-check", cwd=path)
     assert blob not in found
     assert (dead.exists(), busy.exists()) == (False, True)
-    assert one.retrieve("a", "k").value == 1
+    assert one.values.retrieve("a", "k").value == 1
 
 
 def test_writers_and_maintenance_do_not_disturb_each_other(
@@ -159,7 +160,7 @@ def test_writers_and_maintenance_do_not_disturb_each_other(
     git("fsck", "--strict", cwd=one.store.repository.path)
 
 
-def test_tips_that_replays_replaced_are_kept_for_thirty_days(
+def test_replaced_tips_are_kept_for_thirty_days(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = world.open("one"), world.open("two")

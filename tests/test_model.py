@@ -1,8 +1,9 @@
 """Several clones against a plain model, in random histories; and the laws of merging.
 
-Each step is made in the real thing (real repositories, real git, real pushes) and in the model of
-`tests/model.py`; after each, the clone must hold exactly what the model says. At the end of every
-history, with everybody back online, the laws of `docs/design.md` are checked on the remote.
+Each step is made with real repositories, real git and real pushes, and in the model of
+`tests/model.py`. After each step the clone must have exactly what the model has. At the end of
+every history all clones are online again, and the remote is checked against the laws of
+`docs/design.md`.
 """
 
 import os
@@ -44,9 +45,9 @@ SKEW = [timedelta(), timedelta(hours=3), timedelta(hours=-3)]
 SCOPES = ("conflicts", "claims", "s", "sessions", "t")
 
 clones = st.integers(0, 2)
-keys = st.sampled_from([("s", "a"), ("s", "b"), ("t", "a")])
+model_keys = st.sampled_from([("s", "a"), ("s", "b"), ("t", "a")])
 members = st.dictionaries(st.sampled_from("xyz"), st.integers(0, 3), max_size=3)
-values = st.integers(0, 3) | members
+model_values = st.integers(0, 3) | members
 resources = st.lists(
     st.sampled_from(["issue:1", "issue:2", "src", "src/a.py", "*.py"]),
     min_size=1, max_size=2, unique=True,
@@ -101,30 +102,32 @@ class Histories(RuleBasedStateMachine):
 
     # Steps
 
-    @rule(n=clones, key=keys, value=values, confirm=st.booleans())
+    @rule(n=clones, key=model_keys, value=model_values, confirm=st.booleans())
     def put(self, n: int, key: Any, value: Any, confirm: bool) -> None:
         self._write(n, {key: value}, confirm=confirm)
 
     @rule(
         n=clones,
-        key=keys,
-        value=values,
+        key=model_keys,
+        value=model_values,
         hit=st.booleans(),
         confirm=st.booleans(),
     )
     def put_if(
         self, n: int, key: Any, value: Any, hit: bool, confirm: bool
     ) -> None:
-        """On condition of what stands here, or of something that never did."""
-        stands = self.model[n].here.state.get(key)
-        wanted = stands if hit else Value("never", "nobody", START)
+        """On condition of the current value, or of one that never existed."""
+        current = self.model[n].here.state.get(key)
+        wanted = current if hit else Value("never", "nobody", START)
         self._write(n, {key: value}, requires={key: wanted}, confirm=confirm)
 
-    @rule(n=clones, key=keys)
+    @rule(n=clones, key=model_keys)
     def delete(self, n: int, key: Any) -> None:
         self._write(n, {}, deletes=(key,))
 
-    @rule(n=clones, value=values, guard=st.booleans(), confirm=st.booleans())
+    @rule(
+        n=clones, value=model_values, guard=st.booleans(), confirm=st.booleans()
+    )
     def edit(self, n: int, value: Any, guard: bool, confirm: bool) -> None:
         """Two keys stored and one deleted, perhaps on condition."""
         place = ("t", "a")
@@ -148,7 +151,7 @@ class Histories(RuleBasedStateMachine):
     def claim(self, n: int, wanted: list[str]) -> None:
         model, now = self.model[n], self._tick(n)
         with suppress(ClaimLost):
-            self.real[n].author("worker")
+            self.real[n].authors.session("worker")
         answer = self.real[n].claims.claim("worker", wanted)
         assert answer.status == self._claimed(model, now, wanted)
         self._rename(n)
@@ -216,7 +219,7 @@ class Histories(RuleBasedStateMachine):
     @rule(n=clones)
     def sync(self, n: int) -> None:
         self._tick(n)
-        self.real[n].sync()
+        self.real[n].syncing.sync()
         self.model[n].sync()
 
     @rule(n=clones, how=st.sampled_from(["online", "offline", "read-only"]))
@@ -293,7 +296,7 @@ class Histories(RuleBasedStateMachine):
     # Helpers
 
     def _said(self, scope: str, value: Any) -> Any:
-        """A record in the model's words."""
+        """A record in the form of the model."""
         if scope == "sessions":
             lease = Lease.from_json(value)
             assert lease
@@ -402,7 +405,7 @@ class Histories(RuleBasedStateMachine):
         return found
 
     def _rename(self, n: int) -> None:
-        """Give edits whose op no answer told the op they have."""
+        """Give the model's edits the ops of the real queue, where no answer had them."""
         for edit, op in zip(self.model[n].queue, self._queue(n), strict=True):
             for placed in self.model[n].here.placed:
                 if placed.op == edit.op:
@@ -416,23 +419,28 @@ class Histories(RuleBasedStateMachine):
 
     def _sign_on(self, n: int) -> None:
         now, model, real = self._tick(n), self.model[n], self.real[n]
-        real.sign_on("worker")
-        held = real.sessions.find("worker")
-        holder = (str(held.name), held.lease.holder)
-        self.holders[held.lease.holder] = holder
-        place = ("sessions", str(held.name))
+        real.authors.sign_on("worker")
+        session = real.sessions.find("worker")
+        holder = (str(session.name), session.lease.holder)
+        self.holders[session.lease.holder] = holder
+        place = ("sessions", str(session.name))
         requires = {place: model.here.state.get(place)}
         model.write(
-            held.op or "", str(held.name), now, {place: holder}, (), requires
+            session.op or "",
+            str(session.name),
+            now,
+            {place: holder},
+            (),
+            requires,
         )
         model.holder = holder
-        self.ops.append(held.op or "")
+        self.ops.append(session.op or "")
 
     def _opened(self, n: int) -> Coordinator:
         return World(self.directory).open(f"c{n}")
 
     def _reach(self, n: int) -> None:
-        """Make the clone's remote what the model has it reach."""
+        """Let the clone reach its remote as far as the model's clone does."""
         model, path = self.model[n], self.directory / f"c{n}"
         remote = str(self.directory / "remote.git")
         git(
@@ -465,7 +473,7 @@ class Histories(RuleBasedStateMachine):
         return self.remote.line.placed
 
     def _person(self, n: int) -> Any:
-        return self.real[n].person("tester")
+        return self.real[n].authors.person("tester")
 
     def _name(self, n: int) -> str:
         return f"tester@c{n}"
@@ -483,8 +491,9 @@ def _conflicts(model: Clone) -> list[Any]:
 
 
 def _asks(model: Clone) -> bool:
-    """Have a clone ask the remote, as a confirmed edit that changes nothing does; whether it got
-    an answer: what waits to be pushed to a remote that takes nothing makes it none.
+    """Have a clone ask the remote, as a confirmed edit that changes nothing does.
+
+    Returns whether it got an answer. It got none if edits are queued for a read-only remote.
     """
     model.sync()
     return model.reaches and not model.queue

@@ -1,9 +1,9 @@
-"""The pace at which clones share a branch: on a virtual clock, by the policy's own code."""
+"""The pace at which clones share a branch: the real policy on a virtual clock."""
 
 import pytest
 
 from csc_git.core.pace import Pace, requests_per_hour
-from tests.simulation import HOSTED, LOCAL, Remote, simulate
+from tests.simulation import HOSTED, LOCAL, RemoteSpeed, simulate
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ from tests.simulation import HOSTED, LOCAL, Remote, simulate
         (HOSTED, 30, 1 / 60, 0.9, 150.0),
     ],
 )
-def test_nobody_starves(
-    remote: Remote, clones: int, each: float, share: float, p99: float
+def test_every_clone_gets_its_share(
+    remote: RemoteSpeed, clones: int, each: float, share: float, p99: float
 ) -> None:
     made = simulate(clones, each, remote, 120.0 if each > 1 else 600.0)
     assert made.rate >= share * clones * each
@@ -25,15 +25,13 @@ def test_nobody_starves(
     assert made.p99 <= p99
 
 
-def test_alone_nobody_waits_for_others() -> None:
+def test_a_clone_alone_does_not_wait() -> None:
     made = simulate(1, 2.0, LOCAL, 60.0)
     assert made.losses == 0
     assert made.p99 < 0.3
 
 
-def test_a_turn_leaves_room_for_all_who_write_and_more_the_slower_the_remote() -> (
-    None
-):
+def test_the_pause_grows_with_writers_and_with_a_slow_remote() -> None:
     pace = Pace()
     pace.took(100.0, 0.5)
     alone = pace.free_at
@@ -47,23 +45,21 @@ def test_a_turn_leaves_room_for_all_who_write_and_more_the_slower_the_remote() -
     assert among_three - 100.0 == pytest.approx(3 * (alone - 100.0))
 
 
-def test_who_waits_for_an_answer_waits_less() -> None:
+def test_a_waiting_caller_shortens_the_pause() -> None:
     pace = Pace()
     pace.saw([f"c{number}" for number in range(7)], 0.0)
     pace.took(0.0, 0.5)
     assert 0 < pace.urgent_at < pace.free_at / 4
 
 
-def test_a_clone_that_wrote_long_ago_gets_no_room() -> None:
+def test_a_clone_that_stopped_writing_is_not_waited_for() -> None:
     pace = Pace()
     pace.saw(["two"], 0.0)
     assert pace.others(10.0) == 1
     assert pace.others(16.0) == 0
 
 
-def test_looks_are_quick_while_others_write_and_slow_when_nobody_has_for_long() -> (
-    None
-):
+def test_polling_slows_down_while_no_clone_writes() -> None:
     pace = Pace()
     assert pace.poll(30.0, 0.0) == 30.0
     pace.saw(["two"], 0.0)

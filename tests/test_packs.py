@@ -9,6 +9,7 @@ from dulwich.pack import apply_delta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csc_git.core.value import MAX_FILE
 from csc_git.errors import ValueTooLarge
 from csc_git.git.objects.database import ObjectDatabase
 from csc_git.git.objects.packing import (
@@ -21,7 +22,6 @@ from csc_git.git.objects.packing import (
     splice,
     unpack,
 )
-from csc_git.git.objects.reader import MAX_BLOB
 from csc_git.git.objects.tree import FILE_MODE, TreeEntry
 from csc_git.git.repository import Repository
 from tests.world import git
@@ -33,7 +33,7 @@ from tests.world import git
     st.binary(max_size=300),
     st.binary(),
 )
-def test_a_splice_makes_the_new_of_the_old(
+def test_a_splice_turns_the_old_text_into_the_new(
     start: bytes, old: bytes, new: bytes, end: bytes
 ) -> None:
     before, after = start + old + end, start + new + end
@@ -41,7 +41,7 @@ def test_a_splice_makes_the_new_of_the_old(
 
 
 @pytest.mark.parametrize("size", [0, 1, 126, 127, 128, 65_535, 65_536, 200_000])
-def test_a_splice_of_any_length(size: int) -> None:
+def test_a_splice_works_at_any_length(size: int) -> None:
     same, other = os.urandom(size), os.urandom(size)
     for before, after in (
         (same + b"x", same + b"y"),
@@ -57,7 +57,9 @@ def test_a_splice_of_any_length(size: int) -> None:
         min_size=1,
     )
 )
-def test_what_is_packed_is_unpacked(contents: list[tuple[int, bytes]]) -> None:
+def test_a_pack_unpacks_to_its_objects(
+    contents: list[tuple[int, bytes]],
+) -> None:
     objects = {
         object_id(kind, raw, DEFAULT_OBJECT_FORMAT): (kind, raw)
         for kind, raw in contents
@@ -70,12 +72,12 @@ def test_what_is_packed_is_unpacked(contents: list[tuple[int, bytes]]) -> None:
 
 
 @pytest.mark.parametrize("form", ["sha1", "sha256"])
-def test_git_reads_what_we_write_and_we_read_what_git_packs(
+def test_git_reads_our_packs_and_we_read_gits(
     tmp_path: Path, form: str
 ) -> None:
     repository = Repository.open(tmp_path, lambda: form, "csc/state")
     batch, like, trees = repository.batch(), None, list[str]()
-    for number in range(120):  # more than a chain of differences may be long
+    for number in range(120):  # more than the longest chain of deltas
         name = b"k%d.json" % (number % 30)
         lines = {line.name: line for line in batch.tree(like)} if like else {}
         lines[name] = TreeEntry.of(
@@ -86,11 +88,11 @@ def test_git_reads_what_we_write_and_we_read_what_git_packs(
     batch.flush()
     (pack,) = (repository.path / "objects/pack").glob("*.pack")
     git("verify-pack", str(pack), cwd=repository.path)
-    told = git("verify-pack", "-v", str(pack), cwd=repository.path)
+    listing = git("verify-pack", "-v", str(pack), cwd=repository.path)
     assert (
         max(
             int(line.split()[5])
-            for line in told.splitlines()
+            for line in listing.splitlines()
             if len(line.split()) == 7
         )
         == 40
@@ -101,17 +103,17 @@ def test_git_reads_what_we_write_and_we_read_what_git_packs(
             repository.path / "objects", repository.objects.object_format
         )
         assert len(listed) == len(repository.objects.tree(tree).lines)
-        assert read.read(tree, MAX_BLOB)[0] == TREE
+        assert read.read(tree, MAX_FILE)[0] == TREE
         read.close()
     repository.close()
 
 
-def test_a_small_pack_that_is_huge_inflated_is_not_read_whole(
+def test_a_pack_that_inflates_to_a_huge_size_is_not_read(
     tmp_path: Path,
 ) -> None:
     repository = Repository.open(tmp_path, lambda: "sha1", "csc/state")
     batch = repository.batch()
-    bomb = batch.add_blob(bytes(MAX_BLOB + 1))
+    bomb = batch.add_blob(bytes(MAX_FILE + 1))
     other = batch.add_blob(b"beside it")
     batch.flush()
     (pack,) = (repository.path / "objects/pack").glob("*.pack")
@@ -126,7 +128,7 @@ def test_a_small_pack_that_is_huge_inflated_is_not_read_whole(
 
 
 @pytest.mark.parametrize("at", [4, 11, 12, 13, 20])
-def test_a_pack_that_lies_is_damaged_and_nothing_worse(at: int) -> None:
+def test_a_corrupt_pack_is_reported_as_damaged(at: int) -> None:
     data = bytearray(
         pack_up(
             [NewObject("0" * 40, BLOB, b"x" * 50)], DEFAULT_OBJECT_FORMAT
@@ -136,11 +138,11 @@ def test_a_pack_that_lies_is_damaged_and_nothing_worse(at: int) -> None:
     try:
         unpack(bytes(data), DEFAULT_OBJECT_FORMAT)
     except ValueError as error:
-        assert "can't be read" in str(error)  # noqa: PT017  some lies are merely other objects
+        assert "can't be read" in str(error)  # noqa: PT017  some corrupt packs contain other valid objects
 
 
-def test_trees_are_written_as_small_as_they_are(tmp_path: Path) -> None:
-    """An edit among 256 keys leaves about as much as its tree, whose ids don't compress."""
+def test_trees_take_little_more_than_their_ids(tmp_path: Path) -> None:
+    """An edit among 256 keys takes about as much as its tree, whose ids don't compress."""
     repository = Repository.open(tmp_path, lambda: "sha1", "csc/state")
     batch = repository.batch()
     lines = [

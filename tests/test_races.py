@@ -11,9 +11,9 @@ from tests import races
 def test_a_counter_by_conditional_write_loses_no_increment(
     tmp_path: Path,
 ) -> None:
-    found = races.counter(tmp_path, clones=8, times=4)
+    found = races.count_together(tmp_path, clones=8, times=4)
     assert found["value"] == 32
-    assert found["conflicts"] == 0  # whoever was refused was told
+    assert found["conflicts"] == 0  # each refusal was reported
 
 
 _FAKETIME = pytest.mark.skipif(
@@ -29,7 +29,7 @@ _FAKETIME = pytest.mark.skipif(
 def test_one_claim_has_one_winner(
     tmp_path: Path, cut: float, hours_apart: int
 ) -> None:
-    won = races.claims(
+    won = races.race_for_claims(
         tmp_path, clones=8, rounds=3, cut=cut, hours_apart=hours_apart
     )
     assert won == [1] * 3

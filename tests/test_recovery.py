@@ -1,7 +1,7 @@
 """The remote's branch was rewound, rewritten, deleted or replaced: what was confirmed is not lost.
 
-Nothing is decided without a person. What a person decides keeps both sides' values, or says where
-the other side's are kept.
+Nothing is decided without a person. Each decision keeps the values of both sides, or names the
+commit that has those of the other side.
 """
 
 import shutil
@@ -12,6 +12,8 @@ import pytest
 
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.store.recovery import Permit
+from tests.by_hand import check_out_branch
+from tests.inside import fail_pushes
 from tests.world import REF, World, git, put, state_of
 
 
@@ -20,7 +22,7 @@ def remote_tip(world: World) -> str:
 
 
 def rewound(world: World, *clones: Coordinator) -> str:
-    """Two keys were confirmed, and the second one's edit is gone from the remote; its old tip."""
+    """Have two keys confirmed, and rewind the remote by the second one's edit; its old tip."""
     one = clones[0]
     put(one, "s", "old", 1)
     assert [state_of(clone) for clone in clones] == ["ok"] * len(clones)
@@ -33,14 +35,14 @@ def rewound(world: World, *clones: Coordinator) -> str:
 
 
 def read(coordinator: Coordinator, key: str, scope: str = "s") -> object:
-    return coordinator.retrieve(scope, key).value
+    return coordinator.values.retrieve(scope, key).value
 
 
 def test_a_rewound_remote_is_reported_as_behind(world: World) -> None:
     one, two = world.open("one"), world.open("two")
     rewound(world, one, two)
     for clone in (one, two):
-        status = clone.sync()
+        status = clone.syncing.sync()
         assert (status.state, "1 confirmed edit" in status.detail) == (
             "remote-behind",
             True,
@@ -51,20 +53,20 @@ def test_a_rewound_remote_is_reported_as_behind(world: World) -> None:
     assert shown.lost[0].subject == "store s/today"
 
 
-def test_restoring_pushes_the_very_commits_again(world: World) -> None:
+def test_restoring_pushes_the_same_commits_again(world: World) -> None:
     one, two = world.open("one"), world.open("two")
     lost = rewound(world, one, two)
-    assert one.sync(permit=Permit(restore=True)).state == "ok"
+    assert one.syncing.sync(permit=Permit(restore=True)).state == "ok"
     assert remote_tip(world) == lost
     assert state_of(two) == "ok"
     assert read(two, "today") == "confirmed"
 
 
-def test_restoring_keeps_what_is_queued(world: World) -> None:
+def test_restoring_keeps_queued_edits(world: World) -> None:
     one, two = world.open("one"), world.open("two")
     rewound(world, one, two)
     op = put(one, "s", "queued", 1)
-    assert one.sync(permit=Permit(restore=True)).state == "ok"
+    assert one.syncing.sync(permit=Permit(restore=True)).state == "ok"
     assert one.store.fate(op).where == "synced"
     assert state_of(two) == "ok"
     assert [read(two, key) for key in ("old", "today", "queued")] == [
@@ -74,7 +76,7 @@ def test_restoring_keeps_what_is_queued(world: World) -> None:
     ]
 
 
-def test_restoring_on_top_of_what_others_pushed_meanwhile(world: World) -> None:
+def test_restoring_merges_with_later_pushes(world: World) -> None:
     one = world.open("one")
     rewound(world, one)
     new = world.open("new")
@@ -82,7 +84,7 @@ def test_restoring_on_top_of_what_others_pushed_meanwhile(world: World) -> None:
     put(new, "s", "today", "another value")
     assert state_of(new) == "ok"
     assert state_of(one) == "history-rewritten"
-    assert one.sync(permit=Permit(restore=True)).state == "ok"
+    assert one.syncing.sync(permit=Permit(restore=True)).state == "ok"
     assert state_of(new) == "ok"
     for clone in (one, new):
         assert read(clone, "new") == "other"
@@ -91,26 +93,23 @@ def test_restoring_on_top_of_what_others_pushed_meanwhile(world: World) -> None:
         assert conflict.lost.value == "confirmed"
 
 
-def test_a_restore_that_is_cut_short_can_be_repeated(
+def test_an_interrupted_restore_is_completed_by_a_sync(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = world.open("one")
     lost = rewound(world, one)
 
-    def dies(*_: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
-        patched.setattr("csc_git.git.remote.Remote.push", dies)
+        fail_pushes(patched, KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
-            one.sync(permit=Permit(restore=True))
+            one.syncing.sync(permit=Permit(restore=True))
     assert (
         state_of(one) == "ok"
     )  # the person has decided, and the base was moved back
     assert remote_tip(world) == lost
 
 
-def test_after_accepting_a_rewrite_the_dropped_values_can_be_exported(
+def test_values_dropped_by_a_rewrite_can_be_read_at_its_commit(
     world: World,
 ) -> None:
     one, other = world.open("one"), world.open("other")
@@ -119,13 +118,13 @@ def test_after_accepting_a_rewrite_the_dropped_values_can_be_exported(
     assert state_of(other) == "ok"
     assert state_of(one) == "history-rewritten"
     kept = one.store.branch.tip
-    assert one.sync(permit=Permit(rewrite=True)).state == "ok"
-    assert one.retrieve("s", "today").found is False
-    assert one.retrieve("s", "today", at=kept).value == "confirmed"
+    assert one.syncing.sync(permit=Permit(rewrite=True)).state == "ok"
+    assert one.values.retrieve("s", "today").found is False
+    assert one.values.retrieve("s", "today", at=kept).value == "confirmed"
     assert kept in one.store.repository.refs("refs/csc/kept/").values()
 
 
-def test_accepting_a_rewrite_that_is_cut_short_needs_no_second_decision(
+def test_an_interrupted_rewrite_needs_no_second_decision(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = world.open("one"), world.open("other")
@@ -143,13 +142,13 @@ def test_accepting_a_rewrite_that_is_cut_short_needs_no_second_decision(
     with monkeypatch.context() as patched:
         patched.setattr(one.store.repository, "set_ref", dies_after_one)
         with pytest.raises(KeyboardInterrupt):
-            one.sync(permit=Permit(rewrite=True))
+            one.syncing.sync(permit=Permit(rewrite=True))
     assert state_of(one) == "ok"
-    assert one.retrieve("s", "today").found is False
+    assert one.values.retrieve("s", "today").found is False
     assert read(one, "other") == 1
 
 
-def test_recreating_from_a_clone_that_is_behind_loses_nothing(
+def test_recreating_from_an_older_clone_loses_nothing(
     world: World,
 ) -> None:
     ahead, behind = world.open("ahead"), world.open("behind")
@@ -158,17 +157,17 @@ def test_recreating_from_a_clone_that_is_behind_loses_nothing(
     put(ahead, "s", "newer", 2)
     assert state_of(ahead) == "ok"
     git("update-ref", "-d", REF, cwd=world.remote)
-    assert behind.sync(permit=Permit(recreate=True)).state == "ok"
+    assert behind.syncing.sync(permit=Permit(recreate=True)).state == "ok"
     assert state_of(ahead) == "remote-behind"
-    assert ahead.sync(permit=Permit(restore=True)).state == "ok"
+    assert ahead.syncing.sync(permit=Permit(restore=True)).state == "ok"
     assert state_of(behind) == "ok"
     assert read(behind, "newer") == 2
 
 
-def test_a_new_clone_founds_no_second_store(
+def test_a_new_clone_makes_no_second_store(
     world: World, tmp_path: Path
 ) -> None:
-    """The branch was there when the project was cloned, and is gone from the remote since."""
+    """The branch existed when the project was cloned, and was deleted from the remote since."""
     one = world.open("one")
     put(one, "s", "k", "from the first store")
     assert state_of(one) == "ok"
@@ -177,10 +176,10 @@ def test_a_new_clone_founds_no_second_store(
     git("update-ref", "-d", REF, cwd=world.remote)
     new = world.open(path)
     put(new, "s", "new", 1)
-    status = new.sync()
+    status = new.syncing.sync()
     assert status.state == "branch-deleted"
     assert "refs/remotes/origin/csc/state" in status.detail
-    assert new.sync(permit=Permit(recreate=True)).state == "ok"
+    assert new.syncing.sync(permit=Permit(recreate=True)).state == "ok"
     assert state_of(one) == "ok"  # one store, not two
     assert [read(one, key) for key in ("k", "new")] == [
         "from the first store",
@@ -188,13 +187,13 @@ def test_a_new_clone_founds_no_second_store(
     ]
 
 
-def test_a_branch_kept_by_a_rotation_shows_that_there_was_a_store(
+def test_a_rotated_branch_shows_that_a_store_existed(
     world: World,
 ) -> None:
     one = world.open("one")
     put(one, "s", "k", 1)
     assert state_of(one) == "ok"
-    one.rotate()
+    one.syncing.rotate()
     git("update-ref", "-d", REF, cwd=world.remote)
     new = world.open("new")
     put(new, "s", "new", 1)
@@ -202,7 +201,7 @@ def test_a_branch_kept_by_a_rotation_shows_that_there_was_a_store(
 
 
 def two_stores(world: World) -> tuple[Coordinator, Coordinator]:
-    """Two stores of one project: the first one's branch was deleted, and founded again."""
+    """Two stores of one project: the first one's branch was deleted, and made again."""
     first = world.open("first")
     put(first, "s", "first", 1)
     put(first, "s", "both", "from first")
@@ -221,8 +220,8 @@ def two_stores(world: World) -> tuple[Coordinator, Coordinator]:
 def test_joining_two_stores_keeps_the_values_of_both(world: World) -> None:
     first, second = two_stores(world)
     op = put(first, "s", "queued", "never confirmed")
-    first.sync()
-    assert first.sync(permit=Permit(join=True)).state == "ok"
+    first.syncing.sync()
+    assert first.syncing.sync(permit=Permit(join=True)).state == "ok"
     assert first.store.fate(op).where == "synced"
     assert state_of(second) == "ok"
     for clone in (first, second):
@@ -239,7 +238,7 @@ def test_joining_two_stores_keeps_the_values_of_both(world: World) -> None:
     assert remote_tip(world) == before
 
 
-def test_joining_can_be_refused(world: World) -> None:
+def test_two_stores_are_joined_only_on_request(world: World) -> None:
     first, _ = two_stores(world)
     before = remote_tip(world)
     for permit in (
@@ -248,12 +247,14 @@ def test_joining_can_be_refused(world: World) -> None:
         Permit(restore=True),
         Permit(recreate=True),
     ):
-        assert first.sync(permit=permit).state == "other-store"
+        assert first.syncing.sync(permit=permit).state == "other-store"
     assert (remote_tip(world), read(first, "first")) == (before, 1)
 
 
 @pytest.mark.parametrize("rotations", [0, 1, 2])
-def test_a_rotation_changes_no_outcome(world: World, rotations: int) -> None:
+def test_a_rotation_changes_no_replay_outcome(
+    world: World, rotations: int
+) -> None:
     """A deletion that is later than an offline edit wins, with or without a rotation after it."""
     one, two = world.open("one"), world.open("two")
     put(one, "s", "k", "v1")
@@ -263,20 +264,20 @@ def test_a_rotation_changes_no_outcome(world: World, rotations: int) -> None:
     until = int(time.time()) + 1  # a deletion is timed in whole seconds
     while time.time() < until + 0.01:
         pass
-    two.edits.delete(two.person("tester"), "s", "k")
+    two.edits.delete(two.authors.person("tester"), "s", "k")
     assert state_of(two) == "ok"
     for number in range(rotations):
-        two.rotate()
+        two.syncing.rotate()
         put(two, "s", "between", number)
         assert state_of(two) == "ok"
     assert [state_of(one), state_of(two)] == ["ok", "ok"]
     for clone in (one, two):
-        assert clone.retrieve("s", "k").found is False
+        assert clone.values.retrieve("s", "k").found is False
         (conflict,) = clone.conflicts.open()
         assert conflict.lost.value == "v2, offline, earlier"
 
 
-def test_a_remote_restored_from_a_copy_of_its_directory(
+def test_a_remote_restored_from_a_backup_can_be_completed(
     world: World, tmp_path: Path
 ) -> None:
     one, two = world.open("one"), world.open("two")
@@ -289,7 +290,7 @@ def test_a_remote_restored_from_a_copy_of_its_directory(
     (tmp_path / "backup.git").rename(world.remote)
     put(two, "s", "later", 3)
     assert state_of(two) == "remote-behind"
-    assert two.sync(permit=Permit(restore=True)).state == "ok"
+    assert two.syncing.sync(permit=Permit(restore=True)).state == "ok"
     assert state_of(one) == "ok"
     assert [read(one, key) for key in ("old", "today", "later")] == [1, 2, 3]
 
@@ -297,26 +298,14 @@ def test_a_remote_restored_from_a_copy_of_its_directory(
 def edited_by_hand(world: World, text: str) -> None:
     """Change `s/today` as somebody does on the host's web page."""
     work = world.directory / "by-hand"
-    git(
-        "clone",
-        "-q",
-        "-b",
-        "csc/state",
-        str(world.remote),
-        str(work),
-        cwd=world.directory,
-    )
+    check_out_branch(world, work)
     file = work / "data" / "s" / "today.json"
     file.write_text(file.read_text().replace("confirmed", text))
     git("commit", "-qam", "Update today.json", cwd=work)
     git("push", "-q", cwd=work)
 
 
-def dies(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
-
-
-def test_restoring_keeps_what_was_edited_by_hand(world: World) -> None:
+def test_restoring_keeps_hand_edits(world: World) -> None:
     one = world.open("one")
     put(one, "s", "old", 1)
     put(one, "s", "today", "confirmed")
@@ -329,11 +318,11 @@ def test_restoring_keeps_what_was_edited_by_hand(world: World) -> None:
     put(new, "s", "other", 1)
     assert state_of(new) == "ok"
     assert state_of(one) == "history-rewritten"
-    assert one.sync(permit=Permit(restore=True)).state == "ok"
+    assert one.syncing.sync(permit=Permit(restore=True)).state == "ok"
     assert read(one, "today") == "by hand"
 
 
-def test_a_restore_that_is_cut_between_the_refs_places_each_op_once(
+def test_a_restore_interrupted_between_refs_repeats_no_edit(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = world.open("one"), world.open("two")
@@ -351,11 +340,11 @@ def test_a_restore_that_is_cut_between_the_refs_places_each_op_once(
     with monkeypatch.context() as patched:
         patched.setattr(one.store.repository, "set_ref", dies_after_the_tip)
         with pytest.raises(KeyboardInterrupt):
-            one.sync(permit=Permit(restore=True))
+            one.syncing.sync(permit=Permit(restore=True))
     put(two, "s", "y", 1)
     assert state_of(two) == "ok"
     if state_of(one) != "ok":
-        assert one.sync(permit=Permit(restore=True)).state == "ok"
+        assert one.syncing.sync(permit=Permit(restore=True)).state == "ok"
     ops = [record.op for record in world.log()]
     assert len(ops) == len(set(ops))
     assert read(one, "today") == "confirmed"
@@ -373,12 +362,12 @@ def test_two_clones_that_join_keep_all_values(
     put(new, "s", "k0", "another value")
     assert [state_of(new), state_of(one)] == ["ok", "other-store"]
     with monkeypatch.context() as patched:  # the first one's push fails
-        patched.setattr("csc_git.git.remote.Remote.push", dies)
+        fail_pushes(patched, KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt):
-            two.sync(permit=Permit(join=True))
+            two.syncing.sync(permit=Permit(join=True))
     put(new, "s", "k1", "meanwhile")
     assert state_of(new) == "ok"
-    assert one.sync(permit=Permit(join=True)).state == "ok"
+    assert one.syncing.sync(permit=Permit(join=True)).state == "ok"
     assert state_of(two) == "ok"
     assert state_of(one) == "ok"
     for clone in (one, two):
@@ -389,7 +378,7 @@ def test_two_clones_that_join_keep_all_values(
         }
 
 
-def test_recreating_begins_with_what_a_cut_attempt_had_confirmed(
+def test_recreating_includes_what_a_killed_sync_had_confirmed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = world.open("one"), world.open("two")
@@ -407,8 +396,8 @@ def test_recreating_begins_with_what_a_cut_attempt_had_confirmed(
     with monkeypatch.context() as patched:
         patched.setattr(one.store.repository, "set_ref", dies_before_the_tip)
         with pytest.raises(KeyboardInterrupt):
-            one.sync()
+            one.syncing.sync()
     git("update-ref", "-d", REF, cwd=world.remote)
-    assert one.sync(permit=Permit(recreate=True)).state == "ok"
+    assert one.syncing.sync(permit=Permit(recreate=True)).state == "ok"
     assert read(one, "others") == 2
     assert "store s/others" in [record.subject for record in world.log()]

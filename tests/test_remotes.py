@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from csc_git.store.recovery import Permit
+from tests.agents import agent, run
+from tests.commands import csc_here
 from tests.git_servers import git_daemon, http_server, ssh_server
 from tests.world import World, git, put, state_of
 
@@ -19,15 +21,15 @@ def _shared(world: World, one: Path, two: Path) -> None:
     put(second, "from", "second", 2)
     assert state_of(second) == "ok"
     assert state_of(first) == "ok"
-    assert first.list_keys("from").keys == ["first", "second"]
+    assert first.values.list_keys("from").keys == ["first", "second"]
     assert len(world.log()) == 3
 
 
-def test_a_path(world: World) -> None:
+def test_clones_share_through_a_path(world: World) -> None:
     _shared(world, world.clone("one"), world.clone("two"))
 
 
-def test_a_relative_path(world: World) -> None:
+def test_clones_share_through_a_relative_path(world: World) -> None:
     _shared(
         world,
         world.clone("one", "../remote.git"),
@@ -35,12 +37,12 @@ def test_a_relative_path(world: World) -> None:
     )
 
 
-def test_a_file_url(world: World) -> None:
+def test_clones_share_through_a_file_url(world: World) -> None:
     url = f"file://{world.remote}"
     _shared(world, world.clone("one", url), world.clone("two", url))
 
 
-def test_git_daemon(world: World, tmp_path: Path) -> None:
+def test_clones_share_through_git_daemon(world: World, tmp_path: Path) -> None:
     with git_daemon(tmp_path) as url:
         _shared(
             world,
@@ -51,7 +53,7 @@ def test_git_daemon(world: World, tmp_path: Path) -> None:
         )
 
 
-def test_http_with_a_credential_helper_of_the_repository(
+def test_http_uses_the_repositorys_credential_helper(
     world: World, tmp_path: Path
 ) -> None:
     with http_server(tmp_path, password="s3cret") as server:
@@ -69,10 +71,10 @@ def test_http_with_a_credential_helper_of_the_repository(
         _shared(world, *clones)
 
 
-def test_http_with_an_extra_header_of_the_repository(
+def test_http_uses_the_repositorys_extra_header(
     world: World, tmp_path: Path
 ) -> None:
-    """As CI systems pass their tokens."""
+    """CI systems pass their tokens so."""
     with http_server(tmp_path, password="s3cret") as server:
         clones = [
             world.clone(name, server.url("remote.git"))
@@ -89,7 +91,7 @@ def test_http_with_an_extra_header_of_the_repository(
         _shared(world, *clones)
 
 
-def test_ssh_with_an_agent_and_an_alias(
+def test_ssh_uses_the_agent_and_the_host_alias(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ssh_server(tmp_path / "ssh") as sshd:
@@ -114,7 +116,7 @@ def test_ssh_with_an_agent_and_an_alias(
         assert state_of(coordinator) == "ok"
 
 
-def test_instead_of_rewrites_once(world: World) -> None:
+def test_instead_of_rewrites_a_url_once(world: World) -> None:
     clones = [world.clone(name, "forge:remote.git") for name in ("one", "two")]
     for clone in clones:
         git("config", f"url.{world.directory}/.insteadOf", "forge:", cwd=clone)
@@ -128,7 +130,7 @@ def test_instead_of_rewrites_once(world: World) -> None:
     _shared(world, *clones)
 
 
-def test_push_instead_of_is_for_pushes_only(
+def test_push_instead_of_applies_to_pushes_only(
     world: World, tmp_path: Path
 ) -> None:
     with http_server(tmp_path) as server:
@@ -150,7 +152,7 @@ def test_push_instead_of_is_for_pushes_only(
         )
 
 
-def test_a_proxy_of_the_repository(world: World, tmp_path: Path) -> None:
+def test_http_uses_the_repositorys_proxy(world: World, tmp_path: Path) -> None:
     """The proxy is asked for a host that only it can reach."""
     with http_server(tmp_path) as proxy:
         url = "http://unreachable.invalid/remote.git"
@@ -164,14 +166,16 @@ def test_a_proxy_of_the_repository(world: World, tmp_path: Path) -> None:
             )
         first = world.open("one")
         put(first, "a", "b", 1)
-        first.sync()
+        first.syncing.sync()
         assert any(
             request.startswith(f"GET {url}/info/refs")
             for request in proxy.requests
         )
 
 
-def test_a_named_remote_and_a_url(world: World, tmp_path: Path) -> None:
+def test_the_remote_can_be_a_name_or_a_url(
+    world: World, tmp_path: Path
+) -> None:
     (tmp_path / "state").mkdir()
     other = World(tmp_path / "state")
     other.make_remote()
@@ -183,7 +187,7 @@ def test_a_named_remote_and_a_url(world: World, tmp_path: Path) -> None:
     assert state_of(first) == "ok"
     second = world.open("two", remote=str(other.remote))
     assert state_of(second) == "ok"
-    assert second.retrieve("a", "b").value == 1
+    assert second.values.retrieve("a", "b").value == 1
     assert git("branch", "--list", "csc/*", cwd=world.remote) == ""
 
 
@@ -194,18 +198,18 @@ def test_a_named_remote_and_a_url(world: World, tmp_path: Path) -> None:
         "http::http://x/y", "-oProxyCommand=x", "rsync://x/y",
     ],
 )  # fmt: skip
-def test_other_schemes_are_refused(world: World, url: str) -> None:
+def test_urls_of_other_schemes_are_refused(world: World, url: str) -> None:
     clone = world.clone("one")
     git("config", "remote.origin.url", url, cwd=clone)
     git("config", "protocol.allow", "always", cwd=clone)
     coordinator = world.open("one")
     put(coordinator, "a", "b", 1)
-    status = coordinator.sync()
+    status = coordinator.syncing.sync()
     assert status.state == "bad-url"
     assert "csc.remote" in status.describe()[1]
 
 
-def test_a_scheme_that_instead_of_brings_in_is_refused(world: World) -> None:
+def test_a_scheme_brought_in_by_instead_of_is_refused(world: World) -> None:
     clone = world.clone("one", "forge:x")
     git("config", "url.ext::sh -c exit% .insteadOf", "forge:", cwd=clone)
     git("config", "protocol.ext.allow", "always", cwd=clone)
@@ -214,10 +218,10 @@ def test_a_scheme_that_instead_of_brings_in_is_refused(world: World) -> None:
     assert state_of(coordinator) == "bad-url"
 
 
-def test_a_remote_that_is_not_there_is_said(world: World) -> None:
+def test_an_unknown_remote_name_is_reported(world: World) -> None:
     coordinator = world.open("one", remote="nobody")
     put(coordinator, "a", "b", 1)
-    status = coordinator.sync()
+    status = coordinator.syncing.sync()
     assert status.state == "no-remote"
     assert "nobody" in status.describe()[0]
 
@@ -229,80 +233,25 @@ def test_moving_to_another_remote_keeps_everything(world: World) -> None:
         assert state_of(world.open(clone)) == "ok"
     new = world.directory / "new.git"
     git("init", "-q", "--bare", str(new), cwd=world.directory)
-    assert state_of(world.open(one)) == "ok"  # it has what all have
+    assert state_of(world.open(one)) == "ok"  # it has all edits
     put(world.open(two), "a", "queued", 2)
     for clone in (one, two):
         git("config", "csc.remote", str(new), cwd=clone)
         git("config", "csc.dedicated", "true", cwd=clone)
     first, second = world.open(one), world.open(two)
     assert state_of(first) == "branch-deleted"
-    assert first.sync(permit=Permit(recreate=True)).state == "ok"
+    assert first.syncing.sync(permit=Permit(recreate=True)).state == "ok"
     assert state_of(second) == "ok"
     assert state_of(first) == "ok"
-    assert {key: first.retrieve("a", key).value for key in ("k0", "k1", "queued")} == {
+    assert {key: first.values.retrieve("a", key).value for key in ("k0", "k1", "queued")} == {
         "k0": 0, "k1": 1, "queued": 2
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["url", "pushurl"])
-def test_synced_means_the_repository_that_others_fetch(
-    world: World, kind: str
-) -> None:
-    """git pushes to every URL of a remote and fetches from the first: a mirror is not enough."""
-    clone, mirror = world.clone("one"), world.directory / "mirror.git"
-    git(
-        "clone",
-        "-q",
-        "--bare",
-        str(world.remote),
-        str(mirror),
-        cwd=world.directory,
-    )
-    if kind == "url":
-        git("remote", "set-url", "--add", "origin", str(mirror), cwd=clone)
-    else:
-        for url in (mirror, world.remote):
-            git(
-                "remote",
-                "set-url",
-                "--add",
-                "--push",
-                "origin",
-                str(url),
-                cwd=clone,
-            )
-    one, two = world.open("one"), world.open("two")
-    put(one, "s", "k", 1)
-    assert [state_of(one), state_of(one), state_of(two)] == ["ok", "ok", "ok"]
-    assert two.retrieve("s", "k").found
-
-
-def test_a_push_that_arrives_elsewhere_is_not_called_synced(
+def test_a_sync_does_not_wait_for_a_transports_orphans(
     world: World,
 ) -> None:
-    clone, fork = world.clone("one"), world.directory / "fork.git"
-    git(
-        "clone",
-        "-q",
-        "--bare",
-        str(world.remote),
-        str(fork),
-        cwd=world.directory,
-    )
-    git("remote", "set-url", "--push", "origin", str(fork), cwd=clone)
-    one = world.open("one")
-    op = put(one, "s", "k", 1)
-    assert state_of(one) == "pushed-elsewhere"
-    assert "fork.git does not show" in one.store.status.detail
-    assert one.store.fate(op).where == "local"
-    git("remote", "set-url", "--push", "origin", str(world.remote), cwd=clone)
-    assert state_of(one) == "ok"
-
-
-def test_what_a_transport_leaves_running_is_not_waited_for(
-    world: World,
-) -> None:
-    """A helper with a session of its own outlives the time limit, and holds git's output open."""
+    """A helper in another process session outlives the time limit, and keeps git's output open."""
     ssh = world.directory / "ssh"
     ssh.write_text("#!/bin/sh\nsetsid sleep 60 &\nexit 255\n")
     ssh.chmod(0o755)
@@ -313,3 +262,20 @@ def test_what_a_transport_leaves_running_is_not_waited_for(
     began = time.monotonic()
     assert state_of(one) in {"timeout", "unreachable"}
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("url", ["ftp://h/x", "ext::sh -c id", "-x", ""])
+def test_an_unusable_remote_is_refused_before_storing(
+    clone_cwd: Path, url: str
+) -> None:
+    assert "can't be used" in csc_here(
+        "set", "a", "k", "1", f"--remote={url}", code=1
+    )
+    assert csc_here("ls") == ""
+    git("config", "csc.remote", url or "-", cwd=clone_cwd)
+
+    async def scenario() -> None:
+        async with agent(clone_cwd) as claude:
+            assert "csc.remote" in await claude.refused("sign_on")
+
+    run(scenario)

@@ -1,8 +1,6 @@
 """Every kind of repository: the store works in it, and nothing else of it is touched."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +9,10 @@ import pytest
 from csc_git.coordinator.factory import open_coordinator
 from csc_git.doctor.project import check_project
 from csc_git.errors import ForeignRepository, NotARepository, StorageFailed
-from csc_git.git.project import Project, discover
-from csc_git.store.transaction import README
-from tests.canaries import fingerprint, plant_canaries
+from csc_git.project.discovery import discover
+from csc_git.project.project import Project
 from tests.git_servers import http_server
+from tests.side_effects import fingerprint, plant_canaries
 from tests.world import World, git, put, state_of
 
 Make = Callable[[World], Path]
@@ -127,7 +125,9 @@ KINDS: dict[str, Make] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_doctor_calls_it_what_it_is(world: World, kind: str) -> None:
+def test_the_doctor_names_the_kind_of_repository(
+    world: World, kind: str
+) -> None:
     bare, apart = "(bare)", "(clone; its git directory"
     words = {
         "worktree": "(worktree; shared by all",
@@ -135,12 +135,12 @@ def test_the_doctor_calls_it_what_it_is(world: World, kind: str) -> None:
         "mirror": bare,
     }
     words |= {"submodule": apart, "separate": apart}
-    said = next(check_project(discover(KINDS[kind](world)))).message
-    assert words.get(kind, "(clone)") in said
+    message = next(check_project(discover(KINDS[kind](world)))).message
+    assert words.get(kind, "(clone)") in message
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_works_in_every_kind_of_repository_and_touches_nothing(
+def test_every_kind_of_repository_works_and_stays_untouched(
     world: World, kind: str
 ) -> None:
     path = KINDS[kind](world)
@@ -154,18 +154,18 @@ def test_works_in_every_kind_of_repository_and_touches_nothing(
 
     coordinator = world.open(path.relative_to(world.directory))
     assert coordinator.store.repository.path == common / "csc" / "state.git"
-    signed = coordinator.sign_on()
-    author = coordinator.author(signed.session)
+    signed = coordinator.authors.sign_on()
+    author = coordinator.authors.session(signed.session)
     coordinator.edits.put(author, "issue:1", "status", "open")
     assert state_of(coordinator) == "ok"
     coordinator.edits.delete(author, "issue:1", "status")
-    coordinator.sign_off()
+    coordinator.authors.sign_off()
     assert state_of(coordinator) == "ok"
     assert state_of(other) == "ok"
     put(other, "from", "other", 1)
     assert state_of(other) == "ok"
     assert state_of(coordinator) == "ok"
-    assert coordinator.retrieve("from", "other").value == 1
+    assert coordinator.values.retrieve("from", "other").value == 1
 
     assert [fingerprint(root) for root in sorted(roots)] == before
     assert not mark.exists(), mark.read_text()
@@ -199,29 +199,7 @@ def test_global_hooks_do_not_run_in_our_repository(
     )  # of the last line only
 
 
-def test_lock_files_of_dead_writers_block_nobody(world: World) -> None:
-    one = world.open("one", sync=False)
-    readme = subprocess.run(
-        ["git", "hash-object", "--stdin"],
-        input=README,
-        capture_output=True,
-        check=True,
-    ).stdout.decode()
-    stale = (
-        one.store.repository.path
-        / "objects"
-        / readme[:2]
-        / f"{readme[2:].strip()}.lock"
-    )
-    stale.parent.mkdir()
-    stale.touch()
-    put(one, "a", "b", 1)
-    (one.store.repository.path / "refs/heads/csc/state.lock").touch()
-    put(one, "a", "c", 1)
-    assert one.list_keys("a").keys == ["b", "c"]
-
-
-def test_a_ref_moves_only_from_where_it_is_thought_to_be(world: World) -> None:
+def test_a_ref_moves_only_from_its_expected_commit(world: World) -> None:
     one = world.open("one", sync=False)
     put(one, "a", "b", 1)
     first = one.store.branch.tip
@@ -258,13 +236,13 @@ def test_a_project_is_named_after_its_remote(
     )
 
 
-def test_all_worktrees_share_one_state(world: World) -> None:
+def test_all_worktrees_share_one_store(world: World) -> None:
     tree = _worktree(world)
     put(world.open("main", machine="m"), "a", "b", 1)
-    assert world.open(tree, machine="m").retrieve("a", "b").value == 1
+    assert world.open(tree, machine="m").values.retrieve("a", "b").value == 1
 
 
-def test_sha256_is_followed(tmp_path: Path) -> None:
+def test_a_sha256_repository_gets_a_sha256_store(tmp_path: Path) -> None:
     world = World(tmp_path, "sha256")
     one, two = world.open("one"), world.open("two")
     for number in range(40):  # enough for loose objects and for packs
@@ -272,12 +250,12 @@ def test_sha256_is_followed(tmp_path: Path) -> None:
         put(two, "b", f"k{number}", number)
     assert [state_of(c) for c in (one, two, one)] == ["ok"] * 3
     assert one.store.repository.object_format == "sha256"
-    assert len(one.list_keys("b").keys) == 40
+    assert len(one.values.list_keys("b").keys) == 40
     git("fsck", "--strict", cwd=one.store.repository.path)
     world.close()
 
 
-def test_a_separate_remote_of_another_format_is_followed(
+def test_the_store_has_the_object_format_of_its_remote(
     world: World, tmp_path: Path
 ) -> None:
     clone = world.clone("one")
@@ -291,12 +269,12 @@ def test_a_separate_remote_of_another_format_is_followed(
     assert len(other.log()) == 2
 
 
-def test_without_a_remote_local_work_goes_on(world: World) -> None:
+def test_local_edits_work_without_a_remote(world: World) -> None:
     git("init", "-q", "alone", cwd=world.directory)
     coordinator = world.open("alone")
     put(coordinator, "a", "b", 1)
     assert state_of(coordinator) == "no-remote"
-    assert coordinator.retrieve("a", "b").value == 1
+    assert coordinator.values.retrieve("a", "b").value == 1
     world.make_remote()
     git(
         "remote",
@@ -309,7 +287,7 @@ def test_without_a_remote_local_work_goes_on(world: World) -> None:
     assert len(world.log()) == 2
 
 
-def test_without_git_on_the_machine_local_work_goes_on(
+def test_local_edits_work_without_git(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clone = world.clone("one")
@@ -318,12 +296,12 @@ def test_without_git_on_the_machine_local_work_goes_on(
     coordinator = open_coordinator(clone)
     put(coordinator, "a", "b", 1)
     assert state_of(coordinator) == "no-git"
-    assert coordinator.retrieve("a", "b").value == 1
+    assert coordinator.values.retrieve("a", "b").value == 1
     assert coordinator.clone.machine == "lonely"
     coordinator.close()
 
 
-def test_no_repository_is_said(tmp_path: Path) -> None:
+def test_a_directory_without_a_repository_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotARepository, match="no repository"):
         open_coordinator(tmp_path)
 
@@ -331,7 +309,7 @@ def test_no_repository_is_said(tmp_path: Path) -> None:
 @pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can give a directory away"
 )
-def test_somebody_elses_repository_is_refused(
+def test_another_users_repository_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clone = world.clone("theirs")
@@ -347,17 +325,7 @@ def test_somebody_elses_repository_is_refused(
     assert not (clone / ".git" / "csc").exists()
 
 
-def test_a_copied_clone_gets_an_id_of_its_own(world: World) -> None:
-    one = world.open("one")
-    shutil.copytree(
-        world.directory / "one", world.directory / "copy", symlinks=True
-    )
-    copy = world.open("copy", machine=None)
-    assert copy.clone.id != one.clone.id
-    assert copy.clone.machine == one.clone.machine
-
-
-def test_the_users_own_maintenance_does_not_reach_us(world: World) -> None:
+def test_the_users_maintenance_does_not_touch_our_store(world: World) -> None:
     coordinator = world.open("one")
     put(coordinator, "a", "b", 1)
     clone = world.directory / "one"
@@ -368,5 +336,5 @@ def test_the_users_own_maintenance_does_not_reach_us(world: World) -> None:
     ):  # fmt: skip
         git(*command, cwd=clone)
     put(coordinator, "a", "c", 2)
-    assert coordinator.list_keys("a").keys == ["b", "c"]
+    assert coordinator.values.list_keys("a").keys == ["b", "c"]
     assert state_of(coordinator) == "ok"

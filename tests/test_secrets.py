@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +11,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.edits import Change
 from csc_git.core.key import parse_key
 from csc_git.core.secret import find_secret
 from csc_git.errors import LooksLikeSecret
 from tests.agents import agent, run
-from tests.secrets import false_cases, true_cases
-from tests.world import World, git, person, put, state_of
+from tests.credentials import AWS_KEY_ID, GITHUB_TOKEN, false_cases, true_cases
+from tests.world import REF, World, git, person, put, state_of
 
 KEY = parse_key("note", "k")
+
 TOKEN = "ghp_" + "aB3" * 12
 
 
 @pytest.mark.parametrize(("kind", "value"), true_cases())
-def test_a_credential_is_found(kind: str, value: Any) -> None:
+def test_each_kind_of_credential_is_found(kind: str, value: Any) -> None:
     assert find_secret(KEY, value), kind
 
 
 @pytest.mark.parametrize("value", false_cases(), ids=range(len(false_cases())))
-def test_what_agents_write_is_none(value: Any) -> None:
+def test_ordinary_values_are_not_refused(value: Any) -> None:
     assert find_secret(KEY, value) is None
 
 
@@ -40,8 +43,8 @@ def test_a_credential_is_found_in_any_text(before: str, after: str) -> None:
 @pytest.mark.parametrize(
     "unit", ["x", "sk-", "://a", "eyJ", "eyJ.", "aws key ", "1234567890:"]
 )
-def test_no_text_keeps_it_busy(unit: str) -> None:
-    """Cut into pieces, a line costs what it is long; whole, these took minutes."""
+def test_the_search_takes_linear_time(unit: str) -> None:
+    """A long line is searched in pieces. As a whole, these lines took minutes."""
     find_secret(KEY, "")  # loads the rules
     taken = []
     for size in (1 << 17, 1 << 19):
@@ -51,7 +54,7 @@ def test_no_text_keeps_it_busy(unit: str) -> None:
     assert taken[1] < 8 * taken[0]  # four times as long; squared would be 16
 
 
-def test_nothing_of_it_is_written_anywhere(world: World) -> None:
+def test_a_refused_credential_is_written_nowhere(world: World) -> None:
     one = world.open("one")
     put(one, "a", "k", 1)
     author, tip = person(one), one.store.branch.tip
@@ -66,15 +69,15 @@ def test_nothing_of_it_is_written_anywhere(world: World) -> None:
         one.edits.edit(
             author, [Change("a", "x", "put", 1), Change("a", "y", "put", TOKEN)]
         )
-    name = one.sign_on().session
+    name = one.authors.sign_on().session
     with pytest.raises(LooksLikeSecret):
         one.claims.claim(name, ["issue:15"], note=f"with {TOKEN}")
-    assert one.list_keys("a").keys == ["k"]
+    assert one.values.list_keys("a").keys == ["k"]
     assert _holding(one.store.repository.path, TOKEN) == []
     assert tip
 
 
-def test_a_conflict_is_not_resolved_with_one(world: World) -> None:
+def test_a_conflict_is_not_resolved_with_a_credential(world: World) -> None:
     one, two = world.open("one"), world.open("two")
     assert [state_of(one), state_of(two)] == ["ok", "ok"]
     for coordinator in (one, two):
@@ -86,7 +89,7 @@ def test_a_conflict_is_not_resolved_with_one(world: World) -> None:
     assert len(two.conflicts.open()) == 1
 
 
-def test_the_reason_stays_with_the_edit_when_it_is_replayed(
+def test_the_reason_is_kept_when_the_edit_is_replayed(
     world: World,
 ) -> None:
     one, two = world.open("one"), world.open("two")
@@ -112,7 +115,7 @@ def test_a_reason_without_a_secret_is_not_kept(world: World) -> None:
     assert "just in case" not in log
 
 
-def test_an_agent_is_told_what_to_do(world: World) -> None:
+def test_the_refusal_explains_how_to_allow_a_credential(world: World) -> None:
     clone = world.clone("one")
 
     async def scenario() -> None:
@@ -142,7 +145,7 @@ def test_an_agent_is_told_what_to_do(world: World) -> None:
 
 
 def _holding(repository: Path, text: str) -> list[str]:
-    """The objects of a repository in which a text stands."""
+    """The objects of a repository that contain a text."""
     listed = git(
         "cat-file", "--batch-all-objects", "--batch-check", cwd=repository
     )
@@ -155,7 +158,7 @@ def _holding(repository: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("length", [100, 600, 900, 3000])
-def test_web_tokens_of_any_length_at_any_place_of_a_line(length: int) -> None:
+def test_web_tokens_of_any_length_are_found_anywhere(length: int) -> None:
     parts = [{"alg": "RS256", "typ": "JWT"}, {"sub": "x" * length}, "s" * 300]
     token = ".".join(
         base64.urlsafe_b64encode(json.dumps(part).encode())
@@ -165,3 +168,66 @@ def test_web_tokens_of_any_length_at_any_place_of_a_line(length: int) -> None:
     )
     for before in range(0, 2000, 100):
         assert find_secret(parse_key("a", "k"), "y " * (before // 2) + token)
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda one: one.authors.sign_on(GITHUB_TOKEN),
+        lambda one: one.edits.put(person(one), "s", GITHUB_TOKEN, 1),
+        lambda one: one.edits.put(person(one), f"x:{AWS_KEY_ID}", "k", 1),
+        lambda one: one.edits.delete(
+            person(one), "s", GITHUB_TOKEN, if_revision="absent"
+        ),
+        lambda one: one.edits.edit(
+            person(one),
+            [
+                Change("s", "ok", "put", 1),
+                Change("s", AWS_KEY_ID, "delete", if_revision="absent"),
+            ],
+        ),
+        lambda one: one.edits.edit(
+            person(one),
+            [
+                Change("s", "ok", "put", 1),
+                Change("s", AWS_KEY_ID, "require", if_revision="absent"),
+            ],
+        ),
+        lambda one: one.edits.put(
+            person(one),
+            "s",
+            "k",
+            AWS_KEY_ID,
+            allow_secret=f"it is {GITHUB_TOKEN}",
+        ),
+        lambda one: one.claims.claim(None, ["src"], note=GITHUB_TOKEN),
+    ],
+)
+def test_no_credential_gets_into_a_commit(
+    world: World, attempt: Callable[[Coordinator], Any]
+) -> None:
+    one = world.open("one")
+    one.authors.sign_on()
+    put(one, "s", "k", 1)
+    with pytest.raises(LooksLikeSecret) as caught:
+        attempt(one)
+    assert "Nothing was stored" in str(caught.value)
+    assert state_of(one) == "ok"
+    raw = git("log", "--format=%an %cn %B", "-p", REF, cwd=world.remote)
+    assert GITHUB_TOKEN not in raw
+    assert AWS_KEY_ID not in raw
+
+
+def test_a_key_that_looks_like_a_credential_can_be_deleted(
+    world: World,
+) -> None:
+    one = world.open("one")
+    one.edits.put(
+        person(one), "s", GITHUB_TOKEN, 1, allow_secret="revoked long ago"
+    )
+    done = one.edits.delete(person(one), "s", GITHUB_TOKEN)
+    assert done.deleted
+    subject = git(
+        "log", "-1", "--format=%s", REF, cwd=one.store.repository.path
+    )
+    assert subject == "delete a key of s"

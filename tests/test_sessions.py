@@ -1,4 +1,4 @@
-"""Sessions: one name, one holder; free when it dies; fenced when it comes back too late."""
+"""Sessions: a name has one session, is free when that dies, and a late return is fenced."""
 
 import os
 import signal
@@ -12,11 +12,11 @@ import anyio
 import pytest
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.coordinator import Coordinator
-from csc_git.core.lease import Instant, Lease, lease_key
+from csc_git.core.lease import Instant
 from csc_git.errors import NotSignedOn, SessionFenced, SessionTaken
 from tests.agents import agent, run
-from tests.world import ROOT, World, git, put, state_of
+from tests.inside import forget_pending_renewals
+from tests.world import ROOT, World, git, lease_of, put, state_of
 
 
 @pytest.fixture
@@ -36,18 +36,11 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return advance
 
 
-def lease_of(coordinator: Coordinator, session: str) -> Lease:
-    stored = coordinator.store.snapshot().get(lease_key(session))
-    assert stored is not None
-    lease = Lease.from_json(stored.entry.value)
-    assert lease is not None
-    return lease
-
-
 def test_a_crashed_process_frees_its_name_at_once(world: World) -> None:
     clone = world.clone("one")
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "worker.py"), "sign_on", str(clone), "claude_1"],
+        [sys.executable, str(ROOT / "tests" / "crowd_worker.py"), "sign_on", str(clone),
+         "claude_1"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -59,40 +52,40 @@ def test_a_crashed_process_frees_its_name_at_once(world: World) -> None:
 
     one = world.open("one")
     with pytest.raises(SessionTaken, match="claude_2@one"):
-        one.sign_on("claude_1")
+        one.authors.sign_on("claude_1")
     assert [s.session for s in one.summary.context().active] == ["claude_1@one"]
     fence = lease_of(one, "claude_1@one").fence
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert one.summary.context().instances == {"claude_1@one": "gone"}
-    assert one.sign_on().session == "claude_1@one"
+    assert one.authors.sign_on().session == "claude_1@one"
     assert lease_of(one, "claude_1@one").fence == fence + 1
 
 
-def test_elsewhere_a_name_is_free_only_after_its_lease(
+def test_another_clone_gets_a_name_only_after_its_lease(
     world: World, later: Callable[[float], None]
 ) -> None:
     """Both machines have one host name, so both want the same names."""
     one = world.open("one", machine="host", lease=60)
     two = world.open("two", machine="host", lease=60)
-    assert one.sign_on().session == "claude_1@host"
+    assert one.authors.sign_on().session == "claude_1@host"
     assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
-    one.close()  # gone, without a word
+    one.close()  # ended without a sign-off
 
     assert [s.session for s in two.summary.context().active] == [
         "claude_1@host"
     ]
     assert two.summary.context().first_available == "claude_2@host"
     with pytest.raises(SessionTaken):
-        two.sign_on("claude_1")
+        two.authors.sign_on("claude_1")
     later(61)
     with pytest.raises(
         SessionTaken
-    ):  # time alone proves nothing: the remote wasn't asked since
-        two.sign_on("claude_1")
+    ):  # the time is not enough: the remote wasn't asked since
+        two.authors.sign_on("claude_1")
     assert state_of(two) == "ok"
     assert two.summary.context().instances == {"claude_1@host": "gone"}
-    signed = two.sign_on("claude_1")
+    signed = two.authors.sign_on("claude_1")
     assert signed.session == "claude_1@host"
     assert lease_of(two, "claude_1@host").fence == 2
 
@@ -102,7 +95,7 @@ def test_a_renewed_lease_does_not_lapse(
 ) -> None:
     one = world.open("one", machine="host", lease=60)
     two = world.open("two", machine="host", lease=60)
-    one.sign_on()
+    one.authors.sign_on()
     assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
     for _ in range(4):
         later(40)
@@ -118,7 +111,7 @@ def test_renewals_do_not_pile_up_offline(
     world: World, later: Callable[[float], None]
 ) -> None:
     one = world.open("one", lease=60)
-    one.sign_on()
+    one.authors.sign_on()
     assert state_of(one) == "ok"
     for _ in range(10):
         later(40)
@@ -131,90 +124,93 @@ def test_first_seen_times_survive_a_restart(
 ) -> None:
     one = world.open("one", machine="host", lease=60)
     two = world.open("two", machine="host", lease=60)
-    one.sign_on()
+    one.authors.sign_on()
     assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
     one.close()
     two.close()
     later(61)
     again = world.open("two", machine="host", lease=60)
     assert state_of(again) == "ok"
-    assert again.sign_on("claude_1").session == "claude_1@host"
+    assert again.authors.sign_on("claude_1").session == "claude_1@host"
 
 
-def test_the_old_holder_is_fenced(
+def test_the_old_session_of_a_name_is_fenced(
     world: World, later: Callable[[float], None]
 ) -> None:
     one = world.open("one", machine="host", lease=60)
     two = world.open("two", machine="host", lease=60)
-    old = one.author(one.sign_on().session)
+    old = one.authors.session(one.authors.sign_on().session)
     one.edits.put(old, "work", "before", 1)
     assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
     later(61)
     assert state_of(two) == "ok"
     two.edits.put(
-        two.author(two.sign_on("claude_1").session), "work", "mine", 2
+        two.authors.session(two.authors.sign_on("claude_1").session),
+        "work",
+        "mine",
+        2,
     )
     assert state_of(two) == "ok"
     one.edits.put(old, "work", "late", 3)  # offline, it can't know yet
-    one.sign_off()
+    one.authors.sign_off()
     assert (
         state_of(one) == "ok"
-    )  # the plain edit counts; the sign-off of a lost name doesn't
+    )  # the plain edit is applied; the sign-off of a lost name is not
     assert lease_of(one, "claude_1@host").state == "active"
-    assert one.retrieve("work", "late").session == "claude_1@host"
+    assert one.values.retrieve("work", "late").session == "claude_1@host"
     with pytest.raises(SessionFenced):
         one.edits.put(old, "work", "after", 4)
-    assert not one.retrieve("work", "after").found
+    assert not one.values.retrieve("work", "after").found
 
 
-def test_a_holder_that_lost_its_name_is_told_with_its_next_write(
+def test_a_session_that_lost_its_name_is_refused(
     world: World, later: Callable[[float], None]
 ) -> None:
     one = world.open("one", machine="host", lease=60)
     two = world.open("two", machine="host", lease=60)
-    one.sign_on()
+    one.authors.sign_on()
     assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
     later(61)
     assert state_of(two) == "ok"
-    two.sign_on("claude_1")
+    two.authors.sign_on("claude_1")
     assert [state_of(c) for c in (two, one)] == ["ok", "ok"]
     with pytest.raises(SessionFenced, match="lapsed"):
-        one.author(None)
+        one.authors.session(None)
     with pytest.raises(NotSignedOn):
-        one.author(None)
-    assert one.sign_on().session == "claude_2@host"
+        one.authors.session(None)
+    assert one.authors.sign_on().session == "claude_2@host"
 
 
 @pytest.mark.parametrize("what", ["store", "claim", "resolve", "sign off"])
-def test_a_write_right_after_the_name_was_lost_is_told_the_new_one(
+def test_a_write_after_a_lost_name_reports_the_new_name(
     world: World, what: str
 ) -> None:
     """Another process of the clone had synced; this one has not looked since."""
     one, two = (world.open(name, machine="host") for name in ("one", "two"))
     for coordinator in (one, two):
-        assert coordinator.sign_on().session == "claude_1@host"
-    author = two.author(None)
+        assert coordinator.authors.sign_on().session == "claude_1@host"
+    author = two.authors.session(None)
     assert state_of(one) == "ok"
     two.store.sync(clock.now(), clock.instant())
     calls: dict[str, Callable[[], object]] = {
         "store": lambda: two.edits.put(author, "a", "k", 1),
         "claim": lambda: two.claims.claim(None, ["src"]),
         "resolve": lambda: two.conflicts.resolve(author, "abcd", "lost"),
-        "sign off": two.sign_off,
+        "sign off": two.authors.sign_off,
     }
     with pytest.raises(
         SessionFenced, match=r"you are claude_2@host now\. Nothing was changed"
     ):
         calls[what]()
     assert (
-        two.author(None).name == "claude_2@host"
-    )  # it was told, so it is not told again
-    assert not two.retrieve("a", "k").found
+        two.authors.session(None).name == "claude_2@host"
+    )  # it was reported, and is not reported again
+    assert not two.values.retrieve("a", "k").found
     assert two.claims.active(two.store.snapshot()) == []
 
 
-def test_sign_on_hears_of_others_first(world: World) -> None:
-    """The servers look at the remote once an hour, and not between the two calls."""
+def test_sign_on_asks_the_remote_for_other_sessions(world: World) -> None:
+    """The servers poll the remote once an hour, so not between the two calls."""
     one, two = world.clone("one"), world.clone("two")
     flags = ("--machine", "host", "--poll", "3600")
 
@@ -234,7 +230,7 @@ def test_sign_on_hears_of_others_first(world: World) -> None:
     run(scenario)
 
 
-def test_sign_on_does_not_wait_for_a_remote_that_hangs(world: World) -> None:
+def test_sign_on_does_not_wait_for_a_hanging_remote(world: World) -> None:
     clone = world.clone("one", "ssh://forge/x.git")
     hanging = world.directory / "hanging"
     hanging.write_text("#!/bin/sh\nexec sleep 600\n", encoding="utf-8")
@@ -249,35 +245,35 @@ def test_sign_on_does_not_wait_for_a_remote_that_hangs(world: World) -> None:
     run(scenario)
 
 
-def test_of_two_that_took_one_name_offline_the_later_takes_the_next(
+def test_of_two_equal_offline_names_the_later_is_changed(
     world: World,
 ) -> None:
     one, two = (world.open(name, machine="host") for name in ("one", "two"))
     for coordinator in (one, two):
-        assert coordinator.sign_on().session == "claude_1@host"
-        author = coordinator.author(None)
+        assert coordinator.authors.sign_on().session == "claude_1@host"
+        author = coordinator.authors.session(None)
         name = coordinator.project.top.name
         coordinator.edits.put(author, "notes", name, "mine")
     assert [state_of(c) for c in (one, two)] == ["ok", "ok"]
     assert two.sessions.here == ["claude_2@host"]
     with pytest.raises(SessionFenced, match=r"you are claude_2@host now"):
-        two.author(None)
-    assert two.author(None).name == "claude_2@host"
+        two.authors.session(None)
+    assert two.authors.session(None).name == "claude_2@host"
     with pytest.raises(SessionFenced, match="claude_2@host"):
-        two.author("claude_1")
+        two.authors.session("claude_1")
     assert [state_of(c) for c in (two, one)] == ["ok", "ok"]
     assert one.sessions.here == ["claude_1@host"]
-    assert one.list_keys("notes").keys == ["one", "two"]
+    assert one.values.list_keys("notes").keys == ["one", "two"]
     assert one.summary.conflicts(one.store.snapshot()) == []
 
 
 def test_signing_on_again_changes_nothing(world: World) -> None:
     one = world.open("one")
-    first = one.sign_on()
+    first = one.authors.sign_on()
     tip = one.store.branch.tip
-    assert one.sign_on().session == first.session
-    assert one.sign_on("claude_1").session == first.session
-    assert one.sign_on("claude_1@one").session == first.session
+    assert one.authors.sign_on().session == first.session
+    assert one.authors.sign_on("claude_1").session == first.session
+    assert one.authors.sign_on("claude_1@one").session == first.session
     assert one.store.branch.tip == tip
 
 
@@ -311,21 +307,21 @@ def test_several_sessions_share_one_server(world: World) -> None:
             assert (await claude.call("sign_off", session="helper"))[
                 "session"
             ] == "helper@laptop"
-            said = await claude.refused(
+            error = await claude.refused(
                 "store_data", scope="a", key="b", value=1, session="helper"
             )
-            assert "not signed on" in said
+            assert "not signed on" in error
             await claude.call("store_data", scope="a", key="c", value=1)
 
     run(scenario)
 
 
-def test_writing_and_renewing_side_by_side_never_wait_for_each_other(
+def test_concurrent_writes_and_renewals_do_not_deadlock(
     world: World, later: Callable[[float], None]
 ) -> None:
-    """Each takes the store's lock and the sessions' own; the order must be the same."""
+    """Both acquire the store's lock and that of the sessions, and must do so in one order."""
     one = world.open("one", lease=60, sync=False)
-    author = one.author(one.sign_on().session)
+    author = one.authors.session(one.authors.sign_on().session)
 
     def write() -> None:
         for number in range(60):
@@ -334,8 +330,7 @@ def test_writing_and_renewing_side_by_side_never_wait_for_each_other(
     def renew() -> None:
         for _ in range(60):
             later(40)
-            for held in one.sessions._held.values():  # noqa: SLF001  as if it had been synced
-                held.op = None
+            forget_pending_renewals(one.sessions)
             one.sessions.renew(clock.now(), clock.instant())
 
     threads = [
@@ -350,19 +345,21 @@ def test_writing_and_renewing_side_by_side_never_wait_for_each_other(
     assert lease_of(one, "claude_1@one").renewed == 60
 
 
-def test_state_survives_sign_off_for_whoever_comes_next(world: World) -> None:
+def test_state_of_a_session_survives_its_sign_off(world: World) -> None:
     one = world.open("one")
-    author = one.author(one.sign_on().session)
+    author = one.authors.session(one.authors.sign_on().session)
     one.edits.put(author, "session:claude_1", "handoff", {"next": "tests"})
-    one.sign_off()
+    one.authors.sign_off()
     assert one.summary.context().instances == {"claude_1@one": "signed_off"}
-    signed = one.sign_on()
+    signed = one.authors.sign_on()
     assert signed.session == "claude_1@one"
     assert signed.left_here == ["handoff"]
-    assert one.retrieve(signed.own_scope, "handoff").value == {"next": "tests"}
+    assert one.values.retrieve(signed.own_scope, "handoff").value == {
+        "next": "tests"
+    }
 
 
-def test_the_last_edits_reach_the_remote_when_the_client_hangs_up(
+def test_the_last_edits_reach_the_remote_when_a_client_ends(
     world: World,
 ) -> None:
     clone = world.clone("laptop")
@@ -383,8 +380,8 @@ def test_the_last_edits_reach_the_remote_when_the_client_hangs_up(
     }
 
 
-def test_one_server_dies_and_another_syncs_its_edits(world: World) -> None:
-    """One background loop a clone is enough, and whichever process lives runs it."""
+def test_a_living_server_syncs_the_edits_of_a_dead_one(world: World) -> None:
+    """One background loop for a clone is enough. Any living process runs it."""
     clone = world.clone("laptop")
 
     async def scenario() -> None:

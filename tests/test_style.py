@@ -1,4 +1,4 @@
-"""The tools that keep the house in order find nothing to say."""
+"""The linters, the type checker and the import rules report nothing."""
 
 import os
 import subprocess
@@ -22,7 +22,9 @@ _BIN = Path(sys.executable).parent
     ],
     ids=["ruff", "format", "mypy", "import-linter"],
 )
-def test_clean(command: list[str], fresh_user: Path) -> None:
+def test_each_tool_reports_a_clean_tree(
+    command: list[str], fresh_user: Path
+) -> None:
     env = os.environ | {"HOME": str(fresh_user), "COLUMNS": "100"}
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False, env=env
@@ -30,7 +32,7 @@ def test_clean(command: list[str], fresh_user: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_no_file_outgrew_its_noun() -> None:
+def test_no_module_has_more_than_500_lines() -> None:
     long = {
         path.name: lines
         for path in (ROOT / "csc_git").rglob("*.py")

@@ -1,5 +1,7 @@
-"""Everything that can be wrong with the remote: the queue stays, the state says what it is and what
-to do, local work goes on, and when it is mended everything arrives exactly once.
+"""Everything that can be wrong with the remote.
+
+The queue is kept, the state names the fault and the repair, and local edits work. After the repair
+each edit arrives exactly once.
 """
 
 import json
@@ -9,31 +11,23 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.store.recovery import Permit
 from tests.agents import agent, run
-from tests.git_servers import HttpServer, http_server
-from tests.world import REF, ROOT, World, git, put, state_of
+from tests.by_hand import check_out_branch
+from tests.git_servers import HttpServer
+from tests.world import REF, ROOT, SYNC_ONCE, World, git, put, state_of
 
 
-@pytest.fixture
-def http(world: World, tmp_path: Path) -> Iterator[HttpServer]:
-    world.make_remote()
-    with http_server(tmp_path) as server:
-        yield server
-
-
-def broken(coordinator: Coordinator, state: str, *words: str) -> None:
-    """An edit is made; the sync fails as expected; local work goes on; nothing is lost."""
+def expect_failure(coordinator: Coordinator, state: str, *words: str) -> None:
+    """Make an edit, and expect a sync to fail in a state; local edits work, nothing is lost."""
     queued = len(coordinator.store.branch.queue())
     put(coordinator, "work", f"k{queued}", queued)
-    status = coordinator.sync()
+    status = coordinator.syncing.sync()
     what, then = status.describe()
     assert status.state == state, (what, status)
     assert what
@@ -42,15 +36,15 @@ def broken(coordinator: Coordinator, state: str, *words: str) -> None:
         assert word in f"{what} {then}"
     put(coordinator, "work", f"k{queued + 1}", queued)
     assert len(coordinator.store.branch.queue()) == queued + 2
-    assert coordinator.summary.sync().queued == queued + 2
+    assert coordinator.summary.sync_state().queued == queued + 2
 
 
-def mended(
+def expect_delivery(
     world: World, coordinator: Coordinator, permit: Permit | None = None
 ) -> None:
-    """After mending, everything arrives exactly once."""
+    """Expect a sync after the repair to bring each edit to the remote exactly once."""
     waiting = [commit.message for commit in coordinator.store.branch.queue()]
-    status = coordinator.sync(permit=permit or Permit())
+    status = coordinator.syncing.sync(permit=permit or Permit())
     assert status.state == "ok", status
     assert not coordinator.store.branch.queue()
     ops = Counter(record.op for record in world.log())
@@ -60,7 +54,9 @@ def mended(
         assert ops[op] == 1
 
 
-def test_down(world: World, http: HttpServer) -> None:
+def test_a_remote_that_is_down_keeps_edits_queued(
+    world: World, http: HttpServer
+) -> None:
     coordinator = world.open(world.clone("one", http.url("remote.git")))
     good, http.port = http.port, 1
     git(
@@ -70,7 +66,7 @@ def test_down(world: World, http: HttpServer) -> None:
         http.url("remote.git"),
         cwd=world.directory / "one",
     )
-    broken(coordinator, "unreachable", "retries")
+    expect_failure(coordinator, "unreachable", "retries")
     http.port = good
     git(
         "remote",
@@ -79,31 +75,37 @@ def test_down(world: World, http: HttpServer) -> None:
         http.url("remote.git"),
         cwd=world.directory / "one",
     )
-    mended(world, coordinator)
+    expect_delivery(world, coordinator)
 
 
-def test_server_errors(world: World, http: HttpServer) -> None:
+def test_a_server_error_keeps_edits_queued(
+    world: World, http: HttpServer
+) -> None:
     coordinator = world.open(world.clone("one", http.url("remote.git")))
     http.answer = 503
-    broken(coordinator, "unreachable", "503")
+    expect_failure(coordinator, "unreachable", "503")
     http.answer = None
-    mended(world, coordinator)
+    expect_delivery(world, coordinator)
 
 
-def test_hanging(world: World, http: HttpServer) -> None:
+def test_a_hanging_remote_ends_in_a_timeout(
+    world: World, http: HttpServer
+) -> None:
     coordinator = world.open(
         world.clone("one", http.url("remote.git")), timeout=1
     )
     http.hang = True
     began = time.monotonic()
-    broken(coordinator, "timeout", "1 seconds")
+    expect_failure(coordinator, "timeout", "1 seconds")
     assert time.monotonic() - began < 15  # git itself would give up after 30
     http.hang = False
-    mended(world, coordinator)
+    expect_delivery(world, coordinator)
 
 
-def test_slow(world: World, http: HttpServer) -> None:
-    """Slower than comfortable, quicker than the time limit: it takes its time and gets there."""
+def test_a_slow_remote_still_confirms_edits(
+    world: World, http: HttpServer
+) -> None:
+    """The remote is slow, and quicker than the time limit: a confirmed edit takes longer."""
     http.delay = 0.5
     clone = world.clone("one", http.url("remote.git"))
 
@@ -124,32 +126,36 @@ def test_slow(world: World, http: HttpServer) -> None:
     run(scenario)
 
 
-def test_wrong_credentials(world: World, http: HttpServer) -> None:
+def test_wrong_credentials_keep_edits_queued(
+    world: World, http: HttpServer
+) -> None:
     http.password = "right"
     coordinator = world.open(world.clone("one", http.url("remote.git")))
-    broken(coordinator, "credentials", "git fetch")
+    expect_failure(coordinator, "credentials", "git fetch")
     http.password = None
-    mended(world, coordinator)
+    expect_delivery(world, coordinator)
 
 
-def test_forbidden(world: World, http: HttpServer) -> None:
+def test_a_forbidden_push_is_reported_as_read_only(
+    world: World, http: HttpServer
+) -> None:
     coordinator = world.open(world.clone("one", http.url("remote.git")))
     http.answer = 403
-    broken(coordinator, "read-only", "write")
+    expect_failure(coordinator, "read-only", "write")
     http.answer = None
-    mended(world, coordinator)
+    expect_delivery(world, coordinator)
 
 
-def test_not_found(world: World) -> None:
+def test_a_missing_remote_keeps_edits_queued(world: World) -> None:
     coordinator = world.open("one")
     world.remote.rename(world.directory / "away.git")
-    broken(coordinator, "not-found", "git remote -v")
+    expect_failure(coordinator, "not-found", "git remote -v")
     (world.directory / "away.git").rename(world.remote)
-    mended(world, coordinator)
+    expect_delivery(world, coordinator)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a small disk")
-def test_full(world: World) -> None:
+def test_a_full_remote_disk_keeps_edits_queued(world: World) -> None:
     coordinator = world.open("one")
     put(coordinator, "a", "b", os.urandom(300_000).hex())
     moved = world.directory / "moved.git"
@@ -171,28 +177,27 @@ def test_full(world: World) -> None:
     try:
         shutil.rmtree(moved / "hooks", ignore_errors=True)
         shutil.copytree(moved, world.remote, dirs_exist_ok=True)
-        broken(coordinator, "remote-full", "disk is full")
+        expect_failure(coordinator, "remote-full", "disk is full")
     finally:
         subprocess.run(["umount", "-l", str(world.remote)], check=True)
         world.remote.rmdir()
         moved.rename(world.remote)
-    mended(world, coordinator)
+    expect_delivery(world, coordinator)
 
 
-def test_a_hooks_words_do_not_make_it_a_broken_transport(world: World) -> None:
+def test_a_hooks_text_is_not_read_as_a_transport_error(world: World) -> None:
     coordinator = world.open("one")
-    _hook(
-        world,
+    world.install_hook(
         "pre-receive",
         "echo 'no write access: this repository is read-only' >&2; exit 1",
     )
-    broken(coordinator, "declined", "read-only")
+    expect_failure(coordinator, "declined", "read-only")
     (world.remote / "hooks" / "pre-receive").unlink()
-    mended(world, coordinator)
+    expect_delivery(world, coordinator)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a disk read-only")
-def test_read_only(world: World) -> None:
+def test_a_read_only_remote_keeps_edits_queued(world: World) -> None:
     coordinator = world.open("one")
     world.make_remote()
     bind = ["mount", "--bind", str(world.remote), str(world.remote)]
@@ -202,102 +207,31 @@ def test_read_only(world: World) -> None:
         subprocess.run(
             ["mount", "-o", "remount,ro,bind", str(world.remote)], check=True
         )
-        broken(coordinator, "read-only", "write access")
+        expect_failure(coordinator, "read-only", "write access")
     finally:
         subprocess.run(["umount", "-l", str(world.remote)], check=True)
-    mended(world, coordinator)
+    expect_delivery(world, coordinator)
 
 
-def test_protected(world: World) -> None:
+def test_a_protected_branch_keeps_edits_queued(world: World) -> None:
     coordinator = world.open("one")
     words = "GH006: Protected branch update failed for refs/heads/csc/state."
-    _hook(world, "update", f"echo '{words}' >&2; exit 1")
-    broken(coordinator, "protected", "branch rules")
+    world.install_hook("update", f"echo '{words}' >&2; exit 1")
+    expect_failure(coordinator, "protected", "branch rules")
     (world.remote / "hooks" / "update").unlink()
-    mended(world, coordinator)
+    expect_delivery(world, coordinator)
 
 
-def test_everything_declined(world: World) -> None:
+def test_a_remote_that_declines_everything_parks_nothing(world: World) -> None:
     coordinator = world.open("one")
-    _hook(world, "pre-receive", "echo 'the sky is red today' >&2; exit 1")
-    broken(coordinator, "declined", "the sky is red today")
-    assert not coordinator.store.branch.parked()  # nobody's edit is at fault
+    world.install_hook("pre-receive", "echo 'the sky is red today' >&2; exit 1")
+    expect_failure(coordinator, "declined", "the sky is red today")
+    assert not coordinator.store.branch.parked()  # no single edit is at fault
     (world.remote / "hooks" / "pre-receive").unlink()
-    mended(world, coordinator)
+    expect_delivery(world, coordinator)
 
 
-def test_one_declined_edit_among_100_holds_back_itself_alone(
-    world: World,
-) -> None:
-    coordinator = world.open("one")
-    put(coordinator, "work", "first", 0)
-    assert state_of(coordinator) == "ok"
-    refuse = "while read old new ref; do git log -p $old..$new 2>/dev/null | grep -q S3CRET && "
-    _hook(
-        world,
-        "pre-receive",
-        refuse + "{ echo 'found a secret' >&2; exit 1; }; done; exit 0",
-    )
-    guilty = ""
-    for number in range(100):
-        if number == 37:
-            guilty = put(coordinator, "work", "leak", "S3CRET")
-        put(coordinator, "work", f"k{number}", number)
-    assert state_of(coordinator) == "ok"
-    assert list(coordinator.store.branch.parked()) == [guilty]
-    assert coordinator.store.fate(guilty).where == "parked"
-    status = coordinator.status()
-    assert [edit.op for edit in status.parked] == [guilty]
-    assert "found a secret" in status.parked[0].reason
-    assert not coordinator.store.branch.queue()
-    assert coordinator.retrieve("work", "leak").found is False
-    ops = Counter(record.op for record in world.log())
-    assert len(ops) == 1 + 1 + 100
-    assert max(ops.values()) == 1
-    assert coordinator.summary.conflicts(coordinator.store.snapshot()) == []
-
-    (world.remote / "hooks" / "pre-receive").unlink()
-    coordinator.release(guilty)
-    assert state_of(coordinator) == "ok"
-    assert coordinator.retrieve("work", "leak").value == "S3CRET"
-    assert Counter(record.op for record in world.log())[guilty] == 1
-    assert not coordinator.store.branch.parked()
-
-
-def test_a_held_edit_can_be_dropped(world: World) -> None:
-    coordinator = world.open("one")
-    put(coordinator, "work", "first", 0)
-    assert state_of(coordinator) == "ok"
-    refuse = (
-        "while read old new ref; do "
-        "git log -p $old..$new | grep -q S3CRET && exit 1; done; exit 0"
-    )
-    _hook(world, "pre-receive", refuse)
-    guilty = put(coordinator, "work", "leak", "S3CRET")
-    put(coordinator, "work", "fine", 1)
-    assert state_of(coordinator) == "ok"
-    assert coordinator.store.drop(guilty, clock.now())
-    assert not coordinator.store.drop(guilty, clock.now())
-    assert state_of(coordinator) == "ok"
-    assert coordinator.store.fate(guilty).where == "unknown"
-
-
-def test_later_edits_of_a_held_key_are_no_conflict(world: World) -> None:
-    coordinator = world.open("one")
-    put(coordinator, "work", "doc", "clean")
-    assert state_of(coordinator) == "ok"
-    added = "git log -p $old..$new | grep -q +.*S3CRET"
-    refuse = f"while read old new _; do {added} && exit 1; done; :"
-    _hook(world, "pre-receive", refuse)
-    put(coordinator, "work", "doc", "S3CRET")
-    put(coordinator, "work", "doc", "clean again")
-    put(coordinator, "work", "other", 1)
-    assert state_of(coordinator) == "ok"
-    assert coordinator.retrieve("work", "doc").value == "clean again"
-    assert coordinator.summary.conflicts(coordinator.store.snapshot()) == []
-
-
-def test_empty(world: World) -> None:
+def test_an_empty_remote_is_used_only_on_request(world: World) -> None:
     git(
         "init",
         "-q",
@@ -314,7 +248,7 @@ def test_empty(world: World) -> None:
         cwd=clone,
     )
     coordinator = world.open("one")
-    broken(coordinator, "empty-remote", "csc.dedicated")
+    expect_failure(coordinator, "empty-remote", "csc.dedicated")
     assert git("branch", "--list", cwd=world.directory / "empty.git") == ""
     git("config", "csc.dedicated", "true", cwd=clone)
     coordinator.close()
@@ -323,18 +257,18 @@ def test_empty(world: World) -> None:
     assert len(world.log(world.directory / "empty.git")) == 3
 
 
-def test_branch_deleted(world: World) -> None:
+def test_a_deleted_branch_is_recreated_only_on_request(world: World) -> None:
     coordinator = world.open("one")
     put(coordinator, "a", "b", 1)
     assert state_of(coordinator) == "ok"
     git("update-ref", "-d", REF, cwd=world.remote)
-    broken(coordinator, "branch-deleted", "csc-git doctor")
+    expect_failure(coordinator, "branch-deleted", "csc-git doctor")
     assert git("branch", "--list", "csc/state", cwd=world.remote) == ""
-    mended(world, coordinator, Permit(recreate=True))
+    expect_delivery(world, coordinator, Permit(recreate=True))
     assert len(world.log()) == 4
 
 
-def test_history_rewritten(world: World) -> None:
+def test_a_rewritten_history_is_accepted_only_on_request(world: World) -> None:
     one, two = world.open("one"), world.open("two")
     put(one, "a", "kept", 1)
     assert state_of(one) == "ok"
@@ -344,15 +278,17 @@ def test_history_rewritten(world: World) -> None:
     git("update-ref", REF, kept, cwd=world.remote)
     put(two, "b", "theirs", 1)
     assert state_of(two) == "ok"
-    broken(one, "history-rewritten", "csc-git doctor")
-    assert one.retrieve("a", "purged").found is True
-    mended(world, one, Permit(rewrite=True))
-    assert one.retrieve("a", "purged").found is False  # never pushed again
-    assert one.retrieve("b", "theirs").value == 1
-    assert one.retrieve("work", "k0").found is True
+    expect_failure(one, "history-rewritten", "csc-git doctor")
+    assert one.values.retrieve("a", "purged").found is True
+    expect_delivery(world, one, Permit(rewrite=True))
+    assert (
+        one.values.retrieve("a", "purged").found is False
+    )  # never pushed again
+    assert one.values.retrieve("b", "theirs").value == 1
+    assert one.values.retrieve("work", "k0").found is True
 
 
-def test_taking_the_side_of_a_rewound_remote(world: World) -> None:
+def test_a_rewound_remote_can_be_accepted(world: World) -> None:
     one = world.open("one")
     put(one, "a", "kept", 1)
     assert state_of(one) == "ok"
@@ -360,11 +296,11 @@ def test_taking_the_side_of_a_rewound_remote(world: World) -> None:
     put(one, "a", "purged", 1)
     assert state_of(one) == "ok"
     git("update-ref", REF, kept, cwd=world.remote)
-    broken(one, "remote-behind")
-    mended(world, one, Permit(rewrite=True))
+    expect_failure(one, "remote-behind")
+    expect_delivery(world, one, Permit(rewrite=True))
 
 
-def test_another_store(world: World) -> None:
+def test_nothing_is_pushed_to_another_store(world: World) -> None:
     one = world.open("one")
     put(one, "a", "b", 1)
     assert state_of(one) == "ok"
@@ -373,62 +309,58 @@ def test_another_store(world: World) -> None:
     put(other, "x", "y", 1)
     assert state_of(other) == "ok"
     before = git("rev-parse", REF, cwd=world.remote)
-    broken(one, "other-store", "csc-git doctor")
+    expect_failure(one, "other-store", "csc-git doctor")
     assert state_of(one) == "other-store"
     assert (
-        one.sync(permit=Permit(rewrite=True, recreate=True)).state
+        one.syncing.sync(permit=Permit(rewrite=True, recreate=True)).state
         == "other-store"
     )
     assert git("rev-parse", REF, cwd=world.remote) == before
 
 
-def test_a_branch_that_is_called_as_the_beginning_of_ours(world: World) -> None:
+def test_a_branch_named_like_a_prefix_of_ours_is_reported(world: World) -> None:
     one = world.open("one")
     head = git("rev-parse", "HEAD", cwd=world.remote).strip()
     git("update-ref", "refs/heads/csc", head, cwd=world.remote)
-    broken(one, "not-a-store", "csc.branch", "'refs/heads/csc' exists")
+    expect_failure(one, "not-a-store", "csc.branch", "'refs/heads/csc' exists")
     git("update-ref", "-d", "refs/heads/csc", cwd=world.remote)
-    mended(world, one)
+    expect_delivery(world, one)
 
 
-def test_several_remotes_of_which_none_is_called_origin(world: World) -> None:
+def test_several_remotes_without_an_origin_need_a_choice(world: World) -> None:
     clone = world.clone("one")
     git("remote", "rename", "origin", "here", cwd=clone)
     git("remote", "add", "there", "/nowhere", cwd=clone)
-    broken(world.open("one"), "no-remote", "here and there; which is meant?")
+    expect_failure(
+        world.open("one"), "no-remote", "here and there; which is meant?"
+    )
 
 
-def test_somebody_elses_branch_of_that_name(world: World) -> None:
+def test_a_branch_that_is_no_store_is_not_touched(world: World) -> None:
     world.make_remote()
     git("update-ref", REF, "refs/heads/main", cwd=world.remote)
     before = git("rev-parse", REF, cwd=world.remote)
-    broken(world.open("one"), "not-a-store", "csc.branch")
+    expect_failure(world.open("one"), "not-a-store", "csc.branch")
     assert git("rev-parse", REF, cwd=world.remote) == before
 
 
-def test_a_later_format(world: World) -> None:
+def test_a_store_of_a_later_format_keeps_edits_queued(world: World) -> None:
     one = world.open("one")
     put(one, "a", "b", 1)
     assert state_of(one) == "ok"
     path = world.directory / "hand"
-    git(
-        "clone",
-        "-q",
-        "-b",
-        "csc/state",
-        str(world.remote),
-        str(path),
-        cwd=world.directory,
-    )
+    check_out_branch(world, path)
     (path / "format.json").write_text(
         '{"format": 2, "store": "x", "previous": null}'
     )
     git("commit", "-qam", "format 2", cwd=path)
     git("push", "-q", cwd=path)
-    broken(one, "format-too-new", "Upgrade csc-git here")
+    expect_failure(one, "format-too-new", "Upgrade csc-git here")
 
 
-def test_another_object_format(world: World, tmp_path: Path) -> None:
+def test_another_object_format_keeps_edits_queued(
+    world: World, tmp_path: Path
+) -> None:
     (tmp_path / "new").mkdir()
     other = World(tmp_path / "new", "sha256")
     one = world.open("one")
@@ -440,11 +372,11 @@ def test_another_object_format(world: World, tmp_path: Path) -> None:
         str(other.make_remote()),
         cwd=world.directory / "one",
     )
-    broken(one, "object-format", "csc.remote")
+    expect_failure(one, "object-format", "csc.remote")
 
 
 def test_a_push_whose_answer_was_lost_is_not_repeated(world: World) -> None:
-    """The remote took the push; the client was killed before it heard so."""
+    """The remote accepted the push, and the client was killed before the answer."""
     one = world.open("one")
     put(one, "a", "b", 1)
     assert state_of(one) == "ok"
@@ -460,22 +392,22 @@ def test_a_push_whose_answer_was_lost_is_not_repeated(world: World) -> None:
     two = world.open("two")
     put(two, "z", "z", 1)
     assert state_of(two) == "ok"
-    mended(world, one)
+    expect_delivery(world, one)
     assert len(world.log()) == 4
 
 
-def test_an_attempt_killed_anywhere_is_made_good_by_the_next(
+def test_a_sync_killed_after_its_push_is_completed_later(
     world: World,
 ) -> None:
     clone = world.clone("one")
     slow = "sleep 30"
-    _hook(
-        world, "post-receive", slow
+    world.install_hook(
+        "post-receive", slow
     )  # the push has arrived, its answer has not
     one = world.open("one")
     put(one, "a", "b", 1)
     process = subprocess.Popen(
-        [sys.executable, "-c", _SYNC, str(clone)],
+        [sys.executable, "-c", SYNC_ONCE, str(clone)],
         cwd=ROOT,
         start_new_session=True,
     )
@@ -485,49 +417,33 @@ def test_an_attempt_killed_anywhere_is_made_good_by_the_next(
     process.wait()
     (world.remote / "hooks" / "post-receive").unlink()
     assert len(one.store.branch.queue()) == 1  # not confirmed
-    mended(world, one)
+    expect_delivery(world, one)
     assert len(world.log()) == 2
 
 
-_SYNC = """
-import sys
-from pathlib import Path
-from csc_git.coordinator.factory import open_coordinator
-open_coordinator(Path(sys.argv[1])).sync()
-"""
-
-
-def _hook(world: World, name: str, script: str) -> None:
-    world.make_remote()
-    hook = world.remote / "hooks" / name
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text(f"#!/bin/sh\n{script}\n")
-    hook.chmod(0o755)
-
-
-def test_a_wrong_clock_before_a_reboot_silences_no_sync(world: World) -> None:
+def test_a_contact_dated_in_the_future_delays_no_sync(world: World) -> None:
     one, two = world.open("one"), world.open("two")
     put(one, "s", "k", 1, confirm=True)
-    two.sync()
+    two.syncing.sync()
     file = two.store.directory / "sync.json"
-    says = json.loads(file.read_text())
+    recorded = json.loads(file.read_text())
     ahead = {
         "boot": "the one before",
         "seconds": 50.0,
         "wall": time.time() + 3600,
     }
-    file.write_text(json.dumps({**says, "contact": ahead, "attempt": ahead}))
+    file.write_text(
+        json.dumps({**recorded, "contact": ahead, "attempt": ahead})
+    )
     put(one, "s", "k", 2, confirm=True)
     assert state_of(world.open("two")) == "ok"
-    assert two.retrieve("s", "k").value == 2
+    assert two.values.retrieve("s", "k").value == 2
 
 
 @pytest.mark.parametrize(
     "words", ["declined by policy", "GH006: Protected branch update failed"]
 )
-def test_attempts_that_fail_leave_no_refs_behind(
-    world: World, words: str
-) -> None:
+def test_failed_syncs_leave_no_temporary_refs(world: World, words: str) -> None:
     one = world.open("one")
     put(one, "s", "z", 0, confirm=True)
     hook = world.remote / "hooks" / "pre-receive"
@@ -539,7 +455,7 @@ def test_attempts_that_fail_leave_no_refs_behind(
     assert one.store.repository.refs("refs/csc/fetch/") == {}
 
 
-def test_another_remote_in_the_place_of_the_first_is_called_that(
+def test_a_replaced_remote_is_reported_as_another(
     world: World,
 ) -> None:
     one = world.open("one")
@@ -567,22 +483,58 @@ def test_another_remote_in_the_place_of_the_first_is_called_that(
     assert state_of(again) == "branch-deleted"
     assert (
         f"it is another remote than {world.remote}"
-        in again.status().sync.message
+        in again.summary.status().sync.message
     )
     assert state_of(again) == "branch-deleted"
-    said = again.status().sync
-    assert "another remote" in said.message
+    reported = again.summary.status().sync
+    assert "another remote" in reported.message
     assert (
-        "git config" not in said.next
+        "git config" not in reported.next
     )  # that would publish what waits here on the old one
     assert (
-        f"git config csc.remote {world.remote}" in again.store.status.choices()
+        f"git config csc.remote {world.remote}"
+        in again.store.sync_status.choices()
     )
     assert (
-        "--recreate" not in said.next
+        "--recreate" not in reported.next
     )  # that would publish all that is here on the new one
     assert (
         "where everyone with read access can see it"
-        in again.store.status.choices()
+        in again.store.sync_status.choices()
     )
-    assert str(again.sync(permit=Permit(recreate=True)).state) == "ok"
+    assert str(again.syncing.sync(permit=Permit(recreate=True)).state) == "ok"
+
+
+def test_a_locked_ref_on_the_remote_is_no_lost_race(world: World) -> None:
+    one = world.open("one")
+    put(one, "s", "a", 1, confirm=True)
+    (
+        world.remote / f"{REF}.lock"
+    ).touch()  # as a crashed git on the server leaves it
+    put(one, "s", "b", 2)
+    assert state_of(one) == "failed"
+    assert "lock" in one.store.sync_status.detail
+    (world.remote / f"{REF}.lock").unlink()
+    assert state_of(one) == "ok"
+
+
+def test_endless_contention_is_reported_as_contended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook that pushes first, every time."""
+    monkeypatch.setattr("csc_git.store.attempt.MAX_ROUNDS", 2)
+    one = world.open("one")
+    put(one, "a", "b", 1)
+    one.syncing.sync()
+    hook = world.remote / "hooks" / "pre-receive"
+    hook.write_text(
+        "#!/bin/sh\nunset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY\n"
+        "ref=refs/heads/csc/state\n"
+        "new=$(git commit-tree -p $ref -m first $ref^{tree}) && git update-ref $ref $new\n"
+    )
+    hook.chmod(0o755)
+    put(one, "a", "b", 2)
+    assert state_of(one) == "contended"
+    assert len(one.store.branch.queue()) == 1
+    hook.unlink()
+    assert state_of(one) == "ok"

@@ -16,7 +16,9 @@ from tests.world import World, git
 
 
 @pytest.mark.parametrize("era", ["legacy", "auto"])
-def test_every_tool_answers_as_promised(world: World, era: Era) -> None:
+def test_every_tool_returns_its_documented_result(
+    world: World, era: Era
+) -> None:
     clone = world.clone("laptop")
 
     async def scenario() -> None:
@@ -106,13 +108,15 @@ async def _whole_round(claude: Agent) -> None:
         [], {}, [[], {}], {"": {"": 0}}, "a" * 100_000,
     ],
 )  # fmt: skip
-def test_a_value_comes_back_as_it_was_sent(world: World, value: Any) -> None:
+def test_a_value_is_returned_exactly_as_stored(
+    world: World, value: Any
+) -> None:
     coordinator = world.open("one")
     stored = coordinator.edits.put(
-        coordinator.person("tester"), "v", "k", value
+        coordinator.authors.person("tester"), "v", "k", value
     )
     assert stored.op
-    back = coordinator.retrieve("v", "k").value
+    back = coordinator.values.retrieve("v", "k").value
     assert back == value
     assert type(back) is type(value)
 
@@ -222,7 +226,7 @@ BAD_CALLS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-def test_bad_input_is_refused_in_words_and_changes_nothing(
+def test_bad_input_is_explained_and_changes_nothing(
     world: World,
 ) -> None:
     clone = world.clone("one")
@@ -233,16 +237,16 @@ def test_bad_input_is_refused_in_words_and_changes_nothing(
             store = clone / ".git" / "csc" / "state.git"
             before = git("rev-parse", "csc/state", cwd=store)
             for tool, arguments, expected in BAD_CALLS:
-                said = await claude.refused(tool, **arguments)
-                assert expected in said, (tool, said)
-                assert "Traceback" not in said
+                error = await claude.refused(tool, **arguments)
+                assert expected in error, (tool, error)
+                assert "Traceback" not in error
             assert git("rev-parse", "csc/state", cwd=store) == before
 
     run(scenario)
 
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "1e999", '"\\ud800"'])
-def test_what_is_no_json_is_refused_on_the_wire(
+def test_invalid_json_on_the_wire_is_not_stored(
     world: World, literal: str
 ) -> None:
     # sent as raw bytes, since a well-behaved client could not send it
@@ -326,15 +330,15 @@ def test_the_tool_list_is_small_typed_and_annotated(world: World) -> None:
     run(scenario)
 
 
-def test_outside_a_repository_the_tools_say_so(tmp_path: Path) -> None:
+def test_tools_report_that_there_is_no_repository(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     nowhere.mkdir()
 
     async def scenario() -> None:
         async with agent(nowhere) as claude:
-            said = await claude.refused("sign_on")
-            assert "no repository" in said
-            assert "git init" in said
+            error = await claude.refused("sign_on")
+            assert "no repository" in error
+            assert "git init" in error
             git(
                 "init", "-q", cwd=nowhere
             )  # and as soon as there is one, they work
@@ -345,7 +349,7 @@ def test_outside_a_repository_the_tools_say_so(tmp_path: Path) -> None:
     run(scenario)
 
 
-def test_a_server_has_built_all_answers_before_its_first_call(
+def test_all_result_models_are_built_before_the_first_call(
     world: World,
 ) -> None:
     """Two threads that build one at the same time can fail."""
@@ -356,3 +360,32 @@ def test_a_server_has_built_all_answers_before_its_first_call(
         models += model.__subclasses__()
         unbuilt += [] if model.__pydantic_complete__ else [model.__name__]
     assert unbuilt == []
+
+
+def test_a_bad_branch_name_is_refused_over_mcp(clone_cwd: Path) -> None:
+    async def scenario() -> None:
+        async with agent(clone_cwd, "--branch", "a..b") as claude:
+            assert "no such branch name" in await claude.refused("sign_on")
+
+    run(scenario)
+
+
+def test_wrong_arguments_are_explained(clone_cwd: Path) -> None:
+    async def scenario() -> None:
+        async with agent(clone_cwd) as claude:
+            await claude.call("sign_on")
+            unknown = await claude.refused(
+                "store_data", scope="a", key="k", value=1, confrim=True
+            )
+            assert unknown.startswith(
+                "No argument is called confrim. There are: scope, key"
+            )
+            missing = await claude.refused("store_data", scope="a", value=1)
+            assert "key: Field required. Nothing was changed." in missing
+            assert "pydantic" not in missing
+            assert (await claude.call("list_scopes"))["scopes"] == ["sessions"]
+            assert "session name" in await claude.refused(
+                "sign_on", session_id=""
+            )
+
+    run(scenario)

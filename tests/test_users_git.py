@@ -12,8 +12,8 @@ import pytest
 
 from csc_git.coordinator.coordinator import Coordinator
 from tests.agents import agent, run
+from tests.commands import csc
 from tests.git_servers import http_server
-from tests.test_cli import csc
 from tests.world import REF, World, git, person, put, state_of
 
 SETTINGS = [
@@ -75,7 +75,7 @@ def work(world: World) -> dict[str, Any]:
     put(two, "issue:1", "status", {"b": 2})
     one.edits.delete(person(one), "issue:1", "other")
     states += [state_of(one), state_of(two), state_of(one)]
-    one.sign_on()
+    one.authors.sign_on()
     claim = one.claims.claim(None, ["file.txt", "*.py"]).status
     history = [
         (edit.subject, [(c.key, c.change) for c in edit.changed])
@@ -86,18 +86,23 @@ def work(world: World) -> dict[str, Any]:
     found = {
         "states": states,
         "values": [
-            clone.retrieve("issue:1", "status").value for clone in (one, two)
+            clone.values.retrieve("issue:1", "status").value
+            for clone in (one, two)
         ],
         "deleted": [
-            clone.retrieve("issue:1", "other").found for clone in (one, two)
+            clone.values.retrieve("issue:1", "other").found
+            for clone in (one, two)
         ],
         "history": history,
         "by session": len(one.past.history(session="tester@one").edits),
-        "past": one.retrieve("issue:1", "other", at=_second(one)).value,
+        "past": one.values.retrieve("issue:1", "other", at=_second(one)).value,
         "claim": claim,
-        "keys": one.status().keys,
+        "keys": one.summary.status().keys,
         "remote": [ref.split()[1] for ref in _refs(world)],
-        "parked": [one.summary.sync().parked, two.summary.sync().queued],
+        "parked": [
+            one.summary.sync_state().parked,
+            two.summary.sync_state().queued,
+        ],
         "blame": sorted(one.past.blame("issue:1").keys),
     }
     world.close()
@@ -137,7 +142,7 @@ def plain(
 @pytest.mark.parametrize(
     ("name", "value"), SETTINGS, ids=[f"{n}={v}" for n, v in SETTINGS]
 )
-def test_a_setting_changes_no_result(
+def test_a_git_setting_changes_no_result(
     world: World, plain: Callable[[], dict[str, Any]], name: str, value: str
 ) -> None:
     expected = plain()
@@ -148,7 +153,7 @@ def test_a_setting_changes_no_result(
 
 
 @pytest.mark.parametrize("variables", VARIABLES, ids=",".join)
-def test_a_variable_changes_no_result(
+def test_a_git_variable_changes_no_result(
     world: World,
     plain: Callable[[], dict[str, Any]],
     variables: dict[str, str],
@@ -163,14 +168,14 @@ def test_a_variable_changes_no_result(
 
 
 @pytest.mark.parametrize("given", ["abc", "-1", "", " "])
-def test_a_count_of_settings_that_is_none_is_no_traceback(
+def test_an_invalid_git_config_count_is_no_traceback(
     world: World, given: str
 ) -> None:
     clone = world.clone("one")
     csc("set", "s", "k", "1", cwd=clone, env={"GIT_CONFIG_COUNT": given})
 
 
-def test_settings_that_hold_only_for_their_repository_are_used(
+def test_conditionally_included_settings_are_used(
     world: World, tmp_path: Path, fresh_user: Path
 ) -> None:
     """A conditional include of the user's holds for a project, and not for our store in it."""
@@ -190,7 +195,7 @@ def test_settings_that_hold_only_for_their_repository_are_used(
         assert state_of(one) == "ok"
 
 
-def test_a_header_of_the_users_is_sent_once(
+def test_a_users_http_header_is_sent_once(
     world: World, tmp_path: Path, fresh_user: Path
 ) -> None:
     world.make_remote()
@@ -209,7 +214,7 @@ def test_a_header_of_the_users_is_sent_once(
         assert all(headers.count("x-once") == 1 for headers in server.headers)
 
 
-def test_a_server_whose_worktree_is_removed_goes_on(world: World) -> None:
+def test_a_server_works_on_after_its_worktree_is_removed(world: World) -> None:
     clone, other = world.clone("one"), world.open("other")
     git("remote", "set-url", "origin", "../remote.git", cwd=clone)
     tree = world.directory / "tree"
@@ -236,5 +241,5 @@ def test_a_server_whose_worktree_is_removed_goes_on(world: World) -> None:
 
     run(scenario)
     assert state_of(other) == "ok"
-    assert other.retrieve("s", "k").value == 1
+    assert other.values.retrieve("s", "k").value == 1
     assert git("rev-parse", REF, cwd=world.remote)

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,24 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.edits import Author
 from csc_git.coordinator.factory import open_coordinator
 from csc_git.core.edit import Record
+from csc_git.core.lease import Lease, lease_key
 
 ROOT = Path(__file__).parent.parent
 REF = "refs/heads/csc/state"
+CSC = ".git/csc"
+"""Where csc-git keeps its files in a clone."""
+
+SYNC_ONCE = """
+import sys
+from pathlib import Path
+from csc_git.coordinator.factory import open_coordinator
+path = Path(sys.argv[1])
+open_coordinator(path, {"machine": path.name, "timeout": 20}).syncing.sync()
+"""
+"""A program that syncs the clone whose path is its argument."""
+
+Progress = Callable[[str], None]
+"""Called with a few words on what a long run does now."""
 
 
 def git(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> str:
@@ -31,7 +48,7 @@ def git(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> str:
 
 
 class World:
-    """One remote and its clones."""
+    """A remote and its clones."""
 
     def __init__(self, directory: Path, object_format: str = "sha1") -> None:
         self.directory = directory
@@ -91,6 +108,14 @@ class World:
         self._open.append(coordinator)
         return coordinator
 
+    def install_hook(self, name: str, script: str) -> Path:
+        """Have the remote run a shell script at each push; the hook's file."""
+        hook = self.make_remote() / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        hook.chmod(0o755)
+        return hook
+
     def close(self) -> None:
         """Close what `open` opened."""
         for coordinator in self._open:
@@ -110,9 +135,31 @@ class World:
         return not git("rev-list", "--merges", REF, cwd=self.remote)
 
 
+def doubled_ops(world: World) -> dict[str, int]:
+    """Ops that the remote has more than once, with their number."""
+    counted = Counter(record.op for record in world.log())
+    return {op: count for op, count in counted.items() if count > 1}
+
+
+def decline_commits_with(world: World, word: str = "BAD") -> Path:
+    """Have the remote decline every push of a commit that adds a word; the hook's file."""
+    return world.install_hook(
+        "pre-receive",
+        "while read old new ref; do\n"
+        'has=$(git rev-parse -q --verify "$ref" || true)\n'
+        f'if git log -p ${{has:+^$has}} $new -- data | grep -q "^+.*{word}"; then\n'
+        "echo a secret; exit 1; fi\ndone",
+    )
+
+
+def check_pushed_objects(world: World) -> None:
+    """Make the remote check objects, as large hosts do."""
+    git("config", "receive.fsckObjects", "true", cwd=world.make_remote())
+
+
 def person(coordinator: Coordinator) -> Author:
     """An author who needs no session."""
-    return coordinator.person("tester")
+    return coordinator.authors.person("tester")
 
 
 def put(
@@ -125,9 +172,68 @@ def put(
     return stored.op or "same"
 
 
-def state_of(coordinator: Coordinator) -> str:
+def state_of(coordinator: Coordinator, progress: Progress | None = None) -> str:
     """Sync once; the state it ended in."""
-    return str(coordinator.sync().state)
+    return str(coordinator.syncing.sync(progress=progress).state)
+
+
+def run_command(*command: str, env: dict[str, str] | None = None) -> None:
+    """Run a command and expect it to succeed."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=env
+    )
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+
+
+def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until something is true; fail after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def go_offline(coordinator: Coordinator) -> None:
+    """Point a clone at a remote that does not exist."""
+    git("remote", "set-url", "origin", "/nowhere", cwd=coordinator.project.top)
+
+
+def go_online(coordinator: Coordinator, world: World) -> None:
+    """Point a clone at the remote again."""
+    git(
+        "remote",
+        "set-url",
+        "origin",
+        str(world.remote),
+        cwd=coordinator.project.top,
+    )
+
+
+def lease_of(coordinator: Coordinator, session: str) -> Lease:
+    """A session's record as this clone has it."""
+    stored = coordinator.store.snapshot().get(lease_key(session))
+    assert stored is not None
+    lease = Lease.from_json(stored.entry.value)
+    assert lease is not None
+    return lease
+
+
+def until_signed_off(
+    other: Coordinator, session: str, seconds: float = 30.0
+) -> None:
+    """Wait until another clone reads that a session was signed off.
+
+    The hook at a session's end goes on in a process of its own.
+    """
+    with other.watch.listening() as wait:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert state_of(other) == "ok"
+            stored = other.store.snapshot().get(lease_key(session))
+            if stored and stored.entry.value["state"] == "signed_off":
+                return
+            wait(0.1)
+    raise AssertionError(f"{session} was not signed off")
 
 
 def installed(directory: Path) -> Path:
@@ -149,7 +255,11 @@ class Crowd:
     def __init__(self, commands: Sequence[Sequence[str]]) -> None:
         self._processes = [
             subprocess.Popen(
-                [sys.executable, str(ROOT / "tests" / "worker.py"), *command],
+                [
+                    sys.executable,
+                    str(ROOT / "tests" / "crowd_worker.py"),
+                    *command,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -158,11 +268,11 @@ class Crowd:
         ]
 
     def run(self) -> list[dict[str, Any]]:
-        """Open the gate once everybody stands there; each process's last word."""
+        """Open the gate once all processes wait; the answer of each."""
         return self.start()()
 
     def start(self) -> Callable[[], list[dict[str, Any]]]:
-        """Open the gate, and go on; call the result for each process's last word."""
+        """Open the gate and return; a call of the result waits for the answer of each process."""
         for process in self._processes:
             assert self._line(process) == "ready\n"
         for process in self._processes:
@@ -182,33 +292,11 @@ class Crowd:
 
     @classmethod
     def answer(cls, process: "subprocess.Popen[str]") -> dict[str, Any]:
-        """A process's last word."""
-        said: dict[str, Any] = json.loads(cls._line(process))
-        return said
+        """A process's answer."""
+        answer: dict[str, Any] = json.loads(cls._line(process))
+        return answer
 
     @staticmethod
     def _line(process: "subprocess.Popen[str]") -> str:
         assert process.stdout is not None
         return process.stdout.readline()
-
-
-def rot(repository: Path, path: str, ref: str = REF) -> None:
-    """Have the disk give back other bytes than were written, of the file at a path of a branch."""
-    wanted = git("rev-parse", f"{ref}:{path}", cwd=repository).strip()
-    for listing in (repository / "objects/pack").glob("*.idx"):
-        shown = subprocess.run(
-            ["git", "show-index"], input=listing.read_bytes(), capture_output=True, check=True,
-            cwd=repository,
-        ).stdout.decode()  # fmt: skip
-        places = {
-            name: int(offset)
-            for offset, name, *_ in map(str.split, shown.splitlines())
-        }
-        if wanted in places:
-            pack = listing.with_suffix(".pack")
-            pack.chmod(0o644)
-            with pack.open("r+b") as file:
-                file.seek(places[wanted] + 6)
-                file.write(b"\xff" * 4)
-            return
-    raise AssertionError(f"{path} is in no pack")

@@ -1,1 +1,1 @@
-"""What a person types. Each command is one file; the heavy ones load only when called."""
+"""The command line. Each command has a file of its own, which is imported when it is called."""

@@ -1,15 +1,16 @@
-"""`csc-git completion`: the shell's completion; and what completes scopes, keys and sessions."""
+"""`csc-git completion`, and the functions that complete scopes, keys and sessions."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
+    ShellComplete,
     get_completion_class,
 )
 
@@ -18,17 +19,23 @@ from csc_git.errors import CscError
 if TYPE_CHECKING:
     from csc_git.coordinator.coordinator import Coordinator
 
-_HOW = {
+_HOW: Final = {
     "bash": 'eval "$(csc-git completion bash)"   in ~/.bashrc',
     "zsh": 'eval "$(csc-git completion zsh)"    in ~/.zshrc, after compinit',
     "fish": "csc-git completion fish | source    in ~/.config/fish/config.fish",
 }
-_VARIABLE = "_CSC_GIT_COMPLETE"
-_WORD = re.compile(r"(?!-)[\w:@.,/+=%-]+")
+_VARIABLE: Final = "_CSC_GIT_COMPLETE"
+_FLAGS: Final = ("branch", "remote", "machine")
+"""Settings on the command line that decide which names there are."""
+
+_WORD: Final = re.compile(r"(?!-)[\w:@.,/+=%-]+")
 
 
 class _Bash(BashComplete):
-    """bash takes `issue:15` for three words; here it is one, and what was typed isn't repeated."""
+    """Completion for bash, which breaks `issue:15` into three words.
+
+    The script completes it as one word, and removes the part that bash has already.
+    """
 
     source_template = """\
 %(complete_func)s() {
@@ -52,7 +59,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 """
 
     def source(self) -> str:
-        """The script; click's own asks bash for its version, which need not be there."""
+        """The script. click's own runs bash for its version, but bash may not be installed."""
         return self.source_template % self.source_vars()
 
 
@@ -62,44 +69,64 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 def completion_command(ctx: click.Context, /, shell: str) -> None:
     """Print what makes a shell complete commands, options, scopes, keys and sessions.
 
-    To have it in every shell, put one of these there:
+    To have it in every shell, add the line for yours to this file:
     """
-    complete = _Bash if shell == "bash" else get_completion_class(shell)
+    complete: type[ShellComplete] | None = _Bash
+    if shell != "bash":
+        complete = get_completion_class(shell)
     assert complete is not None  # noqa: S101  click has the others
-    click.echo(
-        complete(ctx.find_root().command, {}, "csc-git", _VARIABLE).source()
-    )
+    command = ctx.find_root().command
+    click.echo(complete(command, {}, "csc-git", _VARIABLE).source())
 
 
 def complete_scope(
-    ctx: click.Context, _: click.Parameter, typed: str
+    ctx: click.Context,
+    _: click.Parameter,
+    typed: str,
 ) -> list[CompletionItem]:
-    """Scopes that begin as typed. A shell that breaks words at colons completes the rest."""
+    """Complete a scope.
+
+    A shell that breaks words at colons completes only the part after the last colon.
+
+    Args:
+        ctx: The context of the command, with what was typed before.
+        typed: The beginning of the scope.
+    """
     with _looking(ctx) as coordinator:
-        return (
-            _items(coordinator.list_scopes().scopes, typed)
-            if coordinator
-            else []
-        )
+        if coordinator is None:
+            return []
+        return _items(coordinator.values.list_scopes().scopes, typed)
 
 
 def complete_key(
-    ctx: click.Context, _: click.Parameter, typed: str
+    ctx: click.Context,
+    _: click.Parameter,
+    typed: str,
 ) -> list[CompletionItem]:
-    """Keys of the scope typed before."""
+    """Complete a key of the scope that was typed before.
+
+    Args:
+        ctx: The context of the command, with the scope.
+        typed: The beginning of the key.
+    """
     scope = ctx.params.get("scope")
     with _looking(ctx) as coordinator:
-        return (
-            _items(coordinator.list_keys(scope).keys, typed)
-            if coordinator and scope
-            else []
-        )
+        if coordinator is None or not scope:
+            return []
+        return _items(coordinator.values.list_keys(scope).keys, typed)
 
 
 def complete_session(
-    ctx: click.Context, _: click.Parameter, typed: str
+    ctx: click.Context,
+    _: click.Parameter,
+    typed: str,
 ) -> list[CompletionItem]:
-    """Sessions that are signed on."""
+    """Complete the name of a session that is signed on.
+
+    Args:
+        ctx: The context of the command, with what was typed before.
+        typed: The beginning of the name.
+    """
     with _looking(ctx) as coordinator:
         if coordinator is None:
             return []
@@ -109,7 +136,7 @@ def complete_session(
 
 @contextmanager
 def _looking(ctx: click.Context) -> "Iterator[Coordinator | None]":
-    """A coordinator that only looks; None where there is nothing to look at."""
+    """Open a coordinator that only reads; None if there is no store, or it can't be opened."""
     try:
         coordinator = _coordinator(ctx)
     except (CscError, OSError):
@@ -123,28 +150,18 @@ def _looking(ctx: click.Context) -> "Iterator[Coordinator | None]":
 
 def _coordinator(ctx: click.Context) -> "Coordinator | None":
     from csc_git.coordinator.factory import directory_of, open_coordinator  # noqa: PLC0415
-    from csc_git.git.project import discover  # noqa: PLC0415
+    from csc_git.project.discovery import discover  # noqa: PLC0415
     from csc_git.store.clone_id import recall  # noqa: PLC0415
 
     start = ctx.params.get("directory") or Path()
-    if (
-        recall(directory_of(discover(start))) is None
-    ):  # opening would make a store
+    directory = directory_of(discover(start))
+    if recall(directory) is None:  # opening would make a store
         return None
-    return open_coordinator(
-        start,
-        {
-            name: ctx.params.get(name)
-            for name in ("branch", "remote", "machine")
-        },
-    )
+    flags = {name: ctx.params.get(name) for name in _FLAGS}
+    return open_coordinator(start, flags)
 
 
 def _items(names: list[str], typed: str) -> list[CompletionItem]:
-    """Names that begin as typed, without those that a shell would not read as one word."""
-    offered = (
-        name
-        for name in names
-        if name.startswith(typed) and _WORD.fullmatch(name)
-    )
-    return [CompletionItem(name) for name in offered]
+    """The names that begin as typed, except those that a shell would not read as one word."""
+    matching = [name for name in names if name.startswith(typed)]
+    return [CompletionItem(name) for name in matching if _WORD.fullmatch(name)]

@@ -1,6 +1,7 @@
-"""`csc-git doctor`: try the whole chain, and say what is wrong and how to mend it."""
+"""`csc-git doctor`: check the whole setup, and report what is wrong and how to fix it."""
 
 import sys
+from collections import Counter
 from typing import Any
 
 import click
@@ -24,23 +25,23 @@ class Examined(Result):
 @command("doctor")
 @common
 def doctor_command(**options: Any) -> None:  # noqa: ANN401
-    """Try the whole chain for real, and say what is wrong and how to mend it.
+    """Check the whole setup for real, and report what is wrong and how to fix it.
 
-    From the repository over the store, the remote, the clock and the branch to the clients'
-    settings; the remote with the environment that a client gives its server. One edit is made (a
-    round trip). Nothing else is changed. Exit code 1 if anything is wrong, 0 if all is well or
-    only doubtful.
+    It checks the repository, the store, the remote, the clock, the branch and the settings of
+    clients. The remote is tried with the environment that a client gives its server, by one edit
+    (a round trip). Nothing else is changed. Exit code 1 if anything is wrong, 0 if there are only
+    warnings or none.
     """
-    found = []
+    found: list[Finding] = []
     for finding in examine(options["directory"], flags(options), user()):
         found.append(finding)
         if not wants_json():
             click.echo(described(finding))
-    errors = sum(finding.level == "error" for finding in found)
-    warnings = sum(finding.level == "warning" for finding in found)
+    levels = Counter(finding.level for finding in found)
+    errors = levels["error"]
+    warnings = levels["warning"]
+    result = Examined(findings=found, errors=errors, warnings=warnings)
     summary = f"{count(errors, 'error')}, {count(warnings, 'warning')}"
-    show(
-        Examined(findings=found, errors=errors, warnings=warnings),
-        f"\n{summary}",
-    )
-    sys.exit(1 if errors else 0)
+    show(result, f"\n{summary}")
+    if errors:
+        sys.exit(1)

@@ -1,4 +1,4 @@
-"""`csc-git help`: the same as `--help`, for people who are used to `git help`."""
+"""`csc-git help`: the same help as `--help`, for people who are used to `git help`."""
 
 import click
 
@@ -7,13 +7,18 @@ import click
 @click.argument("words", metavar="[COMMAND]", nargs=-1)
 @click.pass_context
 def help_command(ctx: click.Context, /, words: tuple[str, ...]) -> None:
-    """What COMMAND does, and its options; without one, which commands there are."""
-    shown = ctx.find_root()
+    """Show what COMMAND does, and its options; without COMMAND, list the commands."""
+    context = ctx.find_root()
     for word in words:
-        group = shown.command
+        group = context.command
         if not isinstance(group, click.Group):
             break
-        name, command, _ = group.resolve_command(shown, [word])
+        name, command, _ = group.resolve_command(context, [word])
         assert command is not None  # noqa: S101  else it raised
-        shown = click.Context(command, info_name=name, parent=shown)
-    click.echo(shown.command.get_help(shown))
+        context = click.Context(
+            command,
+            info_name=name,
+            parent=context,
+        )
+    text = context.command.get_help(context)
+    click.echo(text)

@@ -11,86 +11,131 @@ from csc_git.cli.output import fail, misused
 from csc_git.errors import CscError, Interrupted, as_csc_error
 
 _COMMANDS: Final = {
-    "blame": ("csc_git.cli.past", "Who last changed each key of a scope."),
-    "claims": ("csc_git.cli.people", "What is claimed, and by whom."),
+    "blame": (
+        "csc_git.cli.history.blame",
+        "Who last changed each key of a scope.",
+    ),
+    "claims": (
+        "csc_git.cli.activity.claims",
+        "What is claimed, and by whom.",
+    ),
     "completion": (
         "csc_git.cli.completion",
         "Make your shell complete what you type.",
     ),
-    "conflicts": ("csc_git.cli.conflicts", "List the open conflicts."),
+    "conflicts": (
+        "csc_git.cli.values.conflicts",
+        "List the open conflicts.",
+    ),
     "demo": (
         "csc_git.cli.demo.command",
         "Watch two machines coordinate. It touches nothing of yours.",
     ),
-    "diff": ("csc_git.cli.past", "What changed between two moments."),
+    "diff": (
+        "csc_git.cli.history.diff",
+        "What changed between two moments.",
+    ),
     "doctor": (
         "csc_git.cli.doctor",
-        "Try the whole chain; what is wrong, and how to mend it.",
+        "Check the whole setup: what is wrong, and how to fix it.",
     ),
-    "export": ("csc_git.cli.transfer", "Print values as JSON Lines."),
-    "get": ("csc_git.cli.data", "Print a value."),
-    "help": ("csc_git.cli.help", "What a command does."),
+    "export": (
+        "csc_git.cli.values.export",
+        "Print values as JSON Lines.",
+    ),
+    "get": (
+        "csc_git.cli.values.get",
+        "Print a value.",
+    ),
+    "help": (
+        "csc_git.cli.help",
+        "What a command does.",
+    ),
     "import": (
-        "csc_git.cli.transfer",
+        "csc_git.cli.values.import_",
         "Store values from JSON Lines, as one edit.",
     ),
-    "init": ("csc_git.cli.init.command", "Set a repository up, or undo that."),
-    "log": ("csc_git.cli.log", "What the sessions did: git log of the branch."),
-    "ls": ("csc_git.cli.data", "List scopes, or the keys of one."),
-    "resolve": ("csc_git.cli.conflicts", "Resolve a conflict."),
-    "rm": ("csc_git.cli.data", "Remove a key, or all of a scope."),
+    "init": (
+        "csc_git.cli.init.command",
+        "Set a repository up, or undo that.",
+    ),
+    "log": (
+        "csc_git.cli.history.log",
+        "What the sessions did: git log of the branch.",
+    ),
+    "ls": (
+        "csc_git.cli.values.ls",
+        "List scopes, or the keys of one.",
+    ),
+    "resolve": (
+        "csc_git.cli.values.resolve",
+        "Resolve a conflict.",
+    ),
+    "rm": (
+        "csc_git.cli.values.rm",
+        "Remove a key, or all of a scope.",
+    ),
     "rotate": (
-        "csc_git.cli.rotate",
-        "Begin a new, short history; the old one is kept.",
+        "csc_git.cli.history.rotate",
+        "Start a new, short history; the old one is kept.",
     ),
     "serve": (
         "csc_git.cli.serve",
         "Run the MCP server on standard input and output.",
     ),
     "sessions": (
-        "csc_git.cli.people",
+        "csc_git.cli.activity.sessions",
         "Who is signed on, and what they work on.",
     ),
-    "set": ("csc_git.cli.data", "Store a value."),
+    "set": (
+        "csc_git.cli.values.set",
+        "Store a value.",
+    ),
     "sign-off": (
-        "csc_git.cli.sign_off",
+        "csc_git.cli.activity.sign_off",
         "End sessions that can't do so themselves.",
     ),
     "status": (
-        "csc_git.cli.status",
-        "Who is here, and how things stand with the remote.",
+        "csc_git.cli.activity.status",
+        "Who is here, and the state of sync with the remote.",
     ),
     "sync": (
         "csc_git.cli.sync",
-        "Bring this clone and the remote together now.",
+        "Sync this clone with the remote now.",
     ),
     "team": (
         "csc_git.cli.team",
-        "What the team has agreed on, and what holds here.",
+        "The settings the team agreed on, and those in effect here.",
     ),
-    "watch": ("csc_git.cli.watch.command", "Watch the sessions at work, live."),
+    "watch": (
+        "csc_git.cli.watch.command",
+        "Watch the sessions at work, live.",
+    ),
 }
-
+"""Module and summary of each command. The summaries are also in the manual page."""
 
 _INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C, as shells have it: 128 and the signal's number."""
+"""Exit code after Ctrl-C, the same as a shell's: 128 and the number of the signal."""
 
 
 class _Lazy(click.Group):
-    """Imports a command when it is called, so that `serve` starts as fast as it can."""
+    """Imports a command only when it is called, so that `serve` and the others start fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return sorted(_COMMANDS)
 
     def resolve_command(
-        self, ctx: click.Context, args: list[str]
+        self,
+        ctx: click.Context,
+        args: list[str],
     ) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            near = get_close_matches(args[0], _COMMANDS, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise click.UsageError(f"{error.message}{hint}", ctx) from None
+            message = error.message
+            for similar in get_close_matches(args[0], _COMMANDS, n=1):
+                message += f" Did you mean {similar}?"
+            raise click.UsageError(message, ctx) from None
 
     def get_command(
         self,
@@ -99,10 +144,10 @@ class _Lazy(click.Group):
     ) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(_COMMANDS[cmd_name][0])
-        command: click.Command = getattr(
-            module, f"{cmd_name.replace('-', '_')}_command"
-        )
+        module_name, _ = _COMMANDS[cmd_name]
+        module = import_module(module_name)
+        function_name = cmd_name.replace("-", "_") + "_command"
+        command: click.Command = getattr(module, function_name)
         return command
 
     def format_commands(
@@ -110,19 +155,15 @@ class _Lazy(click.Group):
         ctx: click.Context,  # noqa: ARG002
         formatter: click.HelpFormatter,
     ) -> None:
+        commands = [(name, about) for name, (_, about) in _COMMANDS.items()]
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [
-                    (name, about)
-                    for name, (_, about) in sorted(_COMMANDS.items())
-                ]
-            )
+            formatter.write_dl(sorted(commands))
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's own signature
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise  # click handles it: the reader of our output has gone
+            raise  # click handles it: the reader of the output is gone
         except click.UsageError as error:
             misused(error)
         except Interrupted as error:
@@ -151,10 +192,12 @@ def main(ctx: click.Context, /, directory: Path | None) -> None:
 
     Begin with: csc-git demo
     """
-    if (
-        directory is not None
-    ):  # where all commands, and those of team, look for their own -C
-        here = {"directory": directory}
-        ctx.default_map = {
-            name: {**here, "set": here, "unset": here} for name in _COMMANDS
-        }
+    if directory is not None:
+        ctx.default_map = _defaults(directory)
+
+
+def _defaults(directory: Path) -> dict[str, Any]:
+    """A default for the `-C` of each command, and of the commands of `team`."""
+    own = {"directory": directory}
+    own_and_nested = {**own, "set": own, "unset": own}
+    return dict.fromkeys(_COMMANDS, own_and_nested)

@@ -1,4 +1,4 @@
-"""Options that commands share: where, and the settings."""
+"""Options that commands share, and the coordinator that they open with them."""
 
 import getpass
 import signal
@@ -15,41 +15,68 @@ from csc_git.cli.output import warn
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.factory import open_coordinator
+from csc_git.coordinator.syncing import no_progress
 from csc_git.core.remote_state import RemoteState
 from csc_git.core.session import machine_from_host
+from csc_git.store.attempt import Progress
 from csc_git.text import span
 
 _LONG: Final = 600.0
-"""Seconds since the last contact from which on a read warns."""
+"""A read warns if the last contact with the remote is more seconds ago."""
+
+Options = dict[str, Any]
+"""The options of a command by their names: those that `common` adds."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(click.Command):
-    """A command whose help lists its own options apart from the settings that all of them take."""
+    """A command whose help lists its own options first, then the settings of all commands."""
 
     def format_options(
-        self, ctx: click.Context, formatter: click.HelpFormatter
+        self,
+        ctx: click.Context,
+        formatter: click.HelpFormatter,
     ) -> None:
-        """List both, each under its own title."""
-        options = [
-            one for one in self.get_params(ctx) if isinstance(one, click.Option)
-        ]
-        own = [one for one in options if one.name not in _SETTINGS]
-        settings = [one for one in options if one.name in _SETTINGS]
-        for title, listed in ("Options", own), ("Settings", settings):
-            if records := [
-                record for one in listed if (record := one.get_help_record(ctx))
-            ]:
+        """Write both groups of options, each under its own title.
+
+        Args:
+            ctx: The command's context.
+            formatter: What the help is written to.
+        """
+        own = []
+        settings = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None or not isinstance(parameter, click.Option):
+                continue
+            if parameter.name in _SETTINGS:
+                settings.append(record)
+            else:
+                own.append(record)
+        for title, records in (("Options", own), ("Settings", settings)):
+            if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
 
 
 command = partial(click.command, cls=Command)
 
+local_option = click.option(
+    "--local", is_flag=True, help="Don't wait for the remote."
+)
+if_revision_option = click.option(
+    "--if-revision",
+    metavar="REVISION",
+    help="Only if it has this revision, or is absent.",
+)
+at_option = click.option(
+    "--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit."
+)
+
 
 def common(command: F) -> F:
-    """Add `-C`, `--json` and the settings to a command, as `directory`, `as_json`, `flags`."""
+    """Add `-C` (as `directory`), `--json` (as `as_json`) and the settings to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -63,7 +90,12 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         default=Path(),
         help="A directory of the repository; default: this one.",
     ),
-    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print JSON.",
+    ),
     click.option(
         "--branch", metavar="NAME", help="The branch; default csc/state."
     ),
@@ -113,18 +145,27 @@ _SETTINGS = (
 )
 
 
-def flags(options: dict[str, Any]) -> dict[str, Any]:
-    """The settings among a command's options."""
+def flags(options: Options) -> dict[str, Any]:
+    """The settings among a command's options; None for each that was not given."""
     return {name: options.get(name) for name in _SETTINGS}
 
 
 @contextmanager
-def opened(options: dict[str, Any]) -> Iterator[Coordinator]:
-    """A coordinator for the command's directory, closed afterwards."""
-    signal.signal(
-        signal.SIGTERM, _interrupt
-    )  # as Ctrl-C: what is true of an edit is reported
-    coordinator = open_coordinator(options["directory"], flags(options))
+def opened(
+    options: Options,
+    progress: Progress = no_progress,
+) -> Iterator[Coordinator]:
+    """Open a coordinator for the command's directory, and close it afterwards.
+
+    Args:
+        options: The command's options.
+        progress: Called with what a sync does while an edit waits for it.
+    """
+    # Like Ctrl-C, so that the command reports whether its edit was made.
+    signal.signal(signal.SIGTERM, _interrupt)
+    coordinator = open_coordinator(
+        options["directory"], flags(options), progress
+    )
     coordinator.writer.fetches_first = True
     try:
         yield coordinator
@@ -133,25 +174,26 @@ def opened(options: dict[str, Any]) -> Iterator[Coordinator]:
 
 
 @contextmanager
-def opened_for_reading(options: dict[str, Any]) -> Iterator[Coordinator]:
-    """As `opened`, for a command that shows what others stored.
+def opened_for_reading(options: Options) -> Iterator[Coordinator]:
+    """Open a coordinator as `opened` does, for a command that shows what others stored.
 
-    It waits briefly for the remote if the last contact is a while ago, and warns if that was in
-    vain: what is not here yet must not look as if it were nowhere.
+    If the last contact is a while ago, it waits briefly for the remote. If the remote does not
+    answer, it warns, since values that are not here yet would look as if nobody had stored them.
     """
     with opened(options) as coordinator:
         coordinator.writer.hear_first()
-        if warning := _age(coordinator):
+        warning = _age_warning(coordinator)
+        if warning:
             warn(warning)
         yield coordinator
 
 
-def _age(coordinator: Coordinator) -> str:
-    """What to know of the last contact; empty if it was lately, or there is no remote."""
-    status = coordinator.store.status
-    age = status.age(clock.instant())
+def _age_warning(coordinator: Coordinator) -> str:
+    """What to warn of; empty if the last contact is recent, or there is no remote."""
+    status = coordinator.store.sync_status
     if not coordinator.store.syncs or status.state is RemoteState.NO_REMOTE:
         return ""
+    age = status.age(clock.instant())
     if age is None:
         return "This clone has never reached the remote: what others stored is not here yet."
     if age > _LONG:
@@ -162,12 +204,12 @@ def _age(coordinator: Coordinator) -> str:
     return ""
 
 
-def _interrupt(_: int, __: FrameType | None) -> NoReturn:
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
 def user() -> str:
-    """The person at the keyboard, as part of a session name."""
+    """The name of the person at the keyboard, in a form that fits into a session's name."""
     try:
         return machine_from_host(getpass.getuser())
     except (OSError, KeyError):

@@ -1,23 +1,30 @@
-"""What commands print: plain text, JSON with `--json`, nothing superfluous in a pipe."""
+"""What commands print: plain text, or JSON with `--json`; in a pipe only the answer."""
 
 import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NoReturn, TextIO
 
 import click
 
-from csc_git.coordinator.results import Result, SyncSummary
+from csc_git.coordinator.results import (
+    Delivered,
+    Result,
+    SyncSummary,
+    Version,
+)
 from csc_git.doctor.finding import Finding
 from csc_git.errors import CscError
 from csc_git.text import count, printable, span
 
 _NARROWEST: Final = 20
+"""Columns that a wrapped text has at least, however narrow the terminal is."""
+
 _CHECK: Final = 12
-"""Columns for what was looked at."""
+"""Columns for the name of a check."""
 
 _MARKS: Final = {
     "ok": ("ok", "green"),
@@ -29,119 +36,223 @@ _MARKS: Final = {
 def wants_json() -> bool:
     """Whether the running command was called with `--json`."""
     context = click.get_current_context(silent=True)
-    return (
-        bool(context and context.params.get("as_json")) or "--json" in sys.argv
-    )
+    if context and context.params.get("as_json"):
+        return True
+    return "--json" in sys.argv
 
 
-def show(result: Result, text: str) -> None:
-    """Print an answer: as JSON if asked for, else `text`."""
+def show(result: Result, *lines: str) -> None:
+    """Print a result.
+
+    Args:
+        result: What is printed with `--json`.
+        lines: What is printed without; nothing if they are empty.
+    """
     if wants_json():
-        click.echo(json.dumps(result.model_dump(mode="json"), indent=2))
-    elif text:
+        _print_json(result.model_dump(mode="json"))
+        return
+    text = "\n".join(lines)
+    if text:
         click.echo(text)
 
 
+def show_edit(edit: Delivered, line: str) -> None:
+    """Print the result of an edit, and a warning if the remote should have it but does not.
+
+    Args:
+        edit: What is printed with `--json`.
+        line: What is printed without.
+    """
+    show(edit, line)
+    if edit.reason:
+        warn(edit.reason)
+
+
 def fail(error: CscError, code: int = 1) -> NoReturn:
-    """Print what happened, what is safe and what to do next; exit with `code`."""
+    """Print what happened, what is safe and what to do next, and end the process.
+
+    Args:
+        error: The error to report.
+        code: The exit code.
+    """
     if wants_json():
-        content = {
-            "error": type(error).__name__,
-            "what": error.what,
-            "safe": error.safe,
-        }
-        click.echo(json.dumps(content | {"next": error.then}, indent=2))
+        _print_json(
+            {
+                "error": type(error).__name__,
+                "what": error.what,
+                "safe": error.safe,
+                "next": error.then,
+            }
+        )
     else:
         warn(str(error))
     sys.exit(code)
 
 
 def misused(error: click.UsageError) -> NoReturn:
-    """Say what is wrong with the command line, as JSON if asked for; exit code 2."""
+    """Report with `--json` what is wrong with the command line, and end with exit code 2.
+
+    Raises:
+        click.UsageError: JSON was not asked for. click reports the error itself.
+    """
     if not wants_json():
         raise error
-    content = {
-        "error": "UsageError",
-        "what": error.format_message(),
-        "safe": CscError.safe,
-    }
-    then = f"See {error.ctx.command_path} --help" if error.ctx else ""
-    click.echo(json.dumps(content | {"next": then}, indent=2))
+    then = ""
+    if error.ctx:
+        then = f"See {error.ctx.command_path} --help"
+    _print_json(
+        {
+            "error": "UsageError",
+            "what": error.format_message(),
+            "safe": CscError.safe,
+            "next": then,
+        }
+    )
     sys.exit(error.exit_code)
 
 
+def _print_json(content: object) -> None:
+    click.echo(json.dumps(content, indent=2))
+
+
 def warn(text: str) -> None:
-    """Tell of trouble, apart from the answer."""
-    click.echo(
-        hanging("csc-git: ", printable(text), stream=sys.stderr), err=True
+    """Print a warning or an error to standard error, where it is not part of the answer."""
+    message = hanging(
+        "csc-git: ",
+        printable(text),
+        stream=sys.stderr,
     )
+    click.echo(message, err=True)
 
 
 def hanging(
-    head: str, text: str, indent: int = 0, stream: TextIO | None = None
+    head: str,
+    text: str,
+    indent: int = 0,
+    stream: TextIO | None = None,
 ) -> str:
-    """`head` and a text, broken for the terminal so that it hangs under its own beginning.
+    """Join a head and a text, which is wrapped in a terminal and indented by the head's width.
 
     Args:
-        head: What stands before it.
-        text: The text.
-        indent: Columns that are taken before the head.
-        stream: Where it is printed; None: standard output.
+        head: What precedes the text on the first line.
+        text: The text to wrap.
+        indent: Columns of the first line that are in use before the head.
+        stream: Where it is going to be printed; None: standard output.
     """
-    if not (stream or sys.stdout).isatty():
+    out = stream or sys.stdout
+    if not out.isatty():
         return head + text
-    width = max(
-        shutil.get_terminal_size().columns - indent - len(head), _NARROWEST
-    )
+    margin = indent + len(head)
+    columns = shutil.get_terminal_size().columns
     lines = textwrap.wrap(
-        text, width, break_long_words=False, break_on_hyphens=False
+        text,
+        max(columns - margin, _NARROWEST),
+        break_long_words=False,
+        break_on_hyphens=False,
     )
-    return head + f"\n{' ' * (indent + len(head))}".join(lines)
+    line_end = "\n" + " " * margin
+    return head + line_end.join(lines)
 
 
 def described(finding: Finding) -> str:
-    """What was found, in a line or more that begin with a mark; and below it what to do."""
+    """A finding as text: a mark, the name of the check and the message; below it the fix."""
     mark, colour = _MARKS[finding.level]
-    head = f"{finding.check:<{_CHECK}}"
-    lines = [
-        f"{click.style(mark, fg=colour)}  {hanging(head, printable(finding.message), 4)}"
-    ]
-    if finding.fix:
-        indent = " " * (4 + _CHECK)
-        lines.append(
-            indent + hanging("fix: ", printable(finding.fix), len(indent))
-        )
-    return "\n".join(lines)
+    styled = click.style(mark, fg=colour)
+    indent = len(mark) + 2
+    head = finding.check.ljust(_CHECK)
+    message = hanging(
+        head,
+        printable(finding.message),
+        indent,
+    )
+    text = f"{styled}  {message}"
+    if not finding.fix:
+        return text
+    below = indent + _CHECK
+    margin = " " * below
+    fix = hanging(
+        "fix: ",
+        printable(finding.fix),
+        below,
+    )
+    return f"{text}\n{margin}{fix}"
 
 
 def note(text: str) -> None:
-    """Tell a person something that is no part of the answer; nothing in a pipe."""
+    """Print a remark for a person, to standard error; nothing in a pipe or with `--json`."""
     if sys.stderr.isatty() and not wants_json():
         click.echo(text, err=True)
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Shows what is being done, on a line that changes; nothing in a pipe or with `--json`."""
+    """Show what is being done, on a line that changes; nothing in a pipe or with `--json`."""
     if wants_json() or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console  # noqa: PLC0415  only for people
 
-    with Console(stderr=True).status("syncing") as shown:
-        yield shown.update
+    console = Console(stderr=True)
+    with console.status("syncing") as status:
+        yield status.update
 
 
 def sync_line(sync: SyncSummary) -> str:
-    """How things stand with the remote, in a sentence or two."""
+    """Describe the state of sync with the remote, in a sentence or two."""
     parts = [sync.message]
     if sync.queued:
-        parts.append(f"{count(sync.queued, 'edit')} queued here, safe.")
+        queued = count(sync.queued, "edit")
+        parts.append(f"{queued} queued here, safe.")
     if sync.parked:
         parts.append(f"{sync.parked} parked: the remote declined them.")
-    return " ".join([*parts, sync.next]).strip()
+    parts.append(sync.next)
+    return " ".join(parts).strip()
 
 
 def ago(seconds: float | None) -> str:
-    """A duration as people say it."""
-    return "never" if seconds is None else f"{span(seconds)} ago"
+    """How long ago something was, in words; None: it never was."""
+    if seconds is None:
+        return "never"
+    return f"{span(seconds)} ago"
+
+
+def to_the_second(time: str) -> str:
+    """Shorten a time of the branch to whole seconds: `2026-11-22T18:05:00Z`."""
+    return f"{time[:19]}Z"
+
+
+def with_author(text: str, version: Version) -> str:
+    """Append the author and the time of a version to a text.
+
+    Args:
+        text: What is shown of its value.
+        version: The version.
+    """
+    author = version.session
+    time = to_the_second(version.time)
+    return f"{text}  ({author}, {time})"
+
+
+def key_name(scope: str, key: str) -> str:
+    """Name a key for a person, as `issue:15/status`.
+
+    Args:
+        scope: Its scope.
+        key: Its name in the scope.
+    """
+    return printable(f"{scope}/{key}")
+
+
+def at_most(lines: Sequence[str], most: int, where: str = "") -> list[str]:
+    """Shorten a list of lines.
+
+    Args:
+        lines: All of them.
+        most: How many are shown; a further line then has the number of the others.
+        where: A text for the end of that line: how to see the others.
+    """
+    shown = list(lines[:most])
+    others = len(lines) - most
+    if others > 0:
+        shown.append(f"and {others} more{where}")
+    return shown

@@ -10,7 +10,7 @@ from csc_git.cli.output import note
 @command("serve")
 @common
 def serve_command(**options: Any) -> None:  # noqa: ANN401  click passes every option by name
-    """Run the MCP server on standard input and output, until the client hangs up.
+    """Run the MCP server on standard input and output, until the client closes its end.
 
     MCP clients start this; see csc-git init. Messages go to standard error.
     """

@@ -1,27 +1,35 @@
-"""`csc-git sync`: bring this clone and the remote together now."""
+"""`csc-git sync`: sync this clone with the remote now."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import click
 
 from csc_git.cli.options import command, common, opened
-from csc_git.cli.output import hanging, progress, show, sync_line, wants_json
+from csc_git.cli.output import (
+    hanging,
+    progress,
+    show,
+    sync_line,
+    to_the_second,
+    wants_json,
+)
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.results import Decision, Synced
+from csc_git.coordinator.results import Decision, Synced, SyncSummary
 from csc_git.core.remote_state import CHOICES, RemoteState
 from csc_git.errors import InputError
 from csc_git.store.recovery import Permit
-from csc_git.store.status import SyncStatus
+from csc_git.store.sync_status import SyncStatus
 from csc_git.text import count, printable
 
 _MOST: Final = 10
+"""Edits and keys that a preview lists of each kind."""
 
 
 class _Choice(NamedTuple):
-    """How a person can go on where the remote's branch is not what it was.
+    """A decision about a remote branch that does not continue what it had confirmed.
 
     Attributes:
         permit: What it allows the next sync to do.
@@ -38,6 +46,20 @@ class _Choice(NamedTuple):
     done: str
     fits: frozenset[RemoteState]
     replaces: bool = False
+
+
+class _Synced(NamedTuple):
+    """What a sync did.
+
+    Attributes:
+        status: The state afterwards.
+        message: What became of the decision; empty without one.
+        kept: The tip of the history that was replaced; None if none was.
+    """
+
+    status: SyncStatus
+    message: str = ""
+    kept: str | None = None
 
 
 _LACKING: Final = frozenset({RemoteState.BEHIND, RemoteState.REWRITTEN})
@@ -90,12 +112,24 @@ _JOIN: Final = _Choice(
     is_flag=True,
     help="Join this clone's store with the remote's other one.",
 )
-@click.option("--yes", is_flag=True, help="Don't ask before one of these.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Don't ask before one of these.",
+)
 @click.option(
     "--until-pushed", type=float, hidden=True, help="Seconds to go on trying."
 )
-@click.option("--retry", metavar="OP", help="Push a parked edit again.")
-@click.option("--drop", metavar="OP", help="Give a parked edit up.")
+@click.option(
+    "--retry",
+    metavar="OP",
+    help="Push a parked edit again.",
+)
+@click.option(
+    "--drop",
+    metavar="OP",
+    help="Drop a parked edit.",
+)
 @common
 def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     restore: bool,
@@ -114,103 +148,163 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     you choose one of --restore, --accept-rewrite, --recreate and --join. Each first shows what it
     would change, and asks. None of them drops an edit of yours that waits to be pushed.
     """
-    given = [
-        (restore, _RESTORE),
-        (accept_rewrite, _REWRITE),
-        (recreate, _RECREATE),
-        (join, _JOIN),
-    ]
-    chosen = [choice for is_given, choice in given if is_given]
-    if len(chosen) > 1:
-        raise InputError(
-            "Several decisions were given", then="Choose one of them"
-        )
+    choice = _choice(
+        [
+            (restore, _RESTORE),
+            (accept_rewrite, _REWRITE),
+            (recreate, _RECREATE),
+            (join, _JOIN),
+        ]
+    )
     with opened(options) as coordinator:
         _unpark(coordinator, retry, drop)
-        with progress() as coordinator.progress:
-            if until_pushed is None:
-                status = coordinator.sync()
-            else:
-                status = coordinator.sync_until_pushed(until_pushed)
-        lines, kept = list[str](), None
-        if chosen and status.state not in CHOICES:
-            lines.append("There was nothing to decide.")
-        elif chosen:
-            (choice,) = chosen
-            tip = coordinator.store.branch.tip
-            status = _decide(coordinator, status, choice, yes=yes)
-            if status.state is RemoteState.OK:
-                lines.append(f"Done: {choice.done}")
-                kept = tip if choice.replaces else None
-        summary = coordinator.summary.sync()
-    lines.append(hanging("", sync_line(summary)))
-    if kept:
-        where = f"What this clone had is kept here for 30 days: csc-git export --at {kept[:12]}"
-        lines.append(hanging("", where))
-    show(Synced(**summary.model_dump(), kept=kept), "\n".join(lines))
-    if status.state not in {RemoteState.OK, RemoteState.OFF}:
+        done = _Synced(_sync(coordinator, until_pushed))
+        if choice is not None:
+            done = _decide(
+                coordinator,
+                done.status,
+                choice,
+                yes=yes,
+            )
+        summary = coordinator.summary.sync_state()
+    show(Synced(**summary.model_dump(), kept=done.kept), *_lines(done, summary))
+    if done.status.state not in {RemoteState.OK, RemoteState.OFF}:
         sys.exit(1)
 
 
+def _choice(flags: list[tuple[bool, _Choice]]) -> _Choice | None:
+    """The choice whose flag was given, if one was."""
+    given = [choice for is_given, choice in flags if is_given]
+    if len(given) > 1:
+        raise InputError(
+            "Several decisions were given", then="Choose one of them"
+        )
+    if not given:
+        return None
+    (choice,) = given
+    return choice
+
+
+def _lines(done: _Synced, summary: SyncSummary) -> list[str]:
+    lines = []
+    if done.message:
+        lines.append(done.message)
+    state = sync_line(summary)
+    lines.append(hanging("", state))
+    if done.kept:
+        export = f"csc-git export --at {done.kept[:12]}"
+        where = f"What this clone had is kept here for 30 days: {export}"
+        lines.append(hanging("", where))
+    return lines
+
+
 def _unpark(
-    coordinator: Coordinator, retry: str | None, drop: str | None
+    coordinator: Coordinator,
+    retry: str | None,
+    drop: str | None,
 ) -> None:
-    """Give a parked edit up, or queue it again."""
+    """Drop one parked edit, or queue one again."""
     if drop is not None and not coordinator.store.drop(drop, clock.now()):
         raise InputError(f"No edit {drop} is parked", then="See csc-git status")
-    if retry is not None and coordinator.release(retry) is None:
+    if retry is not None and coordinator.syncing.release(retry) is None:
         raise InputError(
             f"No edit {retry} is parked", then="See csc-git status"
         )
 
 
+def _sync(coordinator: Coordinator, seconds: float | None) -> SyncStatus:
+    """Sync once; or, if a number of seconds is given, until the queue is empty."""
+    if seconds is not None:
+        return coordinator.syncing.sync_until_pushed(seconds)
+    with progress() as report:
+        return coordinator.syncing.sync(progress=report)
+
+
 def _decide(
-    coordinator: Coordinator, status: SyncStatus, choice: _Choice, *, yes: bool
-) -> SyncStatus:
+    coordinator: Coordinator,
+    status: SyncStatus,
+    choice: _Choice,
+    *,
+    yes: bool,
+) -> _Synced:
     """Show what a choice would change, ask, and carry it out."""
+    if status.state not in CHOICES:
+        return _Synced(status, "There was nothing to decide.")
     if status.state not in choice.fits:
-        what = f"{choice.flag} does not fit: {status.describe()[0]}"
-        raise InputError(what, then=status.choices())
-    found = coordinator.summary.decision(coordinator.store.divergence())
-    if not wants_json():
-        lines = (
-            hanging("", printable(line), stream=sys.stderr)
-            for line in _preview(found)
+        what, _ = status.describe()
+        raise InputError(
+            f"{choice.flag} does not fit: {what}", then=status.choices()
         )
-        click.echo("\n".join(lines), err=True)
+    divergence = coordinator.store.divergence()
+    decision = coordinator.summary.decision(divergence)
+    if not wants_json():
+        _show_preview(decision)
     if not yes:
-        if wants_json() or not sys.stdin.isatty():
-            raise InputError(
-                "This changes what every clone has, so it asks first, and nobody can answer here",
-                then="A person runs this in a terminal. For scripts see csc-git sync --help",
-            )
-        if not click.confirm(choice.question):
-            raise InputError(
-                "The question was answered with no",
-                then="Edits go on waiting here",
-            )
-    with progress() as coordinator.progress:
-        return coordinator.sync(permit=choice.permit)
+        _ask(choice.question)
+    tip = coordinator.store.branch.tip
+    with progress() as report:
+        status = coordinator.syncing.sync(permit=choice.permit, progress=report)
+    if status.state is not RemoteState.OK:
+        return _Synced(status)
+    message = f"Done: {choice.done}"
+    if not choice.replaces:
+        return _Synced(status, message)
+    return _Synced(status, message, kept=tip)
+
+
+def _ask(question: str) -> None:
+    """Ask a person whether to go on."""
+    if wants_json() or not sys.stdin.isatty():
+        raise InputError(
+            "This changes what every clone has, so it asks first, and nobody can answer here",
+            then="A person runs this in a terminal. For scripts see csc-git sync --help",
+        )
+    if not click.confirm(question):
+        raise InputError(
+            "The question was answered with no",
+            then="Queued edits stay queued here",
+        )
+
+
+def _show_preview(found: Decision) -> None:
+    for line in _preview(found):
+        text = hanging(
+            "",
+            printable(line),
+            stream=sys.stderr,
+        )
+        click.echo(text, err=True)
 
 
 def _preview(found: Decision) -> Iterator[str]:
-    """What is known of both sides, in lines for a person."""
+    """Describe how the histories of both sides differ, in lines for a person."""
     yield found.message
-    yield f"The remote lacks {count(found.lost_count, 'confirmed edit')}:"
-    for one in found.lost[:_MOST]:
-        yield f"  {one.time[:19]}Z  {one.session}  {one.subject}"
-    if found.lost_count > _MOST:
-        yield f"  and {found.lost_count - _MOST} more"
+    lost = count(found.lost_count, "confirmed edit")
+    yield f"The remote lacks {lost}:"
+    for edit in found.lost[:_MOST]:
+        time = to_the_second(edit.time)
+        yield f"  {time}  {edit.session}  {edit.subject}"
+    others = found.lost_count - _MOST
+    if others > 0:
+        yield f"  and {others} more"
     if found.unknown_count:
-        yield f"It has {count(found.unknown_count, 'edit')} that this clone has not seen."
-    for title, names in (
-        ("Only here", found.only_here),
-        ("Only on the remote", found.only_there),
-        ("With another value there", found.differing),
-    ):
-        keys = [name for name in names if not name.startswith("conflicts/")]
-        if keys:
-            more = f" and {len(keys) - _MOST} more" if len(keys) > _MOST else ""
-            yield f"{title}: {', '.join(keys[:_MOST])}{more}."
+        unknown = count(found.unknown_count, "edit")
+        yield f"It has {unknown} that this clone has not seen."
+    yield from _key_lines("Only here", found.only_here)
+    yield from _key_lines("Only on the remote", found.only_there)
+    yield from _key_lines("With another value there", found.differing)
     if found.queued:
-        yield f"Of your own, never confirmed and still queued: {count(found.queued, 'edit')}."
+        queued = count(found.queued, "edit")
+        yield f"Of your own, never confirmed and still queued: {queued}."
+
+
+def _key_lines(title: str, names: Sequence[str]) -> Iterator[str]:
+    """A line with the keys that are not records of conflicts; none if there are none."""
+    keys = [name for name in names if not name.startswith("conflicts/")]
+    if not keys:
+        return
+    listed = ", ".join(keys[:_MOST])
+    others = len(keys) - _MOST
+    if others > 0:
+        listed += f" and {others} more"
+    yield f"{title}: {listed}."

@@ -1,13 +1,14 @@
-"""`csc-git team`: what the team has agreed on, and which settings hold here."""
+"""`csc-git team`: the settings that the team agreed on, and those in effect here."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import click
 
-from csc_git.cli.options import common, flags, opened, user
+from csc_git.cli.options import Options, common, flags, opened, user
 from csc_git.cli.output import hanging, progress, show, sync_line
 from csc_git.config.settings import load
-from csc_git.config.sources import given
+from csc_git.config.sources import Given, given
 from csc_git.config.team_names import TEAM_NAMES
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results import EffectiveSetting, TeamAgreed
@@ -15,15 +16,21 @@ from csc_git.coordinator.team_settings import change, read_team
 from csc_git.core.edit import Outcome
 from csc_git.errors import ConditionFailed
 
+_NAME: Final = 10
+"""Columns for the name of a setting."""
+
+_VALUE: Final = 24
+"""Columns for its value."""
+
 
 @click.group("team", invoke_without_command=True)
 @click.pass_context
 @common
 def team_command(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401
-    """What the team has agreed on, for all its clones; and which settings hold here.
+    """The settings that the team agreed on for all its clones, and those in effect here.
 
-    The settings stand on the branch, with their author and history. What is set here (by flag,
-    CSC_… or git config csc.…) wins. A running server goes by them from its next start on.
+    What is agreed on is stored on the branch, with its author and history. What is set here (by
+    flag, CSC_… or git config csc.…) wins. A running server uses a new setting after its next start.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -44,40 +51,48 @@ def set_command(name: str, value: str, **options: Any) -> None:  # noqa: ANN401
 @click.argument("name", type=click.Choice(TEAM_NAMES))
 @common
 def unset_command(name: str, **options: Any) -> None:  # noqa: ANN401
-    """Agree on nothing for the setting NAME."""
+    """Remove what was agreed on for the setting NAME."""
     _change(name, None, options)
 
 
-def _change(name: str, value: str | None, options: dict[str, Any]) -> None:
+def _change(name: str, value: str | None, options: Options) -> None:
     with opened(options) as coordinator:
-        with progress() as coordinator.progress:
-            author = coordinator.person(user())
-            made = change(coordinator.writer, author, name, value).receipt.op
-            coordinator.sync()
-        _check_fate(coordinator, name, made)
-        _show(
-            coordinator,
-            options,
-            hanging("", sync_line(coordinator.summary.sync())),
+        author = coordinator.authors.person(user())
+        done = change(
+            coordinator.writer,
+            author,
+            name,
+            value,
         )
+        with progress() as report:
+            coordinator.syncing.sync(progress=report)
+        _check_fate(coordinator, name, done.receipt.op)
+        sync = sync_line(coordinator.summary.sync_state())
+        _show(coordinator, options, hanging("", sync))
 
 
 def _check_fate(coordinator: Coordinator, name: str, op: str | None) -> None:
-    """Was it agreed on, or did somebody agree on something else at the same time?"""
-    if op is not None and coordinator.store.fate(op).outcome is Outcome.LOST:
-        now = read_team(coordinator.store.snapshot()).settings.get(
-            name, "not set"
-        )
-        raise ConditionFailed(
-            f"Somebody else changed {name} at the same time: it is {now} now",
-            safe="Yours is kept in full as an open conflict: csc-git conflicts",
-            then="Talk with them, then set it again",
-        )
+    """Refuse if the value lost to one that somebody else set at the same time."""
+    if op is None:
+        return
+    fate = coordinator.store.fate(op)
+    if fate.outcome is not Outcome.LOST:
+        return
+    team, _ = read_team(coordinator.store.snapshot())
+    current = team.get(name, "not set")
+    raise ConditionFailed(
+        f"Somebody else changed {name} at the same time: it is {current} now",
+        safe="Yours is kept in full as an open conflict: csc-git conflicts",
+        then="Talk with them, then set it again",
+    )
 
 
 def _show(
-    coordinator: Coordinator, options: dict[str, Any], said: str = ""
+    coordinator: Coordinator,
+    options: Options,
+    sync: str | None = None,
 ) -> None:
+    """Print all settings, then the state of sync if it is given."""
     team, unusable = read_team(coordinator.store.snapshot())
     settings = load(coordinator.project, flags(options), team)
     here = given(
@@ -85,35 +100,50 @@ def _show(
     )
     rows = []
     for name, value in settings.model_dump().items():
-        source = (
-            here[name].source
-            if name in here
-            else "team"
-            if name in team
-            else "default"
+        row = EffectiveSetting(
+            name=name,
+            value=value,
+            source=_source(name, here, team),
+            agreed=team.get(name),
         )
-        rows.append(
-            EffectiveSetting(
-                name=name, value=value, source=source, agreed=team.get(name)
-            )
-        )
-    lines = [_line(one) for one in rows]
-    found = TeamAgreed(settings=rows, unusable=[*map(str, unusable)])
-    show(found, "\n".join([*lines, *([said] if said else [])]))
-
-
-def _line(one: EffectiveSetting) -> str:
-    """A setting; and what the team has agreed on, where something else holds here."""
-    passed_over = one.agreed is not None and one.source != "team"
-    team = f" (the team: {_shown(one.agreed)})" if passed_over else ""
-    return f"{one.name:<10}{_shown(one.value):<24}{one.source}{team}"
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401  a setting's
-    return (
-        "-"
-        if value is None
-        else str(value).lower()
-        if isinstance(value, bool)
-        else str(value)
+        rows.append(row)
+    lines = [_line(row) for row in rows]
+    if sync is not None:
+        lines.append(sync)
+    result = TeamAgreed(
+        settings=rows,
+        unusable=list(map(str, unusable)),
     )
+    show(result, *lines)
+
+
+def _source(
+    name: str,
+    here: Mapping[str, Given],
+    team: Mapping[str, object],
+) -> str:
+    """Where the value of a setting comes from."""
+    if name in here:
+        return here[name].source
+    if name in team:
+        return "team"
+    return "default"
+
+
+def _line(setting: EffectiveSetting) -> str:
+    """A setting; and what the team agreed on, if another value is in effect here."""
+    name = setting.name.ljust(_NAME)
+    value = _value_text(setting.value).ljust(_VALUE)
+    line = f"{name}{value}{setting.source}"
+    if setting.agreed is None or setting.source == "team":
+        return line
+    agreed = _value_text(setting.agreed)
+    return f"{line} (the team: {agreed})"
+
+
+def _value_text(value: Any) -> str:  # noqa: ANN401  a setting's
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)

@@ -1,4 +1,4 @@
-"""Clients: which there are, where their settings stand, and the form of an entry in them."""
+"""Clients: the known ones, where their settings are, and the form of an entry in them."""
 
 import os
 from collections.abc import Mapping
@@ -19,10 +19,17 @@ PASSED_ON: Final = (
     "all_proxy",
     "no_proxy",
 )
-"""What git needs to reach remotes, and not every MCP client hands to its servers by itself."""
+"""Variables that git needs to reach remotes, and that not every MCP client gives its servers."""
 
-INHERITED: Final = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
-"""What each does: the MCP SDKs' default environment of a stdio server."""
+INHERITED: Final = (
+    "HOME",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TERM",
+    "USER",
+)
+"""Variables that every client gives its servers: the default of the MCP SDKs for stdio."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +37,15 @@ class Client:
     """A program that starts MCP servers.
 
     Attributes:
-        key: What people call it on the command line.
-        title: What it calls itself.
-        file: Its settings for a project, from the project's top; None: only its own command
+        key: Its name on the command line.
+        title: Its own name.
+        file: Its settings for a project, relative to the project's top; None: only its own command
             may write them.
-        member: The member of those that holds the servers.
-        variable: How its settings name an environment variable; None: naming one may hide it.
+        member: The member of the settings that contains the servers.
+        variable: How its settings refer to an environment variable; None: a reference may hide
+            the variable from the server.
         extra: Further members of an entry.
-        hands_on_all: Whether its servers get its whole environment, as was seen.
+        hands_on_all: Whether its servers get its whole environment, as observed.
     """
 
     key: str
@@ -49,24 +57,21 @@ class Client:
     hands_on_all: bool = False
 
     def entry(self, flags: Mapping[str, Any]) -> dict[str, Any]:
-        """How it starts the server.
+        """The entry by which it starts the server.
 
         Args:
             flags: Settings given on the command line; the server gets them too.
         """
         command, start = launch()
-        entry: dict[str, Any] = {
-            "command": command,
-            "args": [*start, "serve", *arguments(flags)],
-        }
-        passed = self._passed()
-        return {
-            **(self.extra or {}),
-            **entry,
-            **({"env": passed} if passed else {}),
-        }
+        entry = dict(self.extra or {})
+        entry["command"] = command
+        entry["args"] = [*start, "serve", *arguments(flags)]
+        variables = self._variables()
+        if variables:
+            entry["env"] = variables
+        return entry
 
-    def _passed(self) -> dict[str, str]:
+    def _variables(self) -> dict[str, str]:
         if self.variable is None:
             return {}
         return {

@@ -1,12 +1,13 @@
 """A document: JSON that belongs to somebody else, perhaps with comments and trailing commas.
 
-Merged, never rewritten: what is ours is inserted as text at the place that json-five's parser
-names, so that all the rest keeps its order, its comments and its white space, and taking out the
-very text again gives back the very bytes.
+It is edited as text and never rewritten. Our member is inserted at the place that json-five's
+parser reports, so all the rest keeps its order, its comments and its white space. Removing the same
+text again restores the same bytes.
 """
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import json5
@@ -15,15 +16,21 @@ from json5.model import JSONArray, JSONObject, String
 
 from csc_git.errors import InvalidSetting
 
+_COMMA: Final = re.compile(r"\s*,")
 _COMMENT_LEFT_OPEN: Final = re.compile(r"/\*(?!.*\*/)", re.DOTALL)
 Path_ = tuple[str, ...]
+Json = Any
+"""A value of JSON, as Python's parser gives it."""
+
+_Node = Any
+"""A node of json-five's model, which has no types."""
 
 
 class Document:
-    """One such text.
+    """The text of a settings file, and what it contains.
 
     Args:
-        text: What stands in it.
+        text: The whole text.
 
     Raises:
         InvalidSetting: it is no JSON object.
@@ -33,156 +40,231 @@ class Document:
         self.inserted: list[str] = []
         self._read(text)
 
-    def get(self, *path: str) -> Any:  # noqa: ANN401  any JSON
-        """What stands at a path of members; None if nothing does."""
+    def get(self, *path: str) -> Json:
+        """The value at a path of members; None if there is none."""
         found = self.content
         for name in path:
-            found = found.get(name) if isinstance(found, dict) else None
+            if not isinstance(found, dict):
+                return None
+            found = found.get(name)
         return found
 
     @property
     def is_hollow(self) -> bool:
-        """Whether it is empty: objects without any member but such ones, and no comment."""
-        return _strict(self.text) is not None and _is_hollow(self.content)
+        """Whether it is empty: no comment, and no member except objects that are empty too."""
+        has_comments = _strict(self.text) is None
+        return not has_comments and _is_hollow(self.content)
 
-    def put(self, path: Path_, value: Any) -> None:  # noqa: ANN401
-        """Insert a member that isn't there, with the objects around it that aren't either.
+    def put(
+        self,
+        path: Path_,
+        value: Json,
+    ) -> None:
+        """Insert a member that does not exist yet, and the objects around it that are missing.
+
+        Args:
+            path: The names of the objects around the member, then its own name.
+            value: Its value, any JSON.
 
         Raises:
-            InvalidSetting: something else stands on the way.
+            InvalidSetting: the member exists, or something on its path is no object.
         """
-        depth = next(
-            (n for n in range(1, len(path) + 1) if not self._has(path[:n])),
-            None,
-        )
-        if depth is None:
-            raise _unreadable(
-                f"{'.'.join(path)} is there already, and is empty"
-            )
+        outer, missing = self._split(path)
+        if not missing:
+            name = ".".join(path)
+            raise _unreadable(f"{name} is there already, and is empty")
+        first, *others = missing
         inner = value
-        for name in reversed(path[depth:]):
+        for name in reversed(others):
             inner = {name: inner}
-        self._insert(
-            self._container(path[: depth - 1], JSONObject),
-            inner,
-            path[depth - 1],
-        )
-        if (
-            self.get(*path) != value
-        ):  # a member stands there twice, and another one counts
+        container = self._container(outer, JSONObject)
+        self._insert(container, inner, first)
+        if self.get(*path) != value:
+            # The text has two members of one name, and the other one counts.
             raise _unreadable(f"{path[0]} is there more than once")
 
-    def prepend(self, path: Path_, value: Any) -> None:  # noqa: ANN401
-        """Insert an element before those of an array, which is made if there is none."""
-        if not self._has(path):
-            self.put(path, [value])
+    def prepend(
+        self,
+        path: Path_,
+        value: Json,
+    ) -> None:
+        """Insert an element before those of an array; without an array, make one.
+
+        Args:
+            path: The names of the objects around the array, then its own name.
+            value: The element, any JSON.
+
+        Raises:
+            InvalidSetting: something on the path is not of the expected kind.
+        """
+        if self._has(path):
+            container = self._container(path, JSONArray)
+            self._insert(container, value, None)
         else:
-            self._insert(self._container(path, JSONArray), value, None)
+            self.put(path, [value])
 
     def take_out(self, inserted: str) -> bool:
-        """Take out what was inserted once, as it was; whether it was found, once."""
+        """Remove a text that was inserted; return whether it was found, exactly once."""
         before = self.text
         if before.count(inserted) != 1:
             return False
         try:
             self._read(before.replace(inserted, ""))
-        except (
-            InvalidSetting
-        ):  # something stands beside it now that needs a comma
+        except InvalidSetting:
+            # Something was added beside it since then, and needs its comma.
             self._read(before)
             return False
         return True
 
     def remove(self, *path: str) -> None:
-        """Remove a member, whatever became of it since, with its comma."""
-        container = self._container(path[:-1], JSONObject)
-        place = _place(container, path[-1])
-        self._cut(container.keys[place], container.values[place])
+        """Remove a member and its comma, even if its value was changed since it was inserted."""
+        *outer, name = path
+        container = self._container(outer, JSONObject)
+        place = _place(container, name)
+        key = container.keys[place]
+        value = container.values[place]
+        self._cut(key, value)
 
-    def remove_items(self, path: Path_, ours: Any) -> None:  # noqa: ANN401  a predicate
-        """Remove the elements of an array that a predicate finds; and the array, if it was all."""
-        while any(map(ours, items := self.get(*path) or [])):
-            place = next(
-                number for number, item in enumerate(items) if ours(item)
-            )
+    def remove_items(
+        self,
+        path: Path_,
+        ours: Callable[[Json], bool],
+    ) -> None:
+        """Remove elements of an array; if none is left, remove the array too.
+
+        Args:
+            path: The names of the objects around the array, then its own name.
+            ours: Returns whether an element is to be removed.
+        """
+        while True:
+            items = self.get(*path) or []
+            places = [n for n, item in enumerate(items) if ours(item)]
+            if not places:
+                return
             if len(items) == 1:
-                return self.remove(*path)
-            node = self._container(path, JSONArray).values[place]
+                self.remove(*path)
+                return
+            container = self._container(path, JSONArray)
+            node = container.values[places[0]]
             self._cut(node, node)
-        return None
+
+    def _split(self, path: Path_) -> tuple[Path_, Path_]:
+        """Split a path in the part that exists and the part that does not."""
+        depth = 0
+        while depth < len(path):
+            if not self._has(path[: depth + 1]):
+                break
+            depth += 1
+        return path[:depth], path[depth:]
 
     def _has(self, path: Path_) -> bool:
-        around = self.get(*path[:-1])
-        return isinstance(around, dict) and path[-1] in around
+        *outer, name = path
+        around = self.get(*outer)
+        return isinstance(around, dict) and name in around
 
     def _read(self, text: str) -> None:
         self.text = text
+        # json-five 1.1.2 fails on "\\\\x". A replacement of equal length keeps all places.
+        readable = text.replace("\\\\", "__")
+        loader = ModelLoader()
         try:
-            readable = text.replace(
-                "\\\\", "__"
-            )  # json-five 1.1.2 trips over "\\\\x"; places stay
-            self._root: Any = json5.loads(readable, loader=ModelLoader()).value
-            self.content: Any = _strict(text) or json5.loads(readable)
+            model = json5.loads(readable, loader=loader)
+            self._root: _Node = model.value
+            self.content: Json = _strict(text) or json5.loads(readable)
         except (ValueError, AttributeError, RecursionError) as error:
             raise _unreadable(str(error)) from None
         if not isinstance(self.content, dict):
             raise _unreadable("it is no object")
 
-    def _container(self, path: Path_, kind: type) -> Any:  # noqa: ANN401  json5's model is untyped
+    def _container(
+        self,
+        path: Sequence[str],
+        kind: type,
+    ) -> _Node:
         node = self._root
         for name in path:
             node = node.values[_place(node, name)]
             if not isinstance(node, JSONObject | JSONArray):
                 break
         if not isinstance(node, kind):
-            raise _unreadable(f"{'.'.join(path)} is not of the expected kind")
+            name = ".".join(path)
+            raise _unreadable(f"{name} is not of the expected kind")
         return node
 
-    def _insert(self, container: Any, value: Any, name: str | None) -> None:  # noqa: ANN401
+    def _insert(
+        self,
+        container: _Node,
+        value: Json,
+        name: str | None,
+    ) -> None:
+        """Insert a first member into an object, or with no name a first element into an array."""
         start = container._tok.end  # noqa: SLF001  json-five has no other name for it
-        first = next(
-            iter(getattr(container, "keys", None) or container.values), None
-        )
-        following = first._tok if first else container._end_tok  # noqa: SLF001
+        following = container._end_tok  # noqa: SLF001
+        members = getattr(container, "keys", None) or container.values
+        if members:
+            following = members[0]._tok  # noqa: SLF001
         opening = self.text[start : following.index]
-        end = "\r\n" if "\r\n" in self.text else "\n"
         indent, step = self._indents(start)
-        inner = indent + step
-        entry = json.dumps(value, indent=step).replace("\n", end + inner)
-        member = entry if name is None else f"{json.dumps(name)}: {entry}"
-        if first is None:
-            closing = "" if "\n" in opening else end + indent
-            return self._write(start, f"{end}{inner}{member}{closing}")
-        if "\n" not in opening:
-            return self._write(start, f"{end}{inner}{member},")
-        line = opening.partition("\n")[0].rstrip("\r")
-        if _COMMENT_LEFT_OPEN.search(line):
-            line = ""
-        return self._write(start + len(line), f"{end}{inner}{member},")
+        outer = f"{self._line_end}{indent}"
+        inner = f"{outer}{step}"
+        entry = json.dumps(value, indent=step).replace("\n", inner)
+        if name is not None:
+            key = json.dumps(name)
+            entry = f"{key}: {entry}"
+        if members:
+            place = start + len(_comment_on_line(opening))
+            self._write(place, f"{inner}{entry},")
+        elif "\n" in opening:
+            self._write(start, f"{inner}{entry}")
+        else:
+            self._write(start, f"{inner}{entry}{outer}")
+
+    @property
+    def _line_end(self) -> str:
+        if "\r\n" in self.text:
+            return "\r\n"
+        return "\n"
 
     def _indents(self, place: int) -> tuple[str, str]:
-        """The white space before the line of a place, and one step of it."""
-        line = self.text[self.text.rfind("\n", 0, place) + 1 : place]
-        indent = line[: len(line) - len(line.lstrip())]
+        """The white space at the start of the line of a place, and that of one level."""
+        begin = self.text.rfind("\n", 0, place) + 1
+        line = self.text[begin:place]
+        width = len(line) - len(line.lstrip())
+        indent = line[:width]
         step = re.search(r"\n([ \t]+)\S", self.text)
-        return indent, step[1] if step else "  "
+        if step is None:
+            return indent, "  "
+        return indent, step[1]
 
-    def _write(self, place: int, inserted: str) -> None:
-        self._read(self.text[:place] + inserted + self.text[place:])
+    def _write(
+        self,
+        place: int,
+        inserted: str,
+    ) -> None:
+        before = self.text[:place]
+        after = self.text[place:]
+        self._read(f"{before}{inserted}{after}")
         self.inserted.append(inserted)
 
-    def _cut(self, first: Any, last: Any) -> None:  # noqa: ANN401
-        begin, end = first._tok.index, last._end_tok.end  # noqa: SLF001
-        comma = re.compile(r"\s*,").match(self.text, end)
+    def _cut(
+        self,
+        first: _Node,
+        last: _Node,
+    ) -> None:
+        """Remove the text from one node to another, and the comma after or before it."""
+        begin = first._tok.index  # noqa: SLF001
+        end = last._end_tok.end  # noqa: SLF001
+        comma = _COMMA.match(self.text, end)
         before = self.text[:begin].rstrip(" \t\r\n")
         if comma is not None:
             end = comma.end()
         elif before.endswith(","):
             before = before[:-1]
-        self._read(before + self.text[end:])
+        after = self.text[end:]
+        self._read(f"{before}{after}")
 
 
-def _strict(text: str) -> Any:  # noqa: ANN401
+def _strict(text: str) -> Json:
     """The content of plain JSON; None if it is not plain."""
     try:
         return json.loads(text)
@@ -190,27 +272,49 @@ def _strict(text: str) -> Any:  # noqa: ANN401
         return None
 
 
-def _is_hollow(value: Any) -> bool:  # noqa: ANN401  any JSON
-    return isinstance(value, dict) and all(map(_is_hollow, value.values()))
+def _is_hollow(value: Json) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return all(map(_is_hollow, value.values()))
 
 
-def _place(container: Any, name: str) -> int:  # noqa: ANN401
-    """Where a member stands among an object's."""
+def _comment_on_line(opening: str) -> str:
+    """The rest of the line of an opening bracket; empty if it does not end with the line.
+
+    Args:
+        opening: The text between the bracket and the first member.
+    """
+    line, newline, _ = opening.partition("\n")
+    if not newline or _COMMENT_LEFT_OPEN.search(line):
+        return ""
+    return line.rstrip("\r")
+
+
+def _place(
+    container: _Node,
+    name: str,
+) -> int:
+    """The number of a member among those of an object."""
     names = _names(container)
     if names.count(name) > 1:
         raise _unreadable(f"{name} is there more than once")
     return names.index(name)
 
 
-def _names(container: Any) -> list[str]:  # noqa: ANN401
-    """The names of an object's members; JSON5 lets them stand without quotes."""
-    return [
-        key.characters if isinstance(key, String) else key.name
-        for key in container.keys
-    ]
+def _names(container: _Node) -> list[str]:
+    """The names of an object's members."""
+    return list(map(_name, container.keys))
+
+
+def _name(key: _Node) -> str:
+    """The name of a member; in JSON5 it may have no quotes."""
+    if isinstance(key, String):
+        return str(key.characters)
+    return str(key.name)
 
 
 def _unreadable(why: str) -> InvalidSetting:
     return InvalidSetting(
-        f"It can't be read as JSON settings: {why}", then="Mend the file first"
+        f"It can't be read as JSON settings: {why}",
+        then="Mend the file first",
     )

@@ -1,7 +1,8 @@
-"""Our hooks in Claude Code's settings: what is registered to be run, and at which events."""
+"""Our hooks in Claude Code's settings: which commands it runs at which events."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,108 +18,116 @@ EVENTS: Final = {
     "SessionEnd": ("session-end", None),
 }
 _HOOK_SECONDS: Final = 5
+_Item = dict[str, Any]
+"""A hook, or an element of an event with its hooks, as JSON."""
 
 
 class HookRegistration(Registration):
-    """The hooks, in Claude Code's settings of one person for one project.
+    """The hooks in Claude Code's settings of one person for one project.
 
     Args:
         top: The project's top.
-        memory: As above.
-        flags: Settings that the server gets.
+        memory: The file that notes what was inserted, see `memory_of`.
+        flags: Settings that the server gets as options, by name.
     """
 
     def __init__(
-        self, top: Path, memory: Path, flags: Mapping[str, Any]
+        self,
+        top: Path,
+        memory: Path,
+        flags: Mapping[str, Any],
     ) -> None:
         file = top / ".claude" / "settings.local.json"
-        super().__init__(
-            file, memory, insists=any(v is not None for v in flags.values())
-        )
+        insists = any(value is not None for value in flags.values())
+        super().__init__(file, memory, insists=insists)
         self._branch = flags.get("branch")
 
     def _insert(self, document: Document) -> None:
         there = self._by_event(document)
-        for name, item in self._items().items():
+        for name in EVENTS:
             if name not in there:
+                item = self._item(name)
                 document.prepend(("hooks", name), item)
 
-    def _items(self) -> dict[str, Any]:
-        return {
-            name: {
-                **({"matcher": matcher} if matcher else {}),
-                "hooks": [
-                    {
-                        "type": "command",
-                        "command": hook_command(event, self._branch),
-                        "timeout": _HOOK_SECONDS,
-                    }
-                ],
-            }
-            for name, (event, matcher) in EVENTS.items()
+    def _item(self, name: str) -> _Item:
+        """The element that we add to the hooks of an event."""
+        event, matcher = EVENTS[name]
+        hook = {
+            "type": "command",
+            "command": hook_command(event, self._branch),
+            "timeout": _HOOK_SECONDS,
         }
+        item: _Item = {}
+        if matcher:
+            item["matcher"] = matcher
+        item["hooks"] = [hook]
+        return item
 
     def _cut(self, document: Document) -> None:
-        if any(
-            not all(map(_is_ours, item.get("hooks") or []))
-            for item in self._ours(document)
-        ):
-            raise InvalidSetting(
-                f"In {self.file} csc-git's hook stands together with others",
-                then="Take csc-git-hook out there by hand",
-            )
+        for item in self._ours(document):
+            hooks = item.get("hooks") or []
+            if not all(map(_runs_ours, hooks)):
+                raise InvalidSetting(
+                    f"In {self.file} csc-git's hook shares an entry with other hooks",
+                    then="Take csc-git-hook out there by hand",
+                )
         for name in EVENTS:
-            document.remove_items(("hooks", name), _is_ours)
+            document.remove_items(("hooks", name), _runs_ours)
 
-    def _ours(self, document: Document) -> Any:  # noqa: ANN401
-        return [
-            item
-            for items in self._by_event(document).values()
-            for item in items
-        ]
+    def _ours(self, document: Document) -> list[_Item]:
+        items = self._by_event(document).values()
+        return list(chain.from_iterable(items))
 
-    def _by_event(self, document: Document) -> dict[str, list[dict[str, Any]]]:
-        """What is there of ours, by the names of the events."""
-        found: dict[str, list[dict[str, Any]]] = {}
+    def _by_event(self, document: Document) -> dict[str, list[_Item]]:
+        """Elements that run our hooks, by the names of the events."""
+        found: dict[str, list[_Item]] = {}
         for name in EVENTS:
             items = document.get("hooks", name)
-            ours = (
-                list(filter(_is_hook, items)) if isinstance(items, list) else []
-            )
+            if not isinstance(items, list):
+                continue
+            ours = list(filter(_is_ours, items))
             if ours:
                 found[name] = ours
         return found
 
     def _is_whole(self, document: Document) -> bool:
-        return self._by_event(document).keys() == EVENTS.keys()
+        there = self._by_event(document)
+        return there.keys() == EVENTS.keys()
 
     def _is_same(self, document: Document) -> bool:
         there = self._by_event(document)
-        return all(
-            items == [self._items()[name]] for name, items in there.items()
-        )
+        ours = {name: [self._item(name)] for name in there}
+        return there == ours
 
     def commands(self) -> dict[str, str]:
-        """The commands of ours that are there, by the names of their events.
+        """The commands of our hooks that are registered, by the names of their events.
 
         Raises:
             InvalidSetting: the file can't be read.
         """
-        found = self._by_event(self._read())
-        return {
-            name: str(hook["command"])
-            for name, items in found.items()
-            for item in items
-            for hook in item.get("hooks") or []
-            if _is_hook(hook) and "command" in hook
-        }
+        commands = dict[str, str]()
+        there = self._by_event(self._read())
+        for name, items in there.items():
+            for hook in _hooks_of(items):
+                if "command" in hook:
+                    commands[name] = str(hook["command"])
+        return commands
 
 
-def _is_hook(item: Any) -> bool:  # noqa: ANN401
-    return isinstance(item, dict) and _is_ours(item)
+def _hooks_of(items: list[_Item]) -> Iterator[_Item]:
+    """Our hooks in elements of an event."""
+    for item in items:
+        hooks = item.get("hooks") or []
+        yield from filter(_is_ours, hooks)
 
 
 def _is_ours(item: Any) -> bool:  # noqa: ANN401
-    """Whether a hook, or an element of the hooks of an event, runs ours."""
-    said = json.dumps(item)
-    return "csc-git-hook" in said or "csc_git.hooks" in said
+    if not isinstance(item, dict):
+        return False
+    return _runs_ours(item)
+
+
+def _runs_ours(item: Any) -> bool:  # noqa: ANN401
+    """Whether a hook, or an element of an event that contains hooks, runs one of ours."""
+    text = json.dumps(item)
+    return "csc-git-hook" in text or "csc_git.hooks" in text

@@ -1,4 +1,4 @@
-"""Launching: the command lines by which others start csc-git, written and read."""
+"""Launching: writes and reads the command lines by which other programs start csc-git."""
 
 import argparse
 import shlex
@@ -12,20 +12,26 @@ from typing import Any, Final
 from csc_git.config.settings import Settings
 
 _SAFE: Final = frozenset({"-P", "-I"})
-"""Of a Python's flags, those that keep it from looking for modules where it is started."""
+"""Flags of Python with which it does not look for modules in the directory where it starts."""
 
-_PLAIN: Final = _SAFE | {"-E", "-s", "-B", "-u"}
-"""Those that run nothing."""
+_PLAIN: Final = _SAFE | {
+    "-E",
+    "-s",
+    "-B",
+    "-u",
+}
+"""Flags of Python that run nothing."""
 
 _MARKS: Final = ("pyvenv.cfg", "conda-meta")
-"""Of an environment: what venv (PEP 405) and conda leave in it."""
+"""Files by which an environment is recognized: of venv (PEP 405) and of conda."""
 
 
 def launch() -> tuple[str, list[str]]:
-    """Command and first arguments that start csc-git.
+    """The command that starts csc-git, and its first arguments.
 
-    By its name where that is on PATH for good, so that the entry works on other machines too; else
-    by this interpreter, which does not look for modules in the project (`-P`).
+    The command is `csc-git` if that is on PATH permanently, so that the entry works on other
+    machines too. Otherwise it is this interpreter, which does not look for modules in the project
+    (`-P`).
     """
     if is_on_path("csc-git"):
         return "csc-git", []
@@ -35,97 +41,159 @@ def launch() -> tuple[str, list[str]]:
 def is_on_path(command: str) -> bool:
     """Whether a command is on PATH, and not only because an environment is activated in this shell.
 
-    An editor has the PATH of a login shell, in which no environment is.
+    An editor has the PATH of a login shell, which has no activated environment.
     """
     found = shutil.which(command)
-    return found is not None and not any(
-        (Path(found).parent.parent / m).exists() for m in _MARKS
-    )
+    if found is None:
+        return False
+    prefix = Path(found).parent.parent
+    marks = [prefix / mark for mark in _MARKS]
+    return not any(mark.exists() for mark in marks)
 
 
 def is_shareable() -> bool:
-    """Whether entries work on other machines too: they name no path of this one."""
-    return launch()[0] == "csc-git"
+    """Whether entries work on other machines too: they contain no path of this one."""
+    command, _ = launch()
+    return command == "csc-git"
 
 
 def arguments(flags: Mapping[str, Any]) -> list[str]:
-    """Settings as arguments of a command; those that are None are not given."""
-    return [
-        part for name, value in flags.items() for part in _argument(name, value)
-    ]
+    """Settings as arguments of a command; a setting that is None is left out."""
+    found = list[str]()
+    for name, value in flags.items():
+        found.extend(_argument(name, value))
+    return found
 
 
 def flags_in(given: Sequence[str]) -> dict[str, Any]:
-    """The settings that a command's arguments give, and under `directory` that of `-C`."""
+    """The settings that a command's arguments give, by name; `directory` is the value of `-C`."""
     parser = argparse.ArgumentParser(
-        add_help=False, allow_abbrev=False, exit_on_error=False
+        add_help=False,
+        allow_abbrev=False,
+        exit_on_error=False,
     )
     parser.add_argument("-C", "--directory")
     for name, field in Settings.model_fields.items():
         if field.annotation is bool:
             parser.add_argument(
-                f"--{name}", action=argparse.BooleanOptionalAction
+                f"--{name}",
+                action=argparse.BooleanOptionalAction,
             )
         else:
             parser.add_argument(f"--{name}")
     try:
         found, _ = parser.parse_known_args(given)
-    except argparse.ArgumentError:  # it doesn't start, and reports why
+    except argparse.ArgumentError:  # the server won't start, and reports why
         return {}
-    return {
-        name: value for name, value in vars(found).items() if value is not None
-    }
+    flags = vars(found)
+    return {name: flags[name] for name in flags if flags[name] is not None}
 
 
 def is_server(words: Sequence[str]) -> bool:
     """Whether a command line starts our server and does nothing else, judged by its words.
 
-    Settings may come with a repository: whatever else they name must not be run for a look at
-    them. So it is csc-git by its name on PATH or from an absolute path, and by no shell or
-    launcher; or a Python that doesn't look for modules where it is started.
+    Settings may come with a repository that somebody else made, so any other command in them must
+    not be run. A command of ours is csc-git by its name on PATH or by an absolute path, without a
+    shell or launcher; or a Python that doesn't look for modules in the directory where it starts.
     """
-    given = _given(words, "csc_git", {"csc-git", "git-csc"})
-    while given[:1] in (["-C"], ["--directory"]):
-        given = given[2:]
-    return given[:1] == ["serve"]
-
-
-def is_hook(words: Sequence[str], event: str) -> bool:
-    """Whether a command line runs our hook for an event, and nothing else; see `is_server`."""
-    return _given(words, "csc_git.hooks.main", {"csc-git-hook"}) == [event]
-
-
-def _given(
-    words: Sequence[str], module: str, names: Collection[str]
-) -> Sequence[str]:
-    """The arguments that a command of ours gets by a command line; nothing if it runs another."""
-    command, *rest = words or [""]
-    path = Path(command)
-    is_in_project = not path.is_absolute() and bool({"/", "\\"} & {*command})
-    if is_in_project or any("${" in word for word in words):
-        return []
-    if path.name in names:
-        return rest
-    flags = [*takewhile(_PLAIN.__contains__, rest)]
-    is_python = path.name.startswith(("python", "pypy")) and bool(
-        _SAFE & {*flags}
+    rest = _arguments_of(
+        words,
+        "csc_git",
+        {"csc-git", "git-csc"},
     )
-    asked = rest[len(flags) :]
-    return asked[2:] if is_python and asked[:2] == ["-m", module] else []
+    while rest[:1] in (["-C"], ["--directory"]):
+        rest = rest[2:]
+    return rest[:1] == ["serve"]
 
 
-def hook_command(event: str, branch: str | None) -> str:
-    """The shell command of a hook, which looks at the branch that the server serves."""
+def is_hook(
+    words: Sequence[str],
+    event: str,
+) -> bool:
+    """Whether a command line runs our hook for an event, and nothing else; see `is_server`.
+
+    Args:
+        words: The command line, split into words.
+        event: The event, as our hook's command takes it: `before-edit`.
+    """
+    rest = _arguments_of(
+        words,
+        "csc_git.hooks.main",
+        {"csc-git-hook"},
+    )
+    return rest == [event]
+
+
+def hook_command(
+    event: str,
+    branch: str | None,
+) -> str:
+    """The shell command of a hook, which reads the branch that the server uses.
+
+    Args:
+        event: The event, as our hook's command takes it: `before-edit`.
+        branch: The branch that the server is given; None if it is given none.
+    """
     start = ["csc-git-hook"]
     if not is_on_path("csc-git-hook"):
         start = [sys.executable, "-P", "-m", "csc_git.hooks.main"]
-    where = f"CSC_BRANCH={shlex.quote(branch)} " if branch is not None else ""
-    return where + shlex.join([*start, event])
+    command = shlex.join([*start, event])
+    if branch is None:
+        return command
+    variable = f"CSC_BRANCH={shlex.quote(branch)}"
+    return f"{variable} {command}"
 
 
-def _argument(name: str, value: Any) -> list[str]:  # noqa: ANN401  a setting's
+def _arguments_of(
+    words: Sequence[str],
+    module: str,
+    names: Collection[str],
+) -> Sequence[str]:
+    """The arguments of our command in a command line; empty if it runs another command.
+
+    Args:
+        words: The command line, split into words.
+        module: The module that a Python runs for the command.
+        names: The names of the command itself.
+    """
+    if not words:
+        return []
+    if any("${" in word for word in words):
+        return []  # only the client knows what it runs
+    command, *rest = words
+    path = Path(command)
+    has_separator = "/" in command or "\\" in command
+    if has_separator and not path.is_absolute():
+        return []  # the program may be in the project
+    if path.name in names:
+        return rest
+    if path.name.startswith(("python", "pypy")):
+        return _arguments_of_module(rest, module)
+    return []
+
+
+def _arguments_of_module(
+    words: list[str],
+    module: str,
+) -> list[str]:
+    """The arguments of our module in the arguments of a Python; empty if it runs something else."""
+    flags = list(takewhile(_PLAIN.__contains__, words))
+    if _SAFE.isdisjoint(flags):
+        return []
+    rest = words[len(flags) :]
+    if rest[:2] != ["-m", module]:
+        return []
+    return rest[2:]
+
+
+def _argument(
+    name: str,
+    value: object,
+) -> list[str]:
     if value is None:
         return []
-    if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
+    if value is True:
+        return [f"--{name}"]
+    if value is False:
+        return [f"--no-{name}"]
     return [f"--{name}", str(value)]

@@ -1,4 +1,4 @@
-"""Registration: our entry in a client's settings for a project; added, shown beforehand, undone."""
+"""Registration: adds our entry to a client's settings for a project, previews it, removes it."""
 
 import difflib
 import errno
@@ -14,66 +14,77 @@ from csc_git.coordinator.factory import directory_of
 from csc_git.errors import InvalidSetting
 from csc_git.files.durable import read_json, replace_file, write_json
 from csc_git.files.lock import FileLock
-from csc_git.git.project import Project
+from csc_git.project.project import Project
 
 _WRITABLE: Final = 0o222
 
 
 def memory_of(project: Project) -> Path:
-    """Where it is noted what was inserted in a project's files."""
+    """The file that notes what was inserted in a project's settings files."""
     return directory_of(project) / "registration.json"
 
 
 class Registration(ABC):
-    """What is ours in one file of settings.
+    """Our entries in one settings file.
 
     Args:
-        file: The file.
-        memory: Where to note what was inserted, to take out the very same.
-        insists: Whether what is there already is to be replaced.
+        file: The settings file.
+        memory: The file that notes what was inserted, so that the same text can be removed.
+        insists: Whether to replace an entry that differs.
     """
 
-    def __init__(self, file: Path, memory: Path, *, insists: bool) -> None:
+    def __init__(
+        self,
+        file: Path,
+        memory: Path,
+        *,
+        insists: bool,
+    ) -> None:
         self.file = file
         self._insists = insists
         self._memory = memory
-        self._noted_as = str(file)  # worktrees share one memory
+        self._noted_as = str(file)  # all worktrees share one memory
 
     def add(self) -> str:
-        """Put it in; what was done, in a few words.
+        """Add our entries; return what was done, in a few words.
 
         Raises:
-            InvalidSetting: the file is not what its client could read either.
+            InvalidSetting: the file is not valid, so its client could not read it either.
         """
         with self._alone():
             return self._added()
 
     def remove(self) -> str:
-        """Take it out; what was done, in a few words; empty if it wasn't there."""
+        """Remove our entries; return what was done, in a few words; empty if there were none."""
         with self._alone():
             return self._removed()
 
     def preview(self, *, undo: bool = False) -> str:
         """What `add` (or `remove`) would change, as a diff; empty if nothing.
 
+        Args:
+            undo: Whether `remove` is meant.
+
         Raises:
             InvalidSetting: as `add`.
         """
-        document, new = self._read(), not self._exists()
-        before, was_in = document.text, self._is_in(document)
+        document = self._read()
+        before = document.text
+        name = str(self.file)
         if undo:
-            return (
-                _diff(str(self.file), before, self._take_out(document))
-                if was_in
-                else ""
-            )
+            if not self._is_in(document):
+                return ""
+            left = self._take_out(document)
+            return _diff(name, before, left)
         if self._is_done(document):
             return ""
         self._insert(document)
+        if self._exists():
+            return _diff(name, before, document.text)
         return _diff(
-            str(self.file),
-            None if new else before,
-            _ended(document.text, created=new),
+            name,
+            None,
+            f"{document.text}\n",
         )
 
     def _added(self) -> str:
@@ -81,73 +92,81 @@ class Registration(ABC):
         was_in = self._is_in(document)
         if self._is_done(document):
             return "was registered already"
-        new = not self._exists()
-        kept = (
-            self._noted_here.get("inserted", [])
-            if self._is_in(document)
-            else []
-        )
+        is_new = not self._exists()
+        is_in_new_directory = not self.file.parent.exists()
+        earlier: list[str] = []
+        if self._is_in(document):
+            earlier = self._inserted
         self._insert(document)
-        # Noted first: a kill between the two leaves nothing that can't be undone.
-        self._note(
-            {
-                "created": new or (was_in and self._was_created),
-                "directory": not self.file.parent.exists()
-                or self._made_directory,
-                "inserted": [*kept, *document.inserted],
-            }
-        )
-        self._write(_ended(document.text, created=new))
-        return "changed" if was_in else "added" + (" (new file)" if new else "")
+        note = {
+            "created": is_new or (was_in and self._was_created),
+            "directory": is_in_new_directory or self._made_directory,
+            "inserted": [*earlier, *document.inserted],
+        }
+        # The note is written first: after a kill between the two, all can still be undone.
+        self._note(note)
+        if is_new:
+            self._write(f"{document.text}\n")
+        else:
+            self._write(document.text)
+        if was_in:
+            return "changed"
+        if is_new:
+            return "added (new file)"
+        return "added"
 
     def _removed(self) -> str:
         document = self._read()
         if not self._is_in(document):
             return ""
-        if self._take_out(document) is None:
+        left = self._take_out(document)
+        if left is not None:
+            self._write(left)
+        else:
             self.file.unlink()
             if self._made_directory:
-                with suppress(OSError):  # there is more in it
+                with suppress(OSError):  # it contains other files
                     self.file.parent.rmdir()
-        else:
-            self._write(document.text)
         if self._noted_here:
             self._note(None)
         return "removed"
 
     def _is_done(self, document: Document) -> bool:
-        """Whether there is nothing to do; what is to be replaced is taken out of the document.
+        """Whether there is nothing to do; entries to be replaced are removed from the document.
 
         Raises:
-            InvalidSetting: it is to be, but somebody else has put it there or changed it.
+            InvalidSetting: they are to be replaced, but were not inserted by this clone, or were
+                changed since.
         """
         if not self._is_in(document):
             return False
         if not self._insists or self._is_same(document):
             return self._is_whole(document)
-        taken = [
-            document.take_out(one)
-            for one in reversed(self._noted_here.get("inserted", []))
-        ]
-        if not taken or not all(taken) or self._is_in(document):
+        inserted = self._inserted
+        removed = [document.take_out(one) for one in reversed(inserted)]
+        were_found = bool(removed) and all(removed)
+        if not were_found or self._is_in(document):
             raise InvalidSetting(
                 f"{NAME} is registered in {self.file} with other settings, and not by this clone",
-                then="To put these in their place: csc-git init --undo, then this again",
+                then="To replace them with these: csc-git init --undo, then this again",
             )
         return False
 
     def _take_out(self, document: Document) -> str | None:
-        """Take ours out of a document: what is left; None if the file was made for it."""
-        for inserted in reversed(self._noted_here.get("inserted", [])):
+        """Remove our entries from a document; return what is left.
+
+        Returns None if nothing is left of a file that was made for them.
+        """
+        for inserted in reversed(self._inserted):
             document.take_out(inserted)
         if self._is_in(document):
             self._cut(document)
-        return (
-            None if self._was_created and document.is_hollow else document.text
-        )
+        if self._was_created and document.is_hollow:
+            return None
+        return document.text
 
     def found(self) -> Any:  # noqa: ANN401  any JSON
-        """What is there of ours; None if nothing.
+        """Our entries in the file; None or empty if there are none.
 
         Raises:
             InvalidSetting: the file can't be read.
@@ -156,25 +175,25 @@ class Registration(ABC):
 
     @abstractmethod
     def _insert(self, document: Document) -> None:
-        """Put ours in."""
+        """Insert our entries into a document."""
 
     @abstractmethod
     def _cut(self, document: Document) -> None:
-        """Take ours out, whatever became of it."""
+        """Remove our entries from a document, even if they were changed since."""
 
     @abstractmethod
     def _ours(self, document: Document) -> Any:  # noqa: ANN401
-        """What is there of ours."""
+        """Our entries in a document."""
 
     @abstractmethod
     def _is_same(self, document: Document) -> bool:
-        """Whether what is there is what we would put in."""
+        """Whether our entries in a document are those that we would insert."""
 
     def _is_in(self, document: Document) -> bool:
         return bool(self._ours(document))
 
     def _is_whole(self, document: Document) -> bool:
-        """Whether all is there that belongs to it."""
+        """Whether none of our entries is missing."""
         return self._is_in(document)
 
     def _exists(self) -> bool:
@@ -182,42 +201,53 @@ class Registration(ABC):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep other processes off the memory, which holds all files' notes."""
-        if (
-            not self._memory.parent.is_dir()
-        ):  # a clone in which nothing was registered
+        """Lock the memory, which has the notes on all files, against other processes."""
+        directory = self._memory.parent
+        if not directory.is_dir():  # nothing was ever registered in this clone
             yield
             return
-        with FileLock(self._memory.parent / "locks" / "clients").held():
+        file = directory / "locks" / "clients"
+        lock = FileLock(file)
+        with lock.held():
             yield
 
-    def _note(self, said: dict[str, Any] | None) -> None:
-        others = {
-            file: note
-            for file, note in self._noted().items()
-            if file != self._noted_as
-        }
-        write_json(
-            self._memory, others | ({self._noted_as: said} if said else {})
-        )
+    def _note(self, note: dict[str, Any] | None) -> None:
+        """Replace the note on this file; None removes it."""
+        noted = self._noted()
+        noted.pop(self._noted_as, None)
+        if note:
+            noted[self._noted_as] = note
+        write_json(self._memory, noted)
 
     def _noted(self) -> dict[str, Any]:
+        """The notes on all files."""
         noted = read_json(self._memory)
-        return noted if isinstance(noted, dict) else {}
+        if not isinstance(noted, dict):
+            return {}
+        return noted
 
     @property
     def _noted_here(self) -> dict[str, Any]:
+        """The note on this file."""
         noted = self._noted().get(self._noted_as)
-        return noted if isinstance(noted, dict) else {}
+        if not isinstance(noted, dict):
+            return {}
+        return noted
+
+    @property
+    def _inserted(self) -> list[str]:
+        """The texts that were inserted in this file, in that order."""
+        inserted: list[str] = self._noted_here.get("inserted", [])
+        return inserted
 
     @property
     def _was_created(self) -> bool:
-        """Whether there was no such file before."""
+        """Whether the file was made for our entries."""
         return bool(self._noted_here.get("created"))
 
     @property
     def _made_directory(self) -> bool:
-        """Whether the directory was made for it."""
+        """Whether the file's directory was made for our entries."""
         return bool(self._noted_here.get("directory"))
 
     def _read(self) -> Document:
@@ -226,9 +256,8 @@ class Registration(ABC):
         if self.file.exists() and not self.file.is_file():
             raise self._unusable("it is no file")
         try:
-            return Document(
-                self.file.read_bytes().decode()
-            )  # with its own line ends
+            text = self.file.read_bytes().decode()  # keeps the line ends
+            return Document(text)
         except (OSError, ValueError) as error:
             raise self._unusable(str(error)) from None
         except InvalidSetting as error:
@@ -236,8 +265,10 @@ class Registration(ABC):
 
     def _write(self, text: str) -> None:
         try:
-            if self.file.exists() and not self.file.stat().st_mode & _WRITABLE:
-                raise PermissionError(errno.EACCES, "it is read-only")
+            if self.file.exists():
+                mode = self.file.stat().st_mode
+                if not mode & _WRITABLE:
+                    raise PermissionError(errno.EACCES, "it is read-only")
             self.file.parent.mkdir(exist_ok=True)
             replace_file(self.file, text.encode())
         except OSError as error:
@@ -254,20 +285,28 @@ class Registration(ABC):
 
 
 class ServerRegistration(Registration):
-    """The server, in a client's settings for a project.
+    """The server's entry in a client's settings for a project.
 
     Args:
-        client: Whose.
+        client: The client; it has a settings file for a project.
         top: The project's top.
-        memory: As above.
-        flags: Settings that the server shall get.
+        memory: The file that notes what was inserted, see `memory_of`.
+        flags: Settings that the server gets as options, by name.
     """
 
     def __init__(
-        self, client: Client, top: Path, memory: Path, flags: Mapping[str, Any]
+        self,
+        client: Client,
+        top: Path,
+        memory: Path,
+        flags: Mapping[str, Any],
     ) -> None:
         insists = any(value is not None for value in flags.values())
-        super().__init__(top / str(client.file), memory, insists=insists)
+        super().__init__(
+            top / str(client.file),
+            memory,
+            insists=insists,
+        )
         self._member = client.member
         self._entry = client.entry(flags)
 
@@ -287,21 +326,34 @@ class ServerRegistration(Registration):
         return document.get(self._member, NAME)
 
     def _is_same(self, document: Document) -> bool:
-        return bool(document.get(self._member, NAME) == self._entry)
+        entry = document.get(self._member, NAME)
+        return bool(entry == self._entry)
 
 
-def _diff(name: str, before: str | None, after: str | None) -> str:
-    """Two texts of a file as a diff; None: there is no file."""
+def _diff(
+    name: str,
+    before: str | None,
+    after: str | None,
+) -> str:
+    """The unified diff of two texts of a file; a text is None where the file does not exist."""
+    from_name = to_name = name
+    if before is None:
+        before = ""
+        from_name = "/dev/null"
+    if after is None:
+        after = ""
+        to_name = "/dev/null"
     lines = difflib.unified_diff(
-        (before or "").splitlines(keepends=True),
-        (after or "").splitlines(keepends=True),
-        "/dev/null" if before is None else name,
-        "/dev/null" if after is None else name,
+        before.splitlines(keepends=True),
+        after.splitlines(keepends=True),
+        from_name,
+        to_name,
     )
-    return "".join(
-        line if line.endswith("\n") else f"{line}\n" for line in lines
-    )
+    return "".join(map(_ended, lines))
 
 
-def _ended(text: str, *, created: bool) -> str:
-    return f"{text}\n" if created else text
+def _ended(line: str) -> str:
+    """A line with a line end, which the last one of a file may lack."""
+    if line.endswith("\n"):
+        return line
+    return f"{line}\n"

@@ -1,6 +1,6 @@
 """Claude Code's settings for all projects of a person: only its own command may write them.
 
-It keeps its whole state in that file and rewrites it while it runs.
+Claude Code keeps its whole state in that file and rewrites it while it runs.
 """
 
 import json
@@ -20,10 +20,10 @@ _SCOPE: Final = ("--scope", "user")
 
 
 class UserRegistration:
-    """The server, in Claude Code's settings of one person.
+    """The server's entry in Claude Code's settings of one person.
 
     Args:
-        flags: Settings that the server shall get.
+        flags: Settings that the server gets as options, by name.
     """
 
     def __init__(self, flags: Mapping[str, Any]) -> None:
@@ -32,55 +32,73 @@ class UserRegistration:
         self._insists = any(value is not None for value in flags.values())
 
     def add(self) -> str:
-        """Put it in; what was done, in a few words.
+        """Add the entry; return what was done, in a few words.
 
         Raises:
             InvalidSetting: there is no `claude`, or it refuses.
         """
-        if (found := self.found()) is not None:
-            if self._insists and found != self._entry:
-                raise InvalidSetting(
-                    f"{NAME} is registered in {self.file} with other settings",
-                    then="Take it out first: csc-git init --undo --client claude-user",
-                )
-            return "was registered already"
-        self._claude(*self._adding())
-        return "added, by claude mcp add-json"
+        found = self.found()
+        if found is None:
+            self._claude(*self._adding())
+            return "added, by claude mcp add-json"
+        if self._insists and found != self._entry:
+            raise InvalidSetting(
+                f"{NAME} is registered in {self.file} with other settings",
+                then="Remove it first: csc-git init --undo --client claude-user",
+            )
+        return "was registered already"
 
     def remove(self) -> str:
-        """Take it out; what was done, in a few words; empty if it wasn't there."""
+        """Remove the entry; return what was done, in a few words; empty if there was none."""
         if self.found() is None:
             return ""
-        self._claude("mcp", "remove", NAME, *_SCOPE)
+        self._claude(*self._removing())
         return "removed, by claude mcp remove"
 
     def preview(self, *, undo: bool = False) -> str:
-        """The command that `add` (or `remove`) would run."""
-        if (self.found() is not None) != undo:
+        """The command that `add` (or `remove`) would run; empty if it would run none.
+
+        Args:
+            undo: Whether `remove` is meant.
+        """
+        is_registered = self.found() is not None
+        if is_registered != undo:
             return ""
+        arguments = self._adding()
         if undo:
-            return f"claude mcp remove {NAME} {' '.join(_SCOPE)}\n"
-        return f"{shlex.join(['claude', *self._adding()])}\n"
+            arguments = self._removing()
+        command = shlex.join(["claude", *arguments])
+        return f"{command}\n"
 
     def found(self) -> Any:  # noqa: ANN401  any JSON
-        """What is there of ours; None if nothing.
+        """The entry for csc-git; None if there is none.
 
         Raises:
             InvalidSetting: the file can't be read.
         """
-        return self._said("mcpServers", NAME)
+        return self._get("mcpServers", NAME)
 
     def found_for(self, top: Path) -> Any:  # noqa: ANN401  any JSON
-        """What is there for one project alone, as `claude mcp add` puts it; None if nothing.
+        """The entry for one project alone, as `claude mcp add` writes it; None if there is none.
+
+        Args:
+            top: The project's top.
 
         Raises:
             InvalidSetting: the file can't be read.
         """
-        return self._said("projects", str(top), "mcpServers", NAME)
+        return self._get(
+            "projects",
+            str(top),
+            "mcpServers",
+            NAME,
+        )
 
-    def _said(self, *path: str) -> Any:  # noqa: ANN401  any JSON
+    def _get(self, *path: str) -> Any:  # noqa: ANN401  any JSON
+        """The value at a path of members; None if there is none."""
         try:
-            said = json.loads(self.file.read_bytes())
+            content = self.file.read_bytes()
+            value = json.loads(content)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
@@ -89,13 +107,23 @@ class UserRegistration:
                 then="Mend the file first",
             ) from None
         for name in path:
-            said = said.get(name) if isinstance(said, dict) else None
-        return said
+            if not isinstance(value, dict):
+                return None
+            value = value.get(name)
+        return value
 
     def _adding(self) -> list[str]:
-        return ["mcp", "add-json", *_SCOPE, NAME, json.dumps(self._entry)]
+        """The arguments of `claude` that add the entry."""
+        entry = json.dumps(self._entry)
+        return ["mcp", "add-json", *_SCOPE, NAME, entry]
+
+    def _removing(self) -> list[str]:
+        """The arguments of `claude` that remove the entry."""
+        return ["mcp", "remove", NAME, *_SCOPE]
 
     def _claude(self, *arguments: str) -> None:
+        """Run Claude Code's command."""
+        command = f"claude {arguments[1]}"
         claude = shutil.which("claude")
         if claude is None:
             raise InvalidSetting(
@@ -112,10 +140,8 @@ class UserRegistration:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise InvalidSetting(
-                f"claude {arguments[1]} did not end in time"
-            ) from None
+            message = f"{command} did not end in time"
+            raise InvalidSetting(message) from None
         if done.returncode:
-            raise InvalidSetting(
-                f"claude {arguments[1]} failed: {readable(done.stderr or done.stdout)}"
-            )
+            why = readable(done.stderr or done.stdout)
+            raise InvalidSetting(f"{command} failed: {why}")

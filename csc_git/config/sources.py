@@ -1,19 +1,21 @@
 """Where settings come from: the only reader of the environment and of git's `csc.*` configuration.
 
-Each may be given as a flag, as `CSC_<NAME>` in the environment, or as `git config csc.<name>`, in
-this order. Nothing is validated here, so a caller that needs only one or two of them does not wait
-for the rest.
+Each may be given as a flag, as `CSC_<NAME>` in the environment, or as `git config csc.<name>`. The
+first of these that is given counts. Nothing is validated here, so a caller that needs only one or
+two settings does not wait for the rest.
 """
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from csc_git.git.project import Project
+from csc_git.project.project import Project
+
+DEFAULT_BRANCH: Final = "csc/state"
 
 
 class Given(NamedTuple):
-    """A value that somebody gave, and where."""
+    """The value of a setting, and the name of the flag, variable or git setting that gave it."""
 
     value: Any
     source: str
@@ -24,28 +26,38 @@ def given(
     names: Iterable[str],
     flags: Mapping[str, Any] | None = None,
 ) -> dict[str, Given]:
-    """The settings that somebody gave, of those named.
+    """The settings that are given by a flag, the environment or git's configuration.
 
     Args:
-        project: Whose `git config csc.*` counts.
-        names: Which.
-        flags: From the command line; None values are as if not given.
+        project: The repository whose `git config csc.*` is read.
+        names: Names of the settings to look for.
+        flags: Flags of the command line by name; one that is None is not given.
     """
     config = project.section("csc.")
-    found = ((name, _given(name, config, flags or {})) for name in names)
-    return {name: one for name, one in found if one is not None}
+    found = dict[str, Given]()
+    for name in names:
+        one = _given(
+            name,
+            flags or {},
+            config,
+        )
+        if one is not None:
+            found[name] = one
+    return found
 
 
 def _given(
-    name: str, config: Mapping[str, str], flags: Mapping[str, Any]
+    name: str,
+    flags: Mapping[str, Any],
+    config: Mapping[str, str],
 ) -> Given | None:
-    if (flag := flags.get(name)) is not None:
+    flag = flags.get(name)
+    if flag is not None:
         return Given(flag, f"--{name}")
     variable = f"CSC_{name.upper()}"
-    if value := os.environ.get(variable):
+    value = os.environ.get(variable)
+    if value:
         return Given(value, variable)
-    return (
-        Given(config[name], f"git config csc.{name}")
-        if name in config
-        else None
-    )
+    if name in config:
+        return Given(config[name], f"git config csc.{name}")
+    return None

@@ -1,24 +1,24 @@
-"""What a team has agreed on: settings that stand on the branch, for all its clones.
+"""The team's settings, which are stored on the branch and apply to all its clones.
 
 They are stored under `settings/team`, as `{"version": 1, "lease": 3600, …}`. They are validated
 when they are read, since anybody may have written them. Like every value they have an author and a
-history. What a person sets for a clone wins over them. They apply from the next start of a server.
+history. A setting of the clone overrides the team's. They apply from the next start of a server.
 """
 
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
-from csc_git.core.value import Json
+from csc_git.core.value import MAX_FILE, Json
 from csc_git.errors import InvalidSetting
-from csc_git.git.objects.reader import MAX_BLOB
 from csc_git.text import readable
 
-_DAYS: Final = 30 * 86_400
+_MONTH: Final = 30 * 86_400
+_LONGEST_VALUE: Final = MAX_FILE // 2
 
 
 class Unusable(NamedTuple):
-    """What stands on the branch and can't be used: why, and what to do about it."""
+    """A setting on the branch that can't be used: why, and what to do about it."""
 
     what: str
     then: str
@@ -28,50 +28,58 @@ class Unusable(NamedTuple):
 
 
 class TeamSettings(BaseModel):
-    """What can be agreed on; None: nothing is. The bounds are narrower than a person's own.
+    """The team's settings; None where the team has set nothing.
+
+    The bounds are narrower than those of a clone's own settings.
 
     Attributes:
-        version: Of this form. Settings of a later one are left alone.
-        lease: Seconds after which a session not heard of is taken to be gone.
+        version: The version of this form. Settings of a later version are ignored.
+        lease: Seconds without a sign of a session after which it counts as gone.
         limit: Longest value, in bytes of JSON.
-        poll: Most seconds between looks at the remote.
+        poll: Most seconds between two fetches from the remote.
         guard: What the hook does before an edit of a file that another session has claimed.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     version: Literal[1] = 1
-    lease: Annotated[int, Field(ge=60, le=_DAYS)] | None = None
-    limit: Annotated[ByteSize, Field(ge=1024, le=MAX_BLOB // 2)] | None = None
+    lease: Annotated[int, Field(ge=60, le=_MONTH)] | None = None
+    limit: Annotated[ByteSize, Field(ge=1024, le=_LONGEST_VALUE)] | None = None
     poll: Annotated[float, Field(ge=1, le=3_600)] | None = None
     guard: Literal["warn", "block", "off"] | None = None
 
     @classmethod
     def of(cls, value: Json) -> tuple[Self, list[Unusable]]:
-        """What can be used of what stands on the branch; and of the rest, why it can't."""
+        """Read the value on the branch: the settings that can be used, and why others can't."""
         if not isinstance(value, dict):
-            return cls(), [
-                Unusable("The team's settings are no JSON object", _RENEW)
-            ]
+            return cls(), [_NO_OBJECT]
         if is_later(value):
             return cls(), [LATER]
-        found, unusable = dict[str, Any](), list[Unusable]()
-        for name in value.keys() & {*TEAM_NAMES}:
+        found = dict[str, Any]()
+        unusable = list[Unusable]()
+        for name in TEAM_NAMES:
+            if name not in value:
+                continue
             try:
-                found[name] = (
-                    cls.model_validate({name: value[name]}).given().get(name)
-                )
+                checked = cls.model_validate({name: value[name]})
             except ValidationError as error:
-                why = readable(error.errors()[0]["msg"], 200)
-                what = f"The team's {name} can't be used: {why}"
-                unusable.append(
-                    Unusable(what, f"To remove it: csc-git team unset {name}")
-                )
-        return cls.model_validate(found), sorted(unusable)
+                unusable.append(_unusable(name, error))
+            else:
+                found |= checked.given()
+        settings = cls.model_validate(found)
+        return settings, sorted(unusable)
 
     @classmethod
-    def check(cls, name: str, value: str) -> Any:  # noqa: ANN401  a setting's
-        """A value that is to be agreed on, as it will stand there.
+    def check(
+        cls,
+        name: str,
+        value: str,
+    ) -> Any:  # noqa: ANN401  a setting's
+        """Check a value for one of the team's settings; return it as it is to be stored.
+
+        Args:
+            name: The setting.
+            value: The value, as typed.
 
         Raises:
             InvalidSetting: it is out of bounds.
@@ -80,23 +88,40 @@ class TeamSettings(BaseModel):
         if unusable:
             raise InvalidSetting(
                 unusable[0].what,
-                safe="Nothing was agreed on",
-                then="Give another",
+                safe="The team's settings were not changed",
+                then="Give another value",
             )
         return settings.given()[name]
 
     def given(self) -> dict[str, Any]:
-        """The settings that are agreed on."""
+        """The settings that the team has set, by name."""
         return self.model_dump(exclude={"version"}, exclude_none=True)
 
 
 def is_later(value: Json) -> bool:
     """Whether a later csc-git wrote settings, in a form that this one doesn't know."""
-    version = value.get("version", 1) if isinstance(value, dict) else 1
+    if not isinstance(value, dict):
+        return False
+    version = value.get("version", 1)
     return isinstance(version, int) and version > 1
 
 
-_RENEW: Final = "To put others in their place: csc-git team set NAME VALUE"
+def _unusable(
+    name: str,
+    error: ValidationError,
+) -> Unusable:
+    first = error.errors()[0]
+    why = readable(first["msg"], 200)
+    return Unusable(
+        f"The team's {name} can't be used: {why}",
+        f"To remove it: csc-git team unset {name}",
+    )
+
+
+_NO_OBJECT: Final = Unusable(
+    "The team's settings are no JSON object",
+    "To replace them: csc-git team set NAME VALUE",
+)
 LATER: Final = Unusable(
     "A later csc-git wrote the team's settings, so they do not apply here",
     "Upgrade csc-git here too",

@@ -73,7 +73,7 @@ class ActiveClaims:
         if claim.seconds is None:
             return None
         here = claim.clone == self._clone.id
-        until = clock.instant() if here else self._store.status.contact
+        until = clock.instant() if here else self._store.sync_status.contact
         seen = self._presence.sightings.get(claim_key(claim.resource))
         if seen is None or until is None or seen.revision != stored.revision:
             return float(claim.seconds)

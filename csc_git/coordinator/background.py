@@ -18,8 +18,8 @@ from csc_git.core.backoff import Backoff
 from csc_git.core.lease import Instant
 from csc_git.core.pace import Pace
 from csc_git.errors import CscError, StoreGone
-from csc_git.git.maintenance import Maintenance
-from csc_git.store.status import SyncStatus
+from csc_git.store.store import Store
+from csc_git.store.sync_status import SyncStatus
 
 _log: Final = logging.getLogger(__name__)
 _SELDOM: Final = 64
@@ -151,11 +151,11 @@ class Upkeep:
     """Does maintenance when it is due.
 
     Args:
-        maintenance: Of the repository.
+        store: The store to maintain.
     """
 
-    def __init__(self, maintenance: Maintenance) -> None:
-        self._maintenance = maintenance
+    def __init__(self, store: Store) -> None:
+        self._maintenance = store.repository.maintenance
         self._thread: threading.Thread | None = None
         self._edits = 0
 

@@ -10,7 +10,6 @@ until then it is provisional and may still be lost. If it is lost, its session i
 """
 
 import threading
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -19,7 +18,7 @@ from typing import Final
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.active_claims import ActiveClaims
-from csc_git.coordinator.presence import Held
+from csc_git.coordinator.presence import OwnSession
 from csc_git.coordinator.results import Claimed, ClaimSummary, Released
 from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.writer import Delivered, Writer
@@ -29,7 +28,7 @@ from csc_git.core.edit import Kind, Outcome
 from csc_git.core.key import Key
 from csc_git.core.lease import Instant
 from csc_git.core.secret import screen
-from csc_git.errors import ClaimLost, InputError
+from csc_git.errors import ClaimLost, ConditionFailed, InputError
 from csc_git.store.claiming import Overlaps, claims_on
 from csc_git.store.clone_id import Clone
 from csc_git.store.records import all_claims, next_fence
@@ -47,16 +46,34 @@ _GONE: Final = (
 )
 
 
-class _InTheWay(Exception):
+class _Taken(ConditionFailed):
+    """A resource of a wish overlaps claims of others.
+
+    Args:
+        rivals: Those claims.
+    """
+
     def __init__(self, rivals: list[ClaimSummary]) -> None:
+        super().__init__("Other sessions have claimed some of it")
         self.rivals = rivals
+
+
+@dataclass(frozen=True)
+class _ClaimDraft(Draft):
+    """An edit of claims.
+
+    Attributes:
+        claims: The records that it writes.
+    """
+
+    claims: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Wish:
     """What a session asks for."""
 
-    held: Held
+    own: OwnSession
     resources: tuple[str, ...]
     note: str
     seconds: int | None
@@ -120,7 +137,7 @@ class Claims:
             try:
                 began = clock.instant()
                 done = self._make(wish)
-            except _InTheWay as found:
+            except _Taken as found:
                 if asked:
                     return Claimed(
                         status="taken",
@@ -139,7 +156,7 @@ class Claims:
         reason = "Other clones claim and release this all the time; try again in a while"
         return Claimed(status="taken", claims=rivals, op=None, reason=reason)
 
-    def resume(self, held: Held) -> list[str]:
+    def resume(self, own: OwnSession) -> list[str]:
         """Take up claims again that ended with this session's server a moment ago.
 
         Those that another session has claimed meanwhile stay its own.
@@ -147,28 +164,28 @@ class Claims:
         Returns:
             The resources that are claimed again.
         """
-        if not held.resumes:
+        if not own.resumes:
             return []
         began, overlap = clock.instant(), Overlaps(self._tracked)
-        everything = _Wish(held, held.resumes, "", None)
+        everything = _Wish(own, own.resumes, "", None)
         self._rivals(self._store.snapshot(), everything, overlap)
 
-        def decide(snapshot: Snapshot) -> Draft:
-            self._sessions.check(held, snapshot)
+        def decide(snapshot: Snapshot) -> _ClaimDraft:
+            self._sessions.check(own, snapshot)
             fence = next_fence(snapshot)
             again: dict[Key, Claim] = {}
-            for _, old in claims_on(snapshot, held.resumes):
-                wish = _Wish(held, (old.resource,), "", None)
+            for _, old in claims_on(snapshot, own.resumes):
+                wish = _Wish(own, (old.resource,), "", None)
                 if not self._rivals(snapshot, wish, overlap):
                     again[claim_key(old.resource)] = replace(
                         old,
-                        session=str(held.name),
-                        holder=held.lease.holder,
+                        session=str(own.name),
+                        holder=own.lease.holder,
                         clone=self._clone.id,
                         fence=fence,
                         state="held",
                     )
-            return self._draft(held, again, snapshot, "claim again")
+            return self._draft(own, again, snapshot, "claim again")
 
         done = self._writer.make(decide)
         granted = self._granted(everything, done, began)
@@ -178,29 +195,29 @@ class Claims:
         self, session: str | None, resources: Sequence[str] | None = None
     ) -> Released:
         """Give claims back; all that the session holds if none are named."""
-        held = self._sessions.find(session)
+        own = self._sessions.find(session)
         wanted = (
             None if resources is None else set(map(parse_resource, resources))
         )
-        released: list[str] = []
 
-        def decide(snapshot: Snapshot) -> Draft:
-            self._sessions.check(held, snapshot)
+        def decide(snapshot: Snapshot) -> _ClaimDraft:
+            self._sessions.check(own, snapshot)
             mine = {
                 claim_key(resource): replace(claim, state="released")
                 for resource, (_, claim) in all_claims(snapshot).items()
-                if claim.holder == held.lease.holder and claim.state == "held"
+                if claim.holder == own.lease.holder and claim.state == "held"
                 if wanted is None or resource in wanted
             }
-            released[:] = [claim.resource for claim in mine.values()]
-            return self._draft(held, mine, snapshot, "release")
+            return self._draft(own, mine, snapshot, "release")
 
         with self._mutex:
             for resource in wanted if wanted is not None else list(self._mine):
-                if self._is_of(held, resource):
+                if self._is_of(own, resource):
                     del self._mine[resource]
         done = self._writer.make(decide)
-        names = [printable(resource) for resource in released]
+        names = [
+            printable(claim.resource) for claim in done.receipt.draft.claims
+        ]
         return Released(released=names, op=done.receipt.op, status=done.where)
 
     def active(
@@ -210,7 +227,7 @@ class Claims:
         found = islice(self._active.all(snapshot), most)
         return [self._summary(stored, claim) for stored, claim in found]
 
-    def settle(self) -> None:
+    def notice_lost(self) -> None:
         """After a sync: notice claims of ours that are somebody else's now, or nobody's."""
         with self._mutex:
             snapshot = self._store.snapshot()
@@ -228,13 +245,13 @@ class Claims:
         with self._mutex:
             return self._lost.pop(session, [])
 
-    def tell(self, held: Held) -> None:
-        """Tell a session, once, of the claims it lost.
+    def report_lost(self, own: OwnSession) -> None:
+        """Report to a session, once, the claims that it lost.
 
         Raises:
             ClaimLost: it lost some.
         """
-        if news := self.lost(str(held.name)):
+        if news := self.lost(str(own.name)):
             raise ClaimLost("; ".join(news))
 
     def _wish(
@@ -244,8 +261,8 @@ class Claims:
         note: str,
         ttl: int | None,
     ) -> _Wish:
-        held = self._sessions.find(session)
-        self.tell(held)
+        own = self._sessions.find(session)
+        self.report_lost(own)
         wanted = tuple(dict.fromkeys(map(parse_resource, resources)))
         if not 1 <= len(wanted) <= MOST_RESOURCES:
             raise InputError(
@@ -261,27 +278,25 @@ class Claims:
                 f"The note has {len(note)} characters; {MAX_NOTE} is the most"
             )
         screen({Key(("claims",), "note"): [note, *resources]}, None)
-        return _Wish(held, wanted, note, ttl)
+        return _Wish(own, wanted, note, ttl)
 
-    def _make(self, wish: _Wish) -> Delivered:
-        op = uuid.uuid4().hex
+    def _make(self, wish: _Wish) -> Delivered[_ClaimDraft]:
         overlap = Overlaps(self._tracked)
-        self._rivals(
-            self._store.snapshot(), wish, overlap
-        )  # what takes long, before the lock
+        # Comparing patterns takes long, so it is done once before the lock is taken.
+        self._rivals(self._store.snapshot(), wish, overlap)
 
-        def decide(snapshot: Snapshot) -> Draft:
-            self._sessions.check(wish.held, snapshot)
-            if rivals := self._rivals(snapshot, wish, overlap):
-                raise _InTheWay(rivals)
+        def decide(snapshot: Snapshot) -> _ClaimDraft:
+            self._sessions.check(wish.own, snapshot)
+            rivals = self._rivals(snapshot, wish, overlap)
+            if rivals:
+                raise _Taken(rivals)
             wanted = {
-                claim_key(c.resource): c for c in self._wanted(wish, snapshot)
+                claim_key(claim.resource): claim
+                for claim in self._wanted(wish, snapshot)
             }
-            return replace(
-                self._draft(wish.held, wanted, snapshot, "claim"), op=op
-            )
+            return self._draft(wish.own, wanted, snapshot, "claim")
 
-        return self._writer.make(decide, op, confirm=True)
+        return self._writer.make(decide, confirm=True)
 
     def _wanted(self, wish: _Wish, snapshot: Snapshot) -> list[Claim]:
         """The records to write: the session's own ones changed, others new."""
@@ -298,7 +313,7 @@ class Claims:
     def _record(
         self, wish: _Wish, resource: str, old: Claim | None, fence: int
     ) -> Claim:
-        holder = wish.held.lease.holder
+        holder = wish.own.lease.holder
         if old is not None and old.holder == holder and old.state == "held":
             again = old.renewed + (1 if wish.seconds is not None else 0)
             return replace(
@@ -309,7 +324,7 @@ class Claims:
             )
         return Claim(
             resource=resource,
-            session=str(wish.held.name),
+            session=str(wish.own.name),
             holder=holder,
             clone=self._clone.id,
             fence=fence,
@@ -321,30 +336,36 @@ class Claims:
 
     def _draft(
         self,
-        held: Held,
+        own: OwnSession,
         wanted: dict[Key, Claim],
         snapshot: Snapshot,
         verb: str,
-    ) -> Draft:
-        stood = {key: snapshot.get(key) for key in wanted}
-        changed = {
-            key: claim
-            for key, claim in wanted.items()
-            if (old := stood[key]) is None or old.entry.value != claim.to_json()
-        }
-        return Draft(
-            subject=f"{verb} {', '.join(claim.resource for claim in changed.values())}",
-            session=str(held.name),
-            puts={
-                key: claim.to_json()
-                for key, claim in (changed or wanted).items()
-            },
+    ) -> _ClaimDraft:
+        """Write claims, on condition that those which change are as they were seen.
+
+        A claim that is there already is written all the same if nothing else is: then the edit
+        shows that it is.
+        """
+        changed: dict[Key, Claim] = {}
+        for key, claim in wanted.items():
+            old = snapshot.get(key)
+            if old is None or old.entry.value != claim.to_json():
+                changed[key] = claim
+        written = changed or wanted
+        names = ", ".join(claim.resource for claim in changed.values())
+        return _ClaimDraft(
+            subject=f"{verb} {names}",
+            session=str(own.name),
+            puts={key: claim.to_json() for key, claim in written.items()},
             requires={key: snapshot.revision(key) for key in changed},
-            fence=held.lease.fence,
+            fence=own.lease.fence,
             kind=Kind.CLAIM,
+            claims=tuple(written.values()),
         )
 
-    def _granted(self, wish: _Wish, done: Delivered, began: Instant) -> Claimed:
+    def _granted(
+        self, wish: _Wish, done: Delivered[_ClaimDraft], began: Instant
+    ) -> Claimed:
         snapshot = self._store.snapshot()
         mine: list[ClaimSummary] = []
         with self._mutex:
@@ -354,9 +375,9 @@ class Claims:
                 if (
                     stored is None
                     or claim is None
-                    or claim.holder != wish.held.lease.holder
+                    or claim.holder != wish.own.lease.holder
                 ):
-                    continue  # lost since: `settle` notices
+                    continue  # lost since: `notice_lost` notices
                 self._mine[resource] = claim
                 if claim.seconds is not None:
                     self._sessions.presence.sightings.add(
@@ -378,7 +399,7 @@ class Claims:
         return [
             self._summary(stored, other)
             for stored, other in self._active.on(snapshot, near)
-            if other.holder != wish.held.lease.holder
+            if other.holder != wish.own.lease.holder
         ]
 
     def _summary(self, stored: Stored, claim: Claim) -> ClaimSummary:
@@ -400,9 +421,9 @@ class Claims:
             last_seen=format_time(self._active.last_seen(stored, claim)),
         )
 
-    def _is_of(self, held: Held, resource: str) -> bool:
+    def _is_of(self, own: OwnSession, resource: str) -> bool:
         claim = self._mine.get(resource)
-        return claim is not None and claim.holder == held.lease.holder
+        return claim is not None and claim.holder == own.lease.holder
 
 
 def _lost(claim: Claim, found: Claim | None) -> str:

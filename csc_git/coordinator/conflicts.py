@@ -4,9 +4,8 @@ Resolving is an ordinary edit: it removes the record and settles the key, on con
 are still as the author of the decision saw them.
 """
 
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from csc_git.coordinator.edits import Author, delivered_fields
@@ -99,54 +98,63 @@ class Conflicts:
         if choice == "value":
             check_value(value, self._limit)
             screen({Key(CONFLICTS, conflict): value}, None)
-        decided = _Decided(author, conflict, choice, value)
-        done = self._writer.make(decided.draft, decided.op, confirm=confirm)
+
+        def decide(snapshot: Snapshot) -> _Resolution:
+            author.check(snapshot)
+            return _resolution(snapshot, author, conflict, choice, value)
+
+        done = self._writer.make(decide, confirm=confirm)
         if confirm and done.outcome is Outcome.REFUSED:
             raise ConditionFailed(
                 "Another clone has resolved it, or changed the key, first"
             )
-        assert decided.place is not None  # noqa: S101  an edit was made, so it was drafted
+        key = done.receipt.draft.of
         return Resolved(
-            scope=format_scope(decided.place.scope),
-            key=decided.place.name,
-            revision=self._store.snapshot().revision(decided.place),
+            scope=format_scope(key.scope),
+            key=key.name,
+            revision=self._store.snapshot().revision(key),
             **delivered_fields(done),
         )
 
 
-@dataclass
-class _Decided:
-    """What somebody decided of a conflict; `place` is the key that it was about, once known."""
+@dataclass(frozen=True, kw_only=True)
+class _Resolution(Draft):
+    """An edit that resolves a conflict.
 
-    author: Author
-    conflict: str
-    choice: Choice
-    value: Json
-    op: str = field(default_factory=lambda: uuid.uuid4().hex)
-    place: Key | None = None
+    Attributes:
+        of: The key that the conflict is about.
+    """
 
-    def draft(self, snapshot: Snapshot) -> Draft:
-        self.author.check(snapshot)
-        key = _named(snapshot, self.conflict)
-        found = _read(snapshot, key)
-        if found is None:
-            raise NoSuchConflict(f"No conflict {self.conflict[:80]!a} is open")
-        record, what = found
-        self.place = what.key
-        puts, deletes = _settled(what, self.choice, self.value)
-        return Draft(
-            subject=f"resolve {what.key} by {self.choice}",
-            session=self.author.name,
-            puts=puts,
-            deletes=(key, *deletes),
-            requires={
-                key: record.revision,
-                what.key: snapshot.revision(what.key),
-            },
-            fence=self.author.fence,
-            op=self.op,
-            extras=_extras(what, self.choice),
-        )
+    of: Key
+
+
+def _resolution(
+    snapshot: Snapshot,
+    author: Author,
+    typed: str,
+    choice: Choice,
+    value: Json,
+) -> _Resolution:
+    """The edit that resolves a conflict by a choice."""
+    record_key = _named(snapshot, typed)
+    found = _read(snapshot, record_key)
+    if found is None:
+        raise NoSuchConflict(f"No conflict {typed[:80]!a} is open")
+    record, conflict = found
+    puts, deletes = _choose(conflict, choice, value)
+    return _Resolution(
+        subject=f"resolve {conflict.key} by {choice}",
+        session=author.name,
+        puts=puts,
+        deletes=(record_key, *deletes),
+        requires={
+            record_key: record.revision,
+            conflict.key: snapshot.revision(conflict.key),
+        },
+        fence=author.fence,
+        extras=_extras(conflict, choice),
+        of=conflict.key,
+    )
 
 
 def _named(snapshot: Snapshot, typed: str) -> Key:
@@ -164,7 +172,7 @@ def _named(snapshot: Snapshot, typed: str) -> Key:
     return Key(CONFLICTS, typed)
 
 
-def _settled(
+def _choose(
     conflict: Conflict, choice: Choice, value: Json
 ) -> tuple[dict[Key, Json], tuple[Key, ...]]:
     """What to put and what to delete, so that a choice holds."""

@@ -1,7 +1,6 @@
 """Edits: what an author may write, and under which conditions."""
 
 import re
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -9,15 +8,15 @@ from typing import Any, Final, Literal
 from csc_git.coordinator import results
 from csc_git.coordinator.writer import Delivered, Writer
 from csc_git.core.edit import ABSENT, Kind, Outcome
-from csc_git.core.key import RESERVED, Key, format_scope, parse_key, parse_scope
+from csc_git.core.key import RESERVED, Key, Scope, format_scope
 from csc_git.core.secret import find_secret, screen, screen_names
-from csc_git.core.session import resolve_scope
+from csc_git.core.session import resolve_key, resolve_scope
 from csc_git.core.value import DEFAULT_LIMIT, Json, check_value
 from csc_git.errors import ConditionFailed, InputError, ReservedScope
 from csc_git.store.claiming import is_nobodys
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
-from csc_git.store.transaction import Draft, explain, stands
+from csc_git.store.transaction import D, Draft, describe_value, explain
 from csc_git.text import count
 
 MOST_CHANGES: Final = 500
@@ -239,7 +238,7 @@ class Edits:
             InputError: one of them may not be changed; the message names it.
         """
         for place, value in values.items():
-            self._own_scope(format_scope(place.scope))
+            _refuse_reserved(place.scope)
             try:
                 check_value(value, self._limit)
             except InputError as error:
@@ -255,8 +254,9 @@ class Edits:
             )
         places: dict[Key, Change] = {}
         for change in changes:
-            of = parse_key if change.action == "require" else self._own_key
-            place = of(resolve_scope(change.scope, self._machine), change.key)
+            place = resolve_key(change.scope, change.key, self._machine)
+            if change.action != "require":
+                _refuse_reserved(place.scope)
             if place in places:
                 raise InputError(
                     f"The edit names {place} twice", then="Join the two changes"
@@ -283,12 +283,10 @@ class Edits:
         kind: Kind = Kind.EDIT,
         confirm: bool = False,
         secret: str | None = None,
-    ) -> Delivered:
-        op, drafts = uuid.uuid4().hex, list[Draft]()
-
+    ) -> Delivered[Draft]:
         def decide(snapshot: Snapshot) -> Draft:
             author.check(snapshot)
-            draft = Draft(
+            return Draft(
                 subject=subject,
                 session=author.name,
                 puts=puts(snapshot),
@@ -297,48 +295,40 @@ class Edits:
                 fence=author.fence,
                 kind=kind,
                 secret=secret,
-                op=op,
             )
-            drafts.append(draft)
-            return draft
 
-        done = self._writer.make(decide, op, confirm=confirm)
+        done = self._writer.make(decide, confirm=confirm)
         if confirm and done.outcome is Outcome.REFUSED:
-            raise ConditionFailed(
-                f"Another clone was first: {self._what_stands(drafts[-1])}"
-            )
+            current = self._current_values(done.receipt.draft)
+            raise ConditionFailed(f"Another clone was first: {current}")
         return done
 
-    def _revision(self, place: Key, done: Delivered) -> str:
+    def _revision(self, place: Key, done: Delivered[Draft]) -> str:
         """What the key holds on account of an edit: after a merge, not what was stored."""
         made = done.receipt.revisions[place]
         if done.outcome in {None, Outcome.APPLIED}:
             return made
         return self._store.snapshot().revision(place) or made
 
-    def _what_stands(self, draft: Draft) -> str:
-        """What stands now where a refused edit wanted to write."""
+    def _current_values(self, draft: Draft) -> str:
+        """Describe the current values of the keys that a refused edit wanted to change."""
         snapshot = self._store.snapshot()
         if draft.requires:
             return explain(snapshot, draft.requires)
         return "; ".join(
-            stands(snapshot, key) for key in (*draft.puts, *draft.deletes)
+            describe_value(snapshot, key)
+            for key in (*draft.puts, *draft.deletes)
         )
 
-    def _own_scope(self, scope: str) -> tuple[str, ...]:
-        segments = parse_scope(resolve_scope(scope, self._machine))
-        if segments[0] in RESERVED:
-            raise ReservedScope(
-                f"The scope {segments[0]} is kept by csc-git itself",
-                then="Use another first segment, or the tool that is made for it",
-            )
+    def _own_scope(self, scope: str) -> Scope:
+        segments = resolve_scope(scope, self._machine)
+        _refuse_reserved(segments)
         return segments
 
     def _removable_key(self, scope: str, key: str) -> Key:
-        place = parse_key(resolve_scope(scope, self._machine), key)
-        snapshot = self._store.snapshot()
-        if not is_nobodys(snapshot, place):
-            self._own_scope(scope)
+        place = resolve_key(scope, key, self._machine)
+        if not is_nobodys(self._store.snapshot(), place):
+            _refuse_reserved(place.scope)
         return place
 
     def _deletion_of(self, place: Key) -> str:
@@ -350,8 +340,17 @@ class Edits:
         return f"delete a key of {format_scope(place.scope)}"
 
     def _own_key(self, scope: str, key: str) -> Key:
-        self._own_scope(scope)
-        return parse_key(resolve_scope(scope, self._machine), key)
+        place = resolve_key(scope, key, self._machine)
+        _refuse_reserved(place.scope)
+        return place
+
+
+def _refuse_reserved(scope: Scope) -> None:
+    if scope[0] in RESERVED:
+        raise ReservedScope(
+            f"The scope {scope[0]} is kept by csc-git itself",
+            then="Use another first segment, or the tool that is made for it",
+        )
 
 
 def _condition(place: Key, revision: str | None) -> dict[Key, str | None]:
@@ -366,7 +365,7 @@ def _condition(place: Key, revision: str | None) -> dict[Key, str | None]:
     return {place: None if revision == ABSENT else revision}
 
 
-def delivered_fields(done: Delivered) -> dict[str, Any]:
+def delivered_fields(done: Delivered[D]) -> dict[str, Any]:
     """The fields that all answers to an edit share."""
     return {
         "op": done.receipt.op,

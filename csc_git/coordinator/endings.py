@@ -11,6 +11,7 @@ from typing import Final
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.presence import Presence
+from csc_git.coordinator.writer import Writer
 from csc_git.core.key import Key
 from csc_git.core.lease import lease_key
 from csc_git.core.session import parse_session
@@ -20,6 +21,7 @@ from csc_git.store.records import all_claims, read_lease
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
+from csc_git.text import count
 
 _BATCH: Final = 100
 """Sessions that one edit signs off."""
@@ -30,6 +32,7 @@ class Endings:
 
     Args:
         store: The clone's store.
+        writer: Makes the edits.
         clone: Who this clone is.
         presence: Who is signed on.
         own: The sessions of this process, by name.
@@ -38,14 +41,16 @@ class Endings:
     def __init__(
         self,
         store: Store,
+        writer: Writer,
         clone: Clone,
         presence: Presence,
         own: Mapping[str, object],
     ) -> None:
         self._store = store
+        self._writer = writer
         self._clone = clone
         self.presence = presence
-        self._held = own
+        self._own = own
 
     def bury(self, now: datetime) -> None:
         """Sign off the sessions of this clone whose process died before it could do so."""
@@ -55,7 +60,7 @@ class Endings:
             if lease is None:
                 continue
             lock = self.presence.lock(name)
-            if name in self._held or not lock.try_acquire():
+            if name in self._own or not lock.try_acquire():
                 continue
             try:
                 if self.presence.was_alive_lately(name):
@@ -118,12 +123,12 @@ class Endings:
         holders: Collection[str] | None,
     ) -> list[str]:
         """Sign sessions off by one edit; the handles of those that were signed on."""
-        ended: list[str] = []
 
         def decide(snapshot: Snapshot) -> Draft:
-            ended.clear()  # it may be decided more than once
-            puts, requires = dict[Key, Json](), dict[Key, str | None]()
-            for handle, name in names.items():
+            puts: dict[Key, Json] = {}
+            requires: dict[Key, str | None] = {}
+            signed_off: list[str] = []
+            for name in names.values():
                 key = lease_key(name)
                 stored = snapshot.get(key)
                 lease = read_lease(stored)
@@ -131,16 +136,22 @@ class Endings:
                     continue
                 if holders and lease.holder not in holders:
                     continue
-                ended.append(handle)
+                signed_off.append(name)
                 puts[key] = replace(lease, state="signed_off").to_json()
                 requires[key] = stored.revision
+            only_one = len(signed_off) == 1
             who = (
-                names[ended[0]] if len(ended) == 1 else f"{len(ended)} sessions"
+                signed_off[0] if only_one else count(len(signed_off), "session")
             )
             return Draft(f"sign off {who}", by, puts, requires=requires)
 
-        self._store.transact(decide, now)
-        return ended
+        receipt = self._writer.write(decide, now, wakes=False)
+        signed_off = receipt.draft.puts
+        return [
+            handle
+            for handle, name in names.items()
+            if lease_key(name) in signed_off
+        ]
 
     def is_stale(self, name: str, snapshot: Snapshot) -> bool:
         """Whether a session gave no sign of life for a lease's length.
@@ -150,7 +161,7 @@ class Endings:
         """
         stored = snapshot.get(lease_key(name))
         lease = read_lease(stored)
-        if stored is None or lease is None or name in self._held:
+        if stored is None or lease is None or name in self._own:
             return False
         is_active = self.presence.is_active(name, stored)
         if lease.clone == self._clone.id:

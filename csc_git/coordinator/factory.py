@@ -9,14 +9,17 @@ from typing import Any
 from csc_git.config.settings import SHARING, Settings, load
 from csc_git.config.sources import given
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.syncing import no_progress
 from csc_git.coordinator.team_settings import agreed
 from csc_git.core.session import machine_from_host
 from csc_git.errors import SetupError
-from csc_git.git.project import Project, discover
 from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
-from csc_git.git.tracked import tracked_files
-from csc_git.git.url import listed_format
+from csc_git.project.discovery import discover
+from csc_git.project.project import Project
+from csc_git.project.tracked import tracked_files
+from csc_git.project.url import listed_format
+from csc_git.store.attempt import Progress
 from csc_git.store.clone_id import identify
 from csc_git.store.store import Store
 from csc_git.store.transaction import Identity
@@ -28,9 +31,16 @@ def directory_of(project: Project) -> Path:
 
 
 def open_coordinator(
-    start: Path, flags: Mapping[str, Any] | None = None
+    start: Path,
+    flags: Mapping[str, Any] | None = None,
+    progress: Progress = no_progress,
 ) -> Coordinator:
-    """A coordinator for the repository at or above a directory.
+    """Open a coordinator for the repository at or above a directory.
+
+    Args:
+        start: The directory.
+        flags: Settings given by flag; None for each that was not given.
+        progress: Called with what a sync does, where a command waits for it.
 
     Raises:
         SetupError: no repository, somebody else's, or a setting that can't be used.
@@ -56,7 +66,13 @@ def open_coordinator(
     settings = load(project, flags, agreed(store))
     url = remote_url(project, settings)
     return Coordinator(
-        store, project, clone, settings, url, _given(project, flags)
+        store,
+        project,
+        clone,
+        settings,
+        url,
+        given=_given(project, flags),
+        progress=progress,
     )
 
 

@@ -17,15 +17,15 @@ from csc_git.coordinator import clock
 from csc_git.coordinator.results import Changed, Changes, SettledEdit
 from csc_git.coordinator.sessions import Sessions
 from csc_git.core.clock import format_time
+from csc_git.core.commit import CommitInfo
 from csc_git.core.edit import Record
 from csc_git.core.key import Key, format_scope
 from csc_git.core.lease import SESSIONS, lease_key
 from csc_git.core.pattern import compile_pattern
 from csc_git.errors import CursorExpired, InputError
-from csc_git.git.objects.commit import CommitInfo
-from csc_git.store.commit_walk import descent, is_commit, lineage, record_of
+from csc_git.store.commit_walk import commits_back_to, descent, is_commit
 from csc_git.store.difference import changed_keys
-from csc_git.store.past_edits import keys_of
+from csc_git.store.past_edits import keys_of, removals
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 from csc_git.store.watch import Watch
@@ -185,7 +185,7 @@ class Feed:
             page = [
                 one for one in page if one.session not in self._sessions.here
             ]
-        status = self._store.status
+        status = self._store.sync_status
         age = status.age(clock.instant())
         return Changes(
             changes=page,
@@ -239,26 +239,8 @@ class Feed:
         gone = {
             key for key, _, new in found if new is None or not new.is_readable
         }
-        authors = self._deleters(gone, end, start)
+        authors = removals(objects, gone, start, end, _MOST_SEARCHED)
         return (_changed(key, old, new, authors) for key, old, new in found)
-
-    def _deleters(
-        self, gone: set[Key], end: str | None, start: str | None
-    ) -> dict[Key, Record]:
-        """The edits that removed keys, those that are found."""
-        objects, found = self._store.repository.objects, dict[Key, Record]()
-        for commit in islice(lineage(objects, end), _MOST_SEARCHED):
-            if commit.id == start or len(found) == len(gone):
-                break
-            before, after = (
-                Snapshot(objects, commit.parent),
-                Snapshot(objects, commit.id),
-            )
-            for key, _, new in changed_keys(objects, before, after):
-                left = new is None or not new.is_readable
-                if left and key in gone and key not in found:
-                    found[key] = record_of(commit)
-        return found
 
     def _settled(
         self, old: str | None, new: str | None
@@ -266,11 +248,8 @@ class Feed:
         """Edits of this server's sessions that the remote got since."""
         if old == new or not self._sessions.handles:
             return
-        for commit in islice(
-            lineage(self._store.repository.objects, new), _MOST_SEARCHED
-        ):
-            if commit.id == old:
-                return
+        objects = self._store.repository.objects
+        for commit in commits_back_to(objects, old, new, _MOST_SEARCHED):
             record = Record.parse(commit.message)
             made = self._made_here(commit, record) if record else None
             if record and made and not self._is_lease(made):

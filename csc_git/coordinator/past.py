@@ -14,9 +14,9 @@ from csc_git.coordinator.results import (
     Version,
 )
 from csc_git.core.clock import format_time
-from csc_git.core.key import Key, format_scope, parse_key, parse_scope
+from csc_git.core.key import Key, format_scope
 from csc_git.core.moment import parse_moment
-from csc_git.core.session import parse_session, resolve_scope
+from csc_git.core.session import parse_session, resolve_key, resolve_scope
 from csc_git.errors import InputError, UnreadableValue
 from csc_git.store.difference import changed_keys
 from csc_git.store.past_edits import PastEdit, Place, commit_at, edits
@@ -48,10 +48,9 @@ class Past:
             if key is not None:
                 raise InputError("A key needs its scope")
             return Place()
-        full = resolve_scope(scope, self._machine)
         if key is None:
-            return Place(parse_scope(full))
-        return Place(*parse_key(full, key))
+            return Place(resolve_scope(scope, self._machine))
+        return Place(*resolve_key(scope, key, self._machine))
 
     def at(self, moment: str) -> Snapshot:
         """The store as it was at a time or a commit.

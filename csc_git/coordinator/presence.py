@@ -58,7 +58,7 @@ class SignedOn(NamedTuple):
 
 
 @dataclass
-class Held:
+class OwnSession:
     """A session of this process."""
 
     name: SessionName
@@ -129,7 +129,7 @@ class Presence:
             return False
         if lease.clone == self._clone.id:
             return not self._lock_is_free(name)
-        contact = self._store.status.contact
+        contact = self._store.sync_status.contact
         seen = self.sightings.get(lease_key(name))
         return not has_lapsed(lease.seconds, stored.revision, seen, contact)
 
@@ -143,7 +143,7 @@ class Presence:
 
     def alive(self, snapshot: Snapshot) -> list[str]:
         """The sessions that are alive. Those whose record changed last come first."""
-        contact = self._store.status.contact
+        contact = self._store.sync_status.contact
         return [
             row.name
             for row in self._latest_first(snapshot)

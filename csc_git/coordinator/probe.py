@@ -19,7 +19,7 @@ from csc_git.core.lease import lease_key
 from csc_git.core.remote_state import RemoteState
 from csc_git.store.records import read_lease
 from csc_git.store.snapshot import Snapshot
-from csc_git.store.status import SyncStatus
+from csc_git.store.sync_status import SyncStatus
 from csc_git.store.transaction import Draft
 
 _NOBODYS: Final = Key(("settings",), "probe")
@@ -69,15 +69,15 @@ def round_trip(coordinator: Coordinator, user: str) -> RoundTrip:
         user: The person on whose behalf.
     """
     began = time.monotonic()
-    status = coordinator.sync()
+    status = coordinator.syncing.sync()
     if status.state is not RemoteState.OK:
         return RoundTrip(
             works=False, status=status, seconds=time.monotonic() - began
         )
     op = _probe(coordinator, user)
-    status = coordinator.sync()
+    status = coordinator.syncing.sync()
     if status.state is RemoteState.OK:
-        status = coordinator.sync()
+        status = coordinator.syncing.sync()
     if op in coordinator.store.branch.parked():
         status = replace(
             status,

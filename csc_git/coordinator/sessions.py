@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.endings import Endings, claimed_by
-from csc_git.coordinator.presence import MOST_INSTANCES, Held, Presence
+from csc_git.coordinator.presence import MOST_INSTANCES, OwnSession, Presence
+from csc_git.coordinator.writer import Writer
 from csc_git.core.clock import format_time
 from csc_git.core.lease import Instant, Lease, lease_key
 from csc_git.core.secret import screen_names
@@ -45,8 +45,8 @@ class Sessions:
 
     Args:
         store: The clone's store.
+        writer: Makes the edits.
         clone: Who this clone is.
-        directory: The clone's `csc` directory.
         lease_seconds: Of a sign-on.
         given: Settings given to this process alone, not to others of this clone.
         work_tree: Where this process works.
@@ -55,35 +55,36 @@ class Sessions:
     def __init__(
         self,
         store: Store,
+        writer: Writer,
         clone: Clone,
-        directory: Path,
         lease_seconds: int,
         given: Mapping[str, Any] | None = None,
         work_tree: str = "",
     ) -> None:
         self._work_tree = work_tree
         self._store = store
+        self._writer = writer
         self._clone = clone
-        self.presence = Presence(store, clone, directory)
+        self.presence = Presence(store, clone, store.directory)
         self._seconds = lease_seconds
         self.own_settings = given or {}
         self._mutex = threading.RLock()
-        self._held: dict[str, Held] = {}
-        self.endings = Endings(store, clone, self.presence, self._held)
+        self._own: dict[str, OwnSession] = {}
+        self.endings = Endings(store, writer, clone, self.presence, self._own)
         self._news: dict[str, SessionFenced] = {}
         self._unreported: list[str] = []
 
     @property
     def here(self) -> list[str]:
         """Handles of this process's sessions, the first signed on first."""
-        return list(self._held)
+        return list(self._own)
 
     @property
     def handles(self) -> list[str]:
         """Those, and the ones that its sessions lost: edits under these may still be queued."""
-        return [*self._held, *self._news]
+        return [*self._own, *self._news]
 
-    def sign_on(self, requested: str | None, now: datetime) -> Held:
+    def sign_on(self, requested: str | None, now: datetime) -> OwnSession:
         """Claim a name: the one asked for, or the first that is free.
 
         Calling it again with a name of this process, or without a name, returns the same session.
@@ -100,25 +101,25 @@ class Sessions:
                     f"{self._clone.machine}",
                     then=f"Sign on as {wanted.name}, or without a name",
                 )
-            held = (
-                self._held.get(str(wanted))
+            own = (
+                self._own.get(str(wanted))
                 if wanted
-                else next(iter(self._held.values()), None)
+                else next(iter(self._own.values()), None)
             )
-            if held is not None and held.is_mine(self._store.snapshot()):
-                return held
+            if own is not None and own.is_mine(self._store.snapshot()):
+                return own
             return self._claim(wanted, now)
 
     def sign_off(self, handle: str | None, now: datetime) -> SessionName:
         """Give a name back; its state stays for the next session of that name."""
         with self._mutex:
-            held = self.find(handle)
+            own = self.find(handle)
             try:
-                self._store.transact(partial(self._sign_off, held), now)
+                self._writer.write(partial(self._sign_off, own), now)
             except SessionFenced as fenced:
                 raise self.explained(fenced, now) from None
-            self._forget(held)
-            return held.name
+            self._forget(own)
+            return own.name
 
     def leave(self, now: datetime) -> None:
         """Sign every session of this process off, since the process ends.
@@ -126,17 +127,17 @@ class Sessions:
         A client that starts its server again within a minute takes its session up again.
         """
         with self._mutex:
-            for held in list(self._held.values()):
+            for own in list(self._own.values()):
                 with suppress(CscError, OSError):
                     claimed = claimed_by(
-                        held.lease.holder, self._store.snapshot()
+                        own.lease.holder, self._store.snapshot()
                     )
-                    self.presence.note_end(str(held.name), claimed)
+                    self.presence.note_end(str(own.name), claimed)
                 with suppress(CscError, OSError):
-                    self._store.transact(partial(self._sign_off, held), now)
-                self._forget(held)
+                    self._writer.write(partial(self._sign_off, own), now)
+                self._forget(own)
 
-    def find(self, handle: str | None) -> Held:
+    def find(self, handle: str | None) -> OwnSession:
         """This process's session of that name; the first signed on if none is named.
 
         Raises:
@@ -149,17 +150,17 @@ class Sessions:
                     self._unreported
                 ):  # once; without a handle the session goes on by its new name
                     raise self._notified(self._unreported[0])
-                if not self._held:
+                if not self._own:
                     raise NotSignedOn("No session is signed on in this server")
-                return next(iter(self._held.values()))
+                return next(iter(self._own.values()))
             name = str(parse_session(handle, self._clone.machine))
-            if name in self._held:
-                return self._held[name]
+            if name in self._own:
+                return self._own[name]
             if name in self._news:
                 raise self._notified(name)
             raise NotSignedOn(f"{name} is not signed on in this server")
 
-    def check(self, held: Held, snapshot: Snapshot) -> None:
+    def check(self, own: OwnSession, snapshot: Snapshot) -> None:
         """Refuse to write for a session whose name somebody else holds now.
 
         Called under the store's lock, so it takes none: sign-on and renewal take theirs first and
@@ -168,14 +169,14 @@ class Sessions:
         Raises:
             SessionFenced: so it is.
         """
-        if not held.is_mine(snapshot):
-            raise _lost(held, snapshot)
+        if not own.is_mine(snapshot):
+            raise _lost(own, snapshot)
 
     def first_available(self, snapshot: Snapshot) -> str:
         """The name that `sign_on` without a name would give somebody else now."""
-        return self.presence.first_free(snapshot, self._held)
+        return self.presence.first_free(snapshot, self._own)
 
-    def settle(self, now: datetime) -> None:
+    def notice_lost(self, now: datetime) -> None:
         """After a sync: notice names lost to others, and take the next ones.
 
         Of two clones that took one name offline, the one placed later takes the next number. A
@@ -183,25 +184,25 @@ class Sessions:
         """
         with self._mutex:
             snapshot = self._store.snapshot()
-            for held in list(self._held.values()):
-                if held.is_mine(snapshot):
+            for own in list(self._own.values()):
+                if own.is_mine(snapshot):
                     continue
-                winner = read_lease(snapshot.get(lease_key(str(held.name))))
-                self._forget(held)
-                self._news[str(held.name)] = _lost(held, snapshot)
-                self._unreported.append(str(held.name))
-                ended = winner is None or winner.holder == held.lease.holder
+                winner = read_lease(snapshot.get(lease_key(str(own.name))))
+                self._forget(own)
+                self._news[str(own.name)] = _lost(own, snapshot)
+                self._unreported.append(str(own.name))
+                ended = winner is None or winner.holder == own.lease.holder
                 if (
                     winner is not None
                     and not ended
-                    and winner.fence <= held.lease.fence
+                    and winner.fence <= own.lease.fence
                 ):
-                    self._news[str(held.name)] = self._renamed(held, now)
+                    self._news[str(own.name)] = self._renamed(own, now)
 
     def explained(self, fenced: SessionFenced, now: datetime) -> SessionFenced:
-        """A refusal by `check`, as it stands after `settle`: the session may have a new name."""
+        """A refusal by `check`, with the new name that the session may have got by now."""
         with self._mutex:
-            self.settle(now)
+            self.notice_lost(now)
             return (
                 self._notified(fenced.session)
                 if fenced.session in self._news
@@ -211,64 +212,70 @@ class Sessions:
     def renew(self, now: datetime, instant: Instant) -> None:
         """Renew the leases that are due, unless an earlier renewal still waits to be synced."""
         with self._mutex:
-            for held in list(self._held.values()):
-                self.presence.show_life(str(held.name))
-                if instant.since(held.renewed) < held.lease.seconds / 3:
+            for own in list(self._own.values()):
+                self.presence.show_life(str(own.name))
+                if instant.since(own.renewed) < own.lease.seconds / 3:
                     continue
                 if (
-                    held.op is not None
-                    and self._store.fate(held.op).where == "local"
+                    own.op is not None
+                    and self._store.fate(own.op).where == "local"
                 ):
                     continue
-                self._renew(held, now, instant)
+                self._renew(own, now, instant)
 
     def release_all(self) -> None:
         """Let go of the lock files, as the end of the process would."""
         with self._mutex:
-            for held in list(self._held.values()):
-                self._forget(held)
+            for own in list(self._own.values()):
+                self._forget(own)
 
-    def _sign_off(self, held: Held, snapshot: Snapshot) -> Draft:
-        self.check(held, snapshot)
+    def _sign_off(self, own: OwnSession, snapshot: Snapshot) -> Draft:
+        self.check(own, snapshot)
         return self._draft(
-            held, replace(held.lease, state="signed_off"), snapshot, "off"
+            own, replace(own.lease, state="signed_off"), snapshot, "off"
         )
 
-    def _renew(self, held: Held, now: datetime, instant: Instant) -> None:
-        renewed = replace(held.lease, renewed=held.lease.renewed + 1)
+    def _renew(self, own: OwnSession, now: datetime, instant: Instant) -> None:
+        renewed = replace(own.lease, renewed=own.lease.renewed + 1)
 
         def decide(snapshot: Snapshot) -> Draft:
-            self.check(held, snapshot)
-            return self._draft(held, renewed, snapshot, "renewal of")
+            self.check(own, snapshot)
+            return self._draft(own, renewed, snapshot, "renewal of")
 
         try:
-            receipt = self._store.transact(decide, now)
+            receipt = self._writer.write(decide, now, wakes=False)
         except (SessionFenced, ConditionFailed):
-            return  # `settle` deals with a lost name
-        held.lease, held.op, held.renewed = renewed, receipt.op, instant
+            return  # `notice_lost` deals with a lost name
+        own.lease, own.op, own.renewed = renewed, receipt.op, instant
 
-    def _claim(self, wanted: SessionName | None, now: datetime) -> Held:
-        claimed: list[Held] = []
+    def _claim(self, wanted: SessionName | None, now: datetime) -> OwnSession:
+        """Sign on with the name wanted, or the first free one.
+
+        The name is locked within this clone before the edit is made. If the name's record changes
+        in between, because a sync brought another one, the next try looks again.
+        """
         ended = self.presence.lately_ended(self._work_tree, _RESUMED_WITHIN)
-
-        def decide(snapshot: Snapshot) -> Draft:
-            held = self._pick(wanted, ended, snapshot, now)
-            claimed.append(held)
-            return self._draft(held, held.lease, snapshot, "on")
-
-        try:
-            receipt = self._store.transact(decide, now)
-        except BaseException:
-            for held in claimed:
-                held.lock.release()
-            raise
-        held = claimed[-1]
-        held.op, held.resumes = receipt.op, tuple(ended.get(str(held.name), ()))
-        if old := self._held.get(str(held.name)):
-            self._forget(old)
-        self._held[str(held.name)] = held
-        self._news.pop(str(held.name), None)
-        return held
+        while True:
+            snapshot = self._store.snapshot()
+            own = self._pick(wanted, ended, snapshot, now)
+            draft = self._draft(own, own.lease, snapshot, "on")
+            try:
+                receipt = self._writer.write(partial(_return, draft), now)
+                break
+            except ConditionFailed:
+                own.lock.release()
+            except BaseException:
+                own.lock.release()
+                raise
+        name = str(own.name)
+        own.op = receipt.op
+        own.resumes = tuple(ended.get(name, ()))
+        earlier = self._own.get(name)
+        if earlier is not None:
+            self._forget(earlier)
+        self._own[name] = own
+        self._news.pop(name, None)
+        return own
 
     def _pick(
         self,
@@ -276,12 +283,13 @@ class Sessions:
         ended: Iterable[str],
         snapshot: Snapshot,
         now: datetime,
-    ) -> Held:
-        """Hold the first free name, its lock file included."""
-        for name in [wanted] if wanted else self._candidates(ended):
-            held = self._try(name, snapshot, now)
-            if held is not None:
-                return held
+    ) -> OwnSession:
+        """Lock the name wanted, or the first free one, within this clone."""
+        names = self._candidates(ended) if wanted is None else [wanted]
+        for name in names:
+            own = self._try(name, snapshot, now)
+            if own is not None:
+                return own
         free = self.first_available(snapshot)
         raise SessionTaken(
             f"{wanted or 'Every name'} is in use",
@@ -298,7 +306,7 @@ class Sessions:
 
     def _try(
         self, name: SessionName, snapshot: Snapshot, now: datetime
-    ) -> Held | None:
+    ) -> OwnSession | None:
         stored = snapshot.get(lease_key(str(name)))
         old = read_lease(stored)
         foreign = old is not None and old.clone != self._clone.id
@@ -308,7 +316,7 @@ class Sessions:
             and self.presence.is_active(str(name), stored)
         ):
             return None
-        mine = self._held.get(str(name))
+        mine = self._own.get(str(name))
         if mine is not None:  # a sign-on of ours that lost its record
             self._forget(mine)
         lock = self.presence.lock(str(name))
@@ -327,27 +335,27 @@ class Sessions:
             state="active",
             since=format_time(now),
         )
-        return Held(name, lease, lock, None, clock.instant())
+        return OwnSession(name, lease, lock, None, clock.instant())
 
     def _draft(
-        self, held: Held, lease: Lease, snapshot: Snapshot, what: str
+        self, own: OwnSession, lease: Lease, snapshot: Snapshot, what: str
     ) -> Draft:
-        key = lease_key(str(held.name))
+        key = lease_key(str(own.name))
         return Draft(
-            subject=f"sign {what} {held.name}"
+            subject=f"sign {what} {own.name}"
             if what in {"on", "off"}
-            else f"{what} {held.name}",
-            session=str(held.name),
+            else f"{what} {own.name}",
+            session=str(own.name),
             puts={key: lease.to_json()},
             requires={key: snapshot.revision(key)},
             fence=lease.fence,
         )
 
-    def _renamed(self, held: Held, now: datetime) -> SessionFenced:
+    def _renamed(self, own: OwnSession, now: datetime) -> SessionFenced:
         new = self._claim(None, now)
         return SessionFenced(
-            f"Another clone had signed on as {held.name} first; you are {new.name} now",
-            str(held.name),
+            f"Another clone had signed on as {own.name} first; you are {new.name} now",
+            str(own.name),
             then=f"Repeat the call with session={new.name}, or without session",
         )
 
@@ -357,9 +365,14 @@ class Sessions:
             self._unreported.remove(name)
         return self._news[name]
 
-    def _forget(self, held: Held) -> None:
-        held.lock.release()
-        self._held.pop(str(held.name), None)
+    def _forget(self, own: OwnSession) -> None:
+        own.lock.release()
+        self._own.pop(str(own.name), None)
+
+
+def _return(draft: Draft, _: Snapshot) -> Draft:
+    """Decide on a draft that was made before; its conditions show whether it still fits."""
+    return draft
 
 
 def _parsed(requested: str | None, machine: str) -> SessionName | None:
@@ -373,12 +386,12 @@ def _instances(machine: str) -> list[SessionName]:
     ]
 
 
-def _lost(held: Held, snapshot: Snapshot) -> SessionFenced:
+def _lost(own: OwnSession, snapshot: Snapshot) -> SessionFenced:
     """Why a session's name is not its own any more."""
-    stored = snapshot.get(lease_key(str(held.name)))
+    stored = snapshot.get(lease_key(str(own.name)))
     lease = read_lease(stored)
-    if stored and lease and lease.holder == held.lease.holder:
-        what = f"{held.name} was signed off by {quoted(stored.entry.session)}"
+    if stored and lease and lease.holder == own.lease.holder:
+        what = f"{own.name} was signed off by {quoted(stored.entry.session)}"
     else:
-        what = f"The name {held.name} is held by somebody else now: its lease had lapsed"
-    return SessionFenced(what, str(held.name))
+        what = f"The name {own.name} is own by somebody else now: its lease had lapsed"
+    return SessionFenced(what, str(own.name))

@@ -12,15 +12,15 @@ from csc_git.coordinator.session_state import cut, open_todos
 from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.wrong_clocks import wrong_clocks
 from csc_git.core.clock import format_time
+from csc_git.core.commit import CommitInfo
 from csc_git.core.conflict import CONFLICTS
 from csc_git.core.edit import Record
 from csc_git.core.key import Key, format_scope
 from csc_git.core.lease import lease_key
-from csc_git.core.remote_state import RemoteState
+from csc_git.core.pace import requests_per_hour
+from csc_git.core.remote_state import RemoteState, describe_ok
 from csc_git.core.session import SessionName, parse_session
 from csc_git.core.value import Entry
-from csc_git.git.log import count_files
-from csc_git.git.objects.commit import CommitInfo
 from csc_git.store.claiming import nobodys
 from csc_git.store.clone_id import Clone
 from csc_git.store.layout import Foreign
@@ -28,7 +28,7 @@ from csc_git.store.records import read_conflict, read_lease
 from csc_git.store.recovery import Divergence
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
-from csc_git.text import printable, readable, span
+from csc_git.text import printable, readable
 
 _MOST_LISTED: Final = 50
 """Sessions, claims and conflicts that the command line's status shows."""
@@ -46,16 +46,23 @@ _LOOK_SECONDS: Final = 0.3
 """Seconds for which files are looked at, whether they can be read; the doctor takes longer."""
 
 _MOST_FOREIGN: Final = 100
-_RECENT: Final = 60.0
-"""Seconds since the last contact after which a summary also reports its age."""
-
 _SAID: Final = ("current_issue", "status", "todos")
 
 
 class Summary:
-    """Answers about the state as a whole; reads only."""
+    """Answers about the state as a whole; reads only.
 
-    def __init__(
+    Args:
+        store: The clone's store.
+        sessions: Those of this process.
+        claims: Theirs, and what is known of all others.
+        clone: Who this clone is.
+        project: The project's name.
+        remote: The remote's URL as configured, or None.
+        poll: Most seconds between looks at the remote.
+    """
+
+    def __init__(  # noqa: PLR0913  the state as a whole has so many parts
         self,
         store: Store,
         sessions: Sessions,
@@ -63,6 +70,8 @@ class Summary:
         clone: Clone,
         project: str,
         remote: str | None,
+        *,
+        poll: float,
     ) -> None:
         self._store = store
         self._sessions = sessions
@@ -70,6 +79,7 @@ class Summary:
         self._clone = clone
         self._project = project
         self._remote = remote
+        self._poll = poll
 
     @property
     def machine(self) -> str:
@@ -93,12 +103,12 @@ class Summary:
             **self._others(snapshot, str(name)),
             conflicts=len(snapshot.names(CONFLICTS)),
             cursor=cursor,
-            sync=self.sync(),
+            sync=self.sync_state(),
         )
 
     def retrieved(self, snapshot: Snapshot, key: Key) -> results.Retrieved:
         """A key's value."""
-        stored, status = snapshot.read(key), self._store.status
+        stored, status = snapshot.read(key), self._store.sync_status
         where = results.Retrieved(
             found=False,
             scope=format_scope(key.scope),
@@ -122,18 +132,15 @@ class Summary:
         }
         return where.model_copy(update=found)
 
-    def sync(self) -> results.SyncSummary:
+    def sync_state(self) -> results.SyncSummary:
         """How things stand with the remote."""
-        status, queued = self._store.status, len(self._store.branch.queue())
+        status = self._store.sync_status
+        queued = len(self._store.branch.queue())
         parked = len(self._store.branch.parked())
         what, then = status.describe()
         age = status.age(clock.instant())
-        if status.state is RemoteState.OK and queued:
-            what = "Edits here wait to be pushed"
-        elif (
-            status.state is RemoteState.OK and age is not None and age > _RECENT
-        ):
-            what = f"In step with the remote when it was last asked, {span(age)} ago"
+        if status.state is RemoteState.OK:
+            what = describe_ok(queued, age)
         return results.SyncSummary(
             state=str(status.state),
             message=f"{what}.",
@@ -145,7 +152,7 @@ class Summary:
 
     def decision(self, found: Divergence) -> results.Decision:
         """What a person must know before deciding how to go on from a lost or replaced branch."""
-        status = self._store.status
+        status = self._store.sync_status
         newest_first = found.lost[::-1]
         return results.Decision(
             state=str(status.state),
@@ -236,7 +243,7 @@ class Summary:
             claims=claims[:_MOST_SHOWN],
             claims_more=len(claims) > _MOST_SHOWN,
             conflicts=self.conflicts(snapshot, _MOST_SHOWN),
-            sync=self.sync(),
+            sync=self.sync_state(),
             next=self._next(here, bool(alive), len(snapshot.names(CONFLICTS))),
         )
 
@@ -273,7 +280,7 @@ class Summary:
 
     def parked(self) -> list[results.ParkedEdit]:
         """The edits that the remote declined."""
-        reasons = self._store.status.reasons
+        reasons = self._store.sync_status.reasons
         return [
             self._parked(op, commit, reasons.get(op, ""))
             for op, commit in sorted(self._store.branch.parked().items())
@@ -281,6 +288,9 @@ class Summary:
 
     def status(self) -> results.Status:
         """Answer of `csc-git status`."""
+        cost = (0, 0)
+        if self._store.syncs:
+            cost = requests_per_hour(self._poll)
         snapshot = self._store.snapshot()
         until = clock.instant().seconds + _LOOK_SECONDS
         files = snapshot.foreign(lambda: clock.instant().seconds < until)
@@ -297,31 +307,18 @@ class Summary:
             repository=str(self._store.repository.path),
             branch=self._store.branch.name,
             remote=readable(self._remote) if self._remote else None,
-            sync=self.sync(),
+            sync=self.sync_state(),
             parked=self.parked(),
             active=self._summaries(snapshot, alive[:_MOST_LISTED]),
             active_count=len(alive),
             claims=self._claims.active(snapshot, _MOST_LISTED),
             conflicts=self.conflicts(snapshot),
-            keys=self._key_count(snapshot),
+            keys=self._store.count_keys(snapshot),
             foreign=[printable(line) for line in foreign],
             foreign_count=len(found),
             clocks=self.clocks(),
+            requests_per_hour=cost,
         )
-
-    def _key_count(self, snapshot: Snapshot) -> int:
-        """How many keys there are, by git, which counts a hundred thousand in a moment."""
-        repository, commit = self._store.repository, snapshot.commit
-        found = (
-            count_files(repository.path, commit, "data")
-            if commit is not None
-            else 0
-        )
-        if found is None:
-            return sum(
-                len(snapshot.names(scope)) for scope in snapshot.scopes()
-            )
-        return found
 
     def clocks(self) -> list[str]:
         """Which machines' clocks are wrong by more than minutes, a line each."""
@@ -386,7 +383,7 @@ class Summary:
             steps.append(
                 f"Resolve the open conflicts ({conflicts}) or tell the user: list_conflicts."
             )
-        status = self._store.status
+        status = self._store.sync_status
         if status.state not in {RemoteState.OK, RemoteState.NEVER}:
             steps.append(
                 " ".join(f"{part}." for part in status.describe() if part)

@@ -59,7 +59,7 @@ def agreed(store: Store) -> dict[str, Any]:
 
 def change(
     writer: Writer, author: Author, name: str, value: str | None
-) -> Delivered:
+) -> Delivered[Draft]:
     """Agree on a setting, or (None) on none, for all clones.
 
     What others set at the same time stands beside it; of two values for one setting the later one.

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from csc_git.coordinator.results import Exported
 from csc_git.core.clock import format_time
-from csc_git.core.key import RESERVED, Key, format_scope, parse_key
-from csc_git.core.session import machine_from_host, resolve_scope
+from csc_git.core.key import RESERVED, Key, Scope, check_name, format_scope
+from csc_git.core.session import machine_from_host, resolve_key, resolve_scope
 from csc_git.core.value import Json, is_same, parse
 from csc_git.errors import CscError, InvalidValue
 from csc_git.store.snapshot import Snapshot
@@ -87,9 +87,8 @@ def read_lines(lines: Iterator[str], machine: str) -> dict[Key, Json]:
             continue
         try:
             read = _Line.model_validate(parse(line))
-            found[parse_key(resolve_scope(read.scope, machine), read.key)] = (
-                read.value
-            )
+            key = resolve_key(read.scope, read.key, machine)
+            found[key] = read.value
         except (CscError, ValueError) as error:
             raise _invalid(f"line {number}: {_why(error)}") from None
     return found
@@ -114,7 +113,8 @@ def read_directory(directory: Path) -> dict[Key, Json]:
         if not _is_registry(stem, values):
             scope = _scope_of(stem, registries)
             for name, value in values.items():
-                _add(found, parse_key(scope, name), value, stem)
+                check_name(name, "key")
+                _add(found, Key(scope, name), value, stem)
     return found
 
 
@@ -148,7 +148,7 @@ def _is_registry(stem: str, values: Mapping[str, Json]) -> bool:
     return stem.endswith(_REGISTRY) and isinstance(values.get("registry"), dict)
 
 
-def _scope_of(stem: str, prefixes: Iterable[str]) -> str:
+def _scope_of(stem: str, prefixes: Iterable[str]) -> Scope:
     """`laptop__owner__project__session__claude_1` as `session:claude_1@laptop`.
 
     The registry beside it shows how much of the name is machine and project: a project has an

@@ -11,14 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.background import Background, Upkeep
 from csc_git.coordinator.results import Where
 from csc_git.core.edit import Outcome
 from csc_git.core.lease import Instant
-from csc_git.core.remote_state import RemoteState
+from csc_git.core.remote_state import UNCONFIRMED, RemoteState
 from csc_git.errors import (
     CscError,
     Interrupted,
@@ -26,11 +26,10 @@ from csc_git.errors import (
     StorageFailed,
     as_csc_error,
 )
-from csc_git.git.child import start_detached
+from csc_git.processes.detached import start_detached
 from csc_git.store.branch import Fate
-from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
-from csc_git.store.transaction import Draft, Receipt
+from csc_git.store.transaction import D, Decide, Receipt, new_op
 
 _LAST_PUSH: Final = 1.5
 """Seconds for a last push at the end of the process; clients kill a server that lingers."""
@@ -62,7 +61,7 @@ _LOST: Final = (
 
 
 @dataclass(frozen=True)
-class Delivered:
+class Delivered(Generic[D]):
     """An edit, and what is true of it.
 
     Attributes:
@@ -72,7 +71,7 @@ class Delivered:
         reason: Why it is not what was hoped for.
     """
 
-    receipt: Receipt
+    receipt: Receipt[D]
     where: Where
     outcome: Outcome | None = None
     reason: str = ""
@@ -95,7 +94,7 @@ class Writer:
         patience: float,
         upkeep: Upkeep,
         sync: Callable[[], object],
-        explained: Callable[[SessionFenced, datetime], SessionFenced],
+        explained: Callable[[SessionFenced], SessionFenced],
     ) -> None:
         self._store = store
         self._upkeep = upkeep
@@ -108,39 +107,56 @@ class Writer:
         self._has_heard = False
         self._asking: threading.Thread | None = None
 
-    def make(
-        self,
-        decide: Callable[[Snapshot], Draft],
-        op: str = "",
-        *,
-        confirm: bool = False,
-    ) -> Delivered:
+    def make(self, decide: Decide[D], *, confirm: bool = False) -> Delivered[D]:
         """Make one edit; with `confirm`, wait until its fate is certain or time runs out.
 
         Args:
-            decide: See `store.transaction.Decide`; the draft it gives has this `op`.
-            op: The edit's id, needed only to wait for it.
+            decide: See `store.transaction.Decide`.
             confirm: Whether to wait.
 
         Raises:
             ConditionFailed: refused here. (What is refused at replay comes back as an outcome.)
             CscError: whatever `decide` raises.
         """
+        op = new_op()
         try:
             if confirm:
                 return self._confirmed(decide, op)
-            receipt = self._transact(decide)
-            return (
-                self._unchanged(receipt)
-                if receipt.op is None
-                else Delivered(receipt, "local")
-            )
+            receipt = self._transact(decide, op)
+            if receipt.op is None:
+                return self._unchanged(receipt)
+            return Delivered(receipt, "local")
         except KeyboardInterrupt:
             raise self._interrupted(op) from None
 
-    def _confirmed(
-        self, decide: Callable[[Snapshot], Draft], op: str
-    ) -> Delivered:
+    def write(
+        self,
+        decide: Decide[D],
+        now: datetime,
+        op: str | None = None,
+        *,
+        wakes: bool = True,
+    ) -> Receipt[D]:
+        """Make one edit that nobody waits for, such as a sign-on.
+
+        Args:
+            decide: See `store.transaction.Decide`.
+            now: The wall clock.
+            op: The edit's id; None: a new one.
+            wakes: Whether the background shall sync it soon; else its next sync pushes it.
+
+        Raises:
+            ConditionFailed: refused here.
+            CscError: whatever `decide` raises.
+        """
+        receipt = self._store.transact(decide, now, op)
+        if wakes:
+            self.wrote()
+        if self.background is not None:
+            self._upkeep.wrote()
+        return receipt
+
+    def _confirmed(self, decide: Decide[D], op: str) -> Delivered[D]:
         """Make an edit and wait for the remote.
 
         An edit that changes nothing here shows nothing of the remote, which may have another value
@@ -148,23 +164,23 @@ class Writer:
         """
         reached = self._reach_first()
         with self._store.awaiting(op) as answer:
-            receipt = self._transact(decide)
+            receipt = self._transact(decide, op)
             if receipt.op is None:
                 if not (reached and self._ask()):
                     return Delivered(receipt, "local", reason=self._why_local())
-                receipt = self._transact(decide)
+                receipt = self._transact(decide, op)
             if receipt.op is None:
                 return self._unchanged(receipt, explained=True)
             return self._answered_in_time(receipt, op, answer, asks=reached)
 
     def _answered_in_time(
         self,
-        receipt: Receipt,
+        receipt: Receipt[D],
         op: str,
         answer: Callable[[], Fate],
         *,
         asks: bool,
-    ) -> Delivered:
+    ) -> Delivered[D]:
         try:
             if asks:
                 self._wait_until(lambda: _is_decided(self._store.fate(op)))
@@ -198,12 +214,12 @@ class Writer:
         return self._was_reached_since(began)
 
     def _was_reached_since(self, began: Instant) -> bool:
-        contact = self._store.status.contact
+        contact = self._store.sync_status.contact
         return contact is not None and contact.is_after(began)
 
     def _interrupted(self, op: str) -> Interrupted:
         """What is true of an edit whose author did not wait for the answer."""
-        where = self._store.fate(op).where if op else "unknown"
+        where = self._store.fate(op).where
         if where == "unknown":
             return Interrupted("Interrupted before the edit was stored")
         if where == "synced":
@@ -239,7 +255,7 @@ class Writer:
             began = self._began or clock.instant()
             self._wait_until(lambda: self._was_reached_since(began), _AT_ONCE)
             return
-        now, status = clock.instant(), self._store.status
+        now, status = clock.instant(), self._store.sync_status
         asked = [
             at for at in (status.contact, status.attempt) if at is not None
         ]
@@ -272,7 +288,10 @@ class Writer:
 
     def _is_hopeful(self) -> bool:
         """Whether the remote answered when it was last asked."""
-        return self._store.status.state in {RemoteState.OK, RemoteState.NEVER}
+        return self._store.sync_status.state in {
+            RemoteState.OK,
+            RemoteState.NEVER,
+        }
 
     def refresh(self, patience: float | None = None) -> None:
         """Ask the remote once, and wait for the answer, bounded.
@@ -339,22 +358,17 @@ class Writer:
         with suppress(
             CscError, OSError
         ):  # a store that is gone has nothing to push
-            if self._store.status.state is RemoteState.OK:
+            if self._store.sync_status.state is RemoteState.OK:
                 self.background.wait_until(
                     lambda: not self._store.branch.queue(), _LAST_PUSH
                 )
         self.background.stop()
 
-    def _transact(self, decide: Callable[[Snapshot], Draft]) -> Receipt:
-        now = clock.now()
+    def _transact(self, decide: Decide[D], op: str) -> Receipt[D]:
         try:
-            receipt = self._store.transact(decide, now)
+            return self.write(decide, clock.now(), op)
         except SessionFenced as fenced:
-            raise self._explained(fenced, now) from None
-        self.wrote()
-        if self.background is not None:
-            self._upkeep.wrote()
-        return receipt
+            raise self._explained(fenced) from None
 
     def _wait_until(
         self, enough: Callable[[], bool], patience: float | None = None
@@ -369,8 +383,8 @@ class Writer:
             self._sync()
 
     def _unchanged(
-        self, receipt: Receipt, *, explained: bool = False
-    ) -> Delivered:
+        self, receipt: Receipt[D], *, explained: bool = False
+    ) -> Delivered[D]:
         """Result of an edit that changed nothing: does the remote have the same values?"""
         if self._store.is_confirmed(receipt.unchanged):
             return Delivered(receipt, "synced")
@@ -386,7 +400,7 @@ class Writer:
             receipt, "local", reason=self._why_local() if explained else ""
         )
 
-    def _answered(self, receipt: Receipt, fate: Fate) -> Delivered:
+    def _answered(self, receipt: Receipt[D], fate: Fate) -> Delivered[D]:
         lost = _LOST if fate.outcome is Outcome.LOST else ""
         if fate.where == "synced":
             return Delivered(receipt, "synced", fate.outcome, lost)
@@ -398,13 +412,10 @@ class Writer:
         )
 
     def _why_local(self) -> str:
-        status = self._store.status
+        status = self._store.sync_status
         what, then = status.describe()
         if status.state is RemoteState.OK:
-            what, then = (
-                "The remote has not confirmed it in time",
-                "A running server retries",
-            )
+            what, then = UNCONFIRMED
         return f"{what}. The edit is safe here and queued. {then}".rstrip()
 
 

@@ -1,21 +1,19 @@
 """Claims: leases on resources, so that two sessions don't do the same work twice.
 
-A resource is a *name* (`issue:15`, anything with a colon) or a *path* in the repository, plain
-(`src/api`, which means all below it too) or a pattern (`src/**/*.py`; a pattern without a slash,
-as `*.py`, matches at any depth). Two resources overlap when
+A resource is one of these:
 
-1. they are the same;
-2. both are plain paths, and one is the other's directory;
-3. one is a pattern that matches the other, a plain path, or something tracked below it; or all
-   that the pattern could match lies below that path;
-4. both are patterns, and some tracked file matches both.
+- a *name*: `issue:15`, or any other text with a colon;
+- a *path* in the repository: `src/api`, which includes everything below it;
+- a *pattern* of paths: `src/**/*.py`. A pattern without a slash, as `*.py`, matches at any depth.
 
-A name overlaps nothing but itself. `[` is both: `app/[id]` is a directory of that name, as several
-web frameworks have them, and a pattern; it overlaps what either reading does.
+`[` makes a resource ambiguous: `app/[id]` is a pattern, and it is also a path, since several web
+frameworks have directories with such names. Such a resource has two readings.
 
-Claims are advisory, as leases are: they tell well-meaning sessions apart and stop nobody who
-writes anyway. What can be stopped is a write to the store that depends on a claim: let it require
-the revision of the claim's record.
+`overlaps` has the cases in which two resources overlap.
+
+Claims are advisory, as leases are. They keep cooperating sessions apart, and do not stop a session
+from writing. A write to the store can be made to depend on a claim: it requires the revision of
+the claim's record.
 """
 
 import fnmatch
@@ -23,6 +21,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import product
 from typing import Final, Literal, NamedTuple
 
 from csc_git.core.key import SEPARATOR, Key, Scope, check_name
@@ -40,14 +39,22 @@ from csc_git.errors import InvalidName
 CLAIMS: Final[Scope] = ("claims",)
 MAX_LENGTH: Final = 200
 MAX_STARS: Final = 4
-"""Runs of `*` in a pattern: more than these are a mistake, or made to be slow."""
+"""Most runs of `*` in a pattern; one with more is a mistake, or was made to be slow."""
 
 _GLOB: Final = re.compile(r"[*?\[]")
 _STARS: Final = re.compile(r"[*?]")
+_NO_NAMES: Final = frozenset({"", "."})
+_RUN_OF_STARS: Final = re.compile(r"\*+")
 _FORM: Final = "Name it as issue:15, src/api, src/**/*.py or *.md"
 State = Literal["held", "released"]
 Tracked = Callable[[], Iterable[str]]
-"""Gives the paths of the files that the user's repository tracks."""
+"""Returns the paths of the files that the user's repository tracks."""
+
+Matcher = Callable[[str], bool]
+"""Checks whether a pattern matches a path, or a directory above it."""
+
+_Parts = Sequence[re.Pattern[str] | None]
+"""A pattern, split at its slashes: what matches each name of a path; None for `**`."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +63,16 @@ class Claim:
 
     Attributes:
         resource: What is claimed, in the form of `parse_resource`.
-        session: Who claimed it.
-        holder: The `holder` of that session's lease: a claim ends with its sign-on.
+        session: The session that claimed it.
+        holder: The `holder` of that session's lease, since a claim ends with the sign-on.
         clone: Random id of the clone that it was made in.
-        fence: Higher than that of every claim made before it.
-        seconds: Length from each change of the record; None: as long as the session lives.
+        fence: A number that is higher than that of every claim made before.
+        seconds: Length in seconds from each change of the record; None: until the session ends.
         state: `held` or `released`.
-        since: When it was claimed (its clock's word; for people).
-        note: What for.
-        renewed: How often it was claimed again.
-        extra: Members that only a later csc-git knows; kept as they are.
+        since: When it was claimed, by the session's own clock; for people only.
+        note: What the session does with the resource.
+        renewed: How often the session claimed it again.
+        extra: Members that only a later csc-git knows; they are kept unchanged.
     """
 
     resource: str
@@ -81,29 +88,14 @@ class Claim:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> Json:
-        """The record's value."""
+        """Make the record's value."""
         return joined_members(self)
 
     @classmethod
     def from_json(cls, value: Json) -> "Claim | None":
-        """Read a record; None where it isn't one, whatever it is."""
+        """Read a record; None for any value that is not one."""
         try:
-            seconds = value["seconds"]
-            return cls(
-                resource=parse_resource(str(value["resource"])),
-                session=_session(value["session"]),
-                holder=str(value["holder"]),
-                clone=str(value["clone"]),
-                fence=bounded(value["fence"], MOST_FENCE),
-                seconds=None
-                if seconds is None
-                else max(1, bounded(seconds, MOST_SECONDS)),
-                state="held" if value["state"] == "held" else "released",
-                since=str(value["since"]),
-                note=str(value.get("note", "")),
-                renewed=bounded(value.get("renewed", 0), MOST_FENCE),
-                extra=unknown_members(cls, value),
-            )
+            return cls._from_members(value)
         except (
             KeyError,
             TypeError,
@@ -114,59 +106,107 @@ class Claim:
         ):
             return None
 
+    @classmethod
+    def _from_members(cls, value: Json) -> "Claim":
+        seconds = value["seconds"]
+        if seconds is not None:
+            seconds = bounded(seconds, MOST_SECONDS)
+            seconds = max(1, seconds)
+        state: State = "released"
+        if value["state"] == "held":
+            state = "held"
+        resource = str(value["resource"])
+        note = value.get("note", "")
+        renewed = value.get("renewed", 0)
+        return cls(
+            resource=parse_resource(resource),
+            session=_session(value["session"]),
+            holder=str(value["holder"]),
+            clone=str(value["clone"]),
+            fence=bounded(value["fence"], MOST_FENCE),
+            seconds=seconds,
+            state=state,
+            since=str(value["since"]),
+            note=str(note),
+            renewed=bounded(renewed, MOST_FENCE),
+            extra=unknown_members(cls, value),
+        )
+
 
 def _session(name: Json) -> str:
-    """A session's name; raises ValueError for what nobody can be called."""
-    if not isinstance(name, str) or not is_session_name(name):
+    """Read a session's name; raises ValueError if no session can have it."""
+    if not isinstance(name, str):
+        raise ValueError(name)  # noqa: TRY004  one kind for every bad record
+    if not is_session_name(name):
         raise ValueError(name)
     return name
 
 
 def claim_key(resource: str) -> Key:
-    """Where a resource's record lives."""
+    """Return the key of a resource's record."""
     return Key(CLAIMS, resource)
 
 
 def parse_resource(text: str) -> str:
-    """A resource in the one form that is compared.
+    """Write a resource in the one form in which resources are compared.
 
-    `./src/`, `src/` and `src/**` all mean the directory `src`.
+    `./src/`, `src/` and `src/**` all become `src`.
 
     Raises:
-        InvalidName: empty, over-long, absolute, outside the repository, or too many stars.
+        InvalidName: `text` is empty or too long, contains characters that no name may have, is a
+            path outside the repository, or is a pattern that is not of a path or has too many
+            stars.
     """
-    if not text or len(text) > MAX_LENGTH:
+    length = len(text)
+    if not 1 <= length <= MAX_LENGTH:
         raise InvalidName(
-            f"The resource has {len(text)} characters; 1 to {MAX_LENGTH} do"
+            f"The resource has {length} characters; "
+            f"it must have 1 to {MAX_LENGTH}"
         )
     check_name(text, "resource")
     if SEPARATOR in text:
-        if _GLOB.search(text):
-            raise InvalidName(
-                f"The name {text!a} can't be a pattern; paths can", then=_FORM
-            )
+        _check_plain(text)
         return text
-    parts = [part for part in text.split("/") if part not in {"", "."}]
+    names = text.split("/")
+    parts = [name for name in names if name not in _NO_NAMES]
     while len(parts) > 1 and parts[-1] == "**":
         parts.pop()
-    if text.startswith("/") or ".." in parts or not parts:
+    is_outside = ".." in parts or text.startswith("/")
+    if is_outside or not parts:
         raise InvalidName(
-            f"{text!a} is no path inside the repository", then=_FORM
+            f"{text!a} is not a path inside the repository",
+            then=_FORM,
         )
-    if len(re.findall(r"\*+", text)) > MAX_STARS:
+    runs = _RUN_OF_STARS.findall(text)
+    if len(runs) > MAX_STARS:
         raise InvalidName(
-            f"The pattern {text!a} has more than {MAX_STARS} stars", then=_FORM
+            f"The pattern {text!a} has more than {MAX_STARS} stars",
+            then=_FORM,
         )
     return "/".join(parts)
 
 
+def _check_plain(name: str) -> None:
+    """Refuse a name that looks like a pattern."""
+    if _GLOB.search(name):
+        raise InvalidName(
+            f"The name {name!a} can't be a pattern; paths can",
+            then=_FORM,
+        )
+
+
 def is_pattern(resource: str) -> bool:
-    """Whether a resource is a pattern."""
-    return SEPARATOR not in resource and _GLOB.search(resource) is not None
+    """Check whether a resource is a pattern."""
+    if SEPARATOR in resource:
+        return False
+    return _GLOB.search(resource) is not None
 
 
-def candidates(wanted: Collection[str], resources: Iterable[str]) -> list[str]:
-    """The resources that may overlap one of the wanted ones. No pattern is matched for that.
+def candidates(
+    wanted: Collection[str],
+    resources: Iterable[str],
+) -> list[str]:
+    """Find the resources that may overlap one of the wanted ones, without matching patterns.
 
     Two resources overlap only if the ground of one begins with the ground of the other.
 
@@ -175,38 +215,78 @@ def candidates(wanted: Collection[str], resources: Iterable[str]) -> list[str]:
         resources: All others, which may be thousands.
     """
     grounds = tuple(map(_ground, wanted))
-    around = {one[:end] for one in grounds for end in range(len(one) + 1)}
-    return [
-        resource
-        for resource in resources
-        if (here := _ground(resource)).startswith(grounds) or here in around
-    ]
+    beginnings = set[str]()
+    for ground in grounds:
+        length = len(ground)
+        for end in range(length + 1):
+            beginnings.add(ground[:end])
+    found: list[str] = []
+    for resource in resources:
+        ground = _ground(resource)
+        if ground in beginnings or ground.startswith(grounds):
+            found.append(resource)
+    return found
 
 
 @lru_cache(maxsize=1 << 14)
 def _ground(resource: str) -> str:
-    """Where all of a resource lies: of a path itself, of a pattern a directory; ends in `/`."""
+    """Return the path, ending in `/`, that a resource is within; empty if it can be anywhere."""
     if not is_pattern(resource):
         return f"{resource}/"
-    fixed = _fixed_part(_Reading(resource, is_pattern=True))
-    return f"{fixed}/" if "/" in resource and fixed != "/" else ""
+    if "/" not in resource:
+        return ""
+    pattern = _Reading(resource, is_pattern=True)
+    fixed = _fixed_part(pattern)
+    if fixed == "/":
+        return ""
+    return f"{fixed}/"
 
 
-def overlaps(one: str, other: str, tracked: Tracked) -> bool:
-    """Whether two resources, as `parse_resource` gives them, have something in common."""
-    if one == other:  # rule 1
+def overlaps(
+    one: str,
+    other: str,
+    tracked: Tracked,
+) -> bool:
+    """Check whether two resources overlap.
+
+    The cases, in this order:
+
+    1. Both are the same: they overlap.
+    2. One is a name: they don't overlap, since a name overlaps only itself.
+    3. Both are paths: they overlap if one is a directory that contains the other.
+    4. Both are patterns: they overlap if some tracked file matches both.
+    5. One is a pattern and the other is a path: they overlap
+
+       a. if the pattern matches the path;
+       b. if everything that the pattern could match is below the path;
+       c. if the pattern matches a tracked file below the path.
+
+    If a resource has two readings, cases 3 to 5 apply to each of them. The resources overlap if a
+    reading of one overlaps a reading of the other.
+
+    Args:
+        one: A resource, as `parse_resource` returns it.
+        other: Another resource, as `parse_resource` returns it.
+        tracked: Returns the tracked files. It is called in cases 4 and 5 only.
+    """
+    if one == other:  # case 1
         return True
-    if SEPARATOR in one or SEPARATOR in other:
+    if SEPARATOR in one or SEPARATOR in other:  # case 2
         return False
-    return any(
-        _have_in_common(mine, theirs, tracked)
-        for mine in _readings(one)
-        for theirs in _readings(other)
-    )
+    readings = _readings(one)
+    other_readings = _readings(other)
+    pairs = product(readings, other_readings)
+    return any(_readings_overlap(*pair, tracked) for pair in pairs)
 
 
 class _Reading(NamedTuple):
-    """One meaning of a resource: a path, or a pattern with what is to be matched literally."""
+    """One reading of a resource.
+
+    Attributes:
+        text: The resource.
+        is_pattern: Whether it is read as a pattern; else it is read as a path.
+        literal_brackets: Whether `[` matches itself, and does not begin a set of characters.
+    """
 
     text: str
     is_pattern: bool
@@ -214,81 +294,130 @@ class _Reading(NamedTuple):
 
 
 def _readings(resource: str) -> list[_Reading]:
-    """The meanings of a resource: with brackets as sets of characters, and as themselves."""
+    """Return the readings of a resource that is not a name."""
     if not is_pattern(resource):
         return [_Reading(resource, is_pattern=False)]
-    found = [_Reading(resource, is_pattern=True)]
-    if "[" in resource:
-        has_others = _STARS.search(resource) is not None
-        found.append(
-            _Reading(resource, is_pattern=has_others, literal_brackets=True)
-        )
-    return found
+    with_sets = _Reading(resource, is_pattern=True)
+    if "[" not in resource:
+        return [with_sets]
+    has_stars = _STARS.search(resource) is not None
+    with_brackets = _Reading(
+        resource,
+        is_pattern=has_stars,
+        literal_brackets=True,
+    )
+    return [with_sets, with_brackets]
 
 
-def _have_in_common(mine: _Reading, theirs: _Reading, tracked: Tracked) -> bool:
-    if not mine.is_pattern and not theirs.is_pattern:  # rule 2
-        return _is_within(mine.text, theirs.text) or _is_within(
-            theirs.text, mine.text
-        )
-    if mine.is_pattern and theirs.is_pattern:  # rule 4
-        first, second = _matcher_of(mine), _matcher_of(theirs)
-        return any(first(path) and second(path) for path in tracked())
-    pattern, path = (
-        (mine, theirs.text) if mine.is_pattern else (theirs, mine.text)
-    )  # rule 3
-    matches = _matcher_of(pattern)
-    if matches(path) or _is_within(_fixed_part(pattern), path):
+def _readings_overlap(
+    one: _Reading,
+    other: _Reading,
+    tracked: Tracked,
+) -> bool:
+    """Decide cases 3 to 5 of `overlaps`."""
+    if not one.is_pattern and not other.is_pattern:
+        return _paths_overlap(one.text, other.text)
+    if one.is_pattern and other.is_pattern:
+        return _patterns_overlap(one, other, tracked)
+    if one.is_pattern:
+        return _pattern_overlaps_path(one, other.text, tracked)
+    return _pattern_overlaps_path(other, one.text, tracked)
+
+
+def _paths_overlap(one: str, other: str) -> bool:
+    """Decide case 3 of `overlaps`."""
+    if _is_within(one, other):
         return True
-    return any(_is_within(file, path) and matches(file) for file in tracked())
+    return _is_within(other, one)
 
 
-def covers(resource: str, file: str) -> bool:
-    """Whether a claim is on a file; its name may hold what would be a pattern in a claim."""
+def _patterns_overlap(
+    one: _Reading,
+    other: _Reading,
+    tracked: Tracked,
+) -> bool:
+    """Decide case 4 of `overlaps`."""
+    matches_one = _matcher_of(one)
+    matches_other = _matcher_of(other)
+    matched = filter(matches_one, tracked())
+    return any(matches_other(file) for file in matched)
+
+
+def _pattern_overlaps_path(
+    pattern: _Reading,
+    path: str,
+    tracked: Tracked,
+) -> bool:
+    """Decide case 5 of `overlaps`."""
+    matches = _matcher_of(pattern)
+    if matches(path):  # case 5a
+        return True
+    fixed = _fixed_part(pattern)
+    if _is_within(fixed, path):  # case 5b
+        return True
+    below = (file for file in tracked() if _is_within(file, path))
+    return any(matches(file) for file in below)  # case 5c
+
+
+def covers(
+    resource: str,
+    file: str,
+) -> bool:
+    """Check whether a claim on a resource includes a file.
+
+    Args:
+        resource: A resource, as `parse_resource` returns it.
+        file: A path. What would be the sign of a pattern in a resource is a character here.
+    """
     if SEPARATOR in resource:
         return False
     if _is_within(file, resource):
         return True
-    patterns = [
-        reading for reading in _readings(resource) if reading.is_pattern
-    ]
-    return any(_matcher_of(pattern)(file) for pattern in patterns)
+    for reading in _readings(resource):
+        if not reading.is_pattern:
+            continue
+        matches = _matcher_of(reading)
+        if matches(file):
+            return True
+    return False
 
 
-def _matcher_of(pattern: _Reading) -> Callable[[str], bool]:
-    return matcher(pattern.text, literal_brackets=pattern.literal_brackets)
+def _matcher_of(pattern: _Reading) -> Matcher:
+    return matcher(
+        pattern.text,
+        literal_brackets=pattern.literal_brackets,
+    )
 
 
 @lru_cache(maxsize=256)
 def matcher(
-    pattern: str, *, literal_brackets: bool = False
-) -> Callable[[str], bool]:
-    """Whether a pattern matches a path, or a directory that the path is in.
+    pattern: str,
+    *,
+    literal_brackets: bool = False,
+) -> Matcher:
+    """Make a function that checks whether a pattern matches a path, or a directory above it.
 
-    `**` stands for any number of directories, `*`, `?` and `[abc]` for characters of one name, as
-    in a shell; a leading dot is a character like others. Each name of the path is looked at once
-    for each name of the pattern, so the time is bounded.
+    `**` matches any number of directories. `*`, `?` and `[abc]` match characters of one name, as in
+    a shell, but a leading dot is a character like others. Each name of the path is compared once
+    with each name of the pattern, so the time is bounded.
 
     Args:
         pattern: The pattern; without a slash it matches at any depth.
-        literal_brackets: Take `[` for itself.
+        literal_brackets: Whether `[` matches itself.
     """
-    anchored = pattern if "/" in pattern else f"**/{pattern}"
-    parts = [
-        _part(part, literal_brackets=literal_brackets)
-        for part in anchored.split("/")
-    ]
+    names = pattern.split("/")
+    if len(names) == 1:
+        names = ["**", pattern]
+    parts = [_part(name, literal_brackets=literal_brackets) for name in names]
+    last = len(parts) - 1
 
     def matches(path: str) -> bool:
+        """Follow the path name by name, with all places of the pattern reached so far."""
         reached = _skipped({0}, parts)
         for name in path.split("/"):
-            if parts[-1] is None and len(parts) - 1 in reached:
+            if parts[last] is None and last in reached:
                 return True
-            following = {place for place in reached if parts[place] is None}
-            for place in reached:
-                part = parts[place]
-                if part is not None and part.match(name):
-                    following.add(place + 1)
+            following = _following(reached, name, parts)
             if len(parts) in following:
                 return True
             reached = _skipped(following, parts)
@@ -300,39 +429,59 @@ def matcher(
 
 
 def _part(text: str, *, literal_brackets: bool) -> re.Pattern[str] | None:
-    """What one name of a pattern matches; None for `**`."""
+    """Compile one name of a pattern; None for `**`."""
     if text == "**":
         return None
-    escaped = (
-        text.replace("[", "[[]")
-        if literal_brackets
-        else text.replace("[^", "[!")
-    )
-    return re.compile(fnmatch.translate(escaped))
+    escaped = text.replace("[^", "[!")
+    if literal_brackets:
+        escaped = text.replace("[", "[[]")
+    expression = fnmatch.translate(escaped)
+    return re.compile(expression)
 
 
-def _skipped(
-    places: set[int], parts: Sequence[re.Pattern[str] | None]
+def _following(
+    places: set[int],
+    name: str,
+    parts: _Parts,
 ) -> set[int]:
-    """Places in a pattern, and those behind them that `**` lets one reach without a name."""
+    """Return the places in a pattern that are reached after one more name of a path."""
+    found = set[int]()
+    for place in places:
+        part = parts[place]
+        if part is None:
+            found.add(place)
+        elif part.match(name):
+            found.add(place + 1)
+    return found
+
+
+def _skipped(places: set[int], parts: _Parts) -> set[int]:
+    """Add the places in a pattern that are reached if `**` matches no directory."""
     found = set(places)
+    last = len(parts) - 1
     for place in sorted(places):
         after = place
-        while after < len(parts) - 1 and parts[after] is None:
+        while after < last and parts[after] is None:
             after += 1
             found.add(after)
     return found
 
 
 def _is_within(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(directory + "/")
+    """Check whether a path is a directory or below it."""
+    if path == directory:
+        return True
+    return path.startswith(f"{directory}/")
 
 
 def _fixed_part(pattern: _Reading) -> str:
-    """The directories before the first component that is a pattern; `/` if there are none."""
-    signs = _STARS if pattern.literal_brackets else _GLOB
-    parts = pattern.text.split("/")
-    first = next(
-        number for number, part in enumerate(parts) if signs.search(part)
-    )
-    return "/".join(parts[:first]) or "/"
+    """Return the directories before the first name with a sign; `/` if there are none."""
+    signs = _GLOB
+    if pattern.literal_brackets:
+        signs = _STARS
+    fixed: list[str] = []
+    for name in pattern.text.split("/"):
+        if signs.search(name):
+            break
+        fixed.append(name)
+    return "/".join(fixed) or "/"

@@ -1,8 +1,8 @@
-"""Conflicts: what a replay set aside, kept in full until someone resolves it.
+"""Conflicts: versions that a replay set aside, kept in full until someone resolves them.
 
 A record is an ordinary entry of the scope `conflicts`. Its key is `<op>.<n>`: the op of the first
-edit in the chain of queued edits that touched the key, and the key's place in that edit. So a
-chain leaves one record for a key, however often it is replayed.
+edit in the chain of queued edits that changed the key, and the key's place in that edit. So a
+chain leaves one record for a key, regardless of how often it is replayed.
 """
 
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ CONFLICTS: Final[Scope] = ("conflicts",)
 
 @dataclass(frozen=True)
 class Conflict:
-    """One version of a key that does not stand there, and the version that does.
+    """A version of a key that was set aside, and the version that was current then.
 
     Attributes:
-        key: The place both were meant for.
-        why: `lost` (the later time won) or `refused` (a condition did not hold, or an edit of
-            several keys met another's change).
-        lost: The version set aside, in full.
-        stands: Revision of the version that stood when this was decided, or `ABSENT`.
-        stands_session: Its author.
-        stands_time: Its time.
+        key: The key of both versions.
+        why: `lost` if the later time won; `refused` if a condition did not hold, or if an edit of
+            several keys met somebody else's change.
+        lost: The version that was set aside, in full.
+        stands: Revision of the version that was current when this was decided, or `ABSENT`.
+        stands_session: Author of the current version.
+        stands_time: Time of the current version.
     """
 
     key: Key
@@ -41,16 +41,17 @@ class Conflict:
     stands_time: datetime
 
     def to_json(self) -> Json:
-        """The record's value."""
+        """Make the record's value."""
+        entry = self.lost.entry
         lost: dict[str, Json] = {
-            "deleted": self.lost.entry is None,
+            "deleted": entry is None,
             "session": self.lost.session,
             "time": format_time(self.lost.time),
         }
-        if self.lost.entry is not None:
-            lost["value"] = self.lost.entry.value
-            if self.lost.entry.extra:
-                lost["extra"] = dict(self.lost.entry.extra)
+        if entry is not None:
+            lost["value"] = entry.value
+            if entry.extra:
+                lost["extra"] = dict(entry.extra)
         return {
             "scope": format_scope(self.key.scope),
             "key": self.key.name,
@@ -65,35 +66,70 @@ class Conflict:
 
     @classmethod
     def from_json(cls, value: Json) -> "Conflict | None":
-        """Read a record; None where it isn't one, whatever it is."""
+        """Read a record; None for any value that is not one."""
         try:
-            lost, stands = value["lost"], value["stands"]
-            session, time = str(lost["session"]), parse_time(str(lost["time"]))
-            entry = None
-            if not lost.get("deleted"):
-                extra = lost.get("extra")
-                kept = dict(extra) if isinstance(extra, dict) else {}
-                entry = Entry(lost["value"], session, time, extra=kept)
-            return cls(
-                key=parse_key(str(value["scope"]), str(value["key"])),
-                why=Outcome(value["why"]),
-                lost=Version(entry, session, time),
-                stands=str(stands["revision"]),
-                stands_session=str(stands["session"]),
-                stands_time=parse_time(str(stands["time"])),
-            )
+            return cls._from_members(value)
         except (KeyError, TypeError, ValueError, AttributeError, InvalidName):
             return None
 
+    @classmethod
+    def _from_members(cls, value: Json) -> "Conflict":
+        scope = str(value["scope"])
+        name = str(value["key"])
+        stands = value["stands"]
+        return cls(
+            key=parse_key(scope, name),
+            why=Outcome(value["why"]),
+            lost=_version(value["lost"]),
+            stands=str(stands["revision"]),
+            stands_session=str(stands["session"]),
+            stands_time=parse_time(str(stands["time"])),
+        )
+
     def summary(self) -> str:
-        """One line for people; it holds names that others chose."""
-        what = "deletion" if self.lost.entry is None else "value"
-        when = format_time(self.lost.time)[:19]
+        """Describe the conflict in one line, for people. Others chose the names in it."""
+        what = "value"
+        if self.lost.entry is None:
+            what = "deletion"
+        author = self.lost.session
+        time = format_time(self.lost.time)
+        to_the_second = time[:19]
         return (
-            f"{self.key}: {self.lost.session}'s {what} of {when} was {self.why}"
+            f"{self.key}: {author}'s {what} of {to_the_second} was {self.why}"
         )
 
 
-def stands(revision: str | None, theirs: Version) -> tuple[str, str, datetime]:
-    """The last three fields of a `Conflict` for the version that stands."""
-    return revision or ABSENT, theirs.session, theirs.time
+def stands(
+    revision: str | None,
+    theirs: Version,
+) -> tuple[str, str, datetime]:
+    """Return the last three fields of a `Conflict` for the current version.
+
+    Args:
+        revision: The current version's revision; None if the key is absent.
+        theirs: The current version.
+    """
+    return (
+        revision or ABSENT,
+        theirs.session,
+        theirs.time,
+    )
+
+
+def _version(lost: Json) -> Version:
+    """Read the version in a record that was set aside."""
+    session = str(lost["session"])
+    time = parse_time(str(lost["time"]))
+    if lost.get("deleted"):
+        return Version(None, session, time)
+    kept = lost.get("extra")
+    extra: dict[str, Json] = {}
+    if isinstance(kept, dict):
+        extra = dict(kept)
+    entry = Entry(
+        value=lost["value"],
+        session=session,
+        time=time,
+        extra=extra,
+    )
+    return Version.of(entry)

@@ -12,11 +12,11 @@ Csc-Fence: 3                       the session's fence when it wrote, if it had 
 Csc-Clock: 2026-11-22T18:05:11.123456Z    this history's high-water mark
 Csc-Requires: 8baef1b… issue/15/status.json      or `absent …`; one line a condition
 Csc-Kind: delete-scope             `claim` or `join`; only where it changes the replay rules
-Csc-Origin: 3f1c…                  on replay: the commit first acknowledged
+Csc-Origin: 3f1c…                  on replay: the commit that was first acknowledged
 Csc-Outcome: applied               on replay: applied, equal, merged, lost or refused
 ```
 
-A condition names its key by path, so that any key fits on a line.
+A condition contains its key as a path, so that any key fits on a line.
 
 A later csc-git may add trailers. They are kept as they are when an edit is replayed. One that
 changes how an edit must be replayed comes with a `Csc-Kind` that this version does not know; such
@@ -38,19 +38,25 @@ ABSENT: Final = "absent"
 """The revision of a key that has no value, in conditions."""
 
 PROBE: Final = "try the remote"
-"""How the subject of an edit begins that only shows whether the remote takes one."""
+"""Beginning of the subject of a probe, an edit that only shows whether the remote takes edits."""
 
 _TRAILER: Final = re.compile(r"(Csc-[A-Za-z]+): (.*)")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _OP: Final = re.compile(r"[0-9A-Za-z]{1,64}")
-"""Refs and files are named after ops, and anybody may have written one."""
+"""The form of an op. It is checked since refs and files get their names from ops, and anybody with
+write access to the remote can put any text there."""
 
 _SUBJECT_LENGTH: Final = 120
 _SHORT: Final = 1000
+"""Characters of the longest message whose record is cached."""
+
+
+Trailers = tuple[tuple[str, str], ...]
+"""Trailers of a message, name and text, in their order."""
 
 
 class Kind(StrEnum):
-    """What the replay rules must know of an edit beyond its changes."""
+    """What the replay rules need to know about an edit besides its changes."""
 
     EDIT = "edit"
     DELETE_SCOPE = "delete-scope"
@@ -83,7 +89,7 @@ class Record:
         secret: What seemed to be a credential, and why it was allowed.
         origin: On replay, the commit that was first acknowledged.
         outcome: On replay, what became of it.
-        extra: Trailers that only a later csc-git knows, name and text, in their order.
+        extra: Trailers that only a later csc-git knows.
         needs_later: A trailer that only a later csc-git knows, and without which the edit can't be
             replayed correctly. Empty if there is no such trailer.
     """
@@ -98,16 +104,24 @@ class Record:
     secret: str | None = None
     origin: str | None = None
     outcome: Outcome | None = None
-    extra: tuple[tuple[str, str], ...] = ()
+    extra: Trailers = ()
     needs_later: str = ""
 
     def message(self) -> str:
-        """The commit message."""
+        """Write the commit message."""
         subject = self.subject[:_SUBJECT_LENGTH]
         if self.outcome not in {None, Outcome.APPLIED}:
             subject += f" ({self.outcome})"
-        lines = [f"{name}: {value}" for name, value in self._trailers()]
-        return "\n".join([*map(_printable, [subject, "", *lines]), ""])
+        lines = [
+            subject,
+            "",
+        ]
+        for name, value in self._trailers():
+            line = f"{name}: {value}"
+            lines.append(line)
+        printable = map(_printable, lines)
+        text = "\n".join(printable)
+        return text + "\n"
 
     def _trailers(self) -> Iterator[tuple[str, object]]:
         yield "Csc-Op", self.op
@@ -115,7 +129,8 @@ class Record:
         if self.fence is not None:
             yield "Csc-Fence", self.fence
         yield "Csc-Clock", format_time(self.clock)
-        for path, revision in sorted(self.requires.items()):
+        conditions = sorted(self.requires.items())
+        for path, revision in conditions:
             yield "Csc-Requires", f"{revision} {path}"
         if self.kind is not Kind.EDIT:
             yield "Csc-Kind", self.kind
@@ -128,17 +143,31 @@ class Record:
         yield from self.extra
 
     def replayed(
-        self, origin: str, outcome: Outcome, clock: datetime
+        self,
+        origin: str,
+        outcome: Outcome,
+        clock: datetime,
     ) -> "Record":
-        """The record of this edit's commit on a newer base."""
-        return replace(self, origin=origin, outcome=outcome, clock=clock)
+        """Make the record of this edit's commit on a newer base.
+
+        Args:
+            origin: Id of the commit that was first acknowledged.
+            outcome: What became of the edit.
+            clock: The history's high-water mark at the new commit.
+        """
+        return replace(
+            self,
+            origin=origin,
+            outcome=outcome,
+            clock=clock,
+        )
 
     @classmethod
     def parse(cls, message: str) -> "Record | None":
-        """Read a commit message; None where it isn't one of ours."""
-        return (
-            _parsed(message) if len(message) <= _SHORT else cls._parse(message)
-        )
+        """Read a commit message; None if csc-git did not write it."""
+        if len(message) <= _SHORT:
+            return _parsed(message)
+        return cls._parse(message)
 
     @classmethod
     def _parse(cls, message: str) -> "Record | None":
@@ -146,20 +175,25 @@ class Record:
         found: dict[str, list[str]] = {}
         extra: list[tuple[str, str]] = []
         needs_later = ""
-        for line in body.rstrip("\n").rpartition("\n\n")[2].split("\n"):
+        for line in _last_paragraph(body):
             match = _TRAILER.fullmatch(line)
             if match is None:
                 continue
-            name, text = match[1], match[2]
-            readable = _READABLE.get(name)
-            if readable is not None and text not in readable:
+            name, text = match.groups()
+            if not _is_understood(name, text):
                 needs_later = line
             if name not in _KNOWN or line == needs_later:
                 extra.append((name, text))
             else:
-                found.setdefault(name, []).append(text)
+                texts = found.setdefault(name, [])
+                texts.append(text)
         try:
-            return cls._from_trailers(subject, found, tuple(extra), needs_later)
+            return cls._from_trailers(
+                subject=subject,
+                found=found,
+                extra=tuple(extra),
+                needs_later=needs_later,
+            )
         except (KeyError, ValueError):
             return None
 
@@ -168,62 +202,92 @@ class Record:
         cls,
         subject: str,
         found: Mapping[str, list[str]],
-        extra: tuple[tuple[str, str], ...],
+        extra: Trailers,
         needs_later: str,
     ) -> "Record":
-        op = found["Csc-Op"][0]
+        """Make a record; raises KeyError or ValueError if it is not one."""
+        first = {name: texts[0] for name, texts in found.items()}
+        op = first["Csc-Op"]
         if not _OP.fullmatch(op):
             raise ValueError(op)
-        outcome = (
-            Outcome(found["Csc-Outcome"][0]) if "Csc-Outcome" in found else None
-        )
+        fence = None
+        if "Csc-Fence" in first:
+            fence = int(first["Csc-Fence"])
+        outcome = None
+        if "Csc-Outcome" in first:
+            outcome = Outcome(first["Csc-Outcome"])
+        kind = first.get("Csc-Kind", Kind.EDIT)
+        conditions = found.get("Csc-Requires", [])
         return cls(
             subject=subject.removesuffix(f" ({outcome})"),
             op=op,
-            session=found["Csc-Session"][0],
-            clock=parse_time(found["Csc-Clock"][0]),
-            fence=int(found["Csc-Fence"][0]) if "Csc-Fence" in found else None,
-            requires=dict(
-                _condition(line) for line in found.get("Csc-Requires", [])
-            ),
-            kind=Kind(found.get("Csc-Kind", [Kind.EDIT])[0]),
-            secret=found.get("Csc-Secret", [None])[0],
-            origin=found.get("Csc-Origin", [None])[0],
+            session=first["Csc-Session"],
+            clock=parse_time(first["Csc-Clock"]),
+            fence=fence,
+            requires=dict(map(_condition, conditions)),
+            kind=Kind(kind),
+            secret=first.get("Csc-Secret"),
+            origin=first.get("Csc-Origin"),
             outcome=outcome,
             extra=extra,
             needs_later=needs_later,
         )
 
 
-_KNOWN: Final = frozenset({
-    "Csc-Op", "Csc-Session", "Csc-Fence", "Csc-Clock", "Csc-Requires", "Csc-Kind", "Csc-Secret",
-    "Csc-Origin", "Csc-Outcome",
-})  # fmt: skip
+_KNOWN: Final = frozenset(
+    {
+        "Csc-Op",
+        "Csc-Session",
+        "Csc-Fence",
+        "Csc-Clock",
+        "Csc-Requires",
+        "Csc-Kind",
+        "Csc-Secret",
+        "Csc-Origin",
+        "Csc-Outcome",
+    }
+)
 _READABLE: Final = {
     "Csc-Kind": frozenset(Kind),
     "Csc-Outcome": frozenset(Outcome),
 }
-"""Trailers that decide how an edit is replayed, with all texts that this version understands."""
+"""Trailers that decide how an edit is replayed, each with the texts that this version understands.
+"""
+
+
+def _last_paragraph(text: str) -> list[str]:
+    """Return the lines after the last empty line."""
+    paragraphs = text.rstrip("\n").rsplit("\n\n", 1)
+    return paragraphs[-1].split("\n")
+
+
+def _is_understood(name: str, text: str) -> bool:
+    """Check whether this version can replay an edit that has such a trailer."""
+    readable = _READABLE.get(name)
+    if readable is None:
+        return True
+    return text in readable
 
 
 @lru_cache(maxsize=4096)
 def _parsed(message: str) -> Record | None:
-    """The same messages are read again and again: of the tip, and of the queue."""
+    """Parse a message, or find it in the cache: those of tip and queue are read repeatedly."""
     return Record._parse(message)  # noqa: SLF001  its own cache
 
 
 def _printable(line: str) -> str:
-    """A line of a message without control characters.
+    """Replace the control characters in a line of a message.
 
-    A NUL makes hosts that check objects refuse every push that contains the commit, and a line end
-    would make a trailer of what somebody typed.
+    Hosts that check objects refuse every push with a commit that contains a NUL, and a line end in
+    what somebody typed could begin a trailer.
     """
     return _CONTROL.sub(" ", line)
 
 
 def path_text(key: Key) -> str:
-    """A key's path as conditions name it: `issue/15/status.json`."""
-    return b"/".join(key.path).decode()
+    """Write a key as a path, as conditions contain it: `issue/15/status.json`."""
+    path = b"/".join(key.path)
+    return path.decode()
 
 
 def _condition(line: str) -> tuple[str, str]:

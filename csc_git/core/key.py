@@ -5,15 +5,15 @@ segments are directories and the key is a file: `data/issue/15/status.json`. The
 injective and reversible over UTF-8 bytes, and no two names collide on a disk that folds case or
 normalises Unicode:
 
-- `a-z 0-9 - _ @ .` stand for themselves, `A` becomes `+a`, any other byte `=xx` (lower hex);
-- escaped as `=xx` all the same: a leading `.` or `-`, every `.` of a directory, and the first
-  byte of a name that Windows reserves (`con`, `lpt1`, also before a dot);
+- `a-z 0-9 - _ @ .` are encoded as themselves, `A` as `+a`, any other byte as `=xx` (lower hex);
+- three of the former are encoded as `=xx` too: a leading `.` or `-`, every `.` of a directory, and
+  the first byte of a name that Windows reserves (`con`, `lpt1`, also before a dot);
 - a directory therefore never contains a dot and a file always ends in `.json`;
 - a component of more than 100 bytes keeps at most 66 of them (whole characters of the encoding)
-  and ends in `==` and 32 hex digits of the SHA-256 of the name; the file then carries the full
+  and ends in `==` and 32 hex digits of the SHA-256 of the name; the file then contains the full
   `scope` and `key`.
 
-Decoding is strict: what is not the encoding of anything is foreign, and never guessed at.
+Decoding is strict: a name that is not the encoding of anything is foreign, and is not guessed at.
 """
 
 import hashlib
@@ -29,32 +29,56 @@ MAX_SEGMENTS: Final = 8
 MAX_NAME_BYTES: Final = 512
 """Longest segment or key, in UTF-8 bytes, that a writer accepts."""
 
-RESERVED: Final = frozenset({"sessions", "claims", "conflicts", "settings"})
+RESERVED: Final = frozenset(
+    {
+        "sessions",
+        "claims",
+        "conflicts",
+        "settings",
+    }
+)
 """First segments of the scopes that csc-git itself keeps."""
 
 SUFFIX: Final = b".json"
 _MAX_COMPONENT: Final = 100
 _REMEMBERED: Final = 1 << 14
-"""Names with escapes whose encoding is kept: a directory is read again and again."""
+"""Names with escapes whose encoding is cached, since the same directories are read repeatedly."""
 
+_SIGNS: Final = (b".", b"-")
 _CUT_AT: Final = 66
+_CUT_DIGITS: Final = 32
 _CUT_MARK: Final = b"=="
-_PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@.")
+_PLAIN: Final = {
+    False: frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@."),
+    True: frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@"),
+}
+"""Bytes that are encoded as themselves, in a file's name (False) and in a directory's (True)."""
+
+_UPPER: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_CASE: Final = 0x20
+"""The bit by which `A` and `a` differ."""
+
 _TOKEN: Final = re.compile(rb"[a-z0-9\-_@.]|\+[a-z]|=[0-9a-f]{2}")
 _CUT: Final = re.compile(
     rb"(?:[a-z0-9\-_@.]|\+[a-z]|=[0-9a-f]{2})*==[0-9a-f]{32}"
 )
+_DEVICES: Final = rb"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])"
+_NO_DEVICE: Final = rb"(?!" + _DEVICES + rb"(?:\.|\Z))"
 _UNESCAPED: Final = {
-    directory: re.compile(
-        rb"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z))[a-z0-9_@][a-z0-9\-_@%b]{0,99}"
-        % dot
-    )
-    for directory, dot in ((False, b"."), (True, b""))
+    False: re.compile(_NO_DEVICE + rb"[a-z0-9_@][a-z0-9\-_@.]{0,99}"),
+    True: re.compile(_NO_DEVICE + rb"[a-z0-9_@][a-z0-9\-_@]{0,99}"),
 }
-"""Names that stand for themselves as a file and as a directory, which nearly all do."""
+"""Names that are encoded as themselves: of files (False), and of directories (True)."""
 
-_WINDOWS: Final = re.compile(rb"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)")
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
+_WINDOWS: Final = re.compile(_DEVICES + rb"(?:\.|$)")
+_UNSEEN: Final = frozenset(
+    {
+        "Cc",  # control characters
+        "Cf",  # bidirectional controls, and joiners that are invisible inside words
+        "Zl",  # line separator
+        "Zp",  # paragraph separator
+    }
+)
 """Categories of characters that steer a terminal, reorder text, or hide in it."""
 
 Scope = tuple[str, ...]
@@ -70,66 +94,101 @@ class Key(NamedTuple):
     @property
     def path(self) -> tuple[bytes, ...]:
         """The components below `data/`, before fan-out: directories, then the file."""
-        return (
-            *(encode(segment, directory=True) for segment in self.scope),
-            self.file,
-        )
+        directories = [
+            encode(segment, directory=True) for segment in self.scope
+        ]
+        return (*directories, self.file)
 
     @property
     def file(self) -> bytes:
         """The encoded file name."""
-        return encode(self.name, directory=False) + SUFFIX
+        stem = encode(self.name, directory=False)
+        return stem + SUFFIX
 
     @property
     def is_cut(self) -> bool:
-        """Whether some component was cut, so that the file must carry the full names."""
-        return any(_CUT_MARK in component for component in self.path)
+        """Whether some component was cut, so that the file must contain the full names."""
+        components = self.path
+        return any(_CUT_MARK in component for component in components)
 
     def __str__(self) -> str:
-        return f"{format_scope(self.scope)}/{self.name}"
+        scope = format_scope(self.scope)
+        return f"{scope}/{self.name}"
 
 
-TEAM_KEY: Final = Key(("settings",), "team")
-"""Where the settings stand that a team has agreed on."""
+TEAM_KEY: Final = Key(
+    scope=("settings",),
+    name="team",
+)
+"""The key of the settings that a team has agreed on."""
 
 
 def parse_scope(text: str) -> Scope:
-    """The segments of `issue:15`.
+    """Split `issue:15` into its segments.
 
     Raises:
-        InvalidName: empty, over-long, too many segments, or with characters outside the grammar.
+        InvalidName: `text` has too many segments, or one of them is refused by `check_name`.
     """
     segments = tuple(text.split(SEPARATOR))
     if len(segments) > MAX_SEGMENTS:
-        what = f"The scope has {len(segments)} segments; {MAX_SEGMENTS} is the most"
-        raise InvalidName(what, then="Move the finer parts into the key")
+        raise InvalidName(
+            f"The scope has {len(segments)} segments; "
+            f"{MAX_SEGMENTS} is the most",
+            then="Move the finer parts into the key",
+        )
     for segment in segments:
         check_name(segment, "scope segment")
     return segments
 
 
 def format_scope(scope: Scope) -> str:
-    """`issue:15` for `("issue", "15")`."""
+    """Join the segments of a scope: `issue:15` for `("issue", "15")`."""
     return SEPARATOR.join(scope)
 
 
-def parse_key(scope: str, name: str) -> Key:
-    """The key `name` in `scope`, both checked."""
+def parse_key(
+    scope: str,
+    name: str,
+) -> Key:
+    """Make a key from what a caller gave.
+
+    Args:
+        scope: The scope as it is written, `issue:15`.
+        name: The key's name in it.
+
+    Raises:
+        InvalidName: the scope or the name can't be stored.
+    """
     check_name(name, "key")
-    return Key(parse_scope(scope), name)
+    segments = parse_scope(scope)
+    return Key(segments, name)
 
 
-def check_name(name: str, what: str) -> None:
-    """Refuse a name that is empty, over-long, not UTF-8, or that would trick a terminal."""
+def check_name(
+    name: str,
+    what: str,
+) -> None:
+    """Refuse a name that can't be stored.
+
+    Args:
+        name: A segment of a scope, a key, or a resource.
+        what: What the name is called in the error.
+
+    Raises:
+        InvalidName: `name` is empty, too long or not valid Unicode, or contains characters that
+            could trick a terminal.
+    """
     if not name:
         raise InvalidName(
-            f"The {what} is empty", then="Give it a name, such as issue:15"
+            f"The {what} is empty",
+            then="Give it a name, such as issue:15",
         )
     try:
         length = len(name.encode())
     except UnicodeEncodeError:
         raise InvalidName(
-            f"The {what} is not valid Unicode", then="Remove the surrogate"
+            f"The {what} is not valid Unicode",
+            then="Remove the surrogate",
         ) from None
     if length > MAX_NAME_BYTES:
         raise InvalidName(
@@ -138,45 +197,70 @@ def check_name(name: str, what: str) -> None:
         )
     if not is_visible(name):
         raise InvalidName(
-            f"The {what} {name!a} holds a control character, or nothing to see",
+            f"The {what} {name!a} contains a control character "
+            "or nothing visible",
             then="Use printable characters only",
         )
 
 
 def is_visible(name: str) -> bool:
-    """Whether there is something to see in a name, and nothing that can't be seen."""
-    return bool(name.strip()) and not any(
-        unicodedata.category(c) in _UNSEEN for c in name
-    )
+    """Check whether a name has visible characters, and none that are hidden."""
+    if not name.strip():
+        return False
+    categories = map(unicodedata.category, name)
+    return _UNSEEN.isdisjoint(categories)
 
 
-def encode(name: str, *, directory: bool) -> bytes:
-    """One component of a path, without the `.json` of a file."""
+def encode(
+    name: str,
+    *,
+    directory: bool,
+) -> bytes:
+    """Encode one component of a path.
+
+    Args:
+        name: A segment of a scope, or a key.
+        directory: Whether the component is a directory. If not, it is the name of a file without
+            its `.json`.
+    """
     raw = name.encode()
-    return (
-        raw
-        if _UNESCAPED[directory].fullmatch(raw)
-        else _escape(name, directory=directory)
-    )
+    if _UNESCAPED[directory].fullmatch(raw):
+        return raw
+    return _escape(name, directory=directory)
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def _escape(name: str, *, directory: bool) -> bytes:
-    """As `encode`, of any name."""
+    """Do what `encode` does, for any name."""
     raw = name.encode()
-    escaped = frozenset(b".") if directory else frozenset[int]()
-    tokens = [_token(byte, escaped) for byte in raw]
-    if raw[:1] in {b".", b"-"} or _WINDOWS.match(b"".join(tokens)):
-        tokens[0] = b"=%02x" % raw[0]
+    plain = _PLAIN[directory]
+    tokens = [_token(byte, plain) for byte in raw]
+    begins_with_sign = raw.startswith(_SIGNS)
     encoded = b"".join(tokens)
-    return encoded if len(encoded) <= _MAX_COMPONENT else _cut(tokens, raw)
+    if begins_with_sign or _WINDOWS.match(encoded):
+        tokens[0] = _hex_token(raw[0])
+        encoded = b"".join(tokens)
+    if len(encoded) <= _MAX_COMPONENT:
+        return encoded
+    return _cut(tokens, raw)
 
 
-def decode(component: bytes, *, directory: bool) -> str | None:
-    """The name that `component` encodes, or None where it was cut and the file must say.
+def decode(
+    component: bytes,
+    *,
+    directory: bool,
+) -> str | None:
+    """Decode one component of a path.
+
+    Args:
+        component: The name of a directory, or of a file with its `.json`.
+        directory: Whether the component is a directory.
+
+    Returns:
+        The name; None if it was cut, since only the file then contains it in full.
 
     Raises:
-        ValueError: it is not the encoding of anything that may be a name.
+        ValueError: `component` is not the encoding of a name.
     """
     if not directory:
         if not component.endswith(SUFFIX):
@@ -189,35 +273,52 @@ def decode(component: bytes, *, directory: bool) -> str | None:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _unescape(component: bytes, *, directory: bool) -> str | None:
-    """As `decode`, of any component, without the `.json` of a file."""
-    if len(component) <= _MAX_COMPONENT and _CUT.fullmatch(component):
+    """Do what `decode` does, for any component, without the `.json` of a file."""
+    is_short = len(component) <= _MAX_COMPONENT
+    if is_short and _CUT.fullmatch(component):
         return None
-    name = b"".join(
-        _byte(token) for token in _TOKEN.findall(component)
-    ).decode()
-    if not is_visible(name) or encode(name, directory=directory) != component:
+    tokens = _TOKEN.findall(component)
+    raw = b"".join(map(_byte, tokens))
+    name = raw.decode()
+    if not is_visible(name):
+        raise ValueError(component)
+    again = encode(name, directory=directory)
+    if again != component:
         raise ValueError(component)
     return name
 
 
-def _token(byte: int, escaped: frozenset[int]) -> bytes:
-    if 0x41 <= byte <= 0x5A:  # noqa: PLR2004  A to Z
-        return b"+%c" % (byte | 0x20)
-    if byte in _PLAIN and byte not in escaped:
-        return bytes([byte])
+def _token(byte: int, plain: frozenset[int]) -> bytes:
+    """Encode one byte of a name."""
+    if byte in _UPPER:
+        lower = byte | _CASE
+        return b"+%c" % lower
+    if byte in plain:
+        return b"%c" % byte
+    return _hex_token(byte)
+
+
+def _hex_token(byte: int) -> bytes:
     return b"=%02x" % byte
 
 
 def _byte(token: bytes) -> bytes:
-    if token[:1] == b"+":
+    """Decode what `_token` made."""
+    if token.startswith(b"+"):
         return token[1:].upper()
-    return bytes.fromhex(token[1:].decode()) if token[:1] == b"=" else token
+    if token.startswith(b"="):
+        digits = token[1:].decode()
+        return bytes.fromhex(digits)
+    return token
 
 
 def _cut(tokens: list[bytes], raw: bytes) -> bytes:
+    """Shorten the encoding of a name that is too long for a component."""
     kept = b""
     for token in tokens:
         if len(kept) + len(token) > _CUT_AT:
             break
         kept += token
-    return kept + _CUT_MARK + hashlib.sha256(raw).hexdigest()[:32].encode()
+    digest = hashlib.sha256(raw)
+    digits = digest.hexdigest()[:_CUT_DIGITS]
+    return kept + _CUT_MARK + digits.encode()

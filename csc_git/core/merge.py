@@ -1,16 +1,17 @@
 """Merging: what becomes of a key that was changed on both sides.
 
-Two sides have changed one key since the version both know (the base). Ours is the edit being
-replayed, theirs is what the newer base holds. In this order:
+Two sides have changed one key since the version that both know, the base. Our side is the edit
+that is being replayed; their side is the value in the newer base of the branch. The cases, in this
+order:
 
-1. Both say the same (equal values, or both deleted): nothing to do.
-2. Both are objects, and no top-level member was changed differently on the two sides: each
-   side's changes are taken member by member. The result carries both authors and the later time.
-3. Otherwise the later time wins, a deletion counting as a value with the time of its commit; the
-   other stands in full in a conflict record, so that nothing is dropped unrecorded.
+1. Both sides have equal values, or both deleted the key: there is nothing to do.
+2. Both values are objects, and no top-level member was changed differently on the two sides: each
+   side's changes are taken member by member. The result has both authors and the later time.
+3. Otherwise the later time wins. A deletion counts as a value with the time of its commit. The
+   other version is kept in full in a conflict record, so that nothing is dropped unrecorded.
 
-Equal times are decided by author, then by the value's bytes, so that every clone decides alike.
-A member's value is never invented: each comes from one of the two sides.
+Equal times are decided by author, then by the bytes of the value, so that every clone decides
+alike. No member's value is invented: each comes from one of the two sides.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,13 @@ from csc_git.core.value import Entry, Json, canonical
 
 @dataclass(frozen=True)
 class Version:
-    """One side's state of a key: its entry, or None if that side deleted it."""
+    """One side's state of a key.
+
+    Attributes:
+        entry: The key's entry, or None if that side deleted the key.
+        session: Author of the version.
+        time: When the version was made.
+    """
 
     entry: Entry | None
     session: str
@@ -31,14 +38,24 @@ class Version:
 
     @classmethod
     def of(cls, entry: Entry) -> "Version":
-        """The version that an entry itself describes."""
-        return cls(entry, entry.session, entry.time)
+        """Make the version that an entry itself describes."""
+        return cls(
+            entry=entry,
+            session=entry.session,
+            time=entry.time,
+        )
 
     @property
     def rank(self) -> tuple[datetime, str, bytes]:
-        """Versions in the order in which later ones win."""
-        value = canonical(self.entry.value) if self.entry else b""
-        return self.time, self.session, value
+        """What decides between two versions: the one with the higher rank wins."""
+        value = b""
+        if self.entry is not None:
+            value = canonical(self.entry.value)
+        return (
+            self.time,
+            self.session,
+            value,
+        )
 
 
 @dataclass(frozen=True)
@@ -47,7 +64,7 @@ class Merge:
 
     Attributes:
         outcome: For our side: equal, merged, applied (ours won) or lost (theirs won).
-        entry: What the key holds from now on; None for deleted.
+        entry: The key's entry from now on; None if the key is deleted.
         lost: The version that must be kept in a conflict record, if any.
     """
 
@@ -56,74 +73,145 @@ class Merge:
     lost: Version | None = None
 
 
-def merge(base: Entry | None, ours: Version, theirs: Version) -> Merge:
-    """Decide a key changed on both sides by rules 1 to 3 above."""
-    if _same(ours.entry, theirs.entry):  # rule 1
-        return Merge(Outcome.EQUAL, theirs.entry)
-    if (
-        members := _by_member(base, ours.entry, theirs.entry)
-    ) is not None:  # rule 2
-        return Merge(Outcome.MERGED, _joined(members, ours, theirs))
-    if ours.rank > theirs.rank:  # rule 3
-        return Merge(Outcome.APPLIED, ours.entry, lost=theirs)
-    return Merge(Outcome.LOST, theirs.entry, lost=ours)
+def merge(
+    base: Entry | None,
+    ours: Version,
+    theirs: Version,
+) -> Merge:
+    """Decide about a key that was changed on both sides, by the three cases of this module.
+
+    Args:
+        base: The entry that both sides know; None if the key was absent.
+        ours: The version of the edit that is being replayed.
+        theirs: The version in the newer base of the branch.
+    """
+    if _is_same(ours.entry, theirs.entry):  # case 1
+        return Merge(
+            outcome=Outcome.EQUAL,
+            entry=theirs.entry,
+        )
+    members = _merged_members(
+        base,
+        ours.entry,
+        theirs.entry,
+    )
+    if members is not None:  # case 2
+        return Merge(
+            outcome=Outcome.MERGED,
+            entry=_joined(members, ours, theirs),
+        )
+    if ours.rank > theirs.rank:  # case 3
+        return Merge(
+            outcome=Outcome.APPLIED,
+            entry=ours.entry,
+            lost=theirs,
+        )
+    return Merge(
+        outcome=Outcome.LOST,
+        entry=theirs.entry,
+        lost=ours,
+    )
 
 
-def _same(ours: Entry | None, theirs: Entry | None) -> bool:
+def _is_same(
+    ours: Entry | None,
+    theirs: Entry | None,
+) -> bool:
     if ours is None or theirs is None:
         return ours is theirs
-    return canonical(ours.value) == canonical(theirs.value)
+    my_bytes = canonical(ours.value)
+    your_bytes = canonical(theirs.value)
+    return my_bytes == your_bytes
 
 
-def _by_member(
-    base: Entry | None, ours: Entry | None, theirs: Entry | None
+def _merged_members(
+    base: Entry | None,
+    ours: Entry | None,
+    theirs: Entry | None,
 ) -> dict[str, Json] | None:
-    """Rule 2's result, or None where it doesn't apply."""
+    """Merge two objects member by member; None where case 2 does not apply."""
     if ours is None or theirs is None:
         return None
-    if not isinstance(ours.value, dict) or not isinstance(theirs.value, dict):
+    mine = ours.value
+    yours = theirs.value
+    if not isinstance(mine, dict):
         return None
-    known = (
-        base.value if base is not None and isinstance(base.value, dict) else {}
-    )
-    mine, yours = _changes(known, ours.value), _changes(known, theirs.value)
-    if any(mine[name] != yours[name] for name in mine.keys() & yours.keys()):
+    if not isinstance(yours, dict):
         return None
-    merged = dict(theirs.value)
-    for name in mine:
-        if name in ours.value:
-            merged[name] = ours.value[name]
+    known = _members(base)
+    my_changes = _changes(known, mine)
+    your_changes = _changes(known, yours)
+    in_both = my_changes.keys() & your_changes.keys()
+    for name in in_both:
+        if my_changes[name] != your_changes[name]:
+            return None
+    merged = dict(yours)
+    for name in my_changes:
+        if name in mine:
+            merged[name] = mine[name]
         else:
             merged.pop(name, None)
     return merged
 
 
+def _members(base: Entry | None) -> Mapping[str, Json]:
+    """Return the members of the base; none if it is absent or not an object."""
+    if base is None:
+        return {}
+    if not isinstance(base.value, dict):
+        return {}
+    return base.value
+
+
 def _changes(
-    before: Mapping[str, Json], after: Mapping[str, Json]
+    before: Mapping[str, Json],
+    after: Mapping[str, Json],
 ) -> dict[str, bytes | None]:
-    """Changed top-level members: name to canonical new value, None for removed."""
-    old = {name: canonical(value) for name, value in before.items()}
-    new = {name: canonical(value) for name, value in after.items()}
-    names = old.keys() | new.keys()
-    return {
-        name: new.get(name) for name in names if old.get(name) != new.get(name)
-    }
+    """Find the changed members: name to canonical new value, None if removed."""
+    old = _canonical_members(before)
+    new = _canonical_members(after)
+    changes: dict[str, bytes | None] = {}
+    for name in old.keys() | new.keys():
+        now = new.get(name)
+        if now != old.get(name):
+            changes[name] = now
+    return changes
 
 
-def _joined(members: dict[str, Json], ours: Version, theirs: Version) -> Entry:
-    later, earlier = sorted(
-        (ours, theirs), key=lambda version: version.rank, reverse=True
-    )
-    assert later.entry is not None  # noqa: S101  rule 2 applies to entries only
+def _canonical_members(members: Mapping[str, Json]) -> dict[str, bytes]:
+    return {name: canonical(value) for name, value in members.items()}
+
+
+def _joined(
+    members: dict[str, Json],
+    ours: Version,
+    theirs: Version,
+) -> Entry:
+    """Make the entry of case 2."""
+    later = ours
+    earlier = theirs
+    if theirs.rank > ours.rank:
+        later = theirs
+        earlier = ours
+    assert later.entry is not None  # noqa: S101  case 2 applies to entries only
     assert earlier.entry is not None  # noqa: S101
-    people = {*_people(later.entry), *_people(earlier.entry)}
+    people = {
+        *_people(later.entry),
+        *_people(earlier.entry),
+    }
+    authors: tuple[str, ...] = ()
+    if len(people) > 1:
+        authors = tuple(sorted(people))
     return Entry(
         value=members,
         session=later.session,
         time=later.time,
-        authors=tuple(sorted(people)) if len(people) > 1 else (),
+        authors=authors,
         full_name=later.entry.full_name,
-        extra={**earlier.entry.extra, **later.entry.extra},
+        extra={
+            **earlier.entry.extra,
+            **later.entry.extra,
+        },
     )
 
 

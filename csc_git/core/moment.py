@@ -1,4 +1,4 @@
-"""Moments: how people and models name a point of the past."""
+"""Moments: how people and models name a point in the past."""
 
 import re
 from dataclasses import dataclass
@@ -20,32 +20,49 @@ _UNITS: Final = {
 
 @dataclass(frozen=True)
 class Moment:
-    """A commit, whole or abbreviated, or a time: one of the two."""
+    """A point in the past, given by a commit or by a time; the other is None.
+
+    Attributes:
+        commit: Id of a commit, whole or abbreviated.
+        time: A time with its zone.
+    """
 
     commit: str | None = None
     time: datetime | None = None
 
 
-def parse_moment(text: str, now: datetime) -> Moment:
-    """Read `3f1c2ab`, `2026-11-22`, `2026-11-22T18:05Z`, or `2h` for two hours ago.
+def parse_moment(
+    text: str,
+    now: datetime,
+) -> Moment:
+    """Read a moment. Times without a zone are UTC, as are all times that csc-git shows.
 
-    Times without a zone are UTC, as all times are that csc-git shows.
+    Args:
+        text: `3f1c2ab`, `2026-11-22`, `2026-11-22T18:05Z`, or `2h` for two hours ago.
+        now: The time that `2h` is counted from.
 
     Raises:
-        InvalidMoment: the text is not one of these.
+        InvalidMoment: `text` is none of these.
     """
     if _COMMIT.fullmatch(text):
         return Moment(commit=text)
     try:
-        if ago := _AGO.fullmatch(text):
-            return Moment(time=now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
-        time = datetime.fromisoformat(text)
-        return Moment(
-            time=(time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(
-                UTC
-            )
-        )
+        time = _read_time(text, now)
     except (ValueError, OverflowError):
         raise InvalidMoment(
             f"{text[:80]!a} is neither a time nor a commit"
         ) from None
+    return Moment(time=time)
+
+
+def _read_time(text: str, now: datetime) -> datetime:
+    """Read a time or a length of time before now; raises ValueError or OverflowError."""
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        number, unit = ago.groups()
+        length = timedelta(**{_UNITS[unit]: int(number)})
+        return now - length
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return time.astimezone(UTC)

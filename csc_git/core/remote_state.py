@@ -1,15 +1,18 @@
-"""The states of sync. Two states differ if a person has to do something else about them.
+"""The states of the sync with the remote.
 
-No state loses data: the queue stays, and local work goes on. Each is tried again. What a person
-must decide or mend is in the text of what to do next.
+Two situations are different states only if a person has to do different things about them. No
+state loses data: the queue is kept, local work goes on, and the sync is tried again. What a person
+has to decide or repair is in the text of what to do next.
 """
 
 from enum import StrEnum
 from typing import Final
 
+from csc_git.text import span
+
 
 class RemoteState(StrEnum):
-    """How things stand with the remote."""
+    """State of the sync with the remote."""
 
     OK = "ok"
     NEVER = "never-synced"
@@ -48,18 +51,24 @@ OF_ANOTHER_REMOTE: Final = frozenset(
         RemoteState.OTHER_STORE,
     }
 )
-"""What is seen of a remote that takes the place of the one synced with before."""
+"""States that are seen when a remote takes the place of the one that was synced with before."""
 
-PASSING: Final = frozenset({
-    RemoteState.OK, RemoteState.UNREACHABLE, RemoteState.TIMEOUT, RemoteState.CONTENDED,
-    RemoteState.FULL,
-})  # fmt: skip
-"""States that may be over in a moment, without anybody's help."""
+PASSING: Final = frozenset(
+    {
+        RemoteState.OK,
+        RemoteState.UNREACHABLE,
+        RemoteState.TIMEOUT,
+        RemoteState.CONTENDED,
+        RemoteState.FULL,
+    }
+)
+"""States that may end within moments although nobody does anything."""
 
 _PERSON: Final = (
     "A person decides how to go on: csc-git doctor lists the choices"
 )
-"""The commands themselves change what everybody has, so no text that a model reads has them."""
+"""No text that a model reads contains the commands themselves, since they change the data of all.
+"""
 
 _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     RemoteState.OK: ("In step with the remote", ""),
@@ -207,20 +216,40 @@ CHOICES: Final[dict[RemoteState, str]] = {
         "was deleted and founded again, bring both stores' values together: csc-git sync --join"
     ),
 }
-"""How a person can go on from a state that waits for a decision. Each command first shows what it
-would do, and asks.
+"""What a person can do in a state that needs a decision. Each command first shows what it would do,
+and asks.
 """
 
 
-_OWN_WORDS: Final = frozenset({
-    RemoteState.NO_REMOTE, RemoteState.PUSHED_ELSEWHERE, RemoteState.TIMEOUT, RemoteState.DELETED,
-    RemoteState.BEHIND, RemoteState.REWRITTEN, RemoteState.TOO_NEW, RemoteState.CONTENDED,
-})  # fmt: skip
+_OWN_WORDS: Final = frozenset(
+    {
+        RemoteState.NO_REMOTE,
+        RemoteState.PUSHED_ELSEWHERE,
+        RemoteState.TIMEOUT,
+        RemoteState.DELETED,
+        RemoteState.BEHIND,
+        RemoteState.REWRITTEN,
+        RemoteState.TOO_NEW,
+        RemoteState.CONTENDED,
+    }
+)
 """States whose detail is in csc-git's words, not in git's or the remote's."""
 
 
-def describe(state: RemoteState, detail: str = "") -> tuple[str, str]:
-    """What happened, with the remote's own words in quotes that they can't close; what to do."""
+def describe(
+    state: RemoteState, detail: str = "", *, earlier: str = ""
+) -> tuple[str, str]:
+    """Return what happened, and what to do next.
+
+    Args:
+        state: The state of the sync.
+        detail: What is known besides the state, or empty. The words of git or of the remote are put
+            in quotes that nothing in them can close.
+        earlier: URL of the remote that was synced with before, if it is another one.
+    """
+    if earlier:
+        what = f"The remote has nothing of this clone's: {of_another(earlier)}"
+        return what, _WHICH_REMOTE
     what, then = _WORDS[state]
     if not detail:
         return what, then
@@ -228,3 +257,58 @@ def describe(state: RemoteState, detail: str = "") -> tuple[str, str]:
         return f"{what} ({detail})", then
     quoted = detail.replace('"', "'")
     return f'{what} ("{quoted}")', then
+
+
+_WHICH_REMOTE: Final = (
+    "Edits wait here. A person decides which remote is right: "
+    "csc-git doctor lists the choices"
+)
+
+
+def of_another(earlier: str) -> str:
+    """Describe a remote that is not the one synced with before, whose URL is given."""
+    return f"it is another remote than {earlier}, which was synced with before"
+
+
+def choices(state: RemoteState, *, earlier: str = "") -> str:
+    """Return how a person can go on from a state that needs a decision; empty for other states.
+
+    Args:
+        state: The state of the sync.
+        earlier: URL of the remote that was synced with before, if it is another one.
+    """
+    if not earlier:
+        return CHOICES.get(state, "")
+    back = f"To use the earlier remote again: git config csc.remote {earlier}"
+    if state is not RemoteState.DELETED:
+        return back
+    return (
+        f"{back}. To publish this clone's data on the new remote, where everyone with read access "
+        "can see it: csc-git sync --recreate"
+    )
+
+
+_RECENT: Final = 60.0
+"""Seconds since the last contact after which a description also gives its age."""
+
+UNCONFIRMED: Final = (
+    "The remote has not confirmed it in time",
+    "A running server retries",
+)
+"""What happened and what to do next, for an edit that still waits while all is well."""
+
+
+def describe_ok(queued: int, age: float | None) -> str:
+    """Describe the state OK.
+
+    Args:
+        queued: How many edits wait to be pushed.
+        age: Seconds since the last contact; None if there was none.
+    """
+    if queued:
+        return "Edits here wait to be pushed"
+    if age is not None and age > _RECENT:
+        return (
+            f"In step with the remote when it was last asked, {span(age)} ago"
+        )
+    return _WORDS[RemoteState.OK][0]

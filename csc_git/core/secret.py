@@ -1,9 +1,9 @@
-"""Secrets: what looks like a credential, before it is committed.
+"""Secrets: how text that looks like a credential is found before it is committed.
 
-What is pushed stays in the history of every clone, so this is asked before an edit is made. The
-rules are those of detect-secrets (Yelp, Apache-2.0) that know the form of one kind of credential,
-and a few it lacks. Its rules by entropy and by variable names are left out: agents write hashes,
-ids and sentences about passwords all day.
+What was pushed stays in the history of every clone, so values are checked before an edit is made.
+The rules are those of detect-secrets (Yelp, Apache-2.0) that know the form of one kind of
+credential, and a few that it lacks. Its rules by entropy and by variable names are left out, since
+agents often write hashes, ids and sentences about passwords.
 """
 
 import re
@@ -29,87 +29,126 @@ _LACKING: Final = {
     "Google API Key": re.compile(r"\bAIza[A-Za-z0-9_-]{35}"),
 }
 
-# https://www.rfc-editor.org/rfc/rfc7515#section-7.1; they are longer than any piece of a line
+# https://www.rfc-editor.org/rfc/rfc7515#section-7.1; a token can be longer than a piece of a line
 _WEB_TOKEN: Final = re.compile(
-    r"(?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{2,}\.[\w-]{20,}", re.ASCII
+    r"(?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{2,}\.[\w-]{20,}",
+    re.ASCII,
 )
 
 _RULES: Final = (
-    "artifactory:ArtifactoryDetector", "aws:AWSKeyDetector",
-    "azure_storage_key:AzureStorageKeyDetector", "basic_auth:BasicAuthDetector",
-    "cloudant:CloudantDetector", "discord:DiscordBotTokenDetector",
-    "github_token:GitHubTokenDetector", "gitlab_token:GitLabTokenDetector",
-    "ibm_cloud_iam:IbmCloudIamDetector", "ibm_cos_hmac:IbmCosHmacDetector",
-    "jwt:JwtTokenDetector", "mailchimp:MailchimpDetector", "npm:NpmDetector",
-    "openai:OpenAIDetector", "private_key:PrivateKeyDetector", "pypi_token:PypiTokenDetector",
-    "sendgrid:SendGridDetector", "slack:SlackDetector", "softlayer:SoftlayerDetector",
-    "square_oauth:SquareOAuthDetector", "stripe:StripeDetector",
-    "telegram_token:TelegramBotTokenDetector", "twilio:TwilioKeyDetector",
-)  # fmt: skip
+    "artifactory:ArtifactoryDetector",
+    "aws:AWSKeyDetector",
+    "azure_storage_key:AzureStorageKeyDetector",
+    "basic_auth:BasicAuthDetector",
+    "cloudant:CloudantDetector",
+    "discord:DiscordBotTokenDetector",
+    "github_token:GitHubTokenDetector",
+    "gitlab_token:GitLabTokenDetector",
+    "ibm_cloud_iam:IbmCloudIamDetector",
+    "ibm_cos_hmac:IbmCosHmacDetector",
+    "jwt:JwtTokenDetector",
+    "mailchimp:MailchimpDetector",
+    "npm:NpmDetector",
+    "openai:OpenAIDetector",
+    "private_key:PrivateKeyDetector",
+    "pypi_token:PypiTokenDetector",
+    "sendgrid:SendGridDetector",
+    "slack:SlackDetector",
+    "softlayer:SoftlayerDetector",
+    "square_oauth:SquareOAuthDetector",
+    "stripe:StripeDetector",
+    "telegram_token:TelegramBotTokenDetector",
+    "twilio:TwilioKeyDetector",
+)
 
 _LONGEST_NOTE: Final = 500
 _WINDOW: Final = 1024
+"""Characters of a piece of a line. Lines are checked piece by piece, since some rules take
+quadratic time on a line that was made to be slow."""
+
 _OVERLAP: Final = 256
-"""Some rules take quadratic time on a line that is made for it, so they see it in pieces."""
+"""Characters that two neighbouring pieces share, so that no credential is cut in two."""
 
 
 class _Rule(Protocol):
+    """A rule of detect-secrets.
+
+    Attributes:
+        secret_type: Which kind of credential it finds.
+    """
+
     secret_type: str
 
     def analyze_string(self, string: str) -> Iterator[str]:
-        """The secrets in a line."""
+        """Yield the secrets in a line."""
 
 
-def find_secret(key: Key, value: Json) -> str | None:
-    """Which kind of credential a key or its value seems to hold; None if none.
+def find_secret(
+    key: Key,
+    value: Json,
+) -> str | None:
+    """Return the kind of credential that a key or its value seems to contain; None if none.
 
-    A value is looked at line by line in its canonical form, where a member's name stands in one
-    line with its text: some rules need both.
+    A value is checked line by line in its canonical form. There the name of a member is in one line
+    with its text, and some rules need both.
+
+    Args:
+        key: The key, which is checked too.
+        value: The value.
     """
-    text = f'"{key}": {canonical(value).decode()}'
-    lines = text.replace("\\n", "\n").replace('\\"', '"').splitlines()
-    return next(filter(None, map(_kind_of_line, lines)), None)
+    written = canonical(value).decode()
+    text = f'"{key}": {written}'
+    unescaped = text.replace("\\n", "\n").replace('\\"', '"')
+    return _kind_of_lines(unescaped)
 
 
-def screen(puts: Mapping[Key, Json], reason: str | None) -> str | None:
-    """Refuse values that seem to hold a credential, unless there is a reason to store them.
+def screen(
+    puts: Mapping[Key, Json],
+    reason: str | None,
+) -> str | None:
+    """Refuse values that seem to contain a credential, unless there is a reason to store them.
 
     Args:
         puts: What is to be stored.
-        reason: Why it is not a secret, or why everybody may know it.
+        reason: Why the values are safe to store although they look like credentials; None or empty
+            if no reason was given.
 
     Returns:
-        The text for the commit; None if nothing looked like one.
+        The text for the commit; None if nothing looks like a credential.
 
     Raises:
-        LooksLikeSecret: something did, and there is no reason; or the reason itself does.
+        LooksLikeSecret: a value looks like a credential and there is no reason, or the reason
+            itself looks like one.
     """
-    kinds = {
-        key: kind
-        for key, value in puts.items()
-        if (kind := find_secret(key, value))
-    }
+    found: list[str] = []
+    for key, value in puts.items():
+        kind = find_secret(key, value)
+        if kind is not None:
+            found.append(f"{kind} in {key}")
     if reason is not None:
         screen_names([reason])
-    if not kinds:
+    if not found:
         return None
-    where = ", ".join(f"{kind} in {key}" for key, kind in kinds.items())
-    if not (reason or "").strip():
+    where = ", ".join(found)
+    words = (reason or "").split()
+    if not words:
         raise LooksLikeSecret(f"This looks like a credential: {where}")
-    return f"{where}; allowed: {' '.join(str(reason).split())}"[:_LONGEST_NOTE]
+    on_one_line = " ".join(words)
+    note = f"{where}; allowed: {on_one_line}"
+    return note[:_LONGEST_NOTE]
 
 
 def screen_names(texts: Iterable[str]) -> None:
-    """Refuse names and reasons that seem to hold a credential: commits carry them.
+    """Refuse names and reasons that seem to contain a credential, since they get into commits.
 
     Args:
-        texts: Names of sessions, scopes and keys, and what people give as reasons.
+        texts: Names of sessions, scopes and keys, and reasons that were given.
 
     Raises:
-        LooksLikeSecret: one does. The error does not repeat it.
+        LooksLikeSecret: one of them does. The error does not repeat it.
     """
     for text in texts:
-        kind = next(filter(None, map(_kind_of_line, text.splitlines())), None)
+        kind = _kind_of_lines(text)
         if kind is not None:
             raise LooksLikeSecret(
                 f"A name or reason looks like a credential ({kind})",
@@ -117,30 +156,41 @@ def screen_names(texts: Iterable[str]) -> None:
             )
 
 
+def _kind_of_lines(text: str) -> str | None:
+    """Return the kind of the first credential in a text; None if there is none."""
+    kinds = map(_kind_of_line, text.splitlines())
+    return next(filter(None, kinds), None)
+
+
 def _kind_of_line(line: str) -> str | None:
     if _WEB_TOKEN.search(line):
         return "JSON Web Token"
-    return next(filter(None, map(_kind, _pieces(line))), None)
+    kinds = map(_kind_of_piece, _pieces(line))
+    return next(filter(None, kinds), None)
 
 
-def _kind(text: str) -> str | None:
-    lacking = (
-        kind for kind, pattern in _LACKING.items() if pattern.search(text)
-    )
-    known = (
-        rule.secret_type for rule in _rules() if any(rule.analyze_string(text))
-    )
-    return next(lacking, None) or next(known, None)
+def _kind_of_piece(text: str) -> str | None:
+    for kind, pattern in _LACKING.items():
+        if pattern.search(text):
+            return kind
+    for rule in _rules():
+        if any(rule.analyze_string(text)):
+            return rule.secret_type
+    return None
 
 
 def _pieces(line: str) -> Iterator[str]:
-    for start in range(0, max(1, len(line) - _OVERLAP), _WINDOW - _OVERLAP):
+    """Cut a line into overlapping pieces; an empty line is one empty piece."""
+    end = max(1, len(line) - _OVERLAP)
+    step = _WINDOW - _OVERLAP
+    for start in range(0, end, step):
         yield line[start : start + _WINDOW]
 
 
 @cache
 def _rules() -> tuple[_Rule, ...]:
-    """detect-secrets' rules; loaded with the first write, since that takes a while."""
-    return tuple(
-        resolve_name(f"detect_secrets.plugins.{rule}")() for rule in _RULES
-    )
+    """Load the rules of detect-secrets. It takes a while, so the first write does it."""
+    classes = [
+        resolve_name(f"detect_secrets.plugins.{rule}") for rule in _RULES
+    ]
+    return tuple(rule_class() for rule_class in classes)

@@ -1,13 +1,18 @@
-"""Session names: `claude_1@laptop`, a name and the machine it works on."""
+"""Session names: `claude_1@laptop`, a name and the machine that the session works on."""
 
 import re
 from typing import Final, NamedTuple
 
-from csc_git.core.key import Scope, format_scope, parse_scope
+from csc_git.core.key import Key, Scope, check_name, format_scope, parse_scope
 from csc_git.errors import InvalidName
 
 DEFAULT_STEM: Final = "claude"
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_MAX_LENGTH: Final = 64
+_PART: Final = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}",
+    re.ASCII,
+)
+_OUTSIDE: Final = re.compile(r"[^A-Za-z0-9_-]")
 _FORM: Final = "Use letters, digits, _ . and -, at most 64, such as claude_1 or claude_1@laptop"
 
 
@@ -26,43 +31,103 @@ class SessionName(NamedTuple):
         return ("session", str(self))
 
 
-def parse_session(text: str, machine: str) -> SessionName:
-    """Read a short or a full name; a short one is on `machine`.
+def parse_session(
+    text: str,
+    machine: str,
+) -> SessionName:
+    """Read a short or a full session name.
+
+    Args:
+        text: `claude_1` or `claude_1@laptop`.
+        machine: The machine of a short name.
 
     Raises:
-        InvalidName: outside the grammar.
+        InvalidName: `text` or `machine` is outside the grammar.
     """
     name, at, host = text.partition("@")
-    for part in (name, host if at else machine):
-        if not _NAME.fullmatch(part):
-            raise InvalidName(f"{text[:80]!a} is no session name", then=_FORM)
-    return SessionName(name, host if at else machine)
+    if not at:
+        host = machine
+    if not (_is_part(name) and _is_part(host)):
+        raise InvalidName(
+            f"{text[:80]!a} is not a session name",
+            then=_FORM,
+        )
+    return SessionName(name, host)
 
 
 def is_session_name(text: str) -> bool:
-    """Whether `text` is a full name, as those of records on the branch must be."""
-    name, at, host = text.partition("@")
-    return bool(at and _NAME.fullmatch(name) and _NAME.fullmatch(host))
+    """Check whether `text` is a full name, as the records on the branch require."""
+    name, _, host = text.partition("@")
+    return _is_part(name) and _is_part(host)
 
 
 def check_machine(text: str) -> str:
-    """Refuse a machine name outside the grammar."""
-    if not _NAME.fullmatch(text):
-        raise InvalidName(f"{text[:80]!a} is no machine name", then=_FORM)
+    """Refuse a machine name outside the grammar; return any other.
+
+    Raises:
+        InvalidName: `text` is outside the grammar.
+    """
+    if not _is_part(text):
+        raise InvalidName(
+            f"{text[:80]!a} is not a machine name",
+            then=_FORM,
+        )
     return text
 
 
 def machine_from_host(host: str) -> str:
-    """A machine name made of a host's: its first label, with other characters as `-`."""
-    label = re.sub(r"[^A-Za-z0-9_-]", "-", host.partition(".")[0]).lstrip("-_")[
-        :64
-    ]
-    return label or "machine"
+    """Make a machine name of a host name: its first label, with `-` for other characters."""
+    label, _, _ = host.partition(".")
+    plain = _OUTSIDE.sub("-", label)
+    name = plain.lstrip("-_")
+    return name[:_MAX_LENGTH] or "machine"
 
 
-def resolve_scope(text: str, machine: str) -> str:
-    """`session:claude_1` as `session:claude_1@<machine>`; any other scope as it is."""
+def resolve_scope(
+    text: str,
+    machine: str,
+) -> Scope:
+    """Read a scope, and add the machine to that of a session.
+
+    Args:
+        text: A scope as typed. `session:claude_1` becomes `session:claude_1@<machine>`.
+        machine: The machine that is meant where the scope names none.
+
+    Raises:
+        InvalidName: `text` is not a scope.
+    """
     scope = parse_scope(text)
-    if scope[0] != "session" or len(scope) == 1 or "@" in scope[1]:
-        return text
-    return format_scope((scope[0], f"{scope[1]}@{machine}", *scope[2:]))
+    first, *rest = scope
+    if first != "session" or not rest:
+        return scope
+    name, *below = rest
+    if "@" in name:
+        return scope
+    full_name = f"{name}@{machine}"
+    completed = format_scope((first, full_name, *below))
+    return parse_scope(completed)
+
+
+def resolve_key(
+    scope: str,
+    key: str,
+    machine: str,
+) -> Key:
+    """Read a key, its scope as `resolve_scope` does.
+
+    Args:
+        scope: Its scope as typed.
+        key: Its name in the scope.
+        machine: The machine that is meant where the scope names none.
+
+    Raises:
+        InvalidName: not a scope, or not a name.
+    """
+    check_name(key, "key")
+    segments = resolve_scope(scope, machine)
+    return Key(segments, key)
+
+
+def _is_part(text: str) -> bool:
+    """Check whether `text` may be the name or the machine of a session."""
+    return _PART.fullmatch(text) is not None

@@ -1,19 +1,20 @@
-r"""Values: JSON in one canonical form, and the file that holds one.
+r"""Values: JSON in one canonical form, and the file of the branch that contains one.
 
-The form is byte-exact, so that equal values are equal files and a revision can be a blob's id:
+The form is byte-exact, so that equal values are equal files, and the id of a blob can be a
+revision:
 
 - UTF-8, two-space indent, `": "` and `",\n"` between members, `[]` and `{}` when empty, one
   newline at the end of the file;
 - members in order of their Unicode code points, each name once;
 - integers in plain decimal digits; other numbers as Python's `repr` writes a binary64 (the
-  shortest digits that read back the same, `1e+16` style exponents), never NaN or infinite;
-- escapes only where JSON demands them: `\"`, `\\`, `\b \f \n \r \t`, and `\u00xx` in
+  shortest digits that read back the same, exponents as in `1e+16`), never NaN or infinite;
+- escapes only where JSON requires them: `\"`, `\\`, `\b \f \n \r \t`, and `\u00xx` in
   lower-case hex for the other control characters.
 """
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -24,15 +25,28 @@ from csc_git.errors import InvalidValue, ValueTooLarge
 Json = Any
 """Any JSON value, as Python's json module represents it."""
 
+MAX_FILE: Final = 16 << 20
+"""Bytes of the largest file that is read at all; a larger one is a mistake or an attack."""
+
 MAX_DEPTH: Final = 100
 DEFAULT_LIMIT: Final = 1 << 20
 """Longest value, in bytes of its canonical form, unless the project sets another."""
 
 _FILE_DEPTH: Final = MAX_DEPTH + 8
-"""Levels a file may have: a value's own, those of a conflict record around it, and room."""
+"""Most levels of a file: those of a value, those of a conflict record around it, and some to spare.
+"""
 
-_ENVELOPE: Final = ("value", "session", "time")
-_DERIVED: Final = frozenset({"authors", "scope", "key"})
+_KNOWN: Final = frozenset(
+    {
+        "value",
+        "session",
+        "time",
+        "authors",
+        "scope",
+        "key",
+    }
+)
+"""Members of a file that this version understands."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +55,11 @@ class Entry:
 
     Attributes:
         value: Any JSON value.
-        session: Who wrote it.
-        time: When, by the hybrid logical clock.
+        session: The session that wrote it.
+        time: When it was written, by the hybrid logical clock.
         authors: All authors of a merged value, else empty.
-        full_name: Scope and key where the path had to cut them, else None.
-        extra: Members a later csc-git may have added; kept as they are.
+        full_name: Scope and key if they were cut in the path, else None.
+        extra: Members that a later csc-git may have added; they are kept unchanged.
     """
 
     value: Json
@@ -56,91 +70,111 @@ class Entry:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """The bytes of the file."""
+        """Write the bytes of the file."""
         members: dict[str, Json] = {
             "value": ordered(self.value),
             "session": self.session,
             "time": format_time(self.time),
         }
-        members |= ordered(dict(self.extra) | self._derived())
-        return _dump(members) + b"\n"
-
-    def _derived(self) -> dict[str, Json]:
-        derived: dict[str, Json] = (
-            {"authors": list(self.authors)} if self.authors else {}
-        )
+        others = dict(self.extra)
+        if self.authors:
+            others["authors"] = list(self.authors)
         if self.full_name:
-            derived["scope"], derived["key"] = self.full_name
-        return derived
+            others["scope"], others["key"] = self.full_name
+        members |= ordered(others)
+        return _dump(members) + b"\n"
 
     @classmethod
     def decode(cls, data: bytes) -> "Entry":
         """Read a file of the branch.
 
         Raises:
-            ValueError: it is not what `encode` writes, give or take white space and order.
+            ValueError: `data` is not what `encode` writes, apart from white space and order.
         """
         members = parse(data)
         if not isinstance(members, dict):
             raise ValueError("not a JSON object")  # noqa: TRY004  one kind for every bad file
-        session, authors = members.get("session"), members.get("authors", [])
-        if (
-            "value" not in members
-            or not isinstance(session, str)
-            or not _are_names(authors)
-        ):
+        session = members.get("session")
+        authors = members.get("authors", [])
+        has_others = "value" in members and _are_names(authors)
+        if not isinstance(session, str) or not has_others:
             raise ValueError("no value, session or time")
-        scope, key = members.get("scope"), members.get("key")
-        known = _DERIVED.union(_ENVELOPE)
+        time = str(members.get("time"))
+        extra = dict(members)
+        for name in _KNOWN:
+            extra.pop(name, None)
         return cls(
             value=members["value"],
             session=session,
-            time=parse_time(str(members.get("time"))),
+            time=parse_time(time),
             authors=tuple(authors),
-            full_name=(scope, key)
-            if isinstance(scope, str) and isinstance(key, str)
-            else None,
-            extra={
-                name: item
-                for name, item in members.items()
-                if name not in known
-            },
+            full_name=_full_name(members),
+            extra=extra,
         )
 
 
 def canonical(value: Json) -> bytes:
-    """The canonical form of a value; equal values, and only those, have equal bytes.
+    """Write a value in its canonical form. Equal values, and only those, have equal bytes.
 
     Raises:
-        InvalidValue: it has no JSON form.
+        InvalidValue: the value has no JSON form.
     """
-    return _dump(ordered(value))
+    in_order = ordered(value)
+    return _dump(in_order)
 
 
-def is_same(one: Json, other: Json) -> bool:
-    """Whether two values are one in canonical form; unlike Python, 1 is not 1.0 nor true."""
-    return one == other and canonical(one) == canonical(other)
+def is_same(
+    one: Json,
+    other: Json,
+) -> bool:
+    """Check whether two values have the same canonical form.
+
+    Python's `==` is not enough, since it takes 1, 1.0 and true for equal.
+
+    Args:
+        one: Any JSON value.
+        other: Any JSON value.
+    """
+    if one != other:
+        return False
+    return canonical(one) == canonical(other)
 
 
-def check_value(value: Json, limit: int = DEFAULT_LIMIT) -> None:
-    """Refuse what can't be stored.
+def check_value(
+    value: Json,
+    limit: int = DEFAULT_LIMIT,
+) -> None:
+    """Refuse a value that can't be stored.
+
+    Args:
+        value: What a caller wants to store.
+        limit: Most bytes of its canonical form.
 
     Raises:
-        InvalidValue: no JSON form, or nested past `MAX_DEPTH`.
-        ValueTooLarge: the canonical form is longer than `limit` bytes.
+        InvalidValue: the value has no JSON form, or more than `MAX_DEPTH` levels.
+        ValueTooLarge: the canonical form is longer than `limit`.
     """
-    size = len(_dump(ordered(value, MAX_DEPTH)))
+    in_order = ordered(value, MAX_DEPTH)
+    written = _dump(in_order)
+    size = len(written)
     if size > limit:
         raise ValueTooLarge(
             f"The value is {size:,} bytes of JSON; the limit is {limit:,}"
         )
 
 
-def ordered(value: Json, levels: int = _FILE_DEPTH) -> Json:
-    """`value` with every object's members in order.
+def ordered(
+    value: Json,
+    levels: int = _FILE_DEPTH,
+) -> Json:
+    """Put the members of every object in a value in order.
+
+    Args:
+        value: What may be a JSON value. It is not changed.
+        levels: Most levels of arrays and objects.
 
     Raises:
-        InvalidValue: it has no JSON form, or more than `levels` of arrays and objects.
+        InvalidValue: the value has no JSON form, or more levels.
     """
     match value:
         case None | bool() | str() | int():
@@ -148,7 +182,7 @@ def ordered(value: Json, levels: int = _FILE_DEPTH) -> Json:
         case float():
             if not math.isfinite(value):
                 raise InvalidValue(
-                    f"The value holds {value}, which JSON can't express"
+                    f"The value contains {value}, which JSON can't express"
                 )
             return value
         case dict() | list() | tuple() if levels == 0:
@@ -156,45 +190,61 @@ def ordered(value: Json, levels: int = _FILE_DEPTH) -> Json:
                 f"The value is nested deeper than {MAX_DEPTH} levels"
             )
         case dict():
-            if not all(isinstance(name, str) for name in value):
+            if not _are_strings(value):
                 raise InvalidValue(
-                    "The value has a member whose name is no string"
+                    "The value has a member whose name is not a string"
                 )
-            return {
-                name: ordered(value[name], levels - 1) for name in sorted(value)
-            }
+            inner = levels - 1
+            names = sorted(value)
+            return {name: ordered(value[name], inner) for name in names}
         case list() | tuple():
-            return [ordered(item, levels - 1) for item in value]
+            inner = levels - 1
+            return [ordered(item, inner) for item in value]
         case _:
-            raise InvalidValue(f"A {type(value).__name__} is no JSON value")
+            kind = type(value).__name__
+            raise InvalidValue(f"A {kind} is not a JSON value")
 
 
 def parse(data: bytes | str) -> Json:
     """Read JSON strictly.
 
     Raises:
-        ValueError: not JSON, a name twice in one object, not finite, or nested too deep.
+        ValueError: `data` is not JSON or is nested too deep, or it contains a number that is not
+            finite or a name twice in one object.
     """
     try:
-        text = data if isinstance(data, str) else data.decode()
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-        )
-        if isinstance(data, str) or _may_be_refused(text):
-            _dump(ordered(value))
+        return _parse(data)
     except InvalidValue as error:
         raise ValueError(error.what) from None
     except RecursionError as error:
         raise ValueError(str(error)) from None
+
+
+def _parse(data: bytes | str) -> Json:
+    """Do what `parse` does, with an error of another class in some cases."""
+    is_unchecked = isinstance(data, str)  # may contain a lone surrogate
+    if isinstance(data, bytes):
+        data = data.decode()
+        is_unchecked = _may_be_refused(data)
+    value = json.loads(
+        data,
+        object_pairs_hook=_unique,
+        parse_constant=_refuse_constant,
+        parse_float=_finite,
+    )
+    if is_unchecked:
+        in_order = ordered(value)
+        _dump(in_order)
     return value
 
 
 def _may_be_refused(text: str) -> bool:
-    """Whether JSON may nest too deeply, or hold a lone surrogate, which only an escape can be."""
-    return "\\u" in text or text.count("[") + text.count("{") > _FILE_DEPTH
+    """Check whether JSON may be nested too deep, or contain a lone surrogate as an escape."""
+    if "\\u" in text:
+        return True
+    arrays = text.count("[")
+    objects = text.count("{")
+    return arrays + objects > _FILE_DEPTH
 
 
 def _finite(text: str) -> float:
@@ -205,19 +255,25 @@ def _finite(text: str) -> float:
 
 
 def _dump(value: Json) -> bytes:
+    """Write JSON whose members are in order."""
     try:
-        return json.dumps(
-            value, ensure_ascii=False, indent=2, allow_nan=False
-        ).encode()
+        text = json.dumps(
+            value,
+            ensure_ascii=False,
+            indent=2,
+            allow_nan=False,
+        )
+        return text.encode()
     except UnicodeEncodeError:
         raise InvalidValue(
-            "The value holds a lone surrogate, which is no Unicode text"
+            "The value contains a lone surrogate, which is not valid Unicode"
         ) from None
     except (ValueError, RecursionError) as error:
         raise InvalidValue(f"The value has no JSON form: {error}") from None
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """Make an object of its members, each of which has another name."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("a member's name appears twice")
@@ -229,6 +285,17 @@ def _refuse_constant(text: str) -> Json:
 
 
 def _are_names(authors: Json) -> bool:
-    return isinstance(authors, list) and all(
-        isinstance(name, str) for name in authors
-    )
+    return isinstance(authors, list) and _are_strings(authors)
+
+
+def _are_strings(items: Iterable[Json]) -> bool:
+    return all(isinstance(item, str) for item in items)
+
+
+def _full_name(members: Mapping[str, Json]) -> tuple[str, str] | None:
+    """Read scope and key of a file; None if it does not contain both."""
+    scope = members.get("scope")
+    key = members.get("key")
+    if isinstance(scope, str) and isinstance(key, str):
+        return scope, key
+    return None

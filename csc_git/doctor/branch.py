@@ -1,4 +1,4 @@
-"""The branch: what on it wants a person's decision."""
+"""The branch: what needs a person's decision."""
 
 from collections.abc import Iterator
 from shlex import quote
@@ -12,66 +12,76 @@ from csc_git.text import count
 
 
 def check_branch(coordinator: Coordinator) -> Iterator[Finding]:
-    """Foreign entries, parked edits, open conflicts."""
-    status = coordinator.status()
+    """Are there foreign entries, parked edits, open conflicts, or edits of another branch?"""
+    status = coordinator.summary.status()
     found = [
         *_foreign(status),
         *_parked(status),
         *_conflicts(status),
-        *_left(coordinator),
+        *_other_queues(coordinator),
     ]
     yield from found
     if not found:
-        yield fine(
-            "branch",
-            f"{status.branch}: {count(status.keys, 'key')}, nothing to decide",
-        )
+        keys = count(status.keys, "key")
+        message = f"{status.branch}: {keys}, nothing to decide"
+        yield fine("branch", message)
 
 
 def check_team(coordinator: Coordinator) -> Iterator[Finding]:
-    """Can all be used that the team has agreed on? Nothing if there is nothing wrong."""
-    for one in read_team(coordinator.store.snapshot()).unusable:
+    """Can all of the team's settings be used? Yields nothing if they can."""
+    settings = read_team(coordinator.store.snapshot())
+    for one in settings.unusable:
         yield doubtful("team", one.what, one.then)
 
 
-def _left(coordinator: Coordinator) -> Iterator[Finding]:
-    """Edits that wait on a branch that was served before, and that no sync looks at."""
-    repository, served = (
-        coordinator.store.repository,
-        coordinator.store.branch.name,
-    )
-    for name in repository.refs("refs/heads/"):
-        waiting = len(Branch(repository, name).queue()) if name != served else 0
-        if waiting:
-            edits = count(waiting, "edit")
-            message = f"Queued for the branch {name}, which is not synced here: {edits}"
-            then = f"csc-git export --branch {quote(name)} | csc-git import -"
-            yield doubtful(
-                "branch", message, f"To have its values here: {then}"
-            )
+def _other_queues(coordinator: Coordinator) -> Iterator[Finding]:
+    """Edits queued for a branch that this clone used before, which no sync pushes now."""
+    store = coordinator.store
+    for name in store.repository.refs("refs/heads/"):
+        if name == store.branch.name:
+            continue
+        branch = Branch(store.repository, name)
+        queue = branch.queue()
+        if not queue:
+            continue
+        edits = count(len(queue), "edit")
+        message = (
+            f"Queued for the branch {name}, which is not synced here: {edits}"
+        )
+        copy = f"csc-git export --branch {quote(name)} | csc-git import -"
+        yield doubtful(
+            "branch",
+            message,
+            f"To copy its values here: {copy}",
+        )
 
 
 def _foreign(status: Status) -> Iterator[Finding]:
-    if status.foreign_count:
-        shown = ", ".join(status.foreign[:3])
-        message = f"{status.foreign_count} on the branch that csc-git did not write: {shown}"
-        advice = "Ask who put them there (csc-git log); they are skipped and left as they are"
-        yield doubtful("foreign", message, advice)
+    if not status.foreign_count:
+        return
+    shown = ", ".join(status.foreign[:3])
+    yield doubtful(
+        "foreign",
+        f"{status.foreign_count} on the branch that csc-git did not write: {shown}",
+        "Ask who put them there (csc-git log); they are skipped and left as they are",
+    )
 
 
 def _parked(status: Status) -> Iterator[Finding]:
     for edit in status.parked[:3]:
-        message = f"The remote declined “{edit.subject}” by {edit.session}: {edit.reason}"
         yield doubtful(
             "parked",
-            message,
+            f"The remote declined “{edit.subject}” by {edit.session}: {edit.reason}",
             f"csc-git sync --retry {edit.op}, or --drop {edit.op}",
         )
 
 
 def _conflicts(status: Status) -> Iterator[Finding]:
-    if status.conflicts:
-        message = f"{count(len(status.conflicts), 'value')} lost to a concurrent one, and kept"
-        yield doubtful(
-            "conflicts", message, "csc-git conflicts, then csc-git resolve"
-        )
+    if not status.conflicts:
+        return
+    values = count(len(status.conflicts), "value")
+    yield doubtful(
+        "conflicts",
+        f"{values} lost to a concurrent one, and kept",
+        "csc-git conflicts, then csc-git resolve",
+    )

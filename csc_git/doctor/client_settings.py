@@ -21,178 +21,232 @@ from csc_git.doctor.server_starts import (
     starts_elsewhere,
 )
 from csc_git.errors import CscError
-from csc_git.git.project import Project
+from csc_git.project.project import Project
 from csc_git.text import readable
 
 _SECONDS: Final = 20.0
 
 
 def check_agreement(
-    project: Project, here: Sharing, replaced: Collection[tuple[str, Path]] = ()
+    project: Project,
+    here: Sharing,
+    replaced: Collection[tuple[str, Path]] = (),
 ) -> Iterator[Finding]:
     """Do clients' servers sync with the same branch and remote as a command here, in all worktrees?
 
-    They have one store. Where they don't, or where it is unknown, whichever syncs first shows
-    the one's state to those whom the other shares with.
+    All of them have one store. If their settings differ, or are unknown, then the first process
+    that syncs publishes the data of all of them where only its own settings would put it.
 
     Args:
         project: The repository.
         here: The branch and remote of commands.
-        replaced: Clients and files whose entries don't count, since others take their place.
+        replaced: Clients (by key) and files whose entries don't count, since others replace them.
     """
     found, unreadable = starts(project)
     others, unreadable_there = starts_elsewhere(project)
-    yield from [*unreadable, *unreadable_there]
-    known = [one for one in found if (one.client.key, one.file) not in replaced]
-    yield from _check_sharing([*known, *others], project.top, here)
+    yield from unreadable
+    yield from unreadable_there
+    for start in found:
+        if (start.client.key, start.file) not in replaced:
+            yield from _check_sharing(start, project.top, here)
+    for start in others:
+        yield from _check_sharing(start, project.top, here)
 
 
-def _check_sharing(
-    known: list[Start], top: Path, here: Sharing
+def check_clients(
+    project: Project,
+    known: list[Start],
 ) -> Iterator[Finding]:
+    """Is there a client, and does each server that is registered start?
+
+    Args:
+        project: The repository.
+        known: How clients start their servers.
+    """
+    if not known:
+        yield _no_client(project)
     for start in known:
-        who = (
-            start.title if start.top == top else f"{start.title} in {start.top}"
-        )
-        if not start.command:
+        path = start.environment.get("PATH")
+        if shutil.which(start.command, path=path) is None:
             yield wrong(
                 "client",
-                f"The entry for csc-git in {start.file} names no command",
-                start.again,
+                f"{start.title} starts {start.command}, which is not there",
+                f"Install csc-git where {start.title} finds it, or: {start.again}",
             )
-        elif not start.is_known:
-            message = f"{who} starts {shlex.join([start.command, *start.arguments])}, or gives it \
-settings, as init would not. It was not run, and which branch and remote it uses is unknown"
-            then = (
-                f"Look at what it does, or have it written again: {start.again}"
-            )
-            yield doubtful(
-                "client", f"{message}, so the remote was not tried", then
-            )
-        else:
-            yield from _compared(start, who, here)
-
-
-def _compared(start: Start, who: str, here: Sharing) -> Iterator[Finding]:
-    try:
-        yield from _apart(start, who, start.sharing(), here)
-    except CscError as error:
-        yield wrong(
-            "client", f"{who}'s server won't start: {error.what}", error.then
-        )
-    except (OSError, ValueError) as error:
-        message = f"{who}'s server won't start: {readable(str(error))}"
-        yield wrong(
-            "client",
-            message,
-            f"Mend its entry in {start.file}, or: {start.again}",
-        )
-
-
-def check_clients(project: Project, known: list[Start]) -> Iterator[Finding]:
-    """Is there a client, and does each server that is registered start?"""
-    if not known:
-        message = "No client that csc-git knows of is set up to start it here"
-        here = "csc-git init  (or csc-git init --client other)"
-        other = "csc-git init --client claude-user, or other"
-        yield doubtful(
-            "client", message, here if project.has_work_tree else other
-        )
-    for start in known:
-        if (
-            shutil.which(start.command, path=start.environment.get("PATH"))
-            is None
-        ):
-            message = (
-                f"{start.title} starts {start.command}, which is not there"
-            )
-            then = f"Install csc-git where {start.title} finds it, or: {start.again}"
-            yield wrong("client", message, then)
             continue
         yield from _check_command(start)
         yield _try_out(start)
 
 
-def _apart(
-    start: Start, who: str, theirs: Sharing, here: Sharing
+def _no_client(project: Project) -> Finding:
+    fix = "csc-git init --client claude-user, or other"
+    if project.has_work_tree:
+        fix = "csc-git init  (or csc-git init --client other)"
+    return doubtful(
+        "client",
+        "No client that csc-git knows of is set up to start it here",
+        fix,
+    )
+
+
+def _check_sharing(
+    start: Start,
+    top: Path,
+    here: Sharing,
 ) -> Iterator[Finding]:
-    """What sets a client's server apart from the commands here."""
-    if theirs.repository != here.repository:
-        message = (
-            f"{who}'s server works for another repository: {theirs.repository}"
-        )
+    """Compare the branch and remote of a client's server with those of commands.
+
+    Args:
+        start: How the client starts its server.
+        top: The top of the work tree that is examined; a start may be of another one.
+        here: The branch and remote of commands.
+    """
+    who = start.title
+    if start.top != top:
+        who = f"{start.title} in {start.top}"
+    if not start.command:
         yield wrong(
             "client",
-            message,
+            f"The entry for csc-git in {start.file} names no command",
+            start.again,
+        )
+    elif not start.is_known:
+        line = shlex.join([start.command, *start.arguments])
+        yield doubtful(
+            "client",
+            f"{who} starts {line}, with a command or variables that init would not write. It was "
+            "not run. Which branch and remote it uses is unknown, so the remote was not tried",
+            f"Look at what it does, or replace the entry: {start.again}",
+        )
+    else:
+        yield from _compare_sharing(start, who, here)
+
+
+def _compare_sharing(
+    start: Start,
+    who: str,
+    here: Sharing,
+) -> Iterator[Finding]:
+    try:
+        theirs = start.sharing()
+    except CscError as error:
+        yield wrong(
+            "client",
+            f"{who}'s server won't start: {error.what}",
+            error.then,
+        )
+    except (OSError, ValueError) as error:
+        why = readable(str(error))
+        yield wrong(
+            "client",
+            f"{who}'s server won't start: {why}",
+            f"Mend its entry in {start.file}, or: {start.again}",
+        )
+    else:
+        yield from _differences(start, who, theirs, here)
+
+
+def _differences(
+    start: Start,
+    who: str,
+    theirs: Sharing,
+    here: Sharing,
+) -> Iterator[Finding]:
+    """The first difference between the settings of a client's server and those of commands here."""
+    if theirs.repository != here.repository:
+        yield wrong(
+            "client",
+            f"{who}'s server works for another repository: {theirs.repository}",
             f"Mend its entry in {start.file}, or: {start.again}",
         )
     elif theirs.branch != here.branch:
-        message = (
+        difference = (
             f"the branch {theirs.branch}, but the one set here is {here.branch}"
         )
-        yield _unlike(start, who, message, "csc.branch", theirs.branch)
+        setting = _setting(start, "csc.branch", theirs.branch)
+        yield _differs(start, who, difference, setting)
     elif theirs.syncs != here.syncs:
-        whose, other = (
-            ("nobody", "a remote") if here.syncs else ("a remote", "nobody")
-        )
-        message = f"{whose}, but commands here with {other}"
-        yield _unlike(
-            start, who, message, "csc.sync", str(theirs.syncs).lower()
-        )
+        difference = "a remote, but commands here with nobody"
+        if here.syncs:
+            difference = "nobody, but commands here with a remote"
+        syncs = str(theirs.syncs).lower()
+        setting = _setting(start, "csc.sync", syncs)
+        yield _differs(start, who, difference, setting)
     elif theirs.syncs and theirs.remote != here.remote:
+        remote = readable(theirs.remote or "no remote")
         ours = readable(here.remote or "no remote")
-        message = f"{readable(theirs.remote or 'no remote')}, but commands here with {ours}"
-        yield _unlike(start, who, message, "csc.remote", theirs.named)
+        difference = f"{remote}, but commands here with {ours}"
+        setting = _setting(start, "csc.remote", theirs.named)
+        yield _differs(start, who, difference, setting)
 
 
-def _unlike(
-    start: Start, who: str, message: str, name: str, value: str
+def _setting(
+    start: Start,
+    name: str,
+    value: str,
+) -> str:
+    """The arguments of `git config` that set a value; a password in it is not shown."""
+    has_password = readable(value) != value
+    if has_password:
+        return f"{name} URL, with the one of {start.file}"
+    return f"{name} {quote(value)}"
+
+
+def _differs(
+    start: Start,
+    who: str,
+    difference: str,
+    setting: str,
 ) -> Finding:
-    masked = (
-        readable(value) != value
-    )  # it holds a password, which is to be shown to nobody
-    setting = (
-        f"{name} URL, with the one of {start.file}"
-        if masked
-        else f"{name} {quote(value)}"
-    )
-    then = f"git config {setting}; or take that out of the entry: {start.renewal(SHARING)}"
-    untried = (
-        "The remote was not tried, so as to show neither what the other has"
-    )
+    """Report that a client's server and commands share with different places.
+
+    Args:
+        start: How the client starts its server.
+        who: The client, and its work tree if that is another one.
+        difference: What the server shares with, and what commands here share with.
+        setting: Arguments of `git config` that give commands here the server's setting.
+    """
     return wrong(
-        "client", f"{who}'s server shares with {message}. {untried}", then
+        "client",
+        f"{who}'s server shares with {difference}. The remote was not tried, since that could "
+        "show the data of one to readers of the other",
+        f"git config {setting}; or remove it from the entry: {start.renewal(SHARING)}",
     )
 
 
 def _check_command(start: Start) -> Iterator[Finding]:
-    """Would other programs than this shell find it?"""
-    if not Path(start.command).is_absolute() and not is_on_path(start.command):
-        message = (
-            f"{start.title} starts {start.command} by its name, which only a shell finds in \
-which its virtual environment is active"
-        )
-        yield doubtful(
-            "client",
-            message,
-            f"Install csc-git by pipx or uv tool, or: {start.again}",
-        )
+    """Would programs other than this shell find the command?"""
+    is_absolute = Path(start.command).is_absolute()
+    if is_absolute or is_on_path(start.command):
+        return
+    yield doubtful(
+        "client",
+        f"{start.title} starts {start.command} by its name. Only a shell in which its "
+        "virtual environment is active finds it",
+        f"Install csc-git by pipx or uv tool, or: {start.again}",
+    )
 
 
 def _try_out(start: Start) -> Finding:
+    """Start a client's server and list its tools."""
     began = time.monotonic()
     with tempfile.TemporaryFile(
-        "w+", encoding="utf-8", errors="replace"
-    ) as said:
+        "w+",
+        encoding="utf-8",
+        errors="replace",
+    ) as stderr:
         try:
-            tools = _started(start, said)
-        except Exception as error:  # noqa: BLE001  whatever a program may answer that is no server
-            said.seek(0)
-            lines = said.read().splitlines()
-            why = readable(lines[-1] if lines else _reason(error), 200)
-            run = shlex.join([start.command, *start.arguments])
-            message = f"{start.title}'s server does not start: {why}"
-            return wrong("client", message, f"Run it yourself and see: {run}")
+            tools = _count_tools(start, stderr)
+        except Exception as error:  # noqa: BLE001  a program that is no server may do anything
+            stderr.seek(0)
+            lines = stderr.read().splitlines() or [_reason(error)]
+            why = readable(lines[-1], 200)
+            line = shlex.join([start.command, *start.arguments])
+            return wrong(
+                "client",
+                f"{start.title}'s server does not start: {why}",
+                f"Run it yourself and see: {line}",
+            )
     took = time.monotonic() - began
     return fine(
         "client",
@@ -201,16 +255,19 @@ def _try_out(start: Start) -> Finding:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, inside whatever it was wrapped in."""
+    """The first error inside groups of errors, in words."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, TimeoutError):
-        return f"it gives no answer within {_SECONDS:g} seconds"
+        return f"it does not answer within {_SECONDS:g} seconds"
     return str(error) or type(error).__name__
 
 
-def _started(start: Start, said: TextIO) -> int:
-    """Start a server as a client does; how many tools it lists."""
+def _count_tools(
+    start: Start,
+    stderr: TextIO,
+) -> int:
+    """Start a server as its client does, and count the tools that it lists."""
     import anyio  # noqa: PLC0415
     from mcp.client import Client as McpClient  # noqa: PLC0415
     from mcp.client.stdio import StdioServerParameters, stdio_client  # noqa: PLC0415
@@ -222,11 +279,11 @@ def _started(start: Start, said: TextIO) -> int:
             cwd=start.directory,
             env=start.environment,
         )
+        transport = stdio_client(parameters, errlog=stderr)
         with anyio.fail_after(_SECONDS):
-            async with McpClient(
-                stdio_client(parameters, errlog=said)
-            ) as client:
-                return len((await client.list_tools()).tools)
+            async with McpClient(transport) as client:
+                listed = await client.list_tools()
+                return len(listed.tools)
 
     with _quiet():
         return anyio.run(ask)

@@ -13,27 +13,33 @@ _VARIABLE: Final = re.compile(r"\$\{(?:env:)?(\w+)(?::-([^}]*))?\}")
 
 
 def client_environment(
-    client: Client | None, entry: Mapping[str, Any]
+    client: Client | None,
+    entry: Mapping[str, Any],
 ) -> dict[str, str]:
-    """What a server gets that a client starts by an entry of its settings; None: any client."""
-    whole = client is not None and client.hands_on_all
-    inherited = {k: v for k, v in os.environ.items() if whole or k in INHERITED}
+    """The environment of a server that a client starts.
+
+    Args:
+        client: The client; None for one that csc-git does not know.
+        entry: The server's entry in the client's settings.
+    """
+    variables = dict[str, str]()
+    inherits_all = client is not None and client.hands_on_all
+    for name, value in os.environ.items():
+        if inherits_all or name in INHERITED:
+            variables[name] = value
     given = entry.get("env")
     if not isinstance(given, dict):
-        return inherited
-    expanded = {
-        str(name): expanded_in(str(value)) for name, value in given.items()
-    }
-    return inherited | {
-        name: value
-        for name, value in expanded.items()
-        if "\0" not in name + value
-    }
+        return variables
+    for name, value in given.items():
+        text = expanded_in(str(value))
+        if "\0" not in f"{name}{text}":
+            variables[str(name)] = text
+    return variables
 
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Have this environment, and no other, for the length of a `with` block."""
+    """Replace this process's environment for the length of a `with` block."""
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(variables)
@@ -44,15 +50,23 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def expanded_in(text: str, folder: Path | None = None) -> str:
-    """A text of a client's settings with its variables replaced where their values are known.
+def expanded_in(
+    text: str,
+    folder: Path | None = None,
+) -> str:
+    """A text of a client's settings, with the values of its variables.
+
+    A variable that is not set becomes its default (`${NAME:-default}`), or nothing.
 
     Args:
         text: The text.
-        folder: What `${workspaceFolder}` is.
+        folder: The value of `${workspaceFolder}`; None if it has none.
     """
     if folder is not None:
         text = text.replace("${workspaceFolder}", str(folder))
-    return _VARIABLE.sub(
-        lambda found: os.environ.get(found[1]) or found[2] or "", text
-    )
+    return _VARIABLE.sub(_value, text)
+
+
+def _value(found: re.Match[str]) -> str:
+    name, default = found.groups()
+    return os.environ.get(name) or default or ""

@@ -1,7 +1,8 @@
-"""An examination: all checks, one after the other; git looks through the store meanwhile."""
+"""The examination: runs all checks in order, while git checks the store's objects in a thread."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from csc_git.doctor.client_settings import check_agreement, check_clients
 from csc_git.doctor.finding import Finding, refused, wrong
 from csc_git.doctor.hook_settings import check_hooks
 from csc_git.doctor.project import check_git, check_machine, check_project
-from csc_git.doctor.remote import check_clock, check_remote
-from csc_git.doctor.server_starts import sharing_at, starts
+from csc_git.doctor.remote import Reopen, check_clock, check_remote
+from csc_git.doctor.server_starts import Sharing, sharing_at, starts
 from csc_git.doctor.store import (
     check_locks,
     check_size,
@@ -22,19 +23,22 @@ from csc_git.doctor.store import (
     check_whole,
 )
 from csc_git.errors import CscError, as_csc_error
-from csc_git.git.project import discover
+from csc_git.project.discovery import discover
+from csc_git.project.project import Project
 from csc_git.text import readable
 
 
 def examine(
-    start: Path, flags: Mapping[str, Any], user: str
+    start: Path,
+    flags: Mapping[str, Any],
+    user: str,
 ) -> Iterator[Finding]:
     """Check everything, from the repository to the clients.
 
     Args:
         start: A directory in the project.
         flags: Settings from the command line.
-        user: The person on whose behalf the remote is tried.
+        user: The person in whose name a test edit is written and pushed.
     """
     yield from check_git()
     try:
@@ -43,7 +47,8 @@ def examine(
         yield refused("repository", error)
         return
     yield from check_project(project)
-    locks = list(_guarded("lock", check_locks(directory_of(project))))
+    directory = directory_of(project)
+    locks = list(_guarded("lock", check_locks(directory)))
     yield from locks
     try:
         here = sharing_at(start, flags)
@@ -51,59 +56,61 @@ def examine(
         yield refused("settings", error)
         return
     if any(finding.level != "ok" for finding in locks):
-        return  # what follows would wait for ever
-    reopened = partial(open_coordinator, start, flags)
+        return  # opening the store would wait for the lock without end
+    reopen = partial(open_coordinator, start, flags)
+    yield from _examine_opened(project, here, reopen, user)
+
+
+def _examine_opened(
+    project: Project,
+    here: Sharing,
+    reopen: Reopen,
+    user: str,
+) -> Iterator[Finding]:
+    """Open the store; check it, the remote and the clients."""
     try:
-        coordinator = reopened()
+        coordinator = reopen()
     except (CscError, OSError) as error:
         yield refused("store", as_csc_error(error))
         return
-    apart = list(_guarded("client", check_agreement(project, here)))
-    known = [] if apart else starts(project)[0]
-    try:
-        with ThreadPoolExecutor(
-            1
-        ) as pool:  # git takes seconds for a large store
-            looking = pool.submit(
-                list, _guarded("store", check_whole(coordinator))
-            )
-            tried = iter(()) if apart else check_remote(reopened, user, known)
-            seen = list(_opened(coordinator, tried))
-            whole = looking.result()
-        yield from whole
-        if all(
-            finding.level != "error" for finding in whole
-        ):  # else each check would tell of it
-            yield from seen
-    finally:
-        coordinator.close()
-    yield from apart
-    if not apart:  # else no server is started either, since each syncs
-        yield from _guarded("client", check_clients(project, known))
-        yield from _guarded("hooks", check_hooks(project, here))
+    agreement = _guarded("client", check_agreement(project, here))
+    disagreements = list(agreement)
+    if disagreements:
+        # Each sync could then publish data where it does not belong. So the remote is not tried,
+        # and no server is started, since a server syncs.
+        yield from _check_opened(coordinator, iter(()))
+        yield from disagreements
+        return
+    known = starts(project).known
+    remote = check_remote(reopen, user, known)
+    yield from _check_opened(coordinator, remote)
+    yield from _guarded("client", check_clients(project, known))
+    yield from _guarded("hooks", check_hooks(project, here))
 
 
-def _guarded(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """A check's findings; what it did not expect is one too."""
-    try:
-        yield from findings
-    except (CscError, OSError) as error:
-        yield refused(check, as_csc_error(error))
-    except Exception as error:  # noqa: BLE001  a doctor that faints helps nobody
-        message = readable(
-            f"This check failed: {type(error).__name__}: {error}"
-        )
-        yield wrong(
-            check,
-            message,
-            "Look at the settings by hand; and report this, please",
-        )
-
-
-def _opened(
-    coordinator: Coordinator, remote: Iterator[Finding]
+def _check_opened(
+    coordinator: Coordinator,
+    remote: Iterator[Finding],
 ) -> Iterator[Finding]:
-    """What there is to see in a store, and at the remote."""
+    """Check an opened store and its remote, then close it."""
+    whole_store = _guarded("store", check_whole(coordinator))
+    with closing(coordinator):
+        # git takes seconds to check a large store, so the other checks run meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            checking = pool.submit(list, whole_store)
+            others = list(_check_content(coordinator, remote))
+            damages = checking.result()
+        yield from damages
+        is_damaged = any(finding.level == "error" for finding in damages)
+        if not is_damaged:  # else each of the other checks reports the damage
+            yield from others
+
+
+def _check_content(
+    coordinator: Coordinator,
+    remote: Iterator[Finding],
+) -> Iterator[Finding]:
+    """Run all checks of an opened store, except whether its objects are whole."""
     yield from _guarded("size", check_size(coordinator))
     yield from _guarded("watcher", check_watch(coordinator))
     yield from _guarded("remote", remote)
@@ -111,3 +118,19 @@ def _opened(
     yield from _guarded("clock", check_clock(coordinator))
     yield from _guarded("team", check_team(coordinator))
     yield from _guarded("branch", check_branch(coordinator))
+
+
+def _guarded(
+    check: str,
+    findings: Iterator[Finding],
+) -> Iterator[Finding]:
+    """Yield a check's findings; an error that it raises becomes a finding too."""
+    try:
+        yield from findings
+    except (CscError, OSError) as error:
+        yield refused(check, as_csc_error(error))
+    except Exception as error:  # noqa: BLE001  the other checks must still run
+        name = type(error).__name__
+        message = readable(f"This check failed: {name}: {error}")
+        fix = "Look at the settings by hand, and please report this"
+        yield wrong(check, message, fix)

@@ -1,4 +1,4 @@
-"""Findings: what a check saw, in a line each."""
+"""Findings: the results of a check, one line each."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -10,10 +10,10 @@ Level = Literal["ok", "warning", "error"]
 
 
 class Finding(Result):
-    """What a check saw.
+    """One result of a check.
 
     Attributes:
-        check: What was looked at, in a word or two.
+        check: What was checked, in a word or two.
         level: `ok`; `warning`: it works, but not for long or not as well as it could; `error`.
         message: What was found.
         fix: What to do about it; a command where there is one. Never one that destroys anything.
@@ -28,21 +28,71 @@ class Finding(Result):
 Check = Callable[[], Iterator[Finding]]
 
 
-def fine(check: str, message: str) -> Finding:
-    """Nothing to do."""
-    return Finding(check=check, level="ok", message=message)
+def fine(
+    check: str,
+    message: str,
+) -> Finding:
+    """Make a finding that needs no action.
+
+    Args:
+        check: What was checked, in a word or two.
+        message: What was found.
+    """
+    return Finding(
+        check=check,
+        level="ok",
+        message=message,
+    )
 
 
-def doubtful(check: str, message: str, fix: str) -> Finding:
-    """Something to see to."""
-    return Finding(check=check, level="warning", message=message, fix=fix)
+def doubtful(
+    check: str,
+    message: str,
+    fix: str,
+) -> Finding:
+    """Make a warning.
+
+    Args:
+        check: What was checked, in a word or two.
+        message: What was found.
+        fix: What to do about it.
+    """
+    return Finding(
+        check=check,
+        level="warning",
+        message=message,
+        fix=fix,
+    )
 
 
-def wrong(check: str, message: str, fix: str) -> Finding:
-    """Something that stands in the way."""
-    return Finding(check=check, level="error", message=message, fix=fix)
+def wrong(
+    check: str,
+    message: str,
+    fix: str,
+) -> Finding:
+    """Make a finding of an error, which keeps something from working.
+
+    Args:
+        check: What was checked, in a word or two.
+        message: What was found.
+        fix: What to do about it.
+    """
+    return Finding(
+        check=check,
+        level="error",
+        message=message,
+        fix=fix,
+    )
 
 
-def refused(check: str, error: CscError) -> Finding:
-    """A finding with the message of one of our errors."""
+def refused(
+    check: str,
+    error: CscError,
+) -> Finding:
+    """Make a finding from one of our errors: what happened, and what to do next.
+
+    Args:
+        check: What was checked, in a word or two.
+        error: The error that ended the check.
+    """
     return wrong(check, error.what, error.then)

@@ -1,8 +1,8 @@
-"""The remote: can it be reached, by a server as the client starts it, and be written?"""
+"""The remote: can a server that a client starts reach it and write to it?"""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 from csc_git.clients.client import PASSED_ON
 from csc_git.coordinator import clock
@@ -12,101 +12,136 @@ from csc_git.core.remote_state import RemoteState
 from csc_git.doctor.environment import client_environment, environment
 from csc_git.doctor.finding import Finding, doubtful, fine, wrong
 from csc_git.doctor.server_starts import Start
-from csc_git.store.status import SyncStatus
+from csc_git.store.sync_status import SyncStatus
+
+Reopen = Callable[[], Coordinator]
+"""Opens another coordinator of the clone, in the environment of the moment of the call."""
 
 _SLOW: Final = 5.0
 _SKEW: Final = 120.0
 _MOST_CLOCKS: Final = 3
-_TELLING: Final = ("SSH_", "GIT_")
+_TRANSPORT_PREFIXES: Final = ("SSH_", "GIT_")
 
-_SAME_FOR_ALL: Final = frozenset({RemoteState.OFF, RemoteState.NO_REMOTE})
+_SAME_FOR_ALL: Final = frozenset(
+    {
+        RemoteState.OFF,
+        RemoteState.NO_REMOTE,
+    }
+)
+_SET_CLOCK: Final = (
+    "Set it (timedatectl set-ntp true). "
+    "Of two concurrent edits the later time wins"
+)
 
 
 def check_remote(
-    reopened: Callable[[], Coordinator], user: str, known: Sequence[Start]
+    reopen: Reopen,
+    user: str,
+    known: Sequence[Start],
 ) -> Iterator[Finding]:
-    """Write, push and read back, as each client's server would; as the shell can, if that fails.
+    """Write, push and read back, as each client's server would.
+
+    If that fails, the same is tried with this shell's environment.
 
     Args:
-        reopened: Gives a coordinator of the clone, made in the environment as it is then.
-        user: The person on whose behalf.
-        known: How clients start their servers. Those that give them the same environment are
-            tried as one.
+        reopen: Opens a coordinator of the clone in the environment of that moment.
+        user: The person in whose name the test edit is made.
+        known: How clients start their servers. Starts with the same environment are tried once.
     """
-    for given, group in _by_environment(known):
-        with environment(given | _own_settings()):
-            tried = _tried(reopened, user)
-        who = (
-            " and ".join(start.title for start in group)
-            if len(group) < len(known)
-            else ""
-        )
+    for group in _by_environment(known):
+        with environment(group.environment | _own_settings()):
+            tried = _try(reopen, user)
+        who = ""
+        if len(group.starts) < len(known):
+            titles = [start.title for start in group.starts]
+            who = " and ".join(titles)
         if tried.works:
             yield _worked(tried, who or "a client")
-        elif tried.status.state in _SAME_FOR_ALL or not _mends_in_the_shell(
-            reopened, user, given
-        ):
+            continue
+        fails_for_all = tried.status.state in _SAME_FOR_ALL
+        if fails_for_all or not _works_in_shell(reopen, user, group):
             yield _failed(tried.status)
-            return  # it does for nobody
-        else:
-            yield _lacking(tried.status, who or "your MCP client", group)
+            return  # no other environment would help
+        yield _lacking(
+            tried.status,
+            who or "your MCP client",
+            group.starts,
+        )
 
 
-def _tried(reopened: Callable[[], Coordinator], user: str) -> RoundTrip:
-    coordinator = reopened()
+def check_clock(coordinator: Coordinator) -> Iterator[Finding]:
+    """Does this machine's clock agree with the remote's, and with those of the branch's authors?"""
+    wrong_clocks = coordinator.summary.clocks()
+    for line in wrong_clocks[:_MOST_CLOCKS]:
+        yield doubtful("clock", line, _SET_CLOCK)
+    theirs = coordinator.store.remote_clock()
+    if theirs is None:
+        if not wrong_clocks:
+            yield fine("clock", "those of all machines agree")
+        return
+    skew = (clock.now() - theirs).total_seconds()
+    if abs(skew) > _SKEW:
+        minutes = abs(skew) / 60
+        side = "ahead of" if skew > 0 else "behind"
+        yield doubtful(
+            "clock",
+            f"This clock is {minutes:,.0f} minutes {side} the remote's",
+            _SET_CLOCK,
+        )
+    elif not wrong_clocks:
+        yield fine("clock", "as the remote's")
+
+
+def _try(
+    reopen: Reopen,
+    user: str,
+) -> RoundTrip:
+    coordinator = reopen()
     try:
         return round_trip(coordinator, user)
     finally:
         coordinator.close()
 
 
-def check_clock(coordinator: Coordinator) -> Iterator[Finding]:
-    """Is this machine's clock right, by the remote's, and by those of the branch's authors?"""
-    wrong_ones = coordinator.summary.clocks()
-    for line in wrong_ones[:_MOST_CLOCKS]:
-        advice = "Set it (timedatectl set-ntp true). Of two concurrent edits the later time wins"
-        yield doubtful("clock", line, advice)
-    theirs = coordinator.store.remote_clock()
-    skew = (
-        (clock.now() - theirs).total_seconds() if theirs is not None else None
-    )
-    if skew is not None and abs(skew) > _SKEW:
-        side = "ahead of" if skew > 0 else "behind"
-        message = (
-            f"This clock is {abs(skew) / 60:,.0f} minutes {side} the remote's"
-        )
-        advice = "Set it (timedatectl set-ntp true). Of two concurrent edits the later time wins"
-        yield doubtful("clock", message, advice)
-    elif not wrong_ones:
-        how = (
-            "as the remote's"
-            if skew is not None
-            else "those of all machines agree"
-        )
-        yield fine("clock", how)
+class _Group(NamedTuple):
+    """Starts that give their servers the same environment."""
+
+    environment: dict[str, str]
+    starts: list[Start]
 
 
-def _by_environment(
-    known: Sequence[Start],
-) -> list[tuple[dict[str, str], list[Start]]]:
-    """Starts that give their servers the same environment; any client's, if there are none."""
-    found = list[tuple[dict[str, str], list[Start]]]()
+def _by_environment(known: Sequence[Start]) -> list[_Group]:
+    """Group starts by the environment that they give their servers.
+
+    If there are no starts, the only group has the environment that any client gives.
+    """
+    if not known:
+        inherited = client_environment(None, {})
+        return [_Group(inherited, [])]
+    groups = list[_Group]()
     for start in known:
-        same = (group for given, group in found if given == start.environment)
-        if (group := next(same, None)) is None:
-            found.append((start.environment, [start]))
+        for group in groups:
+            if group.environment == start.environment:
+                group.starts.append(start)
+                break
         else:
-            group.append(start)
-    return found or [(client_environment(None, {}), [])]
+            new = _Group(start.environment, [start])
+            groups.append(new)
+    return groups
 
 
-def _worked(tried: RoundTrip, who: str) -> Finding:
-    how = f"written, pushed and read back in {tried.seconds:.1f} s, as {who} would"
-    message = f"{tried.status.remote}: {how}"
+def _worked(
+    tried: RoundTrip,
+    who: str,
+) -> Finding:
+    remote = tried.status.remote
+    took = f"{tried.seconds:.1f} s"
+    message = (
+        f"{remote}: written, pushed and read back in {took}, as {who} would"
+    )
     if tried.seconds > _SLOW:
-        return doubtful(
-            "remote", message, "It is slow: edits take as long to reach others"
-        )
+        fix = "It is slow: edits take as long to reach others"
+        return doubtful("remote", message, fix)
     return fine("remote", message)
 
 
@@ -115,39 +150,53 @@ def _failed(status: SyncStatus) -> Finding:
     if status.state is RemoteState.OFF:
         return fine("remote", f"{what}. {then}")
     if status.state is RemoteState.NO_REMOTE and not status.detail:
-        return doubtful("remote", f"{what}: this clone only", then)
-    return wrong(
-        "remote", f"{what}. Local work goes on", status.choices() or then
-    )
-
-
-def _lacking(status: SyncStatus, who: str, group: Sequence[Start]) -> Finding:
-    """What the server is not given that the shell has."""
-    message = f"It works in this shell, but not as {who} starts the server: {status.describe()[0]}"
-    if not group:
-        return wrong(
+        return doubtful(
             "remote",
-            message,
-            f"Hand over what the shell has ({', '.join(_telling())})",
+            f"{what}: this clone only",
+            then,
         )
-    start = group[0]
-    by_init, by_hand = start.lacks(
-        {name: os.environ[name] for name in _telling()}
+    message = f"{what}. Local work goes on"
+    fix = status.choices() or then
+    return wrong("remote", message, fix)
+
+
+def _lacking(
+    status: SyncStatus,
+    who: str,
+    group: Sequence[Start],
+) -> Finding:
+    """Report variables that this shell has and a client's server does not get.
+
+    Args:
+        status: The state of the sync with the server's environment.
+        who: The clients that start their servers with that environment.
+        group: How they start them; empty if the environment is that of any client.
+    """
+    what, _ = status.describe()
+    message = (
+        f"It works in this shell, but not as {who} starts the server: {what}"
     )
+    names = _transport_variables()
+    if not group:
+        listed = ", ".join(names)
+        fix = f"Pass on the variables of this shell ({listed})"
+        return wrong("remote", message, fix)
+    start = group[0]
+    wanted = {name: os.environ[name] for name in names}
+    by_init, by_hand = start.lacks(wanted)
     advice = []
     if by_init:
-        advice.append(f"Hand over {', '.join(by_init)}: {start.again}")
+        listed = ", ".join(by_init)
+        advice.append(f"Pass on {listed}: {start.again}")
     if by_hand:
-        advice.append(f"Add {', '.join(by_hand)} to env in {start.file}")
-    return wrong(
-        "remote",
-        message,
-        "; ".join(advice) or "Compare its environment with this one: env",
-    )
+        listed = ", ".join(by_hand)
+        advice.append(f"Add {listed} to env in {start.file}")
+    fix = "; ".join(advice) or "Compare its environment with this one: env"
+    return wrong("remote", message, fix)
 
 
 def _own_settings() -> dict[str, str]:
-    """The shell's settings for us; that the server's lead to the same place was seen before."""
+    """The shell's `CSC_` variables; `check_agreement` compared them with the server's before."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -155,16 +204,20 @@ def _own_settings() -> dict[str, str]:
     }
 
 
-def _mends_in_the_shell(
-    reopened: Callable[[], Coordinator], user: str, given: Mapping[str, str]
+def _works_in_shell(
+    reopen: Reopen,
+    user: str,
+    group: _Group,
 ) -> bool:
-    return dict(given) != dict(os.environ) and _tried(reopened, user).works
+    """Whether the remote works with this shell's environment, if a group's is another one."""
+    if group.environment == dict(os.environ):
+        return False
+    tried = _try(reopen, user)
+    return tried.works
 
 
-def _telling() -> list[str]:
-    """Variables of this shell that say how remotes are reached."""
-    return sorted(
-        name
-        for name in os.environ
-        if name in PASSED_ON or name.startswith(_TELLING)
-    )
+def _transport_variables() -> list[str]:
+    """Names of this shell's variables that decide how remotes are reached."""
+    by_prefix = [n for n in os.environ if n.startswith(_TRANSPORT_PREFIXES)]
+    proxies = [name for name in PASSED_ON if name in os.environ]
+    return sorted({*by_prefix, *proxies})

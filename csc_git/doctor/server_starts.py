@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from csc_git.clients.client import CLIENTS, NAME, PASSED_ON, Client
 from csc_git.clients.launch import arguments, flags_in, is_server
@@ -21,7 +21,8 @@ from csc_git.doctor.environment import (
 )
 from csc_git.doctor.finding import Finding, refused
 from csc_git.errors import InvalidSetting
-from csc_git.git.project import Project, discover
+from csc_git.project.discovery import discover
+from csc_git.project.project import Project
 
 _KNOWN: Final = Settings.model_fields.keys()
 _LOCAL: Final = replace(
@@ -42,7 +43,7 @@ class Sharing:
         branch: The branch.
         remote: The remote's URL, as configured; None if there is none.
         syncs: Whether it talks to a remote at all.
-        named: How the remote is named.
+        named: The value of `csc.remote` that names this remote: a remote's name, or a URL.
     """
 
     repository: Path
@@ -57,14 +58,14 @@ class Start:
     """How a client starts our server, by an entry of its settings.
 
     Attributes:
-        client: Which one.
-        file: Where the entry stands.
-        top: Of the work tree that it is for.
+        client: The client.
+        file: The settings file with the entry.
+        top: The top of the work tree that the entry is for.
         command: The program.
-        arguments: Its arguments, if they are known beforehand.
-        directory: Where it is started.
-        environment: What it gets.
-        given: The names in that which the entry itself gives.
+        arguments: Its arguments; empty if the entry has none.
+        directory: The directory where it is started.
+        environment: All variables that it gets.
+        given: The names of the variables that the entry itself sets.
     """
 
     client: Client
@@ -78,26 +79,37 @@ class Start:
 
     @classmethod
     def of(
-        cls, client: Client, file: Path, top: Path, entry: Mapping[str, Any]
+        cls,
+        client: Client,
+        file: Path,
+        top: Path,
+        entry: Mapping[str, Any],
     ) -> Self:
-        """Read an entry in the settings for a work tree, whatever became of it."""
+        """Read an entry of a client's settings. Members of a wrong type count as absent.
+
+        Args:
+            client: The client.
+            file: The settings file with the entry.
+            top: The top of the work tree that the entry is for.
+            entry: The entry, as parsed from JSON.
+        """
+        command = str(entry.get("command") or "")
         given = entry.get("args")
+        if not isinstance(given, list):
+            given = []
+        variables = entry.get("env")
+        if not isinstance(variables, dict):
+            variables = {}
+        directory = str(entry.get("cwd") or "")
         return cls(
-            client,
-            file,
-            top,
-            str(entry.get("command") or ""),
-            [expanded_in(str(one), top) for one in given]
-            if isinstance(given, list)
-            else [],
-            top / expanded_in(str(entry.get("cwd") or ""), top),
-            client_environment(client, entry),
-            frozenset(
-                map(
-                    str,
-                    env if isinstance(env := entry.get("env"), dict) else (),
-                )
-            ),
+            client=client,
+            file=file,
+            top=top,
+            command=command,
+            arguments=[expanded_in(str(one), top) for one in given],
+            directory=top / expanded_in(directory, top),
+            environment=client_environment(client, entry),
+            given=frozenset(map(str, variables)),
         )
 
     @property
@@ -111,41 +123,58 @@ class Start:
         return self.renewal()
 
     def renewal(self, without: Collection[str] = ()) -> str:
-        """As `again`, but without some of the settings that it gives."""
+        """The commands that replace the entry by one without some of its settings.
+
+        Args:
+            without: Names of the settings that the new entry does not give.
+        """
         if self.client == _LOCAL:
             return f"claude mcp remove {NAME} --scope local, then csc-git init"
-        names = _KNOWN - {*without}
-        given = {
+        flags = flags_in(self.arguments)
+        kept = {
             name: value
-            for name, value in flags_in(self.arguments).items()
-            if name in names
+            for name, value in flags.items()
+            if name in _KNOWN and name not in without
         }
         client = ["--client", self.client.key]
-        undone = shlex.join(["csc-git", "init", "--undo", *client])
-        return f"{undone}, then {shlex.join(['csc-git', 'init', *client, *arguments(given)])}"
+        settings = arguments(kept)
+        undo = shlex.join(["csc-git", "init", "--undo", *client])
+        init = shlex.join(["csc-git", "init", *client, *settings])
+        return f"{undo}, then {init}"
 
     @property
     def is_known(self) -> bool:
-        """Whether it starts our server, as this shell would; no other is run, see `is_server`.
+        """Whether it starts our server as this shell would. Other commands are not run.
 
-        What it is given decides too: a search path, a proxy, or what git runs for ssh.
+        `is_server` judges the command. The variables that the entry sets count too: one may set a
+        search path, a proxy, or the command that git runs for ssh.
         """
-        others = (name for name in self.given if not name.startswith("CSC_"))
-        same = all(
-            self.environment.get(n, "") == os.environ.get(n, "") for n in others
-        )
-        return same and is_server([self.command, *self.arguments])
+        for name in self.given:
+            if name.startswith("CSC_"):
+                continue
+            value = self.environment.get(name, "")
+            if value != os.environ.get(name, ""):
+                return False
+        return is_server([self.command, *self.arguments])
 
     def lacks(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
-        """Which variables it has not, or has otherwise: those that `init` hands on, and others."""
-        lacking = [
-            name
-            for name, value in wanted.items()
-            if self.environment.get(name) != value
-        ]
-        return [n for n in lacking if n in PASSED_ON], [
-            n for n in lacking if n not in PASSED_ON
-        ]
+        """Names of wanted variables that the server does not get, or gets with another value.
+
+        The first list has those that `init` passes on, the second one all others.
+
+        Args:
+            wanted: Variables and their values.
+        """
+        by_init = list[str]()
+        by_hand = list[str]()
+        for name, value in wanted.items():
+            if self.environment.get(name) == value:
+                continue
+            if name in PASSED_ON:
+                by_init.append(name)
+            else:
+                by_hand.append(name)
+        return by_init, by_hand
 
     def sharing(self) -> Sharing:
         """The branch and remote of the server that it starts.
@@ -154,71 +183,102 @@ class Start:
             SetupError: no repository, or a setting that can't be used.
         """
         flags = flags_in(self.arguments)
+        directory = self.directory / flags.pop("directory", "")
         with environment(self.environment):
-            return sharing_at(
-                self.directory / flags.pop("directory", ""), flags
-            )
+            return sharing_at(directory, flags)
 
 
-def sharing_at(directory: Path, flags: Mapping[str, Any]) -> Sharing:
-    """The branch and remote of a command with these flags in this environment.
+def sharing_at(
+    directory: Path,
+    flags: Mapping[str, Any],
+) -> Sharing:
+    """The branch and remote of a command, with this process's environment.
+
+    Args:
+        directory: The directory where the command is run.
+        flags: Settings that the command gets as options, by name.
 
     Raises:
         SetupError: no repository, or a setting that can't be used.
     """
     project = discover(directory)
     settings = load(project, flags)
-    url = remote_url(project, settings)
-    only = project.remotes[0] if len(project.remotes) == 1 else "origin"
-    named = settings.remote or only
+    default = "origin"
+    if len(project.remotes) == 1:
+        default = project.remotes[0]
     return Sharing(
-        project.common_dir, settings.branch, url, settings.sync, named
+        repository=project.common_dir,
+        branch=settings.branch,
+        remote=remote_url(project, settings),
+        syncs=settings.sync,
+        named=settings.remote or default,
     )
 
 
-def starts(project: Project) -> tuple[list[Start], list[Finding]]:
-    """How those clients start it that are set up to; and whose settings can't be read.
+class Starts(NamedTuple):
+    """How clients start the server, and findings on settings that can't be read."""
 
-    Of Claude Code's three places the first one counts that names us: its own for this project, the
-    project's, the one for all projects.
+    known: list[Start]
+    unreadable: list[Finding]
+
+
+def starts(project: Project) -> Starts:
+    """How clients start the server in a project's work tree.
+
+    Claude Code has three places for entries: for one person in this project, for all users of the
+    project, and for all projects of a person. The first that has an entry for csc-git counts.
     """
-    found, unreadable = list[Start](), list[Finding]()
-    for client, file, asked in _places(project):
-        program = client.key.partition("-")[0]
-        if any(one.client.key.startswith(program) for one in found):
+    known = list[Start]()
+    unreadable = list[Finding]()
+    programs = set[str]()
+    for client, file, read in _places(project):
+        program, _, _ = client.key.partition("-")
+        if program in programs:
             continue
         try:
-            entry = asked()
+            entry = read()
         except InvalidSetting as error:
-            if (finding := refused("client", error)) not in unreadable:
+            finding = refused("client", error)
+            if finding not in unreadable:
                 unreadable.append(finding)
             continue
-        if entry is not None:
-            members = entry if isinstance(entry, dict) else {}
-            found.append(Start.of(client, file, project.top, members))
-    return found, unreadable
+        if entry is None:
+            continue
+        if not isinstance(entry, dict):
+            entry = {}
+        programs.add(program)
+        start = Start.of(client, file, project.top, entry)
+        known.append(start)
+    return Starts(known, unreadable)
 
 
-def starts_elsewhere(project: Project) -> tuple[list[Start], list[Finding]]:
-    """As `starts`, in the other worktrees: all of them have one store."""
-    found, unreadable = list[Start](), list[Finding]()
+def starts_elsewhere(project: Project) -> Starts:
+    """The same as `starts`, for the repository's other work trees, which share its store."""
+    known = list[Start]()
+    unreadable = list[Finding]()
     for top in project.worktrees():
-        if top != project.top:
-            more = starts(replace(project, top=top))
-            found += more[0]
-            unreadable += more[1]
-    return found, unreadable
+        if top == project.top:
+            continue
+        there = starts(replace(project, top=top))
+        known.extend(there.known)
+        unreadable.extend(there.unreadable)
+    return Starts(known, unreadable)
 
 
 def _places(
     project: Project,
 ) -> Iterator[tuple[Client, Path, Callable[[], Any]]]:
-    user, of_user = UserRegistration({}), CLIENTS["claude-user"]
+    """Each place of a client's entry: the client, the file, and what reads the entry."""
+    user = UserRegistration({})
+    memory = memory_of(project)
     yield _LOCAL, user.file, partial(user.found_for, project.top)
     for client in CLIENTS.values():
         if client.file is not None:
             place = ServerRegistration(
-                client, project.top, memory_of(project), {}
+                client,
+                project.top,
+                memory,
+                {},
             )
             yield client, place.file, place.found
-    yield of_user, user.file, user.found
+    yield CLIENTS["claude-user"], user.file, user.found

@@ -1,4 +1,4 @@
-"""Our store: is it whole, may it be written, does it stay small, are changes noticed?"""
+"""Our store: is it undamaged and writable, does it stay small, are changes noticed?"""
 
 import os
 import tempfile
@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import psutil
 
@@ -14,7 +14,6 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.doctor.finding import Finding, doubtful, fine, wrong
 from csc_git.files.durable import UNFINISHED
 from csc_git.files.lock import NO_EXCLUSION, FileLock, excludes
-from csc_git.git.maintenance import LOOSE_LIMIT, PACK_LIMIT
 from csc_git.store.watch import Watch
 from csc_git.text import count, readable
 
@@ -30,134 +29,141 @@ _FANOUT: Final = 2
 _INOTIFY: Final = (
     "fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024"
 )
-
-
-def check_locks(directory: Path) -> Iterator[Finding]:
-    """Can the store be opened, written and synced, or does a process that stands still hold it?
-
-    Args:
-        directory: The clone's `csc` directory.
-    """
-    paths = [directory / "locks" / name for name in _LOCKS]
-    held = [path for path in paths if path.exists() and not _is_free(path)]
-    for path in held:
-        holders = _holders(path)
-        who = (
-            f"Process {' and '.join(map(_called, holders))}"
-            if holders
-            else "A process"
-        )
-        pids = " ".join(str(one.pid) for one in holders) or "PID"
-        then = f"kill -CONT {pids}, if it is to go on; or end it: kill -KILL {pids}. What is stored"
-        yield wrong(
-            "lock",
-            f"{who} holds {path} and does not let go",
-            f"{then} is safe either way",
-        )
-    if (
-        not held
-        and directory.is_dir()
-        and not excludes(directory / "locks" / "probe")
-    ):
-        message = f"File locks in {directory} do not exclude other processes"
-        yield wrong("lock", message, NO_EXCLUSION)
-    elif not held:
-        yield fine("lock", "free")
-
-
-def check_whole(coordinator: Coordinator) -> Iterator[Finding]:
-    """Does git find all that the branch needs?"""
-    repository = coordinator.store.repository
-    damage = repository.damage()
-    if damage is None:
-        message = f"{repository.path} was not looked through: git is not there, or took too long"
-        yield doubtful(
-            "store", message, "Try again when it is there, and has less to do"
-        )
-    elif damage:
-        what = readable(damage, 200)
-        yield wrong("store", f"{repository.path} is damaged: {what}", _REMAKE)
-    else:
-        yield fine("store", f"{repository.path}: whole")
-
-
 _REMAKE: Final = (
     "Stop the sessions here, move that directory aside and keep it, since edits not yet pushed are "
     "in it (the troubleshooting guide has how to get them out); the next start makes a new one"
 )
 
 
-def check_size(coordinator: Coordinator) -> Iterator[Finding]:
-    """Does the maintenance keep up, and is the history short enough for a new clone?"""
-    path = coordinator.store.repository.path
-    packs, loose, left, size = _counted(path)
-    gc = f"git --git-dir={path} gc"
-    if packs > 3 * PACK_LIMIT or loose > 3 * LOOSE_LIMIT:
-        message = f"{packs:,} packs and {loose:,} loose objects: the maintenance does not keep up"
-        yield doubtful("objects", message, f"{gc}  (safe while sessions work)")
-    elif left:
-        message = f"{left} files of edits that were never finished, more than a day old"
+def check_locks(directory: Path) -> Iterator[Finding]:
+    """Can the store be opened, written and synced, or does a process keep one of its locks?
+
+    Args:
+        directory: The clone's `csc` directory.
+    """
+    locks = directory / "locks"
+    paths = [locks / name for name in _LOCKS]
+    locked = [path for path in paths if path.exists() and not _is_free(path)]
+    for path in locked:
+        yield _kept(path)
+    if locked:
+        return
+    if directory.is_dir() and not excludes(locks / "probe"):
+        message = f"File locks in {directory} do not exclude other processes"
+        yield wrong("lock", message, NO_EXCLUSION)
+    else:
+        yield fine("lock", "free")
+
+
+def check_whole(coordinator: Coordinator) -> Iterator[Finding]:
+    """Does git find all objects that the branch needs?"""
+    repository = coordinator.store.repository
+    damage = repository.damage()
+    if damage is None:
         yield doubtful(
-            "objects", message, "Nothing: they go with the weekly maintenance"
+            "store",
+            f"{repository.path} was not checked: there is no git, or it took too long",
+            "Try again with git on PATH, when the machine is less busy",
+        )
+    elif damage:
+        what = readable(damage, 200)
+        yield wrong(
+            "store",
+            f"{repository.path} is damaged: {what}",
+            _REMAKE,
         )
     else:
-        yield fine("objects", f"{count(packs, 'pack')}, {loose:,} loose")
-    if size > _LARGE:
-        message = f"{size >> 20:,} MB: a new clone takes long to fetch that"
+        yield fine("store", f"{repository.path}: whole")
+
+
+def check_size(coordinator: Coordinator) -> Iterator[Finding]:
+    """Does the maintenance run often enough, and is the history small enough for a new clone?"""
+    repository = coordinator.store.repository
+    files = _count_files(repository.path)
+    packs = count(files.packs, "pack")
+    if repository.maintenance.is_behind():
+        yield doubtful(
+            "objects",
+            f"{files.packs:,} packs and {files.loose:,} loose objects: "
+            "the maintenance does not keep up",
+            f"git --git-dir={repository.path} gc  (safe while sessions work)",
+        )
+    elif files.unfinished:
+        yield doubtful(
+            "objects",
+            f"{files.unfinished} files of edits that were never finished, more than a day old",
+            "Nothing: the weekly maintenance deletes them",
+        )
+    else:
+        yield fine("objects", f"{packs}, {files.loose:,} loose")
+    if files.size > _LARGE:
+        megabytes = files.size >> 20
         yield doubtful(
             "size",
-            message,
+            f"{megabytes:,} MB: a new clone takes long to fetch that",
             "csc-git rotate  (begins a new history; the old one is kept)",
         )
     else:
-        yield fine("size", f"{max(size >> 10, 1):,} KB")
+        kilobytes = max(files.size >> 10, 1)
+        yield fine("size", f"{kilobytes:,} KB")
 
 
 def check_watch(coordinator: Coordinator) -> Iterator[Finding]:
-    """Does the file system tell us of changes?"""
+    """Does the file system report changes by other processes?"""
     with tempfile.TemporaryDirectory(
         dir=coordinator.store.directory
     ) as directory:
+        file = Path(directory, "change")
         watch = Watch(Path(directory))
-        with watch.listening() as wait:
-            noticed = False
-            until = time.monotonic() + _PATIENCE
-            while not noticed and not watch.failed and time.monotonic() < until:
-                Path(directory, "change").write_text(
-                    str(time.monotonic()), encoding="ascii"
-                )
-                wait(_PAUSE)
-                noticed = watch.hints > 0
+        is_noticed = _notices_a_change(watch, file)
         watch.close()
-    if noticed:
+    if is_noticed:
         yield fine("watcher", "changes by other processes are noticed at once")
     else:
-        message = f"Changes are noticed after a second only: {watch.failed or 'no event came'}"
-        yield doubtful("watcher", message, f"On Linux: sysctl {_INOTIFY}")
+        why = watch.failed or "no event came"
+        yield doubtful(
+            "watcher",
+            f"Changes are noticed after a second only: {why}",
+            f"On Linux: sysctl {_INOTIFY}",
+        )
 
 
-def _is_free(path: Path) -> bool:
-    """Whether nobody holds a lock for longer than is usual; a sync that goes on is waited for."""
-    if _is_freed(path, _MOMENT):
-        return True
-    if any(map(_is_stopped, _holders(path))):
-        return False
-    return _is_freed(path, _LONGEST_SYNC if path.name == _SYNC else _PATIENCE)
-
-
-def _is_stopped(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return process.status() == psutil.STATUS_STOPPED
+def _notices_a_change(
+    watch: Watch,
+    file: Path,
+) -> bool:
+    """Write a file in a watched directory until the watch gets an event, fails, or it took long."""
+    with watch.listening() as wait:
+        until = time.monotonic() + _PATIENCE
+        while not watch.failed and time.monotonic() < until:
+            content = str(time.monotonic())
+            file.write_text(content, encoding="ascii")
+            wait(_PAUSE)
+            if watch.hints > 0:
+                return True
     return False
 
 
-def _called(process: psutil.Process) -> str:
-    return (
-        f"{process.pid}{', which is stopped,' if _is_stopped(process) else ''}"
-    )
+def _is_free(path: Path) -> bool:
+    """Whether a lock is free, or becomes free within the time that a process may need it.
+
+    A sync may take long, unless its process is stopped.
+    """
+    if _becomes_free(path, _MOMENT):
+        return True
+    holders = _holders(path)
+    if any(map(_is_stopped, holders)):
+        return False
+    patience = _PATIENCE
+    if path.name == _SYNC:
+        patience = _LONGEST_SYNC
+    return _becomes_free(path, patience)
 
 
-def _is_freed(path: Path, patience: float) -> bool:
+def _becomes_free(
+    path: Path,
+    patience: float,
+) -> bool:
     until = time.monotonic() + patience
     while not FileLock(path).is_free():
         if time.monotonic() > until:
@@ -166,33 +172,92 @@ def _is_freed(path: Path, patience: float) -> bool:
     return True
 
 
+def _kept(path: Path) -> Finding:
+    """Report which processes keep a lock."""
+    holders = _holders(path)
+    who = "A process"
+    pids = "PID"
+    if holders:
+        described = " and ".join(map(_described, holders))
+        who = f"Process {described}"
+        pids = " ".join(str(one.pid) for one in holders)
+    return wrong(
+        "lock",
+        f"{who} holds {path} and does not release it",
+        f"To let it continue: kill -CONT {pids}; to end it: kill -KILL {pids}. "
+        "What is stored is safe either way",
+    )
+
+
+def _described(process: psutil.Process) -> str:
+    if _is_stopped(process):
+        return f"{process.pid}, which is stopped,"
+    return str(process.pid)
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.status() == psutil.STATUS_STOPPED
+    return False
+
+
 def _holders(path: Path) -> list[psutil.Process]:
     """Processes that have a file open."""
     found = []
     for process in psutil.process_iter():
-        try:
-            if any(file.path == str(path) for file in process.open_files()):
+        with suppress(psutil.Error):
+            files = process.open_files()
+            if any(file.path == str(path) for file in files):
                 found.append(process)
-        except psutil.Error:
-            continue
     return found
 
 
-def _counted(path: Path) -> tuple[int, int, int, int]:
-    """Packs, loose objects, old unfinished files, and bytes of all."""
-    packs = loose = left = size = 0
+class _Files(NamedTuple):
+    """How many files a repository has.
+
+    Attributes:
+        packs: Packs.
+        loose: Loose objects.
+        unfinished: Files that an edit left unfinished more than a day ago.
+        size: Bytes of all files.
+    """
+
+    packs: int
+    loose: int
+    unfinished: int
+    size: int
+
+
+def _count_files(path: Path) -> _Files:
+    packs = loose = unfinished = size = 0
+    for file in _files_below(path):
+        try:
+            found = file.stat()
+        except FileNotFoundError:  # other processes write and repack meanwhile
+            continue
+        size += found.st_size
+        if file.suffix == ".pack":
+            packs += 1
+        if _is_loose_object(file):
+            loose += 1
+        is_old = time.time() - found.st_mtime > _AGE
+        if is_old and file.suffix in {".keep", UNFINISHED}:
+            unfinished += 1
+    return _Files(
+        packs=packs,
+        loose=loose,
+        unfinished=unfinished,
+        size=size,
+    )
+
+
+def _files_below(path: Path) -> Iterator[Path]:
     for directory, _, names in os.walk(path):
-        for file in (Path(directory, name) for name in names):
-            with suppress(
-                FileNotFoundError
-            ):  # others write and repack meanwhile
-                found = file.stat()
-                size += found.st_size
-                packs += file.suffix == ".pack"
-                loose += (
-                    file.parent.parent.name == "objects"
-                    and len(file.parent.name) == _FANOUT
-                )
-                old = time.time() - found.st_mtime > _AGE
-                left += old and file.suffix in {".keep", UNFINISHED}
-    return packs, loose, left, size
+        for name in names:
+            yield Path(directory, name)
+
+
+def _is_loose_object(file: Path) -> bool:
+    directory = file.parent
+    is_in_objects = directory.parent.name == "objects"
+    return is_in_objects and len(directory.name) == _FANOUT

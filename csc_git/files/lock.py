@@ -1,7 +1,7 @@
-"""Locks between processes: files that the kernel frees when their holder dies.
+"""Locks between processes: files that the kernel unlocks when the process that locked them dies.
 
-Blocking happens in the kernel, never by polling: a polling waiter loses to one that is already
-running, for ever if it must.
+Waiting happens in the kernel and not by polling, since a process that polls may lose against
+running ones for ever.
 """
 
 import errno
@@ -31,12 +31,12 @@ sys.exit({_GOT_IT})
 
 
 class FileLock:
-    """An exclusive lock on a file, held by an open descriptor of it.
+    """An exclusive lock on a file, which lasts while a descriptor of the file is open.
 
-    Two of them on one path exclude each other, in one process as between processes. The file
-    stays behind when the lock is released. If somebody deletes it all the same, a lock that was
-    waited for on the deleted file is not taken for one on the file that is there now. No name ends
-    in `.lock`, since people delete such files of git's own when a git was killed.
+    Two locks on one path exclude each other, within a process and between processes. The file is
+    not deleted when the lock is released. If somebody deletes it anyway, a lock on the deleted file
+    is not mistaken for a lock on the file that is there now. No name of a lock file ends in
+    `.lock`, since people delete such files after a git was killed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,26 +48,26 @@ class FileLock:
         self._open(wait=True)
 
     def try_acquire(self) -> bool:
-        """Take the lock if it is free; whether it was."""
+        """Take the lock if it is free; return whether it was."""
         return self._open()
 
     def is_free(self) -> bool:
-        """Whether nobody holds the lock; any number may ask at once without being in the way."""
+        """Check whether the lock is free. Checks do not block each other."""
         was_free = self._open(shared=True)
         self.release()
         return was_free
 
     def release(self) -> None:
-        """Let go; releasing what isn't held does nothing."""
-        descriptor, self._descriptor = self._descriptor, None
-        if (
-            descriptor is not None
-        ):  # forgotten before it is closed: a waiter may set its own next
+        """Release the lock, if this object has it."""
+        descriptor = self._descriptor
+        # Before the file is closed, since then a waiting thread may set its own descriptor.
+        self._descriptor = None
+        if descriptor is not None:
             os.close(descriptor)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock for the length of a `with` block."""
+        """Keep the lock for the length of a `with` block."""
         self.acquire()
         try:
             yield
@@ -75,7 +75,12 @@ class FileLock:
             self.release()
 
     def _open(self, *, shared: bool = False, wait: bool = False) -> bool:
-        """Lock it; whether that was possible."""
+        """Lock the file; return whether that was possible.
+
+        Args:
+            shared: Whether others may have a shared lock at the same time.
+            wait: Whether to wait until the lock is free.
+        """
         for _ in range(_TRIES):
             descriptor = self._descriptor_of_file()
             is_locked = is_current = False
@@ -98,19 +103,19 @@ class FileLock:
         )
 
     def _is_file(self, descriptor: int) -> bool:
-        """Whether an open file is still the one at the path."""
+        """Check whether an open file is still the one at the path."""
         opened = os.fstat(descriptor)
         try:
             there = self._path.stat()
         except FileNotFoundError:
             return False
-        return (opened.st_dev, opened.st_ino) == (there.st_dev, there.st_ino)
+        return os.path.samestat(opened, there)
 
     def _descriptor_of_file(self) -> int:
         try:
             return _open(self._path)
         except FileNotFoundError:
-            # Only this one: of a clone that was deleted nothing is made again.
+            # Only this directory: if the clone was deleted, its directories are not made again.
             self._path.parent.mkdir(exist_ok=True)
             return _open(self._path)
 
@@ -119,35 +124,49 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
-def _lock(descriptor: int, path: Path, *, shared: bool, wait: bool) -> bool:
-    """Lock an open file; False if another holds it, and we are not to wait."""
+def _lock(
+    descriptor: int,
+    path: Path,
+    *,
+    shared: bool,
+    wait: bool,
+) -> bool:
+    """Lock an open file; return False if it is locked and `wait` is False."""
     import portalocker  # noqa: PLC0415  as long to import as a fifth of what a hook may take
 
-    flags = (
-        portalocker.LockFlags.SHARED
-        if shared
-        else portalocker.LockFlags.EXCLUSIVE
-    )
+    flags = portalocker.LockFlags.EXCLUSIVE
+    if shared:
+        flags = portalocker.LockFlags.SHARED
+    if not wait:
+        flags |= portalocker.LockFlags.NON_BLOCKING
     try:
-        portalocker.lock(
-            descriptor,
-            flags if wait else flags | portalocker.LockFlags.NON_BLOCKING,
-        )
+        portalocker.lock(descriptor, flags)
     except portalocker.LockException as error:
         if not wait and isinstance(error, portalocker.AlreadyLocked):
             return False
-        cause = (
-            error.args[0] if error.args else None
-        )  # what the system refused is hidden in it
-        why = cause.strerror if isinstance(cause, OSError) else str(error)
-        code = cause.errno if isinstance(cause, OSError) else errno.ENOLCK
-        what = f"the file system does not lock files ({why})"
-        raise OSError(code, what, str(path)) from error
+        raise _no_lock(error, path) from error
     return True
 
 
+def _no_lock(error: Exception, path: Path) -> OSError:
+    """Make the error for a file that can't be locked.
+
+    Args:
+        error: The error of portalocker. Its first argument is the system's error, if there is one.
+        path: The file.
+    """
+    code: int | None = errno.ENOLCK
+    why: str | None = str(error)
+    cause = next(iter(error.args), None)
+    if isinstance(cause, OSError):
+        code = cause.errno
+        why = cause.strerror
+    what = f"the file system does not lock files ({why})"
+    return OSError(code, what, str(path))
+
+
 def excludes(path: Path) -> bool:
-    """Whether a lock on this file keeps another process from taking it; the file is made.
+    """Check whether a lock on a file excludes another process. The file is created.
 
     Raises:
         OSError: the file can't be made or locked.
@@ -156,6 +175,9 @@ def excludes(path: Path) -> bool:
     with lock.held():
         command = [sys.executable, "-I", "-S", "-c", _PROBE, str(path)]
         done = subprocess.run(  # noqa: S603  our own few lines, an argument list
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
         )
     return done.returncode != _GOT_IT

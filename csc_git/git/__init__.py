@@ -1,5 +1,4 @@
-"""Git itself: our own repository through dulwich, the network through the user's `git`.
+"""Our own repository, through dulwich, and its remote, through the user's `git`.
 
-The only importer of dulwich and the only runner of child processes. It knows trees, refs and
-remotes, and nothing of scopes and keys.
+This package knows objects, refs and remotes. It knows nothing of scopes and keys.
 """

@@ -1,7 +1,7 @@
-"""The log of our repository, by `git log`: fast on long histories, and nothing of ours to keep.
+"""The log of our repository, by `git log`: fast on long histories, without an index of our own.
 
-What makes it fast (git's commit-graph with its filters of changed paths) is git's own, written when
-the repository is maintained, and keyed by commits that never change: it can be missing or behind,
+It is fast by git's commit-graph with its filters of changed paths, which is written when the
+repository is maintained. It is keyed by commits, which never change, so it can be missing or behind
 but not wrong.
 """
 
@@ -10,27 +10,43 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from csc_git.errors import InputError, StoreError
-from csc_git.git.child import GitMissing, run_git, stream_git
+from csc_git.errors import GitMissing, InputError
+from csc_git.processes.git import run_git, stream_git
+
+ChangedFile = tuple[bytes, str | None, str | None]
+"""Path of a file, its blob in one commit and its blob in another."""
 
 _SECONDS: Final = 30.0
-_OURS: Final = ("--no-mailmap", "--no-show-signature", "--no-follow")
-"""Whatever is configured, and whatever `.mailmap` stands on the branch: names are those of the
-commits, and no other program is run.
+"""Time limit of one call of git."""
+
+_OURS: Final = (
+    "--no-mailmap",
+    "--no-show-signature",
+    "--no-follow",
+)
+"""Options under which names are those of the commits and no other program is run, independently of
+the user's configuration and of a `.mailmap` on the branch.
 """
 
 
-def log_lines(git_dir: Path, arguments: Sequence[str]) -> Iterator[str]:
-    """What `git log` prints, line by line; what others wrote may be in it, so not for a terminal.
+def log_lines(
+    git_dir: Path,
+    arguments: Sequence[str],
+) -> Iterator[str]:
+    """Yield what `git log` prints, line by line.
+
+    It may contain text that others wrote, so it must be escaped before a terminal shows it.
+
+    Args:
+        git_dir: The repository.
+        arguments: Options, commits and paths of `git log`.
 
     Raises:
-        StoreError: there is no git on PATH.
+        GitMissing: there is no git on PATH.
         InputError: git refuses the arguments.
     """
     try:
         yield from stream_git(["log", *_OURS, *arguments], git_dir)
-    except GitMissing:
-        raise _no_git() from None
     except ValueError as error:
         raise InputError(f"git log refused: {error}") from None
 
@@ -43,77 +59,98 @@ def commit_ids(
     author: str | None = None,
     after: str | None = None,
 ) -> Iterator[str]:
-    """Commits from `tip` back, newest first.
+    """Yield the ids of commits from `tip` back, newest first.
 
     Args:
         git_dir: The repository.
         tip: A commit's full id.
-        paths: Only those that change one of these, from the top; all if none are given.
-        author: Only those by an author whose name ends in this.
-        after: Not this commit and what it contains.
+        paths: Only commits that change one of these, from the top; empty for all commits.
+        author: Only commits by an author whose name ends in this; None for all authors.
+        after: Without this commit and its ancestors; None for all commits.
 
     Raises:
-        StoreError: there is no git on PATH.
+        GitMissing: there is no git on PATH.
     """
-    by = (
-        ["--fixed-strings", f"--author={author} <"]
-        if author is not None
-        else []
-    )
-    but = [f"^{after}"] if after is not None else []
-    where = (
-        ["--", *(f":(literal){path}" for path in paths)] if paths else ["--"]
-    )
-    for line in log_lines(
-        git_dir, ["--format=%H", "--first-parent", *by, tip, *but, *where]
-    ):
+    arguments = ["--format=%H", "--first-parent"]
+    if author is not None:
+        arguments += ["--fixed-strings", f"--author={author} <"]
+    arguments.append(tip)
+    if after is not None:
+        arguments.append(f"^{after}")
+    arguments.append("--")
+    for path in paths:
+        arguments.append(f":(literal){path}")
+    for line in log_lines(git_dir, arguments):
         yield line.strip()
 
 
 def changed_files(
-    git_dir: Path, before: str | None, after: str, directory: str
-) -> Iterator[tuple[bytes, str | None, str | None]] | None:
-    """The files below a directory in which two commits differ; None if git fails.
+    git_dir: Path,
+    before: str | None,
+    after: str,
+    directory: str,
+) -> Iterator[ChangedFile] | None:
+    """List the files below a directory in which two commits differ; None if git fails.
 
     Args:
         git_dir: The repository.
-        before: The one commit; None: nothing is compared with it, and all files differ.
-        after: The other one.
-        directory: Its path from the top.
+        before: One commit; None to list all files of the other one.
+        after: The other commit.
+        directory: Path of the directory from the top.
 
     Returns:
-        The path of each from there, and its blob in either commit; None where it isn't there.
+        The path of each file from the directory, and its blob in either commit; None in place of a
+        blob where the file isn't there.
     """
-    commits = ["--root", after] if before is None else [before, after]
-    options = [
+    commits = ["--root", after]
+    if before is not None:
+        commits = [before, after]
+    printed = _printed(
+        git_dir,
+        "diff-tree",
         "-r",
         "-z",
         "--raw",
         "--no-abbrev",
         "--no-renames",
         "--no-commit-id",
-    ]
+        f"--relative={directory}/",
+        *commits,
+        "--",
+    )
+    if printed is None:
+        return None
+    return _differing(printed)
+
+
+def _printed(git_dir: Path, *command: str) -> bytes | None:
+    """Return what git prints; None if it fails or is missing."""
     try:
-        found = run_git(
-            ["diff-tree", *options, f"--relative={directory}/", *commits, "--"],
+        done = run_git(
+            command,
             cwd=git_dir,
             git_dir=git_dir,
             timeout=_SECONDS,
         )
     except GitMissing:
         return None
-    return _differing(found.out) if found.ok else None
+    if not done.ok:
+        return None
+    return done.out
 
 
-def _differing(output: bytes) -> Iterator[tuple[bytes, str | None, str | None]]:
-    """The lines of a raw diff; see "RAW OUTPUT FORMAT" in git-diff-tree's manual."""
+def _differing(output: bytes) -> Iterator[ChangedFile]:
+    """Read the lines of a raw diff; see "RAW OUTPUT FORMAT" in git-diff-tree's manual."""
     for found in _DIFFERING.finditer(output):
-        yield found[3], _blob(found[1]), _blob(found[2])
+        before, after, path = found.groups()
+        yield path, _blob(before), _blob(after)
 
 
 def _blob(object_id: bytes) -> str | None:
-    """A blob of a raw diff; None for the zeros that stand where there is none."""
-    return object_id.decode() if object_id.strip(b"0") else None
+    """Return the id of a blob in a raw diff; None for zeros, which mean that there is none."""
+    if not object_id.strip(b"0"):
+        return None
+    return object_id.decode()
 
 
 _DIFFERING: Final = re.compile(
@@ -121,18 +158,22 @@ _DIFFERING: Final = re.compile(
 )
 
 
-def count_commits(git_dir: Path, tip: str) -> int:
-    """How many commits `tip` contains.
+def count_commits(
+    git_dir: Path,
+    tip: str,
+) -> int:
+    """Count the commits that `tip` contains.
+
+    Args:
+        git_dir: The repository.
+        tip: A commit's full id.
 
     Raises:
-        StoreError: there is no git on PATH.
+        GitMissing: there is no git on PATH.
     """
-    try:
-        return int(
-            next(iter(stream_git(["rev-list", "--count", tip], git_dir)))
-        )
-    except GitMissing:
-        raise _no_git() from None
+    lines = stream_git(["rev-list", "--count", tip], git_dir)
+    count = next(iter(lines))
+    return int(count)
 
 
 _OUR_FILE: Final = re.compile(
@@ -140,42 +181,55 @@ _OUR_FILE: Final = re.compile(
 )
 
 
-def count_files(git_dir: Path, commit: str, directory: str) -> int | None:
+def count_files(
+    git_dir: Path,
+    commit: str,
+    directory: str,
+) -> int | None:
     """Count the files below a directory whose names csc-git may have made; None if git fails.
 
     Args:
         git_dir: The repository.
         commit: Where to look.
-        directory: Its path from the top.
+        directory: Path of the directory from the top.
     """
-    try:
-        found = run_git(
-            ["ls-tree", "-rz", commit, "--", f"{directory}/"],
-            cwd=git_dir,
-            git_dir=git_dir,
-            timeout=_SECONDS,
-        )
-    except GitMissing:
+    printed = _printed(
+        git_dir,
+        "ls-tree",
+        "-rz",
+        commit,
+        "--",
+        f"{directory}/",
+    )
+    if printed is None:
         return None
-    if not found.ok:
-        return None
-    return len(_OUR_FILE.findall(found.out))
+    names = _OUR_FILE.findall(printed)
+    return len(names)
 
 
-def resolve(git_dir: Path, name: str) -> str | None:
-    """The full id of an abbreviated commit; None if there is none, or more than one."""
+def resolve(
+    git_dir: Path,
+    name: str,
+) -> str | None:
+    """Find the full id of a commit.
+
+    Args:
+        git_dir: The repository.
+        name: Its id, which may be abbreviated.
+
+    Returns:
+        The full id; None if there is no such commit, or more than one.
+    """
+    asked = [
+        "rev-parse",
+        "--verify",
+        "-q",
+        f"{name}^{{commit}}",
+    ]
     try:
-        lines = list(
-            stream_git(
-                ["rev-parse", "--verify", "-q", f"{name}^{{commit}}"], git_dir
-            )
-        )
+        lines = list(stream_git(asked, git_dir))
     except (GitMissing, ValueError):
         return None
-    return lines[0].strip() if lines else None
-
-
-def _no_git() -> StoreError:
-    return StoreError(
-        "There is no git on PATH", then="Install it; the data are safe"
-    )
+    if not lines:
+        return None
+    return lines[0].strip()

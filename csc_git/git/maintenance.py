@@ -1,12 +1,12 @@
-"""Maintenance: keeping our repository small and quick, beside all who read and write it.
+"""Maintenance: keeping our repository small and quick while others read and write it.
 
-Each edit leaves a small pack. Once they are many, `git repack --geometric` puts them together, so
+Each edit leaves a small pack. Once there are many, `git repack --geometric` puts them together, so
 that sizes grow by powers of two: each object is written again a dozen times in a million edits,
-and the number of packs stays that of their logarithm. It goes by objects, not by what is
-reachable, so nothing can be lost that a process is about to name. Once a week `git gc` drops what
-has been unreachable for two weeks.
+and the number of packs grows with the logarithm of the number of objects. It takes all objects,
+reachable or not, so it can't lose those that a process is about to name. Once a week `git gc` drops
+what has been unreachable for two weeks.
 
-Nobody waits for it: no lock is held but its own. It touches no ref.
+No other process waits for it: it holds no lock but its own. It touches no ref.
 """
 
 import os
@@ -15,9 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from csc_git.errors import GitMissing
 from csc_git.files.durable import UNFINISHED
 from csc_git.files.lock import FileLock
-from csc_git.git.child import GitMissing, run_git
+from csc_git.processes.git import Children, run_git
 
 PACK_LIMIT: Final = 200
 LOOSE_LIMIT: Final = 3000
@@ -25,10 +26,8 @@ _DAY: Final = 24 * 3600.0
 _WEEK: Final = 7 * _DAY
 _SECONDS: Final = 3600.0
 _SETTINGS: Final = (
-    (
-        "gc.cruftPacks",
-        "true",
-    ),  # loose, what nothing names would be packed again, and look new
+    # As loose objects, those that nothing names would be packed again, and look new.
+    ("gc.cruftPacks", "true"),
     ("gc.packRefs", "false"),
     ("gc.pruneExpire", "2.weeks.ago"),
     ("gc.recentObjectsHook", ""),
@@ -37,33 +36,42 @@ _SETTINGS: Final = (
     ("core.fsync", "all"),
     ("core.fsyncMethod", "fsync"),
     ("pack.packSizeLimit", "0"),
-    (
-        "pack.window",
-        "50",
-    ),  # commits and values are like others of theirs, but not the next ones
+    # Commits and values resemble others of their kind, but not the next ones.
+    ("pack.window", "50"),
     ("pack.compression", "9"),
 )
 
 
 class Maintenance:
-    """Of one repository.
+    """Maintenance of one repository.
 
     Args:
         path: The repository.
-        lock: Held by the process that does it; the others skip it.
+        lock: Held by the process that does maintenance; the others skip it.
+        children: The git processes of the store that it belongs to.
     """
 
-    def __init__(self, path: Path, lock: FileLock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lock: FileLock,
+        children: Children,
+    ) -> None:
         self._path = path
         self._lock = lock
+        self._children = children
         self._stamp = path / "gc.stamp"
 
+    def is_behind(self) -> bool:
+        """Check whether there is three times as much to do as when it is usually done."""
+        return self._has_over(3 * PACK_LIMIT, 3 * LOOSE_LIMIT)
+
     def is_due(self) -> bool:
-        """Whether there is anything to do; costs two listings of directories."""
-        return self._packs() > PACK_LIMIT or self._loose() > LOOSE_LIMIT
+        """Check whether there is anything to do; costs two listings of directories."""
+        return self._has_over(PACK_LIMIT, LOOSE_LIMIT)
 
     def run(self) -> bool:
-        """Do it, unless another process does; whether it was done."""
+        """Do it, unless another process does it now; return whether it was done."""
         if not self._lock.try_acquire():
             return False
         try:
@@ -73,9 +81,7 @@ class Maintenance:
                 self._sweep(f"*{UNFINISHED}", _WEEK)
                 self._stamp.touch()
             else:
-                self._git(
-                    "repack", "-q", "-d", "-n", "--geometric=2"
-                ) or self._git("gc", "--quiet")
+                self._repack()
             self.write_graph()
         finally:
             self._lock.release()
@@ -84,7 +90,7 @@ class Maintenance:
     def write_graph(self) -> None:
         """Write git's commit-graph, with the filters of changed paths that make its log fast.
 
-        It is git's own and keyed by commits, which never change: it can be behind, not wrong.
+        It is keyed by commits, which never change, so it can be behind but not wrong.
         """
         self._git(
             "commit-graph",
@@ -95,39 +101,83 @@ class Maintenance:
             "--no-progress",
         )
 
-    def _packs(self) -> int:
-        return sum(
-            entry.name.endswith(".idx")
-            for entry in os.scandir(self._path / "objects/pack")
+    def _repack(self) -> None:
+        repacked = self._git(
+            "repack",
+            "-q",
+            "-d",
+            "-n",
+            "--geometric=2",
         )
+        if not repacked:
+            self._git("gc", "--quiet")
+
+    def _has_over(
+        self,
+        packs: int,
+        loose: int,
+    ) -> bool:
+        """Check whether there are more packs, or more loose objects, than that."""
+        return self._packs() > packs or self._loose() > loose
+
+    def _packs(self) -> int:
+        entries = os.scandir(self._path / "objects/pack")
+        return sum(entry.name.endswith(".idx") for entry in entries)
 
     def _loose(self) -> int:
-        """As `git gc --auto` estimates it: one of 256 directories stands for all."""
-        with suppress(FileNotFoundError):
-            return 256 * len(os.listdir(self._path / "objects/17"))  # noqa: PTH208
-        return 0
+        """Estimate the loose objects as `git gc --auto` does: by one of 256 directories."""
+        directory = self._path / "objects/17"
+        try:
+            names = os.listdir(directory)  # noqa: PTH208  names are enough
+        except FileNotFoundError:
+            return 0
+        return 256 * len(names)
 
-    def _sweep(self, names: str, age: float) -> None:
-        """Remove files that a process which died left beside the packs."""
-        for file in (self._path / "objects/pack").glob(names):
+    def _sweep(
+        self,
+        names: str,
+        age: float,
+    ) -> None:
+        """Remove files that a process left beside the packs when it died.
+
+        Args:
+            names: A pattern of their names.
+            age: Seconds from which a file is removed.
+        """
+        directory = self._path / "objects/pack"
+        for file in directory.glob(names):
             with suppress(FileNotFoundError):
-                if time.time() - file.stat().st_mtime > age:
+                if _age(file) > age:
                     file.unlink()
 
     def _is_old(self) -> bool:
-        """Whether the last `git gc` was a week ago; in a new repository it counts from now."""
-        with suppress(FileNotFoundError):
-            return time.time() - self._stamp.stat().st_mtime > _WEEK
-        self._stamp.touch()
-        return False
+        """Check whether the last `git gc` was a week ago.
+
+        In a new repository the week begins now.
+        """
+        try:
+            return _age(self._stamp) > _WEEK
+        except FileNotFoundError:
+            self._stamp.touch()
+            return False
 
     def _git(self, *command: str) -> bool:
-        with suppress(GitMissing):
-            return run_git(
+        """Run git; return whether it succeeded."""
+        try:
+            done = run_git(
                 command,
                 cwd=self._path,
                 git_dir=self._path,
                 config=_SETTINGS,
                 timeout=_SECONDS,
-            ).ok
-        return False
+                children=self._children,
+            )
+        except GitMissing:
+            return False
+        return done.ok
+
+
+def _age(file: Path) -> float:
+    """Return the seconds since a file was written."""
+    written = file.stat().st_mtime
+    return time.time() - written

@@ -4,8 +4,8 @@ A ref is moved by git's own protocol: its new value is written to `<ref>.lock`, 
 there yet, and renamed. Reading and moving are done here and not by dulwich, which takes any error
 for the absence of a ref, so that short of file descriptors a store would look empty.
 
-All writers of our repository hold its lock, so a lock file of a ref that stands in the way was left
-by a process that died.
+All writers of our repository hold its lock, so a ref's lock file that is there already was left by
+a process that died.
 """
 
 import os
@@ -36,70 +36,94 @@ class Refs:
 
     Args:
         path: The repository.
-        backend: dulwich's view of them: it knows packed ones.
+        backend: dulwich's container of the same refs, which reads packed ones.
     """
 
-    def __init__(self, path: Path, backend: DiskRefsContainer) -> None:
+    def __init__(
+        self,
+        path: Path,
+        backend: DiskRefsContainer,
+    ) -> None:
         self._path = path
         self._backend = backend
 
     def read(self, name: str) -> str | None:
-        """The commit that a ref names, or None if there is no such ref.
+        """Return the commit that a ref names, or None if there is no such ref.
 
         Raises:
             OSError: it can't be read.
-            StoreDamaged: the file holds no id.
+            StoreDamaged: the file does not contain an id.
         """
+        path = f"{self._path}/{name}"
         try:
-            value = _content(f"{self._path}/{name}").strip()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            value = self._backend.get_packed_refs().get(Ref(name.encode()), b"")
-            return value.decode() or None
+            value = _content(path).strip()
+        except (
+            FileNotFoundError,
+            IsADirectoryError,
+            NotADirectoryError,
+        ):
+            return self._read_packed(name)
         if not _ID.fullmatch(value):
-            raise StoreDamaged(f"The ref {name} holds no id")
+            raise StoreDamaged(f"The ref {name} does not contain an id")
         return value.decode()
 
     def below(self, prefix: str) -> dict[str, str]:
-        """The refs below `prefix` (which ends in `/`), by the rest of their names."""
-        packed = (ref.decode() for ref in self._backend.get_packed_refs())
-        names = {
-            *self._loose(prefix),
-            *(name for name in packed if name.startswith(prefix)),
-        }
-        found = {name.removeprefix(prefix): self.read(name) for name in names}
-        return {name: target for name, target in found.items() if target}
+        """Return the refs below `prefix` (which ends in `/`), by the rest of their names."""
+        names = set(self._loose(prefix))
+        for ref in self._backend.get_packed_refs():
+            name = ref.decode()
+            if name.startswith(prefix):
+                names.add(name)
+        found = {}
+        for name in names:
+            target = self.read(name)
+            if target:
+                rest = name.removeprefix(prefix)
+                found[rest] = target
+        return found
 
     @contextmanager
-    def moving(self, name: str, old: str | None, new: str) -> Iterator[None]:
-        """Move a ref from `old` (None: it must not exist) to `new` at the end of a `with` block.
+    def moving(
+        self,
+        name: str,
+        old: str | None,
+        new: str,
+    ) -> Iterator[None]:
+        """Move a ref at the end of a `with` block.
 
-        Its new value is on its way to the disk when the block begins: what the block makes durable
-        takes it along. An error in the block leaves the ref where it was.
+        Its new value is on its way to the disk when the block begins, so the file system can write
+        it together with what the block makes durable. An error in the block leaves the ref where it
+        was.
+
+        Args:
+            name: The ref's full name.
+            old: The commit that it must name; None: it must not exist.
+            new: The commit that it will name.
 
         Raises:
-            StorageFailed: it was somewhere else, or the disk refused.
+            StorageFailed: it names something else, or the disk refused.
         """
-        if (
-            ".." in name
-        ):  # git takes no such name, and it could lead out of here
+        if ".." in name:  # git rejects such a name, and it could lead elsewhere
             raise StorageFailed(f"{name!a} is no name of a ref")
         path = f"{self._path}/{name}"
-        made = _make_directories(os.path.dirname(path))  # noqa: PTH120
-        descriptor = _lock(path)
+        lock_file = f"{path}.lock"
+        directory = os.path.dirname(path)  # noqa: PTH120  the hot path
+        made = _make_directories(directory)
+        descriptor = _open_new(lock_file)
         try:
             self._expect(name, old)
             write_all(descriptor, f"{new}\n".encode())
             start_writing(descriptor)
             yield
             sync_data(descriptor)
-            os.rename(f"{path}.lock", path)  # noqa: PTH104  the hot path has no Path
+            os.rename(lock_file, path)  # noqa: PTH104  the hot path
         except BaseException:
             with suppress(OSError):
-                os.unlink(f"{path}.lock")  # noqa: PTH108
+                os.unlink(lock_file)  # noqa: PTH108
             raise
         finally:
             os.close(descriptor)
-        self._settle(name, made=made)
+        self._fsync_name(name, made=made)
 
     def delete(self, name: str) -> None:
         """Remove a ref."""
@@ -110,13 +134,28 @@ class Refs:
             os.unlink(stale.lockfilename)  # noqa: PTH108  the name may be bytes
             self._backend.remove_if_equals(ref, None)
 
-    def _expect(self, name: str, old: str | None) -> None:
-        if self.read(name) != old:
-            raise StorageFailed(
-                f"The ref {name} can't be moved from {old or 'nothing'}"
-            )
+    def _read_packed(self, name: str) -> str | None:
+        packed = self._backend.get_packed_refs()
+        ref = Ref(name.encode())
+        value = packed.get(ref, b"")
+        return value.decode() or None
 
-    def _settle(self, name: str, *, made: bool) -> None:
+    def _expect(
+        self,
+        name: str,
+        old: str | None,
+    ) -> None:
+        if self.read(name) == old:
+            return
+        from_what = old or "nothing"
+        raise StorageFailed(f"The ref {name} can't be moved from {from_what}")
+
+    def _fsync_name(
+        self,
+        name: str,
+        *,
+        made: bool,
+    ) -> None:
         """Make a ref's name durable, and those of the directories that were made for it."""
         directory = (self._path / name).parent
         try:
@@ -128,34 +167,35 @@ class Refs:
             raise StorageFailed(
                 f"The disk refused to confirm {name}: {error.strerror}",
                 safe="The edit is there, unless the disk loses it",
-                then="Mend the disk, then read what stands there before you repeat the call",
+                then="Mend the disk, then read what is there before you repeat the call",
             ) from error
 
     def _loose(self, prefix: str) -> Iterator[str]:
-        for directory, _, files in os.walk(
-            self._path / prefix, onerror=_unless_missing
-        ):
+        """Yield the full names of the refs below a prefix that are files."""
+        top = self._path / prefix
+        for directory, _, files in os.walk(top, onerror=_unless_missing):
             for file in files:
-                if not file.endswith(".lock"):
-                    yield (
-                        Path(directory, file).relative_to(self._path).as_posix()
-                    )
+                if file.endswith(".lock"):
+                    continue
+                path = Path(directory, file)
+                yield path.relative_to(self._path).as_posix()
 
 
 def _make_directories(path: str) -> bool:
-    """See to it that a directory is there; whether it had to be made."""
+    """Make a directory if it isn't there; return whether it had to be made."""
     if os.path.isdir(path):  # noqa: PTH112  the hot path
         return False
     os.makedirs(path, exist_ok=True)  # noqa: PTH103
     return True
 
 
-def _lock(path: str) -> int:
+def _open_new(lock_file: str) -> int:
+    """Create a ref's lock file, in place of one that a process left when it died."""
     try:
-        return os.open(f"{path}.lock", _NEW, 0o666)
+        return os.open(lock_file, _NEW, 0o666)
     except FileExistsError:
-        os.unlink(f"{path}.lock")  # noqa: PTH108
-        return os.open(f"{path}.lock", _NEW, 0o666)
+        os.unlink(lock_file)  # noqa: PTH108
+        return os.open(lock_file, _NEW, 0o666)
 
 
 def _content(path: str) -> bytes:

@@ -1,7 +1,8 @@
 """The remote: fetching and pushing the branch with the user's own `git`.
 
-Only their git has their credential helpers, ssh configuration, proxies and URL rewrites. It runs
-in our repository with the repository-level settings of theirs that say how remotes are reached.
+Only the user's git has their credential helpers, ssh configuration, proxies and URL rewrites. It
+runs in our repository, with those settings of the user's repository that define how remotes are
+reached.
 """
 
 import re
@@ -12,63 +13,66 @@ from datetime import datetime
 from functools import cached_property
 from typing import Final
 
+from csc_git.core.remote_failure import RemoteFailure
 from csc_git.core.remote_state import RemoteState
-from csc_git.git.child import Completed, GitMissing, run_git
+from csc_git.errors import GitMissing, LostRace
 from csc_git.git.failure import (
-    IN_THE_WAY,
-    LOST_RACE,
-    RemoteFailure,
+    NotAtomic,
     fetch_failure,
-    is_broken_here,
-    rejection,
+    is_branch_missing,
+    push_failure,
     transport_failure,
 )
-from csc_git.git.project import Project, configuration
 from csc_git.git.repository import Repository
-from csc_git.git.url import SCHEMES, check_url, default_remote, settings_of
+from csc_git.processes.git import Completed, run_git
+from csc_git.project.discovery import configuration
+from csc_git.project.project import Project
+from csc_git.project.url import SCHEMES, check_url, default_remote, settings_of
 from csc_git.text import readable
 
-DEFAULT_BRANCH: Final = "csc/state"
 FETCHED: Final = "refs/csc/fetch/"
 _NAME: Final = f"csc-{uuid.uuid4().hex}"
 """Name of the remote that we configure. It is random, so no user has settings for it."""
 
 _OTHER: Final = f"{_NAME}-other"
-_REFUSED: Final = re.compile(rb"^!\t\S+\t\[.*?\] \((.*)\)$", re.MULTILINE)
+_REFUSED: Final = re.compile(
+    rb"^!\t\S+\t\[.*?\] \((.*)\)$",
+    re.MULTILINE,
+)
 _DATE: Final = re.compile(
-    r"(?:^<|<= Recv header:) date: (.+)$", re.MULTILINE | re.IGNORECASE
+    r"(?:^<|<= Recv header:) date: (.+)$",
+    re.MULTILINE | re.IGNORECASE,
 )
 _LOOKS: Final = 3
-_SLOW: Final = (("http.lowSpeedLimit", "1"), ("http.lowSpeedTime", "30"))
+_SLOW: Final = (
+    ("http.lowSpeedLimit", "1"),
+    ("http.lowSpeedTime", "30"),
+)
 _DURABLE: Final = (
     ("core.fsyncMethod", "fsync"),
-    (
-        "core.fsync",
-        "objects,derived-metadata",
-    ),  # not the ref, which is of one attempt
+    # Not the ref, which is used by one attempt only.
+    ("core.fsync", "objects,derived-metadata"),
     ("fetch.fsckObjects", "false"),
-    (
-        "fetch.unpackLimit",
-        "1",
-    ),  # one pack to be made durable, not as many files as objects
+    # One pack has to be made durable, not as many files as there are objects.
+    ("fetch.unpackLimit", "1"),
 )
 
 _FETCH: Final = (
-    "-q", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance",
+    "-q",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-recurse-submodules",
+    "--no-auto-maintenance",
     "--refmap=",
-)  # fmt: skip
-
-
-class LostRace(Exception):
-    """Somebody else pushed between our fetch and our push."""
+)
 
 
 class Remote:
     """One branch of one remote.
 
     Args:
-        repository: Ours; objects and refs arrive there.
-        project: The user's; its settings say how remotes are reached.
+        repository: Our repository, which receives objects and refs.
+        project: The user's repository; its settings define how remotes are reached.
         remote: The name of a remote of the project, a URL, or None for `origin` or the only one.
         branch: Short name of the branch.
         timeout: Seconds that one call of git may take.
@@ -87,7 +91,7 @@ class Remote:
         self._remote = remote
         self._branch = branch
         self._timeout = timeout
-        self.gives_up: Callable[[], bool] | None = None
+        self.gives_up: Callable[[], bool] = lambda: False
         """Whether the caller gave up: every git that talks to the remote is then killed."""
 
     @property
@@ -96,130 +100,182 @@ class Remote:
         return f"refs/heads/{self._branch}"
 
     def url(self) -> str:
-        """The URL as configured, before git's rewriting.
+        """Return the URL as configured, before git's rewriting.
 
         Raises:
             RemoteFailure: there is no such remote, or its URL is not one we use.
         """
-        return self._settings[0][1]
+        _, url = self._settings[0]
+        return url
 
     def fetch(self, branch: str | None = None) -> str | None:
-        """Fetch our branch, or another; its commit, or None if the remote has no such branch.
+        """Fetch our branch, or another one, durably.
+
+        Args:
+            branch: Short name of the other branch; None for ours.
+
+        Returns:
+            Its commit, or None if the remote has no such branch.
 
         Raises:
-            RemoteFailure: anything else.
+            RemoteFailure: the fetch failed for another reason.
         """
+        source = self.ref
+        if branch is not None:
+            source = f"refs/heads/{branch}"
         target = FETCHED + uuid.uuid4().hex
-        source = self.ref if branch is None else f"refs/heads/{branch}"
         done = self._git(
-            "fetch", *_FETCH, _NAME, f"+{source}:{target}", extra=_DURABLE
+            "fetch",
+            *_FETCH,
+            _NAME,
+            f"+{source}:{target}",
+            extra=_DURABLE,
         )
+        if is_branch_missing(done):
+            return None
         if not done.ok:
-            if "couldn't find remote ref" in done.err.lower():
-                return None
             raise fetch_failure(done.err)
-        self._repository.settle_packs()
+        self._repository.fsync_packs()
         return self._repository.read_ref(target)
 
-    def push(self, commit: str, expected: str | None) -> None:
-        """Move the remote's branch from `expected` (None: it must not exist) to `commit`.
+    def push(
+        self,
+        commit: str,
+        expected: str | None,
+    ) -> None:
+        """Move the remote's branch.
+
+        Args:
+            commit: Its new commit.
+            expected: The commit that it must have; None: it must not exist.
 
         Raises:
-            LostRace: it was somewhere else.
-            RemoteFailure: anything else. After a time-out or a cut connection the push may have
-                arrived all the same; only a fetch can tell.
+            LostRace: it has another commit.
+            RemoteFailure: the push failed for another reason. After a time-out or a cut
+                connection the push may have arrived all the same; only a fetch can tell.
         """
+        move = f"{commit}:{self.ref}"
+        lease = self._lease(expected)
         self._check_one_place()
-        self._push([f"{commit}:{self.ref}"], self._lease(expected))
+        self._push([move], lease)
         self._check_arrival(commit, expected)
 
     def _check_one_place(self) -> None:
         """Before a push: where fetch and push have different URLs, do both show the same branch?
 
-        Seen one after the other they can differ while others push, so they are looked at again.
+        The URLs are asked one after the other. They can differ while others push, so they are
+        asked again.
         """
         here, there = self._urls
         if here == there:
             return
         for _ in range(_LOOKS):
-            seen = [self._listed(url) for url in (here, there)]
-            if None in seen or seen[0] == seen[1]:
-                return  # what can't be asked shows when it is pushed to
+            fetched = self._listed(here)
+            pushed = self._listed(there)
+            # A URL that can't be asked is reported when it is pushed to.
+            can_compare = fetched is not None and pushed is not None
+            if not can_compare or fetched == pushed:
+                return
         raise self._two_places()
 
-    def _check_arrival(self, commit: str, expected: str | None) -> None:
+    def _check_arrival(
+        self,
+        commit: str,
+        expected: str | None,
+    ) -> None:
         """After a push: does it show where others fetch?"""
         here, there = self._urls
         if here == there:
             return
         seen = self._listed(here)
-        if seen == (expected or ""):
+        before = expected or ""
+        if seen == before:
             raise self._two_places()
         if seen not in {commit, None}:
             raise LostRace("another commit shows where others fetch")
 
     def _listed(self, url: str) -> str | None:
-        """The branch's commit at a URL. Empty: no such branch. None: the URL can't be asked."""
-        place = ((f"remote.{_OTHER}.url", url),)
-        done = self._git("ls-remote", _OTHER, self.ref, extra=place)
-        return done.out.partition(b"\t")[0].decode() if done.ok else None
+        """Ask a URL for the branch's commit.
+
+        Returns:
+            The commit; empty if there is no such branch, None if the URL can't be asked.
+        """
+        place = (f"remote.{_OTHER}.url", url)
+        done = self._git(
+            "ls-remote",
+            _OTHER,
+            self.ref,
+            extra=[place],
+        )
+        if not done.ok:
+            return None
+        commit, _, _ = done.out.partition(b"\t")
+        return commit.decode()
 
     def _two_places(self) -> RemoteFailure:
         here, there = self._urls
-        what = f"what is pushed to {there} does not show at {here}"
-        return RemoteFailure(RemoteState.PUSHED_ELSEWHERE, readable(what))
+        detail = readable(f"what is pushed to {there} does not show at {here}")
+        return RemoteFailure(RemoteState.PUSHED_ELSEWHERE, detail)
 
-    def replace(self, commit: str, expected: str, kept: str) -> None:
-        """As `push`, with what was there kept as the branch `kept`: both or neither.
+    def replace(
+        self,
+        commit: str,
+        expected: str,
+        kept: str,
+    ) -> None:
+        """Move the remote's branch as `push` does, and keep its old commit as another branch.
 
-        On a remote that can't do both at once the branch is made first.
+        Both happen or neither. On a remote that can't do both at once, the other branch is made
+        first.
+
+        Args:
+            commit: The branch's new commit.
+            expected: The commit that it must have.
+            kept: Short name of the branch that keeps it.
+
+        Raises:
+            LostRace: the branch has another commit.
+            RemoteFailure: the push failed for another reason.
         """
-        keep, move = f"{expected}:refs/heads/{kept}", f"{commit}:{self.ref}"
+        keep = f"{expected}:refs/heads/{kept}"
+        move = f"{commit}:{self.ref}"
+        lease = self._lease(expected)
         try:
-            self._push([keep, move], "--atomic", self._lease(expected))
-        except RemoteFailure as failure:
-            if "atomic" not in failure.detail:
-                raise
+            self._push([keep, move], "--atomic", lease)
+        except NotAtomic:
             self._push([keep])
-            self._push([move], self._lease(expected))
+            self._push([move], lease)
 
     def _lease(self, expected: str | None) -> str:
-        return f"--force-with-lease={self.ref}:{expected or ''}"
+        commit = expected or ""
+        return f"--force-with-lease={self.ref}:{commit}"
 
     def _push(self, refspecs: Sequence[str], *more: str) -> None:
-        options = ["--porcelain", "--no-verify", "--no-signed", *more]
-        done = self._git("push", *options, _NAME, *refspecs)
-        if done.ok:
-            return
-        if is_broken_here(done.err):
-            raise RemoteFailure(RemoteState.STORAGE, done.err)
-        reasons = [
-            one.decode(errors="replace") for one in _REFUSED.findall(done.out)
-        ]
-        if not reasons:
-            raise transport_failure(done.err)
-        reason = next(
-            (one for one in reasons if "atomic" not in one), reasons[0]
+        done = self._git(
+            "push",
+            "--porcelain",
+            "--no-verify",
+            "--no-signed",
+            *more,
+            _NAME,
+            *refspecs,
         )
-        if IN_THE_WAY.search(done.err):
-            raise RemoteFailure(RemoteState.NOT_A_STORE, done.err)
-        if LOST_RACE.search(reason):
-            raise LostRace(f"{reason}: {readable(done.err)}")
-        raise rejection(reason, done.err)
+        if not done.ok:
+            refused = _REFUSED.findall(done.out)
+            reasons = [reason.decode(errors="replace") for reason in refused]
+            raise push_failure(reasons, done.err)
 
     def has_branches(self) -> bool:
-        """Whether the remote has any branch at all.
+        """Check whether the remote has any branch at all.
 
         Raises:
             RemoteFailure: it can't be asked.
         """
-        done = self._git("ls-remote", "--heads", _NAME)
-        if not done.ok:
-            raise transport_failure(done.err)
-        return bool(done.out.strip())
+        listed = self._branches()
+        return bool(listed)
 
     def trace(self) -> str | None:
-        """A ref that shows that the remote once had the branch; None if there is no such ref.
+        """Find a ref that shows that the remote once had the branch; None if there is no such ref.
 
         A clone that git made while the branch was there has a remote-tracking ref of it. Branches
         that a rotation kept are on the remote itself, and have remote-tracking refs too.
@@ -229,24 +285,38 @@ class Remote:
         """
         if tracking := self._tracking_refs():
             return tracking[0]
-        done = self._git("ls-remote", "--heads", _NAME, f"{self.ref}-before-*")
+        listed = self._branches(f"{self.ref}-before-*")
+        _, _, ref = listed.partition("\t")
+        return ref.strip() or None
+
+    def _branches(self, *patterns: str) -> str:
+        """List branches of the remote as `git ls-remote` does: all, or those that match."""
+        done = self._git(
+            "ls-remote",
+            "--heads",
+            _NAME,
+            *patterns,
+        )
         if not done.ok:
             raise transport_failure(done.err)
-        return (
-            done.out.decode(errors="replace").partition("\t")[2].strip() or None
-        )
+        return done.out.decode(errors="replace").strip()
 
     def recall(self) -> str | None:
-        """Copy what the user's repository has of the branch into ours; its tip, or None."""
-        tracking = [
-            ref
-            for ref in self._tracking_refs()
-            if ref.endswith(f"/{self._branch}")
-        ]
+        """Copy the branch's remote-tracking ref from the user's repository into ours.
+
+        Returns:
+            Its commit, or None if there is no such ref.
+
+        Raises:
+            RemoteFailure: git could not copy it.
+        """
+        ending = f"/{self._branch}"
+        refs = self._tracking_refs()
+        tracking = [ref for ref in refs if ref.endswith(ending)]
         if not tracking:
             return None
-        target = FETCHED + uuid.uuid4().hex
         source = str(self._project.common_dir)
+        target = FETCHED + uuid.uuid4().hex
         done = self._git(
             "fetch",
             *_FETCH,
@@ -257,11 +327,11 @@ class Remote:
         )
         if not done.ok:
             raise fetch_failure(done.err)
-        self._repository.settle_packs()
+        self._repository.fsync_packs()
         return self._repository.read_ref(target)
 
     def _tracking_refs(self) -> list[str]:
-        """Remote-tracking refs of the branch, and of the histories that rotations kept."""
+        """List remote-tracking refs of the branch, and of the histories that rotations kept."""
         name = self._remote or default_remote(self._project)
         if name not in self._project.remotes:
             return []
@@ -273,18 +343,25 @@ class Remote:
             f"{prefix}-before-*",
         ]
         done = run_git(asked, cwd=self._project.common_dir)
-        return done.out.decode(errors="replace").split() if done.ok else []
+        if not done.ok:
+            return []
+        return done.out.decode(errors="replace").split()
 
     def clock(self) -> datetime | None:
-        """What time the remote has, by the answer of its web server; None where there is none."""
+        """Read the remote's time from an answer of its web server; None if it has no web server."""
         from email.utils import parsedate_to_datetime  # noqa: PLC0415  slow to import
 
         done = self._git(
-            "ls-remote", "--heads", _NAME, env={"GIT_CURL_VERBOSE": "1"}
+            "ls-remote",
+            "--heads",
+            _NAME,
+            env={"GIT_CURL_VERBOSE": "1"},
         )
         dates = _DATE.findall(done.err)
+        if not dates:
+            return None
         try:
-            return parsedate_to_datetime(dates[-1]) if dates else None
+            return parsedate_to_datetime(dates[-1])
         except ValueError:
             return None
 
@@ -295,81 +372,94 @@ class Remote:
         env: Mapping[str, str] | None = None,
     ) -> Completed:
         self._urls  # noqa: B018  refuses what a rewriting rule makes of a URL
-        config = [*self._transport, *self._settings, *_SLOW, *extra]
+        config = [
+            *self._transport,
+            *self._settings,
+            *_SLOW,
+            *extra,
+        ]
+        environment = {
+            "GIT_ALLOW_PROTOCOL": SCHEMES,
+            **(env or {}),
+        }
         try:
             done = run_git(
                 args,
                 cwd=self._project.place,
                 git_dir=self._repository.path,
                 config=config,
-                env={"GIT_ALLOW_PROTOCOL": SCHEMES, **(env or {})},
+                env=environment,
                 timeout=self._timeout,
+                children=self._repository.children,
                 gives_up=self.gives_up,
             )
         except GitMissing:
             raise RemoteFailure(RemoteState.NO_GIT) from None
         if done.code is None:
-            raise RemoteFailure(
-                RemoteState.TIMEOUT, f"{self._timeout:g} seconds"
-            )
+            limit = f"{self._timeout:g} seconds"
+            raise RemoteFailure(RemoteState.TIMEOUT, limit)
         return done
 
     @cached_property
     def _settings(self) -> list[tuple[str, str]]:
-        """A remote of our own name with the URLs of theirs."""
+        """A remote of our own name with the URLs of the user's."""
         if shutil.which("git") is None:
             raise RemoteFailure(RemoteState.NO_GIT)
-        settings = settings_of(self._project, self._remote, _NAME)
-        for name, url in settings:
-            if name.rpartition(".")[2] in {"url", "pushurl"}:
-                check_url(url)
+        settings = settings_of(
+            self._project,
+            self._remote,
+            _NAME,
+        )
+        for name, value in settings:
+            _, _, option = name.rpartition(".")
+            if option in {"url", "pushurl"}:
+                check_url(value)
         return settings
 
     @cached_property
     def _transport(self) -> list[tuple[str, str]]:
-        """Transport settings of their repository that ours does not have."""
-        return self._project.transport_beyond(
-            configuration(self._repository.path)
-        )
+        """Transport settings of the user's repository that ours does not have."""
+        ours = configuration(self._repository.path)
+        return self._project.transport_beyond(ours)
 
     @cached_property
     def _urls(self) -> tuple[str, str]:
-        """Where it is fetched from and pushed to, as git's own rewriting rules leave the URLs.
+        """The URLs for fetching and for pushing, as git's own rewriting rules leave them.
 
         `url.<base>.pushInsteadOf` can lead a push elsewhere although only one URL is configured.
         """
         configured = dict(self._settings)
-        url, push = (
-            configured.get(f"remote.{_NAME}.{name}")
-            for name in ("url", "pushurl")
-        )
-        fetched_from = self._resolved(url or "")
-        if push is not None:
-            return fetched_from, self._resolved(push)
+        url = configured.get(f"remote.{_NAME}.url", "")
+        push_url = configured.get(f"remote.{_NAME}.pushurl")
+        fetched_from = self._resolved(url)
+        if push_url is not None:
+            pushed_to = self._resolved(push_url)
+            return fetched_from, pushed_to
         rules = self._project.rewriting_rules("pushinsteadof")
-        prefix = max(
-            (rule for rule in rules if (url or "").startswith(rule)),
-            key=len,
-            default="",
-        )
+        matching = [rule for rule in rules if url.startswith(rule)]
+        prefix = max(matching, key=len, default="")
         if not prefix:
             return fetched_from, fetched_from
-        pushed_to = rules[prefix] + (url or "").removeprefix(prefix)
+        pushed_to = rules[prefix] + url.removeprefix(prefix)
         check_url(pushed_to)
         return fetched_from, pushed_to
 
     def _resolved(self, url: str) -> str:
-        """A URL as git's `url.<base>.insteadOf` leaves it.
+        """Rewrite a URL as git's `url.<base>.insteadOf` does.
 
         Raises:
-            RemoteFailure: it leads to what we don't use.
+            RemoteFailure: it leads to a URL that we don't use.
         """
-        done = run_git(  # by a name, since URLs may hold a password, and arguments show in `ps`
+        # By a name, since URLs may hold a password, and arguments show in `ps`.
+        place = (f"remote.{_OTHER}.url", url)
+        done = run_git(
             ["ls-remote", "--get-url", _OTHER],
             cwd=self._project.common_dir,
             git_dir=self._repository.path,
-            config=[*self._transport, (f"remote.{_OTHER}.url", url)],
+            config=[*self._transport, place],
         )
-        resolved = done.out.decode(errors="replace").strip() if done.ok else url
+        resolved = url
+        if done.ok:
+            resolved = done.out.decode(errors="replace").strip()
         check_url(resolved)
         return resolved

@@ -1,6 +1,14 @@
-"""Hooks of Claude Code: a few words to the model when a session begins, before an edit, at its end.
+"""Hooks of Claude Code, which run when a session begins, before an edit, and when a session ends.
 
-A hook runs while somebody waits for it, so it has 300 ms for everything, the interpreter's start
-included, and ends silently if that is not enough. It never fails, needs no network, and imports
-only what it uses.
+Somebody waits while a hook runs, so its time is limited, the start of the interpreter included. A
+hook whose time is up ends without output. It never fails, uses no network, and imports only what it
+needs.
 """
+
+from typing import Any
+
+Event = dict[str, Any]
+"""What Claude Code reports of an event."""
+
+Answer = dict[str, Any]
+"""What a hook answers, in the form that Claude Code expects."""

@@ -1,22 +1,25 @@
-"""PreToolUse: a file that another session has claimed is about to be changed.
+"""PreToolUse: warn before an edit of a file that another session has claimed.
 
 By default the model and the user are warned, and the edit goes on; `csc.guard` changes that.
-Claims are advisory. This is the one place where they can stop anything: the editing tools of the
-client itself.
+Claims are advisory. With `csc.guard` set to `block` this hook refuses the edit, and that is the
+only effect that a claim can have on a client's own tools.
 """
 
 from pathlib import Path
 from typing import Any, Final
 
 from csc_git.core.claim import covers
+from csc_git.hooks import Answer, Event
 from csc_git.hooks.deadline import allow
 from csc_git.hooks.glance import QUOTES, Glance, SeenClaim, listed
 from csc_git.text import printable, quoted
 
 _SECONDS_TO_BLOCK: Final = 10.0
-"""A guard that blocks must not let an edit through because the machine is busy."""
+"""Seconds for a guard that blocks, which must not let an edit through on a busy machine."""
 
 _SECONDS_TO_WARN: Final = 0.28
+"""Seconds for a guard that warns."""
+
 _EVENT: Final = "PreToolUse"
 _ADVICE: Final = (
     "Work on something else, or agree with that session first "
@@ -24,49 +27,90 @@ _ADVICE: Final = (
 )
 
 
-def answer(start: Path, event_data: dict[str, Any]) -> dict[str, Any] | None:
-    """A warning, or a refusal; None if nobody else has the file."""
-    file = event_data["tool_input"].get("file_path") or event_data[
-        "tool_input"
-    ].get("notebook_path")
-    if not file:
+def answer(start: Path, event: Event) -> Answer | None:
+    """Warn of the claims on a file, or refuse the edit.
+
+    Args:
+        start: The directory that the session works in.
+        event: The event, with the arguments of the tool.
+
+    Returns:
+        The answer for the client; None if no other session has a claim on the file.
+    """
+    path = _edited_file(start, event["tool_input"])
+    if path is None:
         return None
-    path = (start / file).resolve()
-    around = next(directory for directory in path.parents if directory.is_dir())
-    glance = Glance.at(
-        around
-    )  # a session may edit in other worktrees than its own
+    glance = _glance_around(path)
     if glance is None or glance.guard == "off":
         return None
-    allow(_SECONDS_TO_BLOCK if glance.guard == "block" else _SECONDS_TO_WARN)
-    place = path.relative_to(glance.project.top.resolve()).as_posix()
-    rivals = [*glance.claims(lambda resource: covers(resource, place))]
-    return (
-        _told(place, rivals, block=glance.guard == "block") if rivals else None
-    )
-
-
-def _told(
-    place: str, rivals: list[SeenClaim], *, block: bool
-) -> dict[str, Any]:
-    whose = [
-        f"{one.session} ({quoted(one.resource)}{_note(one)})" for one in rivals
-    ]
-    message = f"{printable(place)} is claimed by {listed(whose)}."
-    model = f"{message} {_ADVICE} {QUOTES}"
-    if block:
-        words = {
-            "permissionDecision": "deny",
-            "permissionDecisionReason": model,
-        }
+    is_blocking = glance.guard == "block"
+    if is_blocking:
+        allow(_SECONDS_TO_BLOCK)
     else:
-        words = {"additionalContext": model}
-    shown = {} if block else {"systemMessage": f"csc-git: {message}"}
-    return {"hookSpecificOutput": {"hookEventName": _EVENT, **words}, **shown}
-
-
-def _note(claim: SeenClaim) -> str:
-    provisional = ", provisional" if claim.provisional else ""
-    return provisional + (
-        f", who noted {quoted(claim.note)}" if claim.note else ""
+        allow(_SECONDS_TO_WARN)
+    top = glance.project.top.resolve()
+    place = path.relative_to(top).as_posix()
+    rivals = list(glance.claims(lambda resource: covers(resource, place)))
+    if not rivals:
+        return None
+    return _response(
+        place,
+        rivals,
+        is_blocking=is_blocking,
     )
+
+
+def _edited_file(start: Path, tool_input: dict[str, Any]) -> Path | None:
+    """The file that the tool is going to change, if it is a tool that changes one."""
+    for name in ("file_path", "notebook_path"):
+        file = tool_input.get(name)
+        if file:
+            return start.joinpath(file).resolve()
+    return None
+
+
+def _glance_around(path: Path) -> Glance | None:
+    """Look at the clone that has the file: a session may edit in other work trees than its own."""
+    for directory in path.parents:
+        if directory.is_dir():
+            return Glance.at(directory)
+    return None
+
+
+def _response(
+    place: str,
+    rivals: list[SeenClaim],
+    *,
+    is_blocking: bool,
+) -> Answer:
+    claims = listed(list(map(_description, rivals)))
+    file = printable(place)
+    message = f"{file} is claimed by {claims}."
+    for_model = f"{message} {_ADVICE} {QUOTES}"
+    if is_blocking:
+        refusal = {
+            "hookEventName": _EVENT,
+            "permissionDecision": "deny",
+            "permissionDecisionReason": for_model,
+        }
+        return {"hookSpecificOutput": refusal}
+    warning = {
+        "hookEventName": _EVENT,
+        "additionalContext": for_model,
+    }
+    return {
+        "hookSpecificOutput": warning,
+        "systemMessage": f"csc-git: {message}",
+    }
+
+
+def _description(claim: SeenClaim) -> str:
+    """Who has a claim on what, and the note."""
+    details = [quoted(claim.resource)]
+    if claim.provisional:
+        details.append("provisional")
+    if claim.note:
+        note = quoted(claim.note)
+        details.append(f"with the note {note}")
+    joined = ", ".join(details)
+    return f"{claim.session} ({joined})"

@@ -1,6 +1,6 @@
-"""The deadline: somebody waits for a hook, so it ends by itself when its time is up.
+"""The time limit of a hook: the process ends by itself, since somebody waits for it.
 
-Time counts from the start of the process, since a busy machine may take long to start it.
+Time is counted from the start of the process, since a busy machine may take long to start it.
 """
 
 import os
@@ -13,19 +13,24 @@ from typing import Final
 from csc_git.coordinator.client_process import started_ticks
 
 _LEAST: Final = 0.05
+"""Seconds that a hook gets even if its time is up already."""
+
 _START: Final = 0.02
-"""Seconds that the interpreter takes to start, for systems that do not report when it did."""
+"""Seconds that the interpreter takes to start, for systems that do not report when it started."""
 
 
 def allow(seconds: float) -> None:
-    """End the process this many seconds after its start. A later call replaces an earlier one.
+    """Limit the time of the process. A later call replaces the limit of an earlier one.
 
     Args:
-        seconds: How long; the variable `CSC_HOOK_SECONDS` sets another length.
+        seconds: The limit, counted from the start of the process. The variable `CSC_HOOK_SECONDS`
+            sets another one.
     """
-    allowed = float(os.environ.get("CSC_HOOK_SECONDS") or seconds)
+    configured = os.environ.get("CSC_HOOK_SECONDS")
+    allowed = float(configured or seconds)
+    rest = max(_LEAST, allowed - _elapsed())
     signal.signal(signal.SIGALRM, _give_up)
-    signal.setitimer(signal.ITIMER_REAL, max(_LEAST, allowed - _elapsed()))
+    signal.setitimer(signal.ITIMER_REAL, rest)
 
 
 def debug(words: str) -> None:
@@ -39,11 +44,12 @@ def _elapsed() -> float:
     ticks = started_ticks(os.getpid())
     if ticks is None:
         return _START
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf(
-        "SC_CLK_TCK"
-    )
+    ticks_a_second = os.sysconf("SC_CLK_TCK")
+    started = ticks / ticks_a_second
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return now - started
 
 
-def _give_up(_: int, __: FrameType | None) -> None:
+def _give_up(_signal: int, _frame: FrameType | None) -> None:
     debug("gave up: no time left")
     os._exit(0)

@@ -1,8 +1,8 @@
 """`csc-git-hook EVENT`: what Claude Code runs, with the event as JSON on standard input.
 
-Exit code 0 whatever happens; words for the model are JSON on standard output, as
-https://code.claude.com/docs/en/hooks describes it. With `CSC_HOOK_DEBUG` set, what went wrong is
-reported on standard error.
+The exit code is always 0. The answer for the model is JSON on standard output, as described in
+https://code.claude.com/docs/en/hooks. If `CSC_HOOK_DEBUG` is set, errors are reported on standard
+error.
 """
 
 import gc
@@ -11,7 +11,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from csc_git.hooks.deadline import allow, debug
 
@@ -20,8 +20,10 @@ _SECONDS: Final = {
     "before-edit": 2.0,
     "session-end": 0.28,
 }
-"""From the start of the process until it gives up. A session's start waits for a first contact with
-the remote. Before an edit the settings are read first; they decide how long the hook may take.
+"""Time limits, counted from the start of the process.
+
+At the start of a session the hook waits for the first contact with the remote. Before an edit it
+reads the settings first, which set another limit.
 """
 
 _EVENTS: Final = {
@@ -33,30 +35,32 @@ _EVENTS: Final = {
 
 def main() -> None:
     """Answer the event named on the command line."""
-    if not set(sys.argv[1:]) & _EVENTS.keys():
-        sys.stdout.write(
-            f"usage: csc-git-hook {'|'.join(_EVENTS)} < EVENT.json\n"
-        )
+    arguments = sys.argv[1:]
+    if _EVENTS.keys().isdisjoint(arguments):
+        events = "|".join(_EVENTS)
+        sys.stdout.write(f"usage: csc-git-hook {events} < EVENT.json\n")
         return
-    gc.disable()  # nothing here lives long enough
+    gc.disable()  # the process ends before a collection would pay off
     try:
-        allow(_SECONDS[sys.argv[1]])
-        if said := _answer(sys.argv[1], json.load(sys.stdin)):
-            sys.stdout.write(json.dumps(said))
-            sys.stdout.flush()
+        _answer(arguments[0])
     except Exception as error:  # noqa: BLE001  a hook never fails the user's session
-        debug(f"{type(error).__name__}: {error}")
-    os._exit(
-        0
-    )  # to take everything down in order would take a tenth of the time
+        name = type(error).__name__
+        debug(f"{name}: {error}")
+    # An orderly end of the interpreter would take a tenth of the time limit.
+    os._exit(0)
 
 
-def _answer(event: str, event_data: dict[str, Any]) -> dict[str, Any] | None:
+def _answer(event: str) -> None:
+    """Read the event's data, and print the answer if there is one."""
+    allow(_SECONDS[event])
+    content = json.load(sys.stdin)
+    directory = content.get("cwd") or "."
     module = import_module(_EVENTS[event])
-    said: dict[str, Any] | None = module.answer(
-        Path(event_data.get("cwd") or "."), event_data
-    )
-    return said
+    answer = module.answer(Path(directory), content)
+    if answer:
+        text = json.dumps(answer)
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,62 +1,95 @@
-"""SessionEnd: the sessions of the client that ends are signed off, so that others know at once.
+"""SessionEnd: sign off the sessions of a client that ends, so that others see it at once.
 
-The hook itself only starts that: it goes on in a process of its own, which looks whose sessions
-those were, and pushes that to the remote.
+The hook itself only starts a process, which outlives it. That process finds the client's sessions,
+signs them off, and pushes that to the remote.
 """
 
 import os
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from csc_git.coordinator.client_process import client_identity
-from csc_git.git.child import start_detached
-from csc_git.git.project import discover
+from csc_git.hooks import Event
+from csc_git.processes.detached import start_detached
+from csc_git.project.discovery import discover
 from csc_git.store.clone_id import recall
 
 _GOES_ON: Final = frozenset({"clear", "resume"})
-"""Reasons for which a conversation ends, and its client and its server don't."""
+"""Reasons for which a conversation ends while its client and its server keep running."""
 
-_SHARING: Final = frozenset({"CSC_BRANCH", "CSC_REMOTE", "CSC_SYNC"})
+_SHARING: Final = frozenset(
+    {
+        "CSC_BRANCH",
+        "CSC_REMOTE",
+        "CSC_SYNC",
+    }
+)
+"""Variables that decide on branch and remote; the session's own settings replace them."""
 
 
-def answer(start: Path, event_data: dict[str, Any]) -> None:
-    """Have the client's sessions signed off."""
-    # A process that goes on by itself is no child of the client, so it is asked here.
+def answer(start: Path, event: Event) -> None:
+    """Start a process that signs the client's sessions off.
+
+    Args:
+        start: The directory that the session works in.
+        event: The event, with the reason for the end.
+    """
+    # The process that is started is no child of the client, so the client is identified here.
     client = client_identity()
-    if event_data.get("reason") in _GOES_ON or client is None:
+    reason = event.get("reason")
+    if reason in _GOES_ON or client is None:
         return
-    clone = discover(
-        start
-    ).common_dir  # a worktree may be removed with its session
-    if recall(clone / "csc") is not None:
-        start_detached(
-            "csc_git.hooks.session_end", [str(clone), client], os.environ
-        )
+    # The common directory remains if the work tree is removed with its session.
+    clone = discover(start).common_dir
+    if recall(clone / "csc") is None:
+        return
+    arguments = [str(clone), client]
+    start_detached(
+        "csc_git.hooks.session_end",
+        arguments,
+        os.environ,
+    )
 
 
 def sign_off_all(clone: Path, client: str) -> None:
-    """Sign a client's sessions off, each where its server shares: what was to stay here does."""
+    """Sign off a client's sessions, each on the branch and remote that its server used.
+
+    Args:
+        clone: The common directory of the clone.
+        client: The identity of the client's process.
+    """
     from csc_git.hooks.glance import Glance  # noqa: PLC0415  the hook itself needs none
 
     glance = Glance.at(clone)
-    kept = {
+    if glance is None:
+        return
+    environment = {
         name: value
         for name, value in os.environ.items()
         if name not in _SHARING
     }
-    for name, one in (
-        glance.presence.of_client(client).items() if glance else ()
-    ):
-        given = {
-            f"CSC_{key.upper()}": str(value)
-            for key, value in one.settings.items()
-        }
-        where = ["-C", str(clone), f"--holder={one.holder}"]
+    sessions = glance.presence.of_client(client)
+    for name, session in sessions.items():
+        own = {}
+        for key, value in session.settings.items():
+            variable = f"CSC_{key.upper()}"
+            own[variable] = str(value)
+        arguments = [
+            "sign-off",
+            "-C",
+            str(clone),
+            f"--holder={session.holder}",
+            "--",
+            name,
+        ]
         start_detached(
-            "csc_git", ["sign-off", *where, "--", name], kept | given
+            "csc_git",
+            arguments,
+            environment | own,
         )
 
 
 if __name__ == "__main__":
-    sign_off_all(Path(sys.argv[1]), sys.argv[2])
+    _, clone_argument, client_argument = sys.argv
+    sign_off_all(Path(clone_argument), client_argument)

@@ -1,85 +1,104 @@
-"""SessionStart: the state in few words, and the name to sign on with.
+"""SessionStart: give the model a summary of the state, and a name to sign on with.
 
-Only the server signs on: a hook is gone before the session has begun.
+The hook does not sign on itself, since its process ends before the session begins.
 """
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from csc_git.core.conflict import CONFLICTS
-from csc_git.hooks.glance import QUOTES, RECENT, Glance, listed
+from csc_git.hooks import Answer, Event
+from csc_git.hooks.glance import QUOTES, RECENT, Glance, Seen, SeenClaim, listed
 from csc_git.text import quoted, span
 
 _MOST_CLAIMS: Final = 11
+"""Claims that are read: one more than `listed` names, so that it reports that there are more."""
+
 _PATIENCE: Final = 1.2
 """Seconds to wait for the client's server, which starts at the same time, to ask the remote."""
 
 
-def answer(start: Path, _: dict[str, Any]) -> dict[str, Any] | None:
-    """The text for the model; None where csc-git is not used."""
+def answer(start: Path, _: Event) -> Answer | None:
+    """Summarize the state for the model.
+
+    Args:
+        start: The directory that the session works in.
+
+    Returns:
+        The answer for the client; None if csc-git is not used there.
+    """
     glance = Glance.at(start)
     if glance is None:
         return None
-    if glance.waits_for_contact(
-        _PATIENCE
-    ):  # the client's server has just asked the remote
+    if glance.wait_for_contact(_PATIENCE):
         glance = Glance.at(start) or glance
-    context = "\n".join(_lines(glance))
+    text = "\n".join(_lines(glance))
     return {
         "hookSpecificOutput": {
             "hookEventName": "SessionStart",
-            "additionalContext": context,
+            "additionalContext": text,
         }
     }
 
 
-def _lines(glance: Glance) -> list[str]:
-    claims = [
-        f"{quoted(claim.resource)} ({claim.session}{', provisional' if claim.provisional else ''})"
-        for claim in islice(glance.claims(), _MOST_CLAIMS)
-    ]
+def _lines(glance: Glance) -> Iterator[str]:
+    yield "The agent sessions on this project share state through the MCP server csc-git."
+    yield _own_sessions(glance)
     seen, more = glance.others()
-    others = [f"{one.name}{_on(one.issue)}" for one in seen]
+    others = [_session(session) for session in seen]
+    elsewhere = listed(others, more) or "nobody"
+    age = _age(glance)
+    yield f"Signed on elsewhere: {elsewhere}{age}."
+    claims = islice(glance.claims(), _MOST_CLAIMS)
+    claimed = [_claim(claim) for claim in claims]
+    if claimed:
+        yield f"Claimed by others: {listed(claimed)}."
     conflicts = len(glance.snapshot.names(CONFLICTS))
-    return [
-        "The agent sessions on this project share state through the MCP server csc-git.",
-        _who(glance),
-        f"Signed on elsewhere: {listed(others, more) or 'nobody'}{_as_of(glance)}.",
-        *([f"Claimed by others: {listed(claims)}."] if claims else []),
-        *(
-            [f"Open conflicts: {conflicts}; see list_conflicts."]
-            if conflicts
-            else []
-        ),
-        "A subagent that writes calls sign_on for a name of its own, and passes it as session.",
-        QUOTES,
-    ]
+    if conflicts:
+        yield f"Open conflicts: {conflicts}; see list_conflicts."
+    yield "A subagent that writes calls sign_on for a name of its own, and passes it as session."
+    yield QUOTES
 
 
-def _as_of(glance: Glance) -> str:
-    """How old this is, where it is not from now."""
-    age = glance.contact_age
-    if age is None:
-        return "" if glance.is_alone else ", but the remote was never asked"
-    return (
-        f", when the remote was last asked {span(age)} ago"
-        if age > RECENT
-        else ""
-    )
-
-
-def _who(glance: Glance) -> str:
+def _own_sessions(glance: Glance) -> str:
+    """The names under which the client is signed on, or else how to sign on."""
+    presence = glance.presence
     alive = [
-        name
-        for name in glance.mine
-        if glance.presence.is_alive(name, glance.snapshot)
+        name for name in glance.mine if presence.is_alive(name, glance.snapshot)
     ]
     if alive:
-        return f"You are signed on as {listed(alive)}."
-    free = glance.presence.first_free(glance.snapshot).partition("@")[0]
-    return f'Before you write anything, call its tool sign_on with session_id "{free}".'
+        names = listed(alive)
+        return f"You are signed on as {names}."
+    free = presence.first_free(glance.snapshot)
+    name, _, _ = free.partition("@")
+    return f'Before you write anything, call its tool sign_on with session_id "{name}".'
 
 
-def _on(issue: str) -> str:
-    return f" (on {quoted(issue)})" if issue else ""
+def _session(session: Seen) -> str:
+    if not session.issue:
+        return session.name
+    issue = quoted(session.issue)
+    return f"{session.name} (on {issue})"
+
+
+def _claim(claim: SeenClaim) -> str:
+    resource = quoted(claim.resource)
+    details = claim.session
+    if claim.provisional:
+        details += ", provisional"
+    return f"{resource} ({details})"
+
+
+def _age(glance: Glance) -> str:
+    """How old the data are; empty if they are recent, or there is no remote."""
+    age = glance.contact_age
+    if age is None and glance.is_alone:
+        return ""
+    if age is None:
+        return ", but the remote was never asked"
+    if age <= RECENT:
+        return ""
+    length = span(age)
+    return f", when the remote was last asked {length} ago"

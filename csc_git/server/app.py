@@ -14,14 +14,13 @@ import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
 from mcp_types import Resource
 
-from csc_git.git.child import kill_children
 from csc_git.server import prompts, resources
 from csc_git.server.host import Host
 from csc_git.server.subscriptions import Subscriptions
 from csc_git.server.tools import tools
 
 _LONGEST_END: Final = 1.5
-"""Seconds that the end of a server may take; clients kill one that lingers."""
+"""Seconds that the end of a server may take; clients kill one that takes long."""
 
 INSTRUCTIONS: Final = (
     "Shared state of all coding sessions that work on this Git repository, here and on other "
@@ -70,10 +69,17 @@ class Server(MCPServer[None]):
                 await anyio.to_thread.run_sync(self._host.close)
 
 
-def serve(start: Path, flags: Mapping[str, Any] | None = None) -> NoReturn:
-    """Serve the repository at or above a directory over stdio until the client hangs up.
+def serve(
+    start: Path,
+    flags: Mapping[str, Any] | None = None,
+) -> NoReturn:
+    """Serve the repository at or above a directory over stdio until the client disconnects.
 
-    SIGTERM, SIGINT and SIGHUP end it as the client's hanging up does: sessions are signed off.
+    SIGTERM, SIGINT and SIGHUP end it in the same way: its sessions are signed off.
+
+    Args:
+        start: A directory in the project.
+        flags: Settings from the command line, by name; None for none.
     """
     host = Host(start, flags)
     _end_on_signals(host)
@@ -82,8 +88,7 @@ def serve(start: Path, flags: Mapping[str, Any] | None = None) -> NoReturn:
 
 
 def _end_process() -> NoReturn:
-    """End at once; the interpreter would take half a second to free what it holds."""
-    kill_children()
+    """End the process at once; the interpreter would take half a second to free its memory."""
     sys.stdout.flush()
     os._exit(0)
 
@@ -91,8 +96,8 @@ def _end_process() -> NoReturn:
 def _end_on_signals(host: Host) -> None:
     """Close the host and end the process when a signal asks for it.
 
-    The closing is done by a thread of its own: a signal may arrive while the main thread holds a
-    lock, or waits for standard input, which nothing can interrupt.
+    A separate thread closes the host: a signal may arrive while the main thread has a lock, or
+    waits for standard input, which nothing can interrupt.
     """
     asked = threading.Event()
 
@@ -105,6 +110,10 @@ def _end_on_signals(host: Host) -> None:
             host.abandon()
         _end_process()
 
-    threading.Thread(target=end, name="csc-git end", daemon=True).start()
+    threading.Thread(
+        target=end,
+        name="csc-git end",
+        daemon=True,
+    ).start()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: asked.set())

@@ -1,7 +1,7 @@
-"""The host: opens the coordinator when it is first needed, and again if that failed.
+"""The host: opens the coordinator when it is first needed, and tries again if that failed.
 
-A server that can't open its project still starts: its tools then say why, which reaches the model,
-while a server that exits reaches nobody.
+A server that can't open its project still starts. Its tools then return the reason to the model. If
+the server exited, the model would not learn the reason.
 """
 
 import logging
@@ -22,11 +22,13 @@ class Host:
 
     Args:
         start: A directory in the project.
-        flags: Settings from the command line.
+        flags: Settings from the command line, by name; None for none.
     """
 
     def __init__(
-        self, start: Path, flags: Mapping[str, Any] | None = None
+        self,
+        start: Path,
+        flags: Mapping[str, Any] | None = None,
     ) -> None:
         self._start = start
         self._flags = flags
@@ -73,17 +75,23 @@ class Host:
             raise
 
     def warm(self) -> None:
-        """Open it ahead of the first call, in a thread of its own."""
-        threading.Thread(
-            target=self._try, name="csc-git open", daemon=True
-        ).start()
+        """Open the coordinator before the first call, in a separate thread."""
+        opening = threading.Thread(
+            target=self._try,
+            name="csc-git open",
+            daemon=True,
+        )
+        opening.start()
 
     def close(self) -> None:
-        """Sign its sessions off and close it, if it was opened."""
+        """Sign its sessions off and close the coordinator, if it was opened."""
         with self._mutex:
-            coordinator, self._coordinator = self._coordinator, None
-            is_second, self._is_closed = self._is_closed, True
-        if is_second:  # the process may end after this call, and must not cut the first one off
+            is_second = self._is_closed
+            self._is_closed = True
+            coordinator = self._coordinator
+            self._coordinator = None
+        if is_second:
+            # The process may end after this call, so this call waits until the first one is done.
             self._has_left.wait()
             return
         try:
@@ -93,12 +101,13 @@ class Host:
             self._has_left.set()
 
     def abandon(self) -> None:
-        """Leave the rest to a process that goes on, where closing takes too long.
+        """Leave the rest to another process, because closing takes too long.
 
-        That process finds the sessions dead, signs them off, and pushes what is queued.
+        That process finds the sessions dead, signs them off, and pushes the queue.
         """
         if self._last is not None:
             self._last.hand_over()
+            self._last.store.stop()
 
     def _try(self) -> None:
         try:

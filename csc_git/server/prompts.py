@@ -1,6 +1,6 @@
-"""The prompts: how to begin and how to end, from the state as it is.
+"""The prompts: how to begin and how to end, made from the current state.
 
-What others wrote goes into a message of its own, as JSON and marked as data, so that nobody's
+Data that other sessions wrote goes into a separate message, as JSON and marked as data, so that no
 stored value reads like an instruction.
 """
 
@@ -13,8 +13,16 @@ from csc_git.errors import CscError, as_csc_error
 from csc_git.server.host import Host
 
 
-def register(server: MCPServer[None], host: Host) -> None:
-    """Add the prompts."""
+def register(
+    server: MCPServer[None],
+    host: Host,
+) -> None:
+    """Add the prompts.
+
+    Args:
+        server: The server that lists them.
+        host: Opens the coordinator whose state they use.
+    """
 
     @server.prompt(
         name="startup",
@@ -24,11 +32,8 @@ def register(server: MCPServer[None], host: Host) -> None:
         try:
             return _startup(host.reading())
         except (CscError, OSError) as error:
-            return [
-                UserMessage(
-                    f"csc-git can't be used here. {as_csc_error(error)}"
-                )
-            ]
+            why = as_csc_error(error)
+            return [UserMessage(f"csc-git can't be used here. {why}")]
 
     @server.prompt(
         name="sign-off",
@@ -69,7 +74,10 @@ def _startup(coordinator: Coordinator) -> list[Message]:
 
 
 def _unfinished(coordinator: Coordinator) -> list[str]:
-    """What sessions left that are gone, a line each; names only, their words stay data."""
+    """A line for each session that is gone and left unfinished work.
+
+    It has only the session's name, since whatever the session wrote stays data.
+    """
     left = coordinator.summary.unfinished(coordinator.store.snapshot())
     return [
         f"{name} left unfinished work: read session://state/{name}."
@@ -77,7 +85,10 @@ def _unfinished(coordinator: Coordinator) -> list[str]:
     ]
 
 
-def _sign_off(coordinator: Coordinator, session: str | None) -> list[Message]:
+def _sign_off(
+    coordinator: Coordinator,
+    session: str | None,
+) -> list[Message]:
     name = str(coordinator.sessions.find(session).name)
     state = coordinator.summary.state(name)
     mine = coordinator.summary.summary(coordinator.store.snapshot(), name)
@@ -99,20 +110,22 @@ def _sign_off(coordinator: Coordinator, session: str | None) -> list[Message]:
         waiting = f"Edits that are not pushed yet: {context.sync.queued}"
         steps.append(f"{waiting}. {context.sync.message}")
     steps.append(f"Call sign_off(session={name!r}).")
-    return [
-        UserMessage(_numbered(f"You are about to sign off as {name}.", steps)),
-        _data(state),
-    ]
+    opening = f"You are about to sign off as {name}."
+    return [UserMessage(_numbered(opening, steps)), _data(state)]
 
 
 def _sync(context: Context) -> str:
     return f"Remote: {context.sync.message} {context.sync.next}".strip()
 
 
-def _numbered(opening: str, steps: list[str]) -> str:
-    return "\n".join(
-        [opening, "", *(f"{n}. {step}" for n, step in enumerate(steps, 1))]
-    )
+def _numbered(
+    opening: str,
+    steps: list[str],
+) -> str:
+    lines = [opening, ""]
+    for number, step in enumerate(steps, 1):
+        lines.append(f"{number}. {step}")
+    return "\n".join(lines)
 
 
 def _data(state: Context | SessionState) -> Message:

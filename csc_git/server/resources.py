@@ -31,8 +31,16 @@ DATA: Final = "session://data/{scope}/{key}"
 _MOST_COMPLETIONS: Final = 100
 
 
-def register(server: MCPServer[None], host: Host) -> None:
-    """Add the resources and the completion of their arguments."""
+def register(
+    server: MCPServer[None],
+    host: Host,
+) -> None:
+    """Add the resources and the completion of their arguments.
+
+    Args:
+        server: The server that lists them.
+        host: Opens the coordinator whose state they contain.
+    """
 
     @server.resource(
         CONTEXT,
@@ -58,15 +66,20 @@ def register(server: MCPServer[None], host: Host) -> None:
         mime_type=JSON,
         description="One value, with its author",
     )
-    def data(scope: str, key: str) -> str:
-        return _json(host, lambda coordinator: coordinator.retrieve(scope, key))
+    def data(
+        scope: str,
+        key: str,
+    ) -> str:
+        return _json(
+            host, lambda coordinator: coordinator.values.retrieve(scope, key)
+        )
 
     complete = _completer(host)
     server.completion()(complete)  # type: ignore[no-untyped-call]
 
 
 def concrete(host: Host) -> list[Resource]:
-    """The state of each session that exists, as resources of their own."""
+    """The state of each session that exists, as a separate resource."""
     try:
         names = session_names(host.get().store.snapshot())
     except CscError:
@@ -115,20 +128,27 @@ def _completer(host: Host) -> Complete:
     return complete
 
 
-def _candidates(host: Host, name: str, arguments: dict[str, str]) -> list[str]:
+def _candidates(
+    host: Host,
+    name: str,
+    arguments: dict[str, str],
+) -> list[str]:
     coordinator = host.get()
     match name:
         case "id" | "session":
             return list(session_names(coordinator.store.snapshot()))
         case "scope":
-            return coordinator.list_scopes().scopes
+            return coordinator.values.list_scopes().scopes
         case "key" if "scope" in arguments:
-            return coordinator.list_keys(arguments["scope"]).keys
+            return coordinator.values.list_keys(arguments["scope"]).keys
         case _:
             return []
 
 
-def _json(host: Host, answer: Callable[[Coordinator], Result]) -> str:
+def _json(
+    host: Host,
+    answer: Callable[[Coordinator], Result],
+) -> str:
     try:
         return answer(host.reading()).to_text()
     except (CscError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Subscriptions: telling clients which resources changed, in both eras of the protocol.
+"""Subscriptions: notify clients which resources changed, in both versions of the protocol.
 
 Since 2026-07-28 a client opens a stream with `subscriptions/listen`, which the SDK serves from a
 bus. Before, it asked for each resource with `resources/subscribe` and was notified on its
@@ -60,7 +60,7 @@ class Subscriptions:
         self._wanted = anyio.Event()
 
     def serve(self, wire: Wire[Any]) -> None:
-        """Answer the requests of both eras."""
+        """Answer the requests of both versions of the protocol."""
         wire.add_request_handler(
             "subscriptions/listen",
             SubscriptionsListenRequestParams,
@@ -76,7 +76,7 @@ class Subscriptions:
         )
 
     async def follow(self) -> None:
-        """Tell of changes until cancelled, from the first subscription on."""
+        """Notify of changes until cancelled, from the first subscription on."""
         await self._wanted.wait()
         while True:
             try:
@@ -84,11 +84,9 @@ class Subscriptions:
                 changes = await anyio.to_thread.run_sync(
                     self._wait, coordinator, abandon_on_cancel=True
                 )
-                self._cursor, self._sync_state = (
-                    changes.cursor,
-                    changes.sync_state,
-                )
-                await self._tell(changes, coordinator.clone.machine)
+                self._cursor = changes.cursor
+                self._sync_state = changes.sync_state
+                await self._notify_all(changes, coordinator.clone.machine)
             except CursorExpired:
                 self._cursor = None
             except (CscError, OSError) as error:
@@ -109,44 +107,66 @@ class Subscriptions:
         if not self._wanted.is_set():
             coordinator = await anyio.to_thread.run_sync(self._host.get)
             if not self._wanted.is_set():
-                self._sync_state = str(coordinator.store.status.state)
+                self._sync_state = str(coordinator.store.sync_status.state)
                 self._cursor = str(coordinator.feed.now())
                 self._wanted.set()
 
     async def _on_listen(
-        self, context: Request, params: SubscriptionsListenRequestParams
+        self,
+        context: Request,
+        params: SubscriptionsListenRequestParams,
     ) -> SubscriptionsListenResult:
         await self._begin()
         return await self._listen(context, params)
 
     async def _on_subscribe(
-        self, context: Request, params: SubscribeRequestParams
+        self,
+        context: Request,
+        params: SubscribeRequestParams,
     ) -> EmptyResult:
         await self._begin()
         self._sessions.setdefault(str(params.uri), set()).add(context.session)
         return EmptyResult()
 
     async def _on_unsubscribe(
-        self, context: Request, params: UnsubscribeRequestParams
+        self,
+        context: Request,
+        params: UnsubscribeRequestParams,
     ) -> EmptyResult:
         self._sessions.get(str(params.uri), set()).discard(context.session)
         return EmptyResult()
 
-    async def _tell(self, changes: Changes, machine: str) -> None:
+    async def _notify_all(
+        self,
+        changes: Changes,
+        machine: str,
+    ) -> None:
+        """Notify of the resources that changed, and of sessions that came or went.
+
+        Args:
+            changes: The changes since the last look.
+            machine: This clone's machine name.
+        """
         uris = {CONTEXT}
+        has_other_sessions = False
         for change in changes.changes:
             uris.update(_resources(change, machine))
+            if change.scope == "sessions" and change.change != "changed":
+                has_other_sessions = True
         for uri in sorted(uris):
-            await self.bus.publish(ResourceUpdated(uri=uri))
-            for session in list(self._sessions.get(uri, ())):
+            updated = ResourceUpdated(uri=uri)
+            await self.bus.publish(updated)
+            sessions = self._sessions.get(uri, ())
+            for session in list(sessions):
                 await self._notify(session, uri)
-        if any(
-            one.scope == "sessions" and one.change != "changed"
-            for one in changes.changes
-        ):
+        if has_other_sessions:
             await self.bus.publish(ResourcesListChanged())
 
-    async def _notify(self, session: ServerSession, uri: str) -> None:
+    async def _notify(
+        self,
+        session: ServerSession,
+        uri: str,
+    ) -> None:
         try:
             await session.send_resource_updated(uri)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -154,17 +174,25 @@ class Subscriptions:
                 sessions.discard(session)
 
 
-def _resources(change: Changed, machine: str) -> Iterator[str]:
-    """The resources whose content a change is part of, as clients may have written them."""
-    for scope, key in {
-        (change.scope, change.key),
-        (quote(change.scope), quote(change.key)),
-    }:
-        yield DATA.replace("{scope}", scope).replace("{key}", key)
+def _resources(
+    change: Changed,
+    machine: str,
+) -> Iterator[str]:
+    """The URIs of resources that a change is part of, in all spellings that clients may use.
+
+    Args:
+        change: The change.
+        machine: This clone's machine name, which a client may leave out of a session's name.
+    """
+    plain = (change.scope, change.key)
+    encoded = (quote(change.scope), quote(change.key))
+    for scope, key in {plain, encoded}:
+        uri = DATA.replace("{scope}", scope)
+        yield uri.replace("{key}", key)
     place, _, rest = change.scope.partition(":")
-    session = (
-        change.key if change.scope == "sessions" else rest.partition(":")[0]
-    )
+    session, _, _ = rest.partition(":")
+    if change.scope == "sessions":
+        session = change.key
     if session and place in {"session", "sessions"}:
         yield STATE.replace("{id}", session)
         yield STATE.replace("{id}", session.removesuffix(f"@{machine}"))

@@ -1,13 +1,15 @@
 """One attempt to sync.
 
 1. Fetch the branch.
-2. Check that it is the same store and contains what it had confirmed before; else stop.
-3. Replay the queue on it, each edit from its original commit, leaving out what arrived already.
+2. Check that it is the same store and contains everything that the remote had confirmed before.
+   If not, stop.
+3. Replay the queue on it, each edit from its original commit. Edits that arrived already are left
+   out.
 4. Push the whole queue at once, with a lease on what was fetched: the remote's compare-and-set.
-5. Somebody else was faster: wait a random while, and again from 1. The remote declines what the
-   push contains: find the edits at fault, hold them, and go on with the rest.
+5. If another clone pushed first, wait for a random time and begin again with 1. If the remote
+   declines what the push contains, find the edits at fault, park them, and begin again with 1.
 
-A push whose answer was cut off is never repeated blindly: the next fetch shows whether its ops
+A push whose answer was cut off is not repeated as it was: the next fetch shows whether its edits
 arrived, and those leave the queue.
 """
 
@@ -19,13 +21,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from csc_git.core.commit import CommitInfo
 from csc_git.core.pace import Pace
+from csc_git.core.remote_failure import RemoteFailure
 from csc_git.core.remote_state import RemoteState
-from csc_git.errors import StorageFailed
-from csc_git.git.failure import RemoteFailure
+from csc_git.errors import LostRace, StorageFailed
 from csc_git.git.objects.batch import Batch
-from csc_git.git.objects.commit import CommitInfo
-from csc_git.git.remote import LostRace, Remote
+from csc_git.git.remote import Remote
 from csc_git.store.commit_walk import record_of
 from csc_git.store.continuation import Continuation, Continuations, contains
 from csc_git.store.declined_edits import isolate
@@ -36,16 +38,19 @@ from csc_git.store.snapshot import Snapshot
 from csc_git.text import count
 
 MAX_ROUNDS: Final = 12
-_STILL: Final = 4
-_OLDEST: Final = 32
-"""Edits that are pushed alone after a lost race, of a longer queue."""
+_UNCHANGED: Final = 4
+"""Lost races in a row, with the same branch fetched, after which it was no race."""
 
-_NEAR: Final = 5000
+_OLDEST: Final = 32
+"""Edits of a longer queue that are pushed alone after a lost race."""
+
 _SILENT: Final = frozenset(
     {RemoteState.TIMEOUT, RemoteState.UNREACHABLE, RemoteState.NO_GIT}
 )
+"""States in which a fetch would learn no more than the push did."""
+
 Progress = Callable[[str], None]
-"""Told, in a few words, what is being done."""
+"""Receives a few words about what is being done."""
 
 
 @dataclass
@@ -54,12 +59,12 @@ class Attempt:
 
     Attributes:
         replica: This clone's side.
-        remote: The other.
+        remote: The other side.
         now: The wall clock.
         permit: What a person has decided.
-        progress: Called with what is being done.
-        reasons: Gets why edits were set aside, by op.
-        pace: When to try again; is passed whose edits were found.
+        progress: Receives what is being done.
+        reasons: Receives why edits were parked, by op.
+        pace: Decides when to try again; it is notified of the machines whose edits were found.
     """
 
     replica: Replica
@@ -73,10 +78,13 @@ class Attempt:
     _lost_at: list[str | None] = field(default_factory=list)
 
     def run(self, wait: Callable[[float], bool]) -> None:
-        """Go on until the remote has everything.
+        """Make rounds until the remote has everything.
+
+        Args:
+            wait: Waits for some seconds, and returns whether to give up instead.
 
         Raises:
-            RemoteFailure: something stands in the way.
+            RemoteFailure: the remote does not have everything, for the reason given.
         """
         try:
             self._go_on(wait)
@@ -89,22 +97,25 @@ class Attempt:
                 if self._measured_round():
                     return
             except LostRace as lost:
-                if self._stands_still():
-                    raise RemoteFailure(RemoteState.FAILED, str(lost)) from lost
+                if self._is_unchanged():
+                    raise RemoteFailure(RemoteState.FAILED, lost.what) from lost
                 self.progress("somebody else pushed first; trying again")
                 chance = random.random()  # noqa: S311  jitter
-                if wait(self.pace.retry(number, time.monotonic(), chance)):
+                seconds = self.pace.retry(number, time.monotonic(), chance)
+                if wait(seconds):
                     break
         raise RemoteFailure(RemoteState.CONTENDED, f"{MAX_ROUNDS} rounds")
 
-    def _stands_still(self) -> bool:
-        """Whether nobody pushed although we lost again and again: then it was no race.
+    def _is_unchanged(self) -> bool:
+        """Return whether the remote's branch is the same after several lost races.
 
-        Now and then that happens in a race too: the winner's push holds the ref's lock, so ours is
-        refused, and our fetch comes before it has moved.
+        Then nobody pushed, and it was no race. Once or twice this happens in a race too: the
+        winner's push holds the ref's lock, so ours is refused, and our fetch comes before the ref
+        has moved.
         """
         self._lost_at.append(self._fetched)
-        return self._lost_at[-_STILL:] == [self._fetched] * _STILL
+        last = self._lost_at[-_UNCHANGED:]
+        return last == [self._fetched] * _UNCHANGED
 
     def _measured_round(self) -> bool:
         began = time.monotonic()
@@ -114,27 +125,43 @@ class Attempt:
             self.pace.measured(time.monotonic() - began)
 
     def _round(self) -> bool:
-        """Fetch, replay and push once; whether that was all."""
+        """Fetch, replay and push once; return whether the remote then has everything."""
         if self._may_push_first() and self._pushes_first():
             return True
         self.progress("fetching")
-        fetched = self._fetched = self.remote.fetch()
+        fetched = self.remote.fetch()  # step 1
+        self._fetched = fetched
         if fetched is None:
-            self._check_missing()
+            self._check_missing()  # step 2
         else:
-            self._adopt(
-                self._push_oldest(fetched) if self._lost_at else fetched
-            )
+            onto = fetched
+            if self._lost_at:
+                onto = self._push_oldest(fetched)
+            self._adopt(onto)  # steps 2 and 3
             fetched = self._fetched
         branch = self.replica.branch
         tip = branch.tip
         if tip is None or tip == fetched:
             return True
-        if fetched is not None and not self._contains(tip, fetched):
-            raise RemoteFailure(
-                RemoteState.FAILED, "the tip here lacks what was fetched"
-            )
-        queue = branch.queue(tip=tip) if fetched else branch.unbased_queue(tip)
+        if fetched is None:
+            queue = branch.unbased_queue(tip)
+            return self._push_or_park(tip, None, queue)
+        if not self._contains(tip, fetched):
+            what = "the tip here lacks what was fetched"
+            raise RemoteFailure(RemoteState.FAILED, what)
+        return self._push_or_park(tip, fetched, branch.queue(tip=tip))
+
+    def _push_or_park(
+        self,
+        tip: str,
+        fetched: str | None,
+        queue: list[CommitInfo],
+    ) -> bool:
+        """Push the queue (step 4), or park what the remote declines of it (step 5).
+
+        Returns:
+            Whether the remote took the whole queue.
+        """
         try:
             self._push(tip, fetched, len(queue))
         except RemoteFailure as failure:
@@ -142,36 +169,40 @@ class Attempt:
                 raise
             self.progress("the remote declined something; finding which edit")
             found = isolate(
-                self.replica, self.remote, fetched, queue, failure, self.now
+                self.replica,
+                self.remote,
+                fetched,
+                queue,
+                failure,
+                self.now,
             )
-            self.reasons |= found.said
+            self.reasons |= found.reasons
             self._adopt(found.taken)
             return False
         return True
 
     def _may_push_first(self) -> bool:
-        """Whether a push without a fetch before it is likely to be taken: nobody else writes.
+        """Return whether a push without a fetch before it is likely to be taken.
 
-        The lease makes it safe: the remote's branch is where we left it, or the push is refused.
+        It is if nobody else writes. The lease makes it safe: if the remote's branch is not where
+        this clone left it, the push is refused.
         """
         branch = self.replica.branch
-        alone = (
-            not self.pace.others(time.monotonic()) and not self.permit.is_given
-        )
-        return (
-            alone
-            and branch.base is not None
-            and not branch.parked()
-            and bool(branch.queue())
-        )
+        if self.pace.others(time.monotonic()) or self.permit.is_given:
+            return False
+        if branch.base is None or branch.parked():
+            return False
+        return bool(branch.queue())
 
     def _pushes_first(self) -> bool:
         branch = self.replica.branch
-        tip, base = branch.tip, branch.base
+        tip = branch.tip
+        base = branch.base
         if tip is None or base is None or not self._contains(tip, base):
             return False
+        queue = branch.queue(tip=tip)
         try:
-            self._push(tip, base, len(branch.queue(tip=tip)))
+            self._push(tip, base, len(queue))
         except LostRace:
             return False
         except RemoteFailure as failure:
@@ -186,79 +217,112 @@ class Attempt:
         self.remote.push(tip, expected)
         with self.replica.repository.writing():
             self.replica.branch.confirm(tip)
-        self.pace.took(time.monotonic(), random.random())  # noqa: S311  jitter
+        chance = random.random()  # noqa: S311  jitter
+        self.pace.took(time.monotonic(), chance)
 
     def _check_missing(self) -> None:
-        """The remote has no such branch: may we make it?
+        """Check that this clone may make the branch, which the remote does not have.
 
-        A new clone founds a store only where nothing shows that the remote had one. Where a person
+        A new clone makes a new store only where nothing shows that the remote had one. If a person
         wants the branch back, it begins with what the user's own repository has of it.
         """
         branch = self.replica.branch
         if self.permit.recreate:
-            # What the tip lacks: what git has of the branch, or what a cut attempt had confirmed.
-            known = self.remote.recall() if branch.base is None else branch.base
-            if known is not None and not self._contains(branch.tip, known):
-                self._adopt(known)
+            self._recreate()
             return
         if branch.base is not None:
             raise RemoteFailure(RemoteState.DELETED)
-        if trace := self.remote.trace():
-            raise RemoteFailure(
-                RemoteState.DELETED, f"this repository still has {trace}"
-            )
-        may = self.replica.dedicated or branch.tip is None
-        if not may and not self.remote.has_branches():
+        trace = self.remote.trace()
+        if trace:
+            what = f"this repository still has {trace}"
+            raise RemoteFailure(RemoteState.DELETED, what)
+        may_be_first = self.replica.dedicated or branch.tip is None
+        if not may_be_first and not self.remote.has_branches():
             raise RemoteFailure(RemoteState.EMPTY)
+
+    def _recreate(self) -> None:
+        """Adopt what the tip lacks of the branch that the remote had."""
+        branch = self.replica.branch
+        known = branch.base  # an attempt that was cut short may have moved it
+        if known is None:
+            known = self.remote.recall()
+        if known is not None and not self._contains(branch.tip, known):
+            self._adopt(known)
 
     def _adopt(self, fetched: str) -> None:
         """Make what was fetched the base, with the queue replayed on it."""
-        branch, repository = self.replica.branch, self.replica.repository
-        base, seen, held = branch.base, branch.tip, branch.parked()
-        queue = branch.queue(tip=seen) if seen else []
-        if (
-            fetched == base
-            and self._contains(seen, fetched)
-            and not held.keys() & _ops(queue)
-        ):
+        branch = self.replica.branch
+        repository = self.replica.repository
+        base = branch.base
+        seen = branch.tip
+        parked = branch.parked()
+        queue: list[CommitInfo] = []
+        if seen is not None:
+            queue = branch.queue(tip=seen)
+        is_adopted = fetched == base and self._contains(seen, fetched)
+        if is_adopted and not parked.keys() & _ops(queue):
             return
         if self._was_cut_short(fetched) or self._goes_forward(fetched):
             with repository.writing():
                 branch.confirm(fetched)
             return
         found = self._continuations.of(fetched, base, queue)
+        placed: frozenset[str] = frozenset()
         if found.queue:
-            self.progress(f"replaying {count(len(found.queue), 'edit')}")
-        placed = _ops(found.news) if found.queue else frozenset()
+            edits = count(len(found.queue), "edit")
+            self.progress(f"replaying {edits}")
+            placed = _ops(found.news)
         batch, replay, silent = self._replayed(
-            fetched, found, found.queue, placed
+            fetched,
+            found,
+            found.queue,
+            placed,
         )
         with repository.writing():
-            late = branch.after(seen)  # edits made here while we replayed
+            late = branch.after(seen)  # edits made here during the replay
             if late and not placed:
                 placed = _ops(found.news)
-            if all(map(self.replica.waiting.includes, silent)):
-                options = {"placed": placed, "aside": frozenset(held)}
-                self.replica.replay(replay, late, **options, heeding=True)
-            else:  # somebody gave up waiting while we replayed
-                edits = [*found.queue, *late]
-                batch, replay, _ = self._replayed(fetched, found, edits, placed)
+            if all(map(self.replica.pending.includes, silent)):
+                self.replica.replay(
+                    replay,
+                    late,
+                    placed=placed,
+                    aside=frozenset(parked),
+                    answers_pending=True,
+                )
+            else:  # an author stopped waiting during the replay
+                batch, replay, _ = self._replayed(
+                    fetched,
+                    found,
+                    [*found.queue, *late],
+                    placed,
+                )
             branch.move(replay.tip, fetched, batch, rewritten=found.rewritten)
 
     def _was_cut_short(self, fetched: str) -> bool:
-        """Whether an attempt ended after it moved the tip to a new history, before the base."""
-        base, tip = self.replica.branch.base, self.replica.branch.tip
-        if (
-            base is None
-            or not self._contains(tip, fetched)
-            or self._contains(tip, base)
-        ):
+        """Return whether an attempt ended after it moved the tip to a new history, before the base.
+
+        Args:
+            fetched: The remote's tip.
+        """
+        branch = self.replica.branch
+        base = branch.base
+        tip = branch.tip
+        if base is None or not self._contains(tip, fetched):
+            return False
+        if self._contains(tip, base):
             return False
         return not self._contains(base, fetched)
 
     def _goes_forward(self, fetched: str) -> bool:
-        """Whether a person wants back what a rewound remote lost, and our tip has all of it."""
-        base, tip = self.replica.branch.base, self.replica.branch.tip
+        """Return whether a rewound remote is to get back what it lost, and our tip has all of it.
+
+        Args:
+            fetched: The remote's tip.
+        """
+        branch = self.replica.branch
+        base = branch.base
+        tip = branch.tip
         if not self.permit.restore or base is None:
             return False
         return self._contains(base, fetched) and self._contains(tip, base)
@@ -270,42 +334,59 @@ class Attempt:
         edits: list[CommitInfo],
         placed: frozenset[str],
         *,
-        heeding: bool = True,
+        answers_pending: bool = True,
     ) -> tuple[Batch, Replay, list[str]]:
-        """Edits made again on a commit: their objects, the replay, ops refused without a record."""
-        repository, held = self.replica.repository, self.replica.branch.parked()
+        """Make edits again on a commit.
+
+        Returns:
+            The new objects, the replay, and the ops that were refused without a record.
+        """
+        replica = self.replica
+        repository = replica.repository
+        parked = replica.branch.parked()
         batch = repository.batch()
         if found.joins:
-            ours = Snapshot(batch, self.replica.branch.base)
-            onto = joined(batch, ours, onto, self.replica.identity, self.now)
-        replay = self.replica.replay_on(batch, onto, found.fork, self.now)
-        for op in held.keys() - _ops(edits):
-            replay.set_aside(repository.objects.commit(held[op]))
-        silent = self.replica.replay(
-            replay, edits, placed=placed, aside=frozenset(held), heeding=heeding
+            ours = Snapshot(batch, replica.branch.base)
+            onto = joined(batch, ours, onto, replica.identity, self.now)
+        replay = replica.replay_on(batch, onto, found.fork, self.now)
+        for op in parked.keys() - _ops(edits):
+            original = repository.objects.commit(parked[op])
+            replay.set_aside(original)
+        silent = replica.replay(
+            replay,
+            edits,
+            placed=placed,
+            aside=frozenset(parked),
+            answers_pending=answers_pending,
         )
         return batch, replay, silent
 
     def _push_oldest(self, fetched: str) -> str:
-        """After a lost race, push the oldest edits of a long queue alone; what the remote has then.
+        """After a lost race, push the oldest edits of a long queue alone.
 
-        The time between fetch and push is the time to be overtaken in. A clone whose queue takes
-        longer to replay than the others leave between their pushes would lose for ever.
+        Another clone can push first while this one replays. A clone whose queue takes longer to
+        replay than the time between the others' pushes would lose every race.
+
+        Returns:
+            The remote's tip afterwards.
         """
-        queue = self.replica.branch.queue()
+        replica = self.replica
+        queue = replica.branch.queue()
         if len(queue) <= _OLDEST:
             return fetched
-        found = self._continuations.of(fetched, self.replica.branch.base, queue)
-        oldest, placed = found.queue[:_OLDEST], _ops(found.news)
+        found = self._continuations.of(fetched, replica.branch.base, queue)
         batch, replay, _ = self._replayed(
-            fetched, found, oldest, placed, heeding=False
+            fetched,
+            found,
+            found.queue[:_OLDEST],
+            _ops(found.news),
+            answers_pending=False,
         )
-        with self.replica.repository.writing():
-            self.replica.branch.name_for_now(replay.tip, batch)
+        with replica.repository.writing():
+            replica.branch.name_for_now(replay.tip, batch)
         self.progress(f"pushing the first {_OLDEST} of {len(queue):,} edits")
-        with suppress(
-            RemoteFailure
-        ):  # what is wrong shows again when all are pushed
+        # What is wrong shows again when the whole queue is pushed.
+        with suppress(RemoteFailure):
             self.remote.push(replay.tip, fetched)
             self._fetched = replay.tip
         return self._fetched or fetched
@@ -316,11 +397,18 @@ class Attempt:
     @property
     def _continuations(self) -> Continuations:
         return Continuations(
-            self.replica, self.remote, self.now, self.permit, self.pace
+            self.replica,
+            self.remote,
+            self.now,
+            self.permit,
+            self.pace,
         )
 
     def _tidy(self) -> None:
-        """Nothing depends on it, so a disk that refuses is no reason to call the attempt failed."""
+        """Remove refs of this attempt.
+
+        Nothing depends on it, so an attempt has not failed only because the disk refuses this.
+        """
         with suppress(StorageFailed), self.replica.repository.writing():
             self.replica.branch.tidy()
 

@@ -1,8 +1,9 @@
 """The branch in this clone: its tip, its base, and the queue between them.
 
-`tip` is the newest state in this clone, `base` the last commit that the remote confirmed, the queue
-`base..tip`: the edits it has not confirmed. Beside them are the *parked* edits, which the remote
-declined for what they contain, and the tips that replays replaced, kept for thirty days.
+`tip` is the newest state in this clone, `base` the last commit that the remote confirmed. The queue
+is `base..tip`: the edits that the remote has not confirmed. Beside these are the *parked* edits,
+which the remote declined for their content, and the tips that replays replaced, which are kept for
+thirty days.
 """
 
 import time
@@ -11,16 +12,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal
 
+from csc_git.core.commit import CommitInfo
 from csc_git.core.edit import Outcome, Record
 from csc_git.git.objects.batch import Batch
-from csc_git.git.objects.commit import CommitInfo
 from csc_git.git.remote import FETCHED
 from csc_git.git.repository import Repository
 from csc_git.store.commit_walk import lineage, record_of, since
 
-_PARKED: Final = (
-    "refs/csc/held/"  # the name that clones have had since they were made
-)
+# Existing clones have these refs under this name.
+_PARKED: Final = "refs/csc/held/"
 _KEPT: Final = "refs/csc/kept/"
 _KEEP_SECONDS: Final = 30 * 24 * 3600
 _FATE_SEARCH: Final = 5000
@@ -40,7 +40,12 @@ class Fate:
 
 
 class Branch:
-    """Reads and moves the refs that make up the branch. Moving needs the repository's lock."""
+    """Reads and moves the refs that make up the branch. Moving needs the repository's lock.
+
+    Args:
+        repository: The store's own repository.
+        name: The branch's short name.
+    """
 
     def __init__(self, repository: Repository, name: str) -> None:
         self._repository = repository
@@ -59,58 +64,82 @@ class Branch:
         return self._repository.read_ref(self._base_ref)
 
     def queue(self, tip: str | None = None) -> list[CommitInfo]:
-        """The edits that the remote has not confirmed, oldest first, without the root."""
+        """Return the edits that the remote has not confirmed, oldest first, without the root.
+
+        Args:
+            tip: Where the queue ends; None for the branch's tip.
+        """
         return self._edits(self.base, tip or self.tip)
 
     def unbased_queue(self, tip: str) -> list[CommitInfo]:
-        """All edits up to `tip`, for a remote that has none of them."""
+        """Return all edits up to `tip`, for a remote that has none of them."""
         return self._edits(None, tip)
 
     def after(self, seen: str | None) -> list[CommitInfo]:
-        """The edits made since the tip was `seen`."""
-        return [] if self.tip == seen else self._edits(seen, self.tip)
+        """Return the edits made since the tip was `seen`."""
+        tip = self.tip
+        if tip == seen:
+            return []
+        return self._edits(seen, tip)
 
     def parked(self) -> dict[str, str]:
-        """The edits set aside: op to commit."""
+        """Return the commits of the parked edits, by op."""
         return self._repository.refs(_PARKED)
 
     def queued_ops(self) -> set[str]:
-        """The ops of the queue."""
+        """Return the ops of the queue."""
         return {record_of(commit).op for commit in self.queue()}
 
     def keep_tip(self) -> None:
-        """Keep what the tip names now for a while."""
-        if tip := self.tip:
+        """Keep the commit at the tip for thirty days."""
+        tip = self.tip
+        if tip is not None:
             self._keep(tip)
 
     def fate(self, op: str) -> Fate:
-        """What became of an edit, by what this clone knows."""
+        """Return what became of an edit, by what this clone knows."""
         for commit in reversed(self.queue()):
-            if (record := _record_of(op, commit)) is not None:
+            record = _record_of(op, commit)
+            if record is not None:
                 return Fate("local", record.outcome)
         if op in self.parked():
             return Fate("parked")
-        for commit in islice(
-            lineage(self._repository.objects, self.base), _FATE_SEARCH
-        ):
-            if (record := _record_of(op, commit)) is not None:
+        confirmed = lineage(self._repository.objects, self.base)
+        for commit in islice(confirmed, _FATE_SEARCH):
+            record = _record_of(op, commit)
+            if record is not None:
                 return Fate("synced", record.outcome)
         return Fate("unknown")
 
     def name_for_now(self, commit: str, batch: Batch) -> None:
-        """Put a batch on disk, and name a commit of it until `tidy`: it is about to be pushed."""
-        self._repository.set_ref(
-            FETCHED + uuid.uuid4().hex, None, commit, batch
-        )
+        """Put a batch on disk, and name a commit of it until `tidy`, so that it can be pushed.
+
+        Args:
+            commit: The commit.
+            batch: The objects.
+        """
+        ref = FETCHED + uuid.uuid4().hex
+        self._repository.set_ref(ref, None, commit, batch)
 
     def move(
-        self, tip: str, base: str, batch: Batch, *, rewritten: bool
+        self,
+        tip: str,
+        base: str,
+        batch: Batch,
+        *,
+        rewritten: bool,
     ) -> None:
-        """Put a batch on disk, and move tip and base together to what it and the disk have.
+        """Put a batch on disk, and move both tip and base.
 
-        A crash in between must leave a queue without confirmed edits. Base first does that:
-        `base..tip` then still is what only this clone has. After an accepted rewrite it would
-        take confirmed edits for queued ones, so then it is tip first.
+        A crash between the two must not put confirmed edits into the queue. Moving the base first
+        ensures this: `base..tip` is still what only this clone has. After an accepted rewrite it
+        would contain confirmed edits, so then the tip is moved first.
+
+        Args:
+            tip: The new tip.
+            base: The new base.
+            batch: The objects.
+            rewritten: Whether the new tip shares no line of commits with the old one.
         """
         try:
             batch.flush()
@@ -119,47 +148,50 @@ class Branch:
             batch.release()
 
     def _move(self, tip: str, base: str, *, rewritten: bool) -> None:
-        old, known = (
-            self.tip,
-            {commit.id for commit in self._edits(self.base, tip)},
-        )
-        if (
-            old not in {None, tip, base}
-            and old not in known
-            and (rewritten or self.queue())
-        ):
-            self._keep(str(old))
-        steps = [(self._base_ref, base), (self.ref, tip)]
-        for ref, target in reversed(steps) if rewritten else steps:
-            self._repository.set_ref(
-                ref, self._repository.read_ref(ref), target
-            )
+        old = self.tip
+        if old is not None and old not in {tip, base}:
+            known = {commit.id for commit in self._edits(self.base, tip)}
+            is_needed = rewritten or bool(self.queue())
+            if old not in known and is_needed:
+                self._keep(old)
+        if rewritten:
+            self._set(self.ref, tip)
+            self._set(self._base_ref, base)
+        else:
+            self._set(self._base_ref, base)
+            self._set(self.ref, tip)
 
     def confirm(self, commit: str) -> None:
         """Note that the remote has `commit`."""
-        self._repository.set_ref(self._base_ref, self.base, commit)
+        self._set(self._base_ref, commit)
 
     def park(self, op: str, commit: str) -> None:
-        """Set an edit aside."""
-        self._repository.set_ref(
-            _PARKED + op, self._repository.read_ref(_PARKED + op), commit
-        )
+        """Park an edit.
+
+        Args:
+            op: Its op.
+            commit: Its commit.
+        """
+        self._set(_PARKED + op, commit)
 
     def unpark(self, op: str) -> None:
-        """Stop parking an edit; its commit is kept a while."""
-        if commit := self._repository.read_ref(_PARKED + op):
+        """Stop parking an edit. Its commit is kept for thirty days."""
+        ref = _PARKED + op
+        commit = self._repository.read_ref(ref)
+        if commit is not None:
             self._keep(commit)
-            self._repository.delete_ref(_PARKED + op)
+            self._repository.delete_ref(ref)
 
     def tidy(self) -> None:
-        """Drop refs that have served their time."""
+        """Delete the refs of ended attempts, and kept commits after thirty days."""
         for name in self._repository.refs(FETCHED):
             self._repository.delete_ref(FETCHED + name)
         if self.queue():
             return  # replaying it may need the originals, however old
+        now = time.time()
         for name in self._repository.refs(_KEPT):
             stamp = name.partition("-")[0]
-            if not stamp.isdigit() or time.time() - int(stamp) > _KEEP_SECONDS:
+            if not stamp.isdigit() or now - int(stamp) > _KEEP_SECONDS:
                 self._repository.delete_ref(_KEPT + name)
 
     def _edits(self, base: str | None, tip: str | None) -> list[CommitInfo]:
@@ -167,11 +199,20 @@ class Branch:
         return [commit for commit in commits if commit.parent is not None]
 
     def _keep(self, commit: str) -> None:
-        name = f"{_KEPT}{int(time.time())}-{commit[:16]}"
-        self._repository.set_ref(name, self._repository.read_ref(name), commit)
+        now = int(time.time())
+        self._set(f"{_KEPT}{now}-{commit[:16]}", commit)
+
+    def _set(self, ref: str, commit: str) -> None:
+        """Point a ref at a commit, whatever it points at now."""
+        known = self._repository.read_ref(ref)
+        self._repository.set_ref(ref, known, commit)
 
 
 def _record_of(op: str, commit: CommitInfo) -> Record | None:
-    """A commit's record, if it is of the edit `op`."""
-    record = Record.parse(commit.message) if op in commit.message else None
-    return record if record is not None and record.op == op else None
+    """Return a commit's record if it is of the edit `op`, else None."""
+    if op not in commit.message:
+        return None
+    record = Record.parse(commit.message)
+    if record is None or record.op != op:
+        return None
+    return record

@@ -1,8 +1,10 @@
-"""Claiming: what replay must know of claims.
+"""Claiming: what replay must know about claims.
 
-Whether a claim may be made is decided when it is made, on what its clone knew. On a newer base two
-things can have changed that no revision of its own keys shows: its session's name was taken over,
-and somebody claimed another resource that overlaps.
+Whether a session may claim a resource is decided when it claims, by what its clone knows then. On a
+newer base two things can have changed that the revisions of the claim's own keys do not show:
+
+1. The session lost its name: another sign-on took it over.
+2. Another session claimed a different resource that overlaps.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +21,7 @@ from csc_git.core.claim import (
 from csc_git.core.key import Key, Scope
 from csc_git.core.lease import SESSIONS, lease_key
 from csc_git.core.session import is_session_name
-from csc_git.store.records import read_claim, read_lease
+from csc_git.store.records import StoredClaim, read_claim, read_lease
 from csc_git.store.snapshot import Snapshot, Stored
 
 
@@ -27,33 +29,40 @@ class Overlaps:
     """Decides which resources overlap. Remembers it, since some pairs need a call of git.
 
     Args:
-        tracked: The files of the user's repository; asked once, and only if patterns meet.
+        tracked: The files of the user's repository; called once at most, if patterns are compared.
     """
 
     def __init__(self, tracked: Tracked) -> None:
         self._tracked = cache(lambda: list(tracked()))
         self._known: dict[tuple[str, str], bool] = {}
-        self._near: tuple[object, object, list[str]] = None, None, []
+        self._wanted: object = None
+        self._resources: object = None
+        self._candidates: list[str] = []
 
     def near(
-        self, wanted: Sequence[str], resources: Sequence[str]
+        self,
+        wanted: Sequence[str],
+        resources: Sequence[str],
     ) -> list[str]:
-        """The resources that overlap one of the wanted ones.
+        """Return the resources that overlap one of the wanted ones.
 
         Args:
             wanted: A few resources.
             resources: All others. If both are the same objects as in the last call, the candidates
                 of that call are used again.
         """
-        if self._near[0] is not wanted or self._near[1] is not resources:
-            self._near = wanted, resources, candidates(wanted, resources)
-        return [one for one in self._near[2] if self._meets_any(one, wanted)]
+        is_known = self._wanted is wanted and self._resources is resources
+        if not is_known:
+            self._wanted = wanted
+            self._resources = resources
+            self._candidates = candidates(wanted, resources)
+        return [one for one in self._candidates if self._meets_any(one, wanted)]
 
     def _meets_any(self, resource: str, wanted: Sequence[str]) -> bool:
         return any(self(other, resource) for other in wanted)
 
     def __call__(self, one: str, other: str) -> bool:
-        """Whether two resources have something in common."""
+        """Return whether two resources overlap."""
         pair = (one, other)
         if pair not in self._known:
             self._known[pair] = overlaps(one, other, self._tracked)
@@ -61,9 +70,15 @@ class Overlaps:
 
 
 def claims_on(
-    snapshot: Snapshot, resources: Iterable[str]
-) -> Iterator[tuple[Stored, Claim]]:
-    """The claims of all sessions on some resources, active or not."""
+    snapshot: Snapshot,
+    resources: Iterable[str],
+) -> Iterator[StoredClaim]:
+    """Yield the claims on some resources, of all sessions and active or not.
+
+    Args:
+        snapshot: Where to read.
+        resources: The resources; one without a claim is passed over.
+    """
     for resource in resources:
         stored = snapshot.get(claim_key(resource))
         claim = read_claim(resource, stored)
@@ -72,69 +87,100 @@ def claims_on(
 
 
 def is_nobodys(snapshot: Snapshot, key: Key) -> bool:
-    """Whether a record of a session or a claim is one that no csc-git could have made.
+    """Return whether a record of a session or a claim can't have been made by csc-git.
 
-    Anybody who may push can have written it. It holds nothing, and a person may remove it.
+    Everyone who may push can have written it. It has no effect, and a person may remove it.
+
+    Args:
+        snapshot: Where to read.
+        key: The record's key; of any other key it is false.
     """
-    if key.scope not in {SESSIONS, CLAIMS} or snapshot.revision(key) is None:
+    if key.scope not in {SESSIONS, CLAIMS}:
         return False
-    return not _is_record(key.scope, key.name, snapshot.get(key))
+    if snapshot.revision(key) is None:
+        return False
+    stored = snapshot.get(key)
+    return not _is_record(key.scope, key.name, stored)
 
 
 def nobodys(snapshot: Snapshot) -> Iterator[Key]:
-    """The records of `is_nobodys`."""
+    """Yield the keys for which `is_nobodys` is true."""
     for scope in (SESSIONS, CLAIMS):
         records = snapshot.records(scope)
         for name in snapshot.names(scope):
-            if not _is_record(scope, name, records.get(name)):
+            stored = records.get(name)
+            if not _is_record(scope, name, stored):
                 yield Key(scope, name)
 
 
 def _is_record(scope: Scope, name: str, stored: Stored | None) -> bool:
-    """Whether what a key of `sessions` or `claims` holds is a record of ours."""
+    """Return whether a key of `sessions` or `claims` has a record that csc-git may have made."""
     if scope == SESSIONS:
         return is_session_name(name) and read_lease(stored) is not None
     return read_claim(name, stored) is not None
 
 
 def is_signed_on(claim: Claim, snapshot: Snapshot) -> bool:
-    """Whether the sign-on that made a claim still holds its session's name."""
+    """Return whether the sign-on that made a claim still has its session's name.
+
+    Args:
+        claim: The claim.
+        snapshot: Where to read the session's record.
+    """
     lease = read_lease(snapshot.get(lease_key(claim.session)))
-    return (
-        lease is not None
-        and lease.holder == claim.holder
-        and lease.state == "active"
-    )
+    if lease is None or lease.holder != claim.holder:
+        return False
+    return lease.state == "active"
 
 
 def is_contested(
-    made: Iterable[Stored], known: Snapshot, here: Snapshot, tracked: Tracked
+    made: Iterable[Stored],
+    known: Snapshot,
+    here: Snapshot,
+    tracked: Tracked,
 ) -> bool:
-    """Whether claims can't stand on a newer base.
+    """Return whether claims can't be made on a newer base.
 
     Args:
         made: The records as they were made.
-        known: What their author knew; who was passed over then had lapsed, or doesn't overlap.
+        known: What their author knew. A claim that is the same there does not count: it had lapsed,
+            or it does not overlap.
         here: The newer base.
         tracked: The files of the user's repository.
     """
-    found = [Claim.from_json(stored.entry.value) for stored in made]
-    wanted = [
-        claim for claim in found if claim is not None and claim.state == "held"
-    ]
-    if not all(is_signed_on(claim, here) for claim in wanted):
+    wanted = list(_unreleased(made))
+    if not all(is_signed_on(claim, here) for claim in wanted):  # case 1
         return True
-    near = candidates([claim.resource for claim in wanted], here.names(CLAIMS))
-    unknown = [
-        other
-        for stored, other in claims_on(here, near)
-        if other.state == "held"
-        and stored.revision != known.revision(claim_key(other.resource))
-    ]
+    resources = [claim.resource for claim in wanted]
+    near = candidates(resources, here.names(CLAIMS))
+    unknown = list(_unknown(near, known, here))
     overlap = Overlaps(tracked)
-    return any(
-        overlap(claim.resource, other.resource)
-        for other in unknown
-        for claim in wanted
-        if other.holder != claim.holder and is_signed_on(other, here)
-    )
+    for claim in wanted:
+        for other in unknown:
+            if other.holder == claim.holder:
+                continue
+            if not is_signed_on(other, here):
+                continue
+            if overlap(claim.resource, other.resource):  # case 2
+                return True
+    return False
+
+
+def _unreleased(made: Iterable[Stored]) -> Iterator[Claim]:
+    """Yield the claims among some records that were not released."""
+    for stored in made:
+        claim = Claim.from_json(stored.entry.value)
+        if claim is not None and claim.state == "held":
+            yield claim
+
+
+def _unknown(
+    resources: Iterable[str],
+    known: Snapshot,
+    here: Snapshot,
+) -> Iterator[Claim]:
+    """Yield the unreleased claims of a newer base that an author did not know."""
+    for stored, claim in claims_on(here, resources):
+        revision = known.revision(claim_key(claim.resource))
+        if claim.state == "held" and stored.revision != revision:
+            yield claim

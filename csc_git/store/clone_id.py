@@ -1,10 +1,10 @@
 """A clone: one git common directory, with a random id and the name of its machine.
 
-The id is bound to the place where it was made, since a session counts as alive inside its own clone
-while its process holds a lock: two copies that both took themselves for that clone would end each
-other's sessions. A repository that was copied, restored from an image, or started in a second
-container of one image therefore gets an id of its own. A repository that was renamed keeps its id,
-and so does one whose machine was restarted or given another host name.
+The id is bound to the place where it was made. Inside its own clone a session is alive while its
+process holds a lock, so two copies with the same id would end each other's sessions. A repository
+that was copied, restored from an image, or started in a second container of one image therefore
+gets an id of its own. A repository that was renamed keeps its id, and so does one whose machine was
+restarted or given another host name.
 """
 
 import os
@@ -24,18 +24,26 @@ _FILE: Final = "clone.json"
 _MACHINE_ID: Final = Path("/etc/machine-id")
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _MOUNTS: Final = Path("/proc/self/mountinfo")
+_ESCAPES: Final = (
+    (r"\040", " "),
+    (r"\011", "\t"),
+    (r"\012", "\n"),
+    (r"\134", "\\"),
+)
+"""Octal escapes of mountinfo, in the order in which they are decoded."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What differs between a clone's directory and a copy of it; empty or None if unreadable.
+    """What differs between a clone's directory and a copy of it.
 
     Attributes:
-        inode: Of the directory.
-        born: When the directory was made, in nanoseconds since 1970.
-        layer: The writable layer of the container that the directory is in (overlayfs).
-        machine_id: Of the operating system; see machine-id(5).
-        boot: Random id of this boot of the kernel.
+        inode: The directory's inode.
+        born: When the directory was made, in nanoseconds since 1970; None if it can't be read.
+        layer: The writable layer of the container that the directory is in (overlayfs); empty if
+            there is none.
+        machine_id: The operating system's id, see machine-id(5); empty if it can't be read.
+        boot: Random id of this boot of the kernel; empty if it can't be read.
         host: The host name. It may change with the network.
         path: The directory's absolute path.
     """
@@ -50,7 +58,7 @@ class Place:
 
     @classmethod
     def of(cls, directory: Path) -> "Place":
-        """The place of a directory as it is now."""
+        """Return the place of a directory as it is now."""
         return cls(
             inode=directory.stat().st_ino,
             born=_born(directory),
@@ -62,29 +70,35 @@ class Place:
         )
 
     def is_copy_of(self, known: "Place") -> bool:
-        """Whether this is another directory than the known one, by what can't change by itself."""
+        """Return whether this is another directory than the known one.
+
+        Only what can't change without a copy is compared.
+        """
         if self.inode != known.inode or self.layer != known.layer:
             return True
-        if None not in {self.born, known.born} and self.born != known.born:
+        if _differ(self.born, known.born):
             return True
-        if (
-            self.machine_id
-            and known.machine_id
-            and self.machine_id != known.machine_id
-        ):
+        if _differ(self.machine_id, known.machine_id):
             return True
         return self.boot != known.boot and self.host != known.host
 
 
+def _differ(now: int | str | None, known: int | str | None) -> bool:
+    """Return whether two facts differ; one that can't be read (None or empty) does not."""
+    if now in {None, ""} or known in {None, ""}:
+        return False
+    return now != known
+
+
 @dataclass(frozen=True)
 class Clone:
-    """Who this clone is.
+    """The identity of a clone.
 
     Attributes:
         id: Random, made at first use.
-        machine: Fixed at first use, so that a laptop that changes its host name with the network
-            stays one machine.
-        place: Where the id was made; a copy is elsewhere, and gets another id.
+        machine: The machine's name, fixed at first use: the host name of a laptop may change with
+            the network.
+        place: Where the id was made. A copy is in another place, and gets another id.
     """
 
     id: str
@@ -93,47 +107,59 @@ class Clone:
 
 
 def identify(directory: Path, machine: str | None, host: str) -> Clone:
-    """Who the clone is that keeps its files in `directory`, deciding it at first use.
+    """Return the identity of a clone; it is decided at first use.
 
     Args:
-        directory: The `csc` directory, which must exist.
-        machine: The configured name; it wins over the one fixed before.
-        host: The machine name that is kept if none is configured.
+        directory: The clone's `csc` directory, which must exist.
+        machine: The configured machine name, which replaces the one fixed before; None if none is
+            configured.
+        host: The machine name that is fixed if none is configured.
+
+    Raises:
+        StorageFailed: file locks in the directory do not exclude other processes.
     """
-    with FileLock(directory / "locks" / "clone").held():
-        place = Place.of(
-            directory
-        )  # after the lock: in a container that may make the directory
-        known = _load(directory / _FILE)
-        name = machine or (known.machine if known else host)
-        if known is None and not excludes(directory / "locks" / "probe"):
-            raise StorageFailed(
-                f"File locks in {directory} do not exclude other processes",
-                safe="Nothing was stored",
-                then=NO_EXCLUSION,
-            )
-        if (
-            known is None
-            or place.is_copy_of(known.place)
-            or _is_elsewhere_too(known, directory)
-        ):
-            found = Clone(uuid.uuid4().hex, name, place)
+    locks = directory / "locks"
+    file = directory / _FILE
+    with FileLock(locks / "clone").held():
+        # Only now: in a container, taking the lock may make the directory.
+        place = Place.of(directory)
+        known = _load(file)
+        if known is None:
+            _check_locks(locks)
+            found = Clone(uuid.uuid4().hex, machine or host, place)
         else:
-            found = Clone(known.id, name, place)
+            clone_id = known.id
+            if place.is_copy_of(known.place) or _has_twin(known, directory):
+                clone_id = uuid.uuid4().hex
+            found = Clone(clone_id, machine or known.machine, place)
         if found != known:
-            write_json(directory / _FILE, asdict(found), durable=True)
+            write_json(file, asdict(found), durable=True)
         return found
 
 
+def _check_locks(locks: Path) -> None:
+    """Raise StorageFailed if file locks in a directory do not exclude other processes."""
+    if not excludes(locks / "probe"):
+        raise StorageFailed(
+            f"File locks in {locks.parent} do not exclude other processes",
+            safe="Nothing was stored",
+            then=NO_EXCLUSION,
+        )
+
+
 def recall(directory: Path) -> Clone | None:
-    """Who the clone is, if that was decided; changes nothing, and looks at the inode only."""
+    """Return the identity of a clone if it was decided here; None if not.
+
+    Nothing is written, and only the inode is compared.
+    """
     known = _load(directory / _FILE)
-    is_here = known is not None and known.place.inode == directory.stat().st_ino
-    return known if is_here else None
+    if known is None or known.place.inode != directory.stat().st_ino:
+        return None
+    return known
 
 
-def _is_elsewhere_too(known: Clone, directory: Path) -> bool:
-    """Whether the directory in which the id was made is still there, beside this one.
+def _has_twin(known: Clone, directory: Path) -> bool:
+    """Return whether the directory in which the id was made still exists beside this one.
 
     A snapshot of a whole file system keeps inodes and times, so only its path differs.
     """
@@ -152,12 +178,14 @@ def _load(path: Path) -> Clone | None:
     try:
         place: dict[str, Any] = found["place"]
         born = place["born"]
+        if born is not None:
+            born = int(born)
         return Clone(
-            str(found["id"]),
-            str(found["machine"]),
-            Place(
+            id=str(found["id"]),
+            machine=str(found["machine"]),
+            place=Place(
                 inode=int(place["inode"]),
-                born=None if born is None else int(born),
+                born=born,
                 layer=str(place["layer"]),
                 machine_id=str(place["machine_id"]),
                 boot=str(place["boot"]),
@@ -177,37 +205,38 @@ def _text(path: Path) -> str:
 
 
 def _layer(directory: Path) -> str:
-    """The upper directory of the overlay that a directory is in, by proc(5)'s mountinfo."""
+    """Return the upper directory of the overlay that a directory is in; empty if there is none.
+
+    It is read from mountinfo, see proc(5): in each line, what comes before ` - ` has the mount
+    point as its fifth field, and what comes after it the kind, the source and the options.
+    """
     try:
-        lines = _MOUNTS.read_text(
-            encoding="utf-8", errors="surrogateescape"
-        ).splitlines()
+        text = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return ""
-    longest, found = -1, ""
-    for line in lines:
+    longest = -1
+    found = ""
+    for line in text.splitlines():
         mount, _, source = line.partition(" - ")
         point = _unescaped(mount.split(" ")[4])
-        if directory.is_relative_to(point) and len(point) >= longest:
-            kind, _, options = source.partition(" ")
-            longest, found = len(point), options if kind == "overlay" else ""
-    uppers = [
-        option
-        for option in found.rpartition(" ")[2].split(",")
-        if "upperdir=" in option
-    ]
-    return uppers[0].removeprefix("upperdir=") if uppers else ""
+        is_nearer = len(point) >= longest
+        if is_nearer and directory.is_relative_to(point):
+            longest = len(point)
+            found = source
+    kind, _, rest = found.partition(" ")
+    if kind != "overlay":
+        return ""
+    _, _, options = rest.rpartition(" ")
+    for option in options.split(","):
+        if "upperdir=" in option:
+            return option.removeprefix("upperdir=")
+    return ""
 
 
 def _unescaped(text: str) -> str:
-    """A path of mountinfo, where white space and backslashes are octal escapes."""
-    for escape, character in (
-        ("040", " "),
-        ("011", "\t"),
-        ("012", "\n"),
-        ("134", "\\"),
-    ):
-        text = text.replace(f"\\{escape}", character)
+    """Decode a path of mountinfo, where white space and backslashes are octal escapes."""
+    for escape, character in _ESCAPES:
+        text = text.replace(escape, character)
     return text
 
 
@@ -218,13 +247,16 @@ _AT_FDCWD: Final = -100
 
 
 def _born(directory: Path) -> int | None:
-    """When a directory was made, by statx(2) where Python's `stat` has no birth time."""
+    """Return when a directory was made, in nanoseconds since 1970; None if it can't be read.
+
+    Where Python's `stat` has no birth time, it is read by statx(2).
+    """
     born = getattr(directory.stat(), "st_birthtime", None)
     if born is not None:
         return int(born * 1_000_000_000)
     if sys.platform != "linux":
         return None
-    import ctypes  # noqa: PLC0415  only who opens a clone
+    import ctypes  # noqa: PLC0415  only a process that opens a clone needs it
 
     found = ctypes.create_string_buffer(_STATX_SIZE)
     try:

@@ -1,15 +1,26 @@
-"""Continuation: how what the remote has goes on from what this clone knows, or why it does not."""
+"""Continuation: how what the remote has continues what this clone knows, or why it does not.
+
+The cases, in this order:
+
+1. This clone has no base: it joins the branch.
+2. The remote has another store.
+3. The remote's tip descends from the base: it has newer edits.
+4. There are rotations between the base and the remote's tip.
+5. The remote no longer has what it had confirmed.
+
+In cases 2 and 5 a person must have decided how to go on; see `store.recovery`.
+"""
 
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from csc_git.core.commit import CommitInfo
 from csc_git.core.pace import Pace
+from csc_git.core.remote_failure import RemoteFailure
 from csc_git.core.remote_state import RemoteState
 from csc_git.errors import FormatTooNew
-from csc_git.git.failure import RemoteFailure
-from csc_git.git.objects.commit import CommitInfo
 from csc_git.git.remote import Remote
 from csc_git.store.commit_walk import (
     Commits,
@@ -25,6 +36,7 @@ from csc_git.store.snapshot import Format, Snapshot
 from csc_git.text import count
 
 _NEAR: Final = 5000
+"""Commits that are read before git is asked whether the base is an ancestor."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,8 @@ class Continuation:
 
     Attributes:
         news: Commits of the remote among which edits of the queue may be.
-        fork: The last commit both sides have, also where a rotation lies between; None: none.
+        fork: The last commit both sides have, also where a rotation lies between; None if there is
+            none.
         queue: The edits to make again on it, oldest first.
         rewritten: Whether the tip here shares no line of commits with it.
         joins: Whether this clone's confirmed values are joined with another store first.
@@ -47,8 +60,16 @@ class Continuation:
 
 
 def contains(commits: Commits, tip: str | None, commit: str) -> bool:
-    """Whether a history contains a commit."""
-    return tip is not None and descent(commits, commit, tip) is not None
+    """Return whether a history contains a commit.
+
+    Args:
+        commits: Where to read.
+        tip: The history's newest commit; None for an empty history.
+        commit: The commit.
+    """
+    if tip is None:
+        return False
+    return descent(commits, commit, tip) is not None
 
 
 @dataclass(frozen=True)
@@ -57,7 +78,7 @@ class Continuations:
 
     Attributes:
         replica: The clone's side.
-        remote: The other; asked for histories that a rotation kept.
+        remote: The other side; asked for histories that rotations replaced.
         now: The wall clock.
         permit: What a person has decided.
         pace: Notified of the machines whose edits were found.
@@ -70,74 +91,99 @@ class Continuations:
     pace: Pace
 
     def of(
-        self, fetched: str, base: str | None, queue: list[CommitInfo]
+        self,
+        fetched: str,
+        base: str | None,
+        queue: list[CommitInfo],
     ) -> Continuation:
-        """How what was fetched continues what we know.
+        """Find out how a fetched commit continues what the clone knows.
 
-        A clone that joins is spared the walk over the whole history: what the remote has is wanted
-        only to see which edits of the queue arrived already.
+        Args:
+            fetched: The remote's tip.
+            base: The clone's base; None if it has none.
+            queue: The clone's queue.
 
         Raises:
-            RemoteFailure: it is no continuation, and no person has decided how to go on.
+            RemoteFailure: the commit is not a continuation, and no person has decided how to go on.
         """
-        objects = self.replica.repository.objects
         theirs = self._format(fetched)
         if theirs is None:
             raise RemoteFailure(RemoteState.NOT_A_STORE)
-        if base is None:
-            made = (
-                made_since(objects, fetched, queue, self.now) if queue else []
-            )
-            return Continuation(made, None, queue)
+        if base is None:  # case 1
+            return self._begin(fetched, queue)
         ours = self._format(base)
-        if ours is not None and ours.store != theirs.store:
+        if ours is not None and ours.store != theirs.store:  # case 2
             return self._join(fetched, queue)
-        news = descent(objects, base, fetched, most=_NEAR)
-        if news is None and self.replica.repository.is_ancestor(base, fetched):
-            news = descent(objects, base, fetched)
-            if news is None:  # in a merge that somebody made by hand
-                return Continuation(
-                    list(ancestry(objects, fetched)), None, queue
-                )
-        if news is not None:
-            writers = {commit.committer for commit in news}
-            self.pace.saw(
-                writers - {self.replica.identity.machine}, time.monotonic()
-            )
-            # What the base has and the tip lacks was placed by an attempt that died between them.
-            placed = [*since(objects, self.replica.branch.tip, base), *news]
-            return Continuation(placed, base, queue, rewritten=False)
+        found = self._newer(fetched, base, queue)  # case 3
+        if found is not None:
+            return found
+        repository = self.replica.repository
         branch = self.replica.branch.name
-        rotated = continued(
-            self.replica.repository, self.remote, branch, base, fetched
-        )
-        if rotated is not None:
-            return Continuation(rotated, base, queue)
-        return self._rewrite(fetched, base, queue)
+        news = continued(repository, self.remote, branch, base, fetched)
+        if news is not None:  # case 4
+            return Continuation(news, base, queue)
+        return self._rewrite(fetched, base, queue)  # case 5
+
+    def _begin(self, fetched: str, queue: list[CommitInfo]) -> Continuation:
+        """Case 1. What the remote has is read only to find edits that arrived already.
+
+        So a clone with an empty queue need not read the whole history.
+        """
+        news: list[CommitInfo] = []
+        if queue:
+            objects = self.replica.repository.objects
+            news = made_since(objects, fetched, queue, self.now)
+        return Continuation(news, None, queue)
 
     def _join(self, fetched: str, queue: list[CommitInfo]) -> Continuation:
-        """The remote has another store than this clone."""
+        """Case 2. Both stores are joined, if a person decided so."""
         if not self.permit.join:
             raise RemoteFailure(RemoteState.OTHER_STORE)
-        objects = self.replica.repository.objects
-        return Continuation(
-            list(ancestry(objects, fetched)), None, queue, joins=True
-        )
+        news = list(ancestry(self.replica.repository.objects, fetched))
+        return Continuation(news, None, queue, joins=True)
+
+    def _newer(
+        self,
+        fetched: str,
+        base: str,
+        queue: list[CommitInfo],
+    ) -> Continuation | None:
+        """Case 3; None where it does not apply."""
+        repository = self.replica.repository
+        objects = repository.objects
+        news = descent(objects, base, fetched, most=_NEAR)
+        if news is None:
+            if not repository.is_ancestor(base, fetched):
+                return None
+            news = descent(objects, base, fetched)
+        if news is None:  # the base is in a merge that somebody made by hand
+            everything = list(ancestry(objects, fetched))
+            return Continuation(everything, None, queue)
+        writers = {commit.committer for commit in news}
+        writers.discard(self.replica.identity.machine)
+        self.pace.saw(writers, time.monotonic())
+        # An attempt that died before it moved the tip placed what the base has and the tip lacks.
+        placed = since(objects, self.replica.branch.tip, base)
+        return Continuation([*placed, *news], base, queue, rewritten=False)
 
     def _rewrite(
-        self, fetched: str, base: str, queue: list[CommitInfo]
+        self,
+        fetched: str,
+        base: str,
+        queue: list[CommitInfo],
     ) -> Continuation:
-        """The remote no longer has what it had confirmed."""
+        """Case 5. The remote's history is accepted, or what it lacks is made again on it."""
         objects = self.replica.repository.objects
         if self.permit.rewrite:
-            return Continuation(list(ancestry(objects, fetched)), None, queue)
+            everything = list(ancestry(objects, fetched))
+            return Continuation(everything, None, queue)
         lost = since(objects, fetched, base)
         if not self.permit.restore:
-            behind = contains(objects, base, fetched)
-            state = RemoteState.BEHIND if behind else RemoteState.REWRITTEN
-            raise RemoteFailure(
-                state, f"it lacks {count(len(lost), 'confirmed edit')}"
-            )
+            state = RemoteState.REWRITTEN
+            if contains(objects, base, fetched):
+                state = RemoteState.BEHIND
+            edits = count(len(lost), "confirmed edit")
+            raise RemoteFailure(state, f"it lacks {edits}")
         fork = fork_of(objects, base, fetched)
         news = since(objects, fork, fetched)
         if fork is None:  # even the first commit is another one
@@ -145,7 +191,8 @@ class Continuations:
         return Continuation(news, fork, [*lost, *queue])
 
     def _format(self, commit: str) -> Format | None:
+        objects = self.replica.repository.objects
         try:
-            return Snapshot(self.replica.repository.objects, commit).format()
+            return Snapshot(objects, commit).format()
         except FormatTooNew as error:
             raise RemoteFailure(RemoteState.TOO_NEW, error.what) from error

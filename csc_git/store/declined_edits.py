@@ -1,11 +1,14 @@
-"""Isolation: finding the edits that the remote declines for what they contain.
+"""Declined edits: finding the edits that the remote declines for their content.
 
-A secret scanner that objects to one edit among a hundred must hold back that one alone. The
-longest prefix of the queue that the remote takes is found by bisection (what it takes on the way
-is progress, not a test), the edit behind it is set aside, and the rest is replayed without it.
+If a secret scanner objects to one edit of a hundred, only that one is to be parked:
 
-A remote that takes nothing at all does not object to an edit: then none is parked, and the failure
-stands as it came.
+1. Find the longest prefix of the queue that the remote takes, by bisection. What it takes on the
+   way stays pushed.
+2. Set aside the edit behind that prefix, replay the rest without it, and begin again with 1.
+3. If many edits were set aside and the remote took nothing at all, push the newest edit alone, as
+   a last try.
+4. If the remote took anything, park the edits that were set aside. If it took nothing, it does not
+   object to an edit: park none, and report the failure as it was.
 """
 
 from collections.abc import Sequence
@@ -13,9 +16,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from csc_git.core.commit import CommitInfo
+from csc_git.core.remote_failure import RemoteFailure
 from csc_git.core.remote_state import RemoteState
-from csc_git.git.failure import RemoteFailure
-from csc_git.git.objects.commit import CommitInfo
 from csc_git.git.remote import Remote
 from csc_git.store.commit_walk import record_of
 from csc_git.store.replica import Replica
@@ -26,14 +29,14 @@ MAX_SUSPECTS: Final = 16
 
 @dataclass(frozen=True)
 class Isolation:
-    """What came of it.
+    """The result of `isolate`.
 
     Attributes:
-        said: The remote's words about each edit that is held now, by op.
+        reasons: Why the remote declined each edit that is parked now, in its own words, by op.
         taken: The last commit that the remote took.
     """
 
-    said: dict[str, str]
+    reasons: dict[str, str]
     taken: str
 
 
@@ -45,13 +48,13 @@ def isolate(
     failure: RemoteFailure,
     now: datetime,
 ) -> Isolation:
-    """Push what the remote takes, and hold what it doesn't.
+    """Push what the remote takes, and park what it declines.
 
     Args:
         replica: This clone's side.
-        remote: The other.
-        fetched: What its branch was at; None if it has none yet.
-        queue: The declined edits, as they stand on it.
+        remote: The other side.
+        fetched: The tip of its branch; None if it has none yet.
+        queue: The declined edits, as commits on that tip.
         failure: How it declined them.
         now: The wall clock.
 
@@ -60,40 +63,43 @@ def isolate(
         LostRace: somebody else pushed meanwhile.
     """
     onto = fetched or queue[0].parent
-    assert onto is not None  # noqa: S101  a queue stands on something
+    assert onto is not None  # noqa: S101  the queue has no root commit
     sieve = _Sieve(
-        replica,
-        remote,
-        now,
-        onto,
-        fetched,
-        queue,
-        [commit.id for commit in queue],
+        replica=replica,
+        remote=remote,
+        now=now,
+        onto=onto,
+        expected=fetched,
+        rest=queue,
+        chain=[commit.id for commit in queue],
     )
     while sieve.chain:
         sieve.push(failure)
         if sieve.chain and sieve.seems_closed():
             sieve.push_newest_alone()
-    if not sieve.taken:
+    if not sieve.has_taken:
         raise failure
     with replica.repository.writing():
         for op, commit in sieve.suspects.items():
             replica.branch.park(op, commit.id)
-    return Isolation(sieve.said, sieve.onto)
+    return Isolation(sieve.reasons, sieve.onto)
 
 
 @dataclass
 class _Sieve:
-    """What the remote lets through, and what stays behind.
+    """What the remote has taken, what was set aside, and what is left.
 
     Attributes:
+        replica: This clone's side.
+        remote: The other side.
+        now: The wall clock.
         onto: The commit that what is left is replayed on.
-        expected: What the remote's branch is at.
+        expected: The tip of the remote's branch; None if it has none.
         rest: The edits that are left.
         chain: The same as commits on `onto`, each on the one before.
         suspects: The edits set aside, by op.
-        said: The remote's words about each.
-        taken: Whether the remote took anything.
+        reasons: Why the remote declined each of them, by op.
+        has_taken: Whether the remote took anything.
     """
 
     replica: Replica
@@ -104,75 +110,96 @@ class _Sieve:
     rest: list[CommitInfo]
     chain: list[str]
     suspects: dict[str, CommitInfo] = field(default_factory=dict)
-    said: dict[str, str] = field(default_factory=dict)
-    taken: bool = False
+    reasons: dict[str, str] = field(default_factory=dict)
+    has_taken: bool = False
 
     def push(self, failure: RemoteFailure) -> None:
-        """Push what goes through, and set the edit behind it aside."""
-        count, words = _push_prefix(self.remote, self.chain, self.expected)
-        if count:
-            self.onto = self.expected = self.chain[count - 1]
-            self.taken = True
-        if count == len(self.chain):
+        """Push the longest prefix (step 1), and set aside the edit behind it (step 2)."""
+        taken, reason = _push_prefix(self.remote, self.chain, self.expected)
+        if taken:
+            last = self.chain[taken - 1]
+            self.onto = last
+            self.expected = last
+            self.has_taken = True
+        if taken == len(self.chain):
             self.chain = []
         else:
-            self._set_aside(count, words or failure.detail)
+            self._set_aside(taken, reason or failure.detail)
 
     def seems_closed(self) -> bool:
-        """Whether all of many were declined, so that their content can't be the reason."""
-        return not self.taken and len(self.suspects) == MAX_SUSPECTS
+        """Return whether many edits were declined and none taken.
+
+        Then their content is unlikely to be the reason.
+        """
+        return not self.has_taken and len(self.suspects) == MAX_SUSPECTS
 
     def push_newest_alone(self) -> None:
-        """The last try; the others are left out of this one only, and stay in the queue."""
-        aside, newest = (
-            [*self.suspects.values(), *self.rest[:-1]],
-            self.rest[-1:],
-        )
-        commit = self._without(aside, newest)[-1]
+        """Try once more (step 3). The other edits are left out here only, and stay in the queue."""
+        *others, newest = self.rest
+        aside = [*self.suspects.values(), *others]
+        commit = self._without(aside, [newest])[-1]
         if _declines(self.remote, commit, self.expected) is None:
-            self.onto, self.taken = commit, True
+            self.onto = commit
+            self.has_taken = True
         self.chain = []
 
-    def _set_aside(self, index: int, words: str) -> None:
-        culprit, self.rest = self.rest[index], self.rest[index + 1 :]
-        op = _op(culprit)
-        self.suspects[op], self.said[op] = culprit, words
-        self.chain = self._without([*self.suspects.values()], self.rest)
+    def _set_aside(self, index: int, reason: str) -> None:
+        culprit = self.rest[index]
+        op = record_of(culprit).op
+        self.suspects[op] = culprit
+        self.reasons[op] = reason
+        self.rest = self.rest[index + 1 :]
+        self.chain = self._without(list(self.suspects.values()), self.rest)
 
     def _without(
-        self, suspects: list[CommitInfo], rest: list[CommitInfo]
+        self,
+        suspects: list[CommitInfo],
+        rest: list[CommitInfo],
     ) -> list[str]:
-        """Some edits, replayed as if the suspects had not been made."""
-        batch = self.replica.repository.batch()
-        replay = self.replica.replay_on(batch, self.onto, None, self.now)
-        self.replica.replay(
-            replay, [*suspects, *rest], aside=frozenset(map(_op, suspects))
+        """Replay some edits as if the suspects had not been made; return the new commits."""
+        replica = self.replica
+        batch = replica.repository.batch()
+        replay = replica.replay_on(batch, self.onto, None, self.now)
+        replica.replay(
+            replay,
+            [*suspects, *rest],
+            aside=frozenset(record_of(commit).op for commit in suspects),
         )
-        with self.replica.repository.writing():
-            self.replica.branch.name_for_now(replay.tip, batch)
+        with replica.repository.writing():
+            replica.branch.name_for_now(replay.tip, batch)
         return replay.placed
 
 
 def _push_prefix(
-    remote: Remote, chain: Sequence[str], expected: str | None
+    remote: Remote,
+    chain: Sequence[str],
+    expected: str | None,
 ) -> tuple[int, str]:
-    """Push as many edits of a chain as the remote takes: how many, and its last refusal."""
-    words = _declines(remote, chain[-1], expected)
-    if words is None:
+    """Push as many edits of a chain as the remote takes.
+
+    Returns:
+        How many it took, and why it declined the next one in its own words.
+    """
+    reason = _declines(remote, chain[-1], expected)
+    if reason is None:
         return len(chain), ""
-    taken, declined = 0, len(chain)
+    taken = 0
+    declined = len(chain)
     while declined - taken > 1:
         middle = (taken + declined) // 2
-        answer = _declines(remote, chain[middle - 1], expected)
+        commit = chain[middle - 1]
+        answer = _declines(remote, commit, expected)
         if answer is None:
-            taken, expected = middle, chain[middle - 1]
+            taken = middle
+            expected = commit
         else:
-            declined, words = middle, answer
-    return taken, words
+            declined = middle
+            reason = answer
+    return taken, reason
 
 
 def _declines(remote: Remote, commit: str, expected: str | None) -> str | None:
-    """The remote's words if it declines a push; None if it takes it."""
+    """Push; return the remote's words if it declines, and None if it takes the commit."""
     try:
         remote.push(commit, expected)
     except RemoteFailure as failure:
@@ -180,7 +207,3 @@ def _declines(remote: Remote, commit: str, expected: str | None) -> str | None:
             raise
         return failure.detail
     return None
-
-
-def _op(commit: CommitInfo) -> str:
-    return record_of(commit).op

@@ -1,8 +1,8 @@
 """The index: what is derived from trees, remembered by their ids.
 
-Trees never change, so what was derived from one holds for ever. Each write makes a new tree of the
-few directories on its way; all others keep their ids, and with them what is remembered here. So
-listing a hundred thousand keys again after one write costs the difference, not the whole.
+Trees never change, so what was derived from one stays valid. Each write makes new trees for the few
+directories on its way. All others keep their ids, and what is remembered of them. So listing a
+hundred thousand keys again after one write costs the difference, not the whole.
 
 Only trees that are on disk are remembered: those of an edit that is being made may never get there.
 """
@@ -31,7 +31,7 @@ class Listing:
     Attributes:
         tree: The directory's tree.
         names: The names of its keys, in order.
-        records: What the keys hold, of those that were asked for.
+        records: What the keys hold, without those that can't be read; None if nobody needed them.
     """
 
     tree: str
@@ -48,22 +48,44 @@ class Index:
     _mutex: RLock = field(default_factory=RLock)
 
     def names(
-        self, snapshot: "Snapshot", scope: Scope, tree: str
+        self,
+        snapshot: "Snapshot",
+        scope: Scope,
+        tree: str,
     ) -> Sequence[str]:
-        """The names of a scope's keys, in order."""
-        return self._listing(snapshot, scope, tree, with_records=False).names
+        """Return the names of a scope's keys, in order.
+
+        Args:
+            snapshot: Where to read.
+            scope: The scope.
+            tree: The scope's directory in that snapshot.
+        """
+        listing = self._listing(snapshot, scope, tree, with_records=False)
+        return listing.names
 
     def records(
-        self, snapshot: "Snapshot", scope: Scope, tree: str
+        self,
+        snapshot: "Snapshot",
+        scope: Scope,
+        tree: str,
     ) -> Mapping[str, "Stored"]:
-        """What the keys of a scope hold, those left out that can't be read."""
-        return (
-            self._listing(snapshot, scope, tree, with_records=True).records
-            or {}
-        )
+        """Return what the keys of a scope hold, by name, without those that can't be read.
+
+        Args:
+            snapshot: Where to read.
+            scope: The scope.
+            tree: The scope's directory in that snapshot.
+        """
+        listing = self._listing(snapshot, scope, tree, with_records=True)
+        return listing.records or {}
 
     def scopes(self, snapshot: "Snapshot", tree: str) -> tuple[str, ...]:
-        """The scopes that hold keys, of the directory of all scopes; see `Scopes.of`."""
+        """Return the scopes that hold keys; see `Scopes.of`.
+
+        Args:
+            snapshot: Where to read.
+            tree: The directory of all scopes in that snapshot.
+        """
         with self._mutex:
             return self._scopes.of(snapshot, tree)
 
@@ -82,81 +104,98 @@ class Index:
                     known = _whole(snapshot, tree, with_records=with_records)
                 elif known.tree != tree:
                     known = _updated(known, snapshot, scope, tree)
-            except (
-                StoreDamaged
-            ):  # reported elsewhere; it may be mended, so it is not remembered
+            except StoreDamaged:
+                # It is reported elsewhere, and may be repaired: remember nothing.
                 return _readable(snapshot, scope, tree)
             if snapshot.objects.is_stored(tree):
-                self._listings[scope] = known
-                self._listings.move_to_end(scope)
-                while len(self._listings) > _MOST_DIRECTORIES:
-                    self._listings.popitem(last=False)
+                self._remember(scope, known)
             return known
+
+    def _remember(self, scope: Scope, listing: Listing) -> None:
+        """Keep a listing as the one used last, and forget those not used for longest."""
+        self._listings[scope] = listing
+        self._listings.move_to_end(scope)
+        while len(self._listings) > _MOST_DIRECTORIES:
+            self._listings.popitem(last=False)
 
 
 def index_of(shared: dict[str, Any]) -> Index:
-    """The index of a repository, which its objects keep."""
+    """Return the index of a repository, which its objects keep."""
     found: Index = shared.setdefault("index", Index())
     return found
 
 
-def _whole(snapshot: "Snapshot", tree: str, *, with_records: bool) -> Listing:
+def _whole(
+    snapshot: "Snapshot",
+    tree: str,
+    *,
+    with_records: bool,
+) -> Listing:
     """Make a listing by reading the whole directory."""
-    names = sorted(snapshot.files_in(tree))
-    return Listing(
-        tree, names, dict(snapshot.records_in(tree)) if with_records else None
-    )
+    listing = Listing(tree, sorted(snapshot.files_in(tree)))
+    if with_records:
+        listing.records = dict(snapshot.records_in(tree))
+    return listing
 
 
 def _changed_names(
-    snapshot: "Snapshot", before: str, after: str
+    snapshot: "Snapshot",
+    before: str,
+    after: str,
 ) -> Iterator[str]:
-    """The names of the keys in which two trees of a directory may differ."""
+    """Yield the names of the keys in which two trees of a directory may differ."""
     from csc_git.store.difference import changed_files  # noqa: PLC0415  it needs snapshots
 
     for path in changed_files(snapshot.objects, before, after, below=False):
-        found = (snapshot.named(tree, path[0]) for tree in (before, after))
-        yield from {name for name in found if name is not None}
+        file = path[0]
+        for tree in (before, after):
+            name = snapshot.named(tree, file)
+            if name is not None:
+                yield name
 
 
 def _readable(snapshot: "Snapshot", scope: Scope, tree: str) -> Listing:
-    """What can be read of a damaged directory."""
+    """Make a listing of what can be read of a damaged directory."""
     names = sorted(snapshot.readable_names(tree))
-    found = {name: snapshot.get(Key(scope, name)) for name in names}
-    return Listing(
-        tree,
-        names,
-        {name: one for name, one in found.items() if one is not None},
-    )
+    records: dict[str, Stored] = {}
+    for name in names:
+        stored = snapshot.get(Key(scope, name))
+        if stored is not None:
+            records[name] = stored
+    return Listing(tree, names, records)
 
 
 def _updated(
-    known: Listing, snapshot: "Snapshot", scope: Scope, tree: str
+    known: Listing,
+    snapshot: "Snapshot",
+    scope: Scope,
+    tree: str,
 ) -> Listing:
-    """A listing as of a newer tree, by the difference between the two."""
+    """Make a listing of a newer tree, by the difference between the two."""
+    with_records = known.records is not None
     try:
         changed = set(_changed_names(snapshot, known.tree, tree))
-    except StoreDamaged:  # what it was made of may be gone from the disk by now
-        return _whole(snapshot, tree, with_records=known.records is not None)
-    names, records = (
-        known.names,
-        None if known.records is None else dict(known.records),
-    )
+    except StoreDamaged:  # the older tree may be gone from the disk by now
+        return _whole(snapshot, tree, with_records=with_records)
+    names = known.names
+    records: dict[str, Stored] | None = None
+    if known.records is not None:
+        records = dict(known.records)
     for name in changed:
+        key = Key(scope, name)
         place = bisect_left(names, name)
         was_there = place < len(names) and names[place] == name
-        is_there = snapshot.revision(Key(scope, name)) is not None
+        is_there = snapshot.revision(key) is not None
         if was_there != is_there and names is known.names:
-            names = list(names)  # callers may still use the other one
+            names = list(names)  # callers may still use the other list
         if was_there and not is_there:
             del names[place]
         elif is_there and not was_there:
             names.insert(place, name)
-        if records is not None:
-            records.pop(name, None)
-            if (
-                is_there
-                and (stored := snapshot.read(Key(scope, name))) is not None
-            ):
-                records[name] = stored
+        if records is None:
+            continue
+        records.pop(name, None)
+        stored = snapshot.read(key)
+        if stored is not None:
+            records[name] = stored
     return Listing(tree, names, records)

@@ -1,12 +1,16 @@
 """Layout: directories of the branch, and their fan-out.
 
-A directory of more than 256 entries splits into `~xx` directories by the first byte of the
-SHA-256 of the encoded name, those again by the next byte past 256, and it stays split until it is
-empty. Readers take both layouts: where a name stands in both, the split one wins and the other is
-reported. An encoded name never begins with `~`, so the two can't be confused.
+A directory of more than 256 entries is split into directories `~00` to `~ff` by the first byte of
+the SHA-256 of the encoded name. One of those that has more than 256 entries is split again by the
+next byte, and so on. A directory stays split until it is empty.
 
-Names here are encoded ones, as `core.key` makes them. What is not one of ours (a mode other than
-100644 or 40000, a name that encodes nothing) is foreign: listed as such, and left where it is.
+Readers accept both layouts. Where a name is found in both, the one deeper in the fan-out counts
+and the other is reported. An encoded name never begins with `~`, so it can't be confused with a
+part of the fan-out.
+
+Names here are encoded, as `core.key` encodes them. An entry is foreign if csc-git can't have made
+it: its mode is not 100644 or 40000, or its name is not the encoding of a name. Foreign entries are
+reported and left where they are.
 """
 
 import hashlib
@@ -26,24 +30,38 @@ FAN_NAMES: Final = frozenset(b"~%02x" % byte for byte in range(256))
 _MAX_FAN_DEPTH: Final = 31
 _MOST_SPELLINGS: Final = 729
 
+Components = tuple[bytes, ...]
+"""A path on the branch: its encoded components, without the fan-out."""
+
 Changes = Mapping[bytes, "TreeEntry | Changes | None"]
 """New content of a directory: an entry, changes of a subdirectory, or None to remove."""
+
+_Lines = dict[bytes, TreeEntry | None]
+"""New lines of one directory by name; None to remove the line."""
 
 
 class Trees(Protocol):
     """Where trees are read from."""
 
     def tree(self, tree_id: str) -> Tree:
-        """The lines of a tree."""
+        """Return the lines of a tree."""
 
 
 class TreeWriter(Trees, Protocol):
     """Where trees are read from and written to."""
 
     def add_tree(
-        self, lines: Iterable[TreeEntry], like: str | None = None
+        self,
+        lines: Iterable[TreeEntry],
+        like: str | None = None,
     ) -> str:
-        """Write a tree, made from another one; its id."""
+        """Write a tree and return its id.
+
+        Args:
+            lines: The tree's lines.
+            like: The tree that it was made from; it may be stored as the difference. None if it
+                was not made from another one.
+        """
 
 
 class Shape(NamedTuple):
@@ -59,19 +77,31 @@ class Shape(NamedTuple):
 
 
 _PLAIN: Final = {
-    holds_keys: Shape(holds_keys, ()) for holds_keys in (False, True)
+    True: Shape(holds_keys=True, below=()),
+    False: Shape(holds_keys=False, below=()),
 }
 
 
 class Foreign(NamedTuple):
-    """An entry of the branch that is not one of ours."""
+    """An entry of the branch that csc-git can't have made.
+
+    Attributes:
+        path: Where it is.
+        why: What is wrong with it.
+    """
 
     path: bytes
     why: str
 
 
 def find(trees: Trees, tree_id: str, name: bytes) -> TreeEntry | None:
-    """The entry called `name` in a directory, wherever the fan-out put it."""
+    """Return the entry of a name in a directory, wherever the fan-out put it.
+
+    Args:
+        trees: Where to read.
+        tree_id: The directory.
+        name: The encoded name.
+    """
     found: TreeEntry | None = None
     for byte in hashlib.sha256(name).digest():
         lines = trees.tree(tree_id).ours
@@ -89,86 +119,92 @@ def entries(
     foreign: list[Foreign] | None = None,
     path: bytes = b"",
 ) -> Iterator[TreeEntry]:
-    """All entries of a directory that are ours, in the order of their names.
+    """Yield the entries of a directory that are not foreign, in the order of their names.
 
     Args:
         trees: Where to read.
         tree_id: The directory.
-        foreign: Gets what was skipped, if given.
-        path: The directory's path, for reports.
+        foreign: Receives the entries that were skipped; None if nobody needs them.
+        path: The directory's path with a `/` at its end, for `foreign`.
     """
+    if foreign is None:
+        foreign = []
     found: dict[bytes, TreeEntry] = {}
-    skipped = foreign if foreign is not None else []
-    for entry in _walk(trees, tree_id, 0, skipped, path):
+    for entry in _walk(trees, tree_id, 0, foreign, path):
         if entry.name in found:
-            skipped.append(
-                Foreign(path + entry.name, "stands twice; the split one counts")
+            why = (
+                "the name is there twice; the one deeper in the fan-out counts"
             )
+            foreign.append(Foreign(path + entry.name, why))
         else:
             found[entry.name] = entry
-    yield from (found[name] for name in sorted(found))
+    for name in sorted(found):
+        yield found[name]
 
 
 def files_below(lines: Iterable[ListedLine]) -> dict[bytes, str]:
-    """The files of a directory with their blobs, of all that stands below it.
+    """Return the blobs of a directory's files, by name.
 
     Args:
-        lines: Of the directory and of those below it.
+        lines: The lines of the directory and of all directories below it.
     """
-    found: dict[bytes, tuple[int, str]] = {}
+    found: dict[bytes, str] = {}
+    depths: dict[bytes, int] = {}
     for mode, blob_id, path in lines:
         *fans, name = path.split(b"/")
-        if (
-            mode == _LISTED_FILE
-            and _is_listed(name)
-            and all(map(is_fan_name, fans))
-        ):
-            depth, _ = found.get(name, (-1, ""))
-            if (
-                len(fans) > depth
-            ):  # where a name stands twice, the split one counts
-                found[name] = len(fans), blob_id
-    return {name: blob_id for name, (_, blob_id) in found.items()}
+        if mode != _LISTED_FILE or not _is_listed(name):
+            continue
+        if not all(map(is_fan_name, fans)):
+            continue
+        depth = len(fans)
+        known_depth = depths.get(name, -1)
+        if depth > known_depth:  # of a name that is there twice, this counts
+            depths[name] = depth
+            found[name] = blob_id
+    return found
 
 
 def shapes_below(
-    tree_id: str, lines: Iterable[ListedLine]
+    tree_id: str,
+    lines: Iterable[ListedLine],
 ) -> Iterator[tuple[str, Shape]]:
-    """The shape of a directory and of each below it, the inner ones first.
+    """Yield the tree and the shape of a directory and of each below it, inner ones first.
 
     Args:
         tree_id: The directory.
-        lines: What stands below it, each directory before what is in it.
+        lines: The lines of all directories below it, each directory before its content.
     """
-    trees, full = {b"": tree_id}, set[bytes]()
+    trees = {b"": tree_id}
+    with_keys: set[bytes] = set()
     inside: dict[bytes, list[bytes]] = {}
     for mode, object_id, path in lines:
         parent, _, name = path.rpartition(b"/")
-        if mode == _LISTED_TREE and (
-            is_fan_name(name) or _is_listed(name, directory=True)
-        ):
+        if mode == _LISTED_TREE and _is_listed_directory(name):
             trees[path] = object_id
             inside.setdefault(parent, []).append(path)
         elif mode == _LISTED_FILE and _is_listed(name):
-            full.add(parent)
+            with_keys.add(parent)
     made: dict[bytes, Shape] = {}
     for path in reversed(trees):
-        holds_keys, below = path in full, list[tuple[bytes, str]]()
+        holds_keys = path in with_keys
+        below: list[tuple[bytes, str]] = []
         for child in inside.get(path, ()):
-            name = child.rpartition(b"/")[2]
+            _, _, name = child.rpartition(b"/")
             if is_fan_name(name):
-                holds_keys = holds_keys or made[child].holds_keys
-                below += made[child].below
+                part = made[child]
+                holds_keys = holds_keys or part.holds_keys
+                below += part.below
             else:
                 below.append((name, trees[child]))
-        made[path] = (
-            Shape(holds_keys, tuple(below)) if below else _PLAIN[holds_keys]
-        )
-        yield trees[path], made[path]
+        shape = _PLAIN[holds_keys]
+        if below:
+            shape = Shape(holds_keys, tuple(below))
+        made[path] = shape
+        yield trees[path], shape
 
 
 def _is_listed(name: bytes, *, directory: bool = False) -> bool:
-    """Whether a name is one that csc-git may have made."""
+    """Return whether csc-git may have made a name."""
     try:
         decode(name, directory=directory)
     except ValueError:
@@ -176,21 +212,39 @@ def _is_listed(name: bytes, *, directory: bool = False) -> bool:
     return True
 
 
-def spellings(path: tuple[bytes, ...], depth: int = 2) -> list[bytes]:
-    """Every path at which a name may stand, with each component up to `depth` fans deep.
+def _is_listed_directory(name: bytes) -> bool:
+    return is_fan_name(name) or _is_listed(name, directory=True)
 
-    Components too many to list in full are taken to be flat.
+
+def spellings(path: Components, depth: int = 2) -> list[bytes]:
+    """Return every path at which a key or a scope may be found, fan-out included.
+
+    Args:
+        path: Its components.
+        depth: How many fans deep a component may be. A component is taken to be in no fan where
+            there would be too many paths otherwise.
     """
     found = [b""]
     for component in path:
-        digest = hashlib.sha256(component).digest()
-        path_of_fans = [b"~%02x/" % byte for byte in digest[:depth]]
-        fans = [b"".join(path_of_fans[:n]) for n in range(depth + 1)]
-        fans = fans if len(found) * len(fans) <= _MOST_SPELLINGS else fans[:1]
-        found = [
-            start + fan + component + b"/" for start in found for fan in fans
-        ]
+        fans = _fan_prefixes(component, depth)
+        if len(found) * len(fans) > _MOST_SPELLINGS:
+            fans = [b""]
+        longer: list[bytes] = []
+        for before in found:
+            longer += [before + fan + component + b"/" for fan in fans]
+        found = longer
     return [path.rstrip(b"/") for path in found]
+
+
+def _fan_prefixes(name: bytes, depth: int) -> list[bytes]:
+    """Return the fan-out that may come before a name: none, one directory, … `depth`."""
+    prefix = b""
+    prefixes = [prefix]
+    digest = hashlib.sha256(name).digest()
+    for byte in digest[:depth]:
+        prefix += b"~%02x/" % byte
+        prefixes.append(prefix)
+    return prefixes
 
 
 def apply(
@@ -199,31 +253,48 @@ def apply(
     changes: Changes,
     replaced: list[TreeEntry],
 ) -> str | None:
-    """A directory with changes made to it; None if nothing is left.
+    """Make changes to a directory, and return its new tree; None if nothing is left in it.
 
     Args:
         trees: Where to read and write.
         tree_id: The directory; None for one that isn't there yet.
-        changes: What is to change.
-        replaced: Gets the foreign entries that stood in the way of a change.
+        changes: What to change.
+        replaced: Receives the foreign entries that had the name of a change.
     """
-    resolved: dict[bytes, TreeEntry | None] = {}
+    resolved: _Lines = {}
     for name, change in changes.items():
         if change is None or isinstance(change, TreeEntry):
             resolved[name] = change
-        else:
-            old = find(trees, tree_id, name) if tree_id else None
-            below = apply(
-                trees, old.id if old and old.is_tree else None, change, replaced
-            )
-            resolved[name] = (
-                TreeEntry.of(name, TREE_MODE, below) if below else None
-            )
+            continue
+        old: TreeEntry | None = None
+        if tree_id is not None:
+            old = find(trees, tree_id, name)
+        below = apply(trees, _tree_of(old), change, replaced)
+        resolved[name] = _directory(name, below)
     return _Rewriting(trees, replaced).level(tree_id, resolved, 0)
 
 
+def _tree_of(entry: TreeEntry | None) -> str | None:
+    """Return the tree of a directory's entry; None if it is no directory."""
+    if entry is None or not entry.is_tree:
+        return None
+    return entry.id
+
+
+def _directory(name: bytes, tree_id: str | None) -> TreeEntry | None:
+    """Return the entry of a directory; None if it has no tree."""
+    if tree_id is None:
+        return None
+    return TreeEntry.of(name, TREE_MODE, tree_id)
+
+
 class _Rewriting(NamedTuple):
-    """One directory being rewritten: the flat part of each level, then each touched fan."""
+    """One directory that is being rewritten.
+
+    Attributes:
+        trees: Where to read and write.
+        replaced: Receives the foreign entries that had the name of a change.
+    """
 
     trees: TreeWriter
     replaced: list[TreeEntry]
@@ -231,36 +302,45 @@ class _Rewriting(NamedTuple):
     def level(
         self,
         tree_id: str | None,
-        changes: Mapping[bytes, TreeEntry | None],
+        changes: _Lines,
         depth: int,
     ) -> str | None:
+        """Rewrite one level of the fan-out; None if nothing is left in it.
+
+        Args:
+            tree_id: The level; None for one that isn't there yet.
+            changes: What to change in it.
+            depth: How many fans deep it is.
+        """
         lines = self._untouched(tree_id, changes)
         fans = {line.name: line for line in lines if _is_fan(line)}
-        here = [entry for entry in changes.values() if entry is not None]
-        if not fans and _fit(lines, here):
-            return self._write(lines + here, tree_id)
-        moved = (
-            {}
-            if fans
-            else {line.name: line for line in lines if not why_foreign(line)}
-        )
-        kept = [
-            line
-            for line in lines
-            if line.name not in moved and line.name not in fans
-        ]
-        for name, inside in _by_fan({**moved, **changes}, depth).items():
+        added = [entry for entry in changes.values() if entry is not None]
+        if not fans and _fit(lines, added):
+            return self._write([*lines, *added], tree_id)
+        moved: _Lines = {}
+        if not fans:  # the level is being split: only foreign entries stay
+            moved = {line.name: line for line in lines if not why_foreign(line)}
+        leaving = moved.keys() | fans.keys()
+        kept = [line for line in lines if line.name not in leaving]
+        moved.update(changes)
+        for name, inside in _by_fan(moved, depth).items():
             old = fans.pop(name, None)
-            below = self.level(old.id if old else None, inside, depth + 1)
-            if below:
-                kept.append(TreeEntry.of(name, TREE_MODE, below))
-        return self._write(kept + list(fans.values()), tree_id)
+            below = self.level(_tree_of(old), inside, depth + 1)
+            fan = _directory(name, below)
+            if fan is not None:
+                kept.append(fan)
+        return self._write([*kept, *fans.values()], tree_id)
 
     def _untouched(
-        self, tree_id: str | None, changes: Mapping[bytes, TreeEntry | None]
+        self,
+        tree_id: str | None,
+        changes: _Lines,
     ) -> list[TreeEntry]:
+        """Return the lines of a level that no change names."""
+        if tree_id is None:
+            return []
         kept: list[TreeEntry] = []
-        for line in self.trees.tree(tree_id) if tree_id else ():
+        for line in self.trees.tree(tree_id):
             if line.name not in changes:
                 kept.append(line)
             elif why_foreign(line):
@@ -268,40 +348,49 @@ class _Rewriting(NamedTuple):
         return kept
 
     def _write(self, lines: list[TreeEntry], like: str | None) -> str | None:
-        return self.trees.add_tree(lines, like) if lines else None
+        if not lines:
+            return None
+        return self.trees.add_tree(lines, like)
 
 
 def _by_fan(
-    changes: Mapping[bytes, TreeEntry | None], depth: int
-) -> dict[bytes, dict[bytes, TreeEntry | None]]:
-    fans: dict[bytes, dict[bytes, TreeEntry | None]] = {}
+    changes: _Lines,
+    depth: int,
+) -> dict[bytes, _Lines]:
+    """Sort changes by the fan that each name belongs to at a depth."""
+    fans: dict[bytes, _Lines] = {}
     for name, entry in changes.items():
-        fan = b"~%02x" % hashlib.sha256(name).digest()[depth]
+        digest = hashlib.sha256(name).digest()
+        fan = b"~%02x" % digest[depth]
         fans.setdefault(fan, {})[name] = entry
     return fans
 
 
 def _walk(
-    trees: Trees, tree_id: str, depth: int, foreign: list[Foreign], path: bytes
+    trees: Trees,
+    tree_id: str,
+    depth: int,
+    foreign: list[Foreign],
+    path: bytes,
 ) -> Iterator[TreeEntry]:
-    """Ours in one level: what stands deeper first, since that is what counts."""
+    """Yield the entries of one level that are not foreign, deeper ones first: these count."""
     lines = trees.tree(tree_id)
     for line in lines:
         if _is_fan(line) and depth < _MAX_FAN_DEPTH:
-            yield from _walk(
-                trees, line.id, depth + 1, foreign, path + line.name + b"/"
-            )
+            place = path + line.name + b"/"
+            yield from _walk(trees, line.id, depth + 1, foreign, place)
     for line in lines:
         if _is_fan(line):
             continue
-        if why := why_foreign(line):
+        why = why_foreign(line)
+        if why:
             foreign.append(Foreign(path + line.name, why))
         else:
             yield line
 
 
 def is_fan_name(name: bytes) -> bool:
-    """Whether a directory called so is part of the fan-out of the one it is in."""
+    """Return whether a directory of this name is part of its parent's fan-out."""
     return name in FAN_NAMES
 
 
@@ -309,14 +398,16 @@ def _is_fan(entry: TreeEntry) -> bool:
     return entry.name in FAN_NAMES and entry.is_tree
 
 
-def _fit(lines: list[TreeEntry], here: list[TreeEntry]) -> bool:
-    """Whether a directory with both is not past the limit, for which foreign ones don't count."""
-    room = SPLIT_PAST - len(here)
-    return len(lines) <= room or sum(line.is_ours for line in lines) <= room
+def _fit(lines: list[TreeEntry], added: list[TreeEntry]) -> bool:
+    """Return whether a level has room for more lines; foreign ones take no room."""
+    room = SPLIT_PAST - len(added)
+    if len(lines) <= room:
+        return True
+    return sum(line.is_ours for line in lines) <= room
 
 
 def why_foreign(entry: TreeEntry) -> str:
-    """Why an entry is not one of ours; empty if it may be one."""
+    """Return why csc-git can't have made an entry; empty if it may have."""
     if not entry.is_ours:
         return f"mode {entry.mode:06o}"
     if _is_fan(entry):

@@ -1,7 +1,7 @@
-"""Records: what stands in the scopes that csc-git keeps for itself, parsed once.
+"""Records: what csc-git itself stores of sessions, claims and conflicts, parsed once.
 
-The same records are looked at again and again, so each is parsed once for its revision. Where all
-of a scope are looked at, what was parsed of it is kept, and brought up to date by what changed.
+The same records are read again and again, so each revision of one is parsed once. Where all claims
+are read, the parsed ones are kept, and brought up to date by the records that changed.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +16,8 @@ from csc_git.store.snapshot import Snapshot, Stored
 
 _MOST_KNOWN: Final = 1 << 14
 R = TypeVar("R")
+StoredClaim = tuple[Stored, Claim]
+"""A claim, with the record that it was read from."""
 
 
 class _Parser(Generic[R]):
@@ -28,11 +30,12 @@ class _Parser(Generic[R]):
     def read(self, stored: Stored | None) -> R | None:
         if stored is None:
             return None
-        if stored.revision not in self._known:
+        revision = stored.revision
+        if revision not in self._known:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            self._known[stored.revision] = self._parse(stored.entry.value)
-        return self._known[stored.revision]
+            self._known[revision] = self._parse(stored.entry.value)
+        return self._known[revision]
 
 
 _LEASES: Final = _Parser(Lease.from_json)
@@ -41,60 +44,77 @@ _CONFLICTS: Final = _Parser(Conflict.from_json)
 
 
 def read_lease(stored: Stored | None) -> Lease | None:
-    """The lease that a session's record holds, if it is one."""
+    """Return the lease in a session's record; None if the record is not a lease."""
     return _LEASES.read(stored)
 
 
 def read_claim(resource: str, stored: Stored | None) -> Claim | None:
-    """The claim that a resource's record holds, if it is one of that resource."""
+    """Return the claim in a resource's record.
+
+    Args:
+        resource: The resource.
+        stored: Its record; None if it has none.
+
+    Returns:
+        The claim; None if the record is not a claim on this resource.
+    """
     claim = _CLAIMS.read(stored)
-    return claim if claim is not None and claim.resource == resource else None
+    if claim is None or claim.resource != resource:
+        return None
+    return claim
 
 
 def read_conflict(stored: Stored | None) -> Conflict | None:
-    """The conflict that a record holds, if it is one."""
+    """Return the conflict in a record; None if the record is not a conflict."""
     return _CONFLICTS.read(stored)
 
 
 class _Claims:
-    """All claims of one repository, as of the snapshot that was looked at last."""
+    """All claims of one repository, as of the snapshot that was read last."""
 
     def __init__(self) -> None:
         self._mutex = Lock()
         self._records: Mapping[str, Stored] = {}
-        self._found: dict[str, tuple[Stored, Claim]] = {}
+        self._found: dict[str, StoredClaim] = {}
 
     def of(
-        self, records: Mapping[str, Stored]
-    ) -> Mapping[str, tuple[Stored, Claim]]:
+        self,
+        records: Mapping[str, Stored],
+    ) -> Mapping[str, StoredClaim]:
         with self._mutex:
             if records is not self._records:
-                known, found = self._records, dict(self._found)
-                for name in known.keys() - records.keys():
-                    found.pop(name, None)
-                changed = [
-                    name
-                    for name in records
-                    if known.get(name) is not records[name]
-                ]
-                for name in changed:
-                    claim = read_claim(name, records[name])
-                    if claim is not None:
-                        found[name] = records[name], claim
-                    else:
-                        found.pop(name, None)
-                self._records, self._found = records, found
+                self._found = self._updated(records)
+                self._records = records
             return self._found
 
+    def _updated(
+        self,
+        records: Mapping[str, Stored],
+    ) -> dict[str, StoredClaim]:
+        """Return the claims as of newer records; callers may still use the older ones."""
+        known = self._records
+        found = dict(self._found)
+        for name in known.keys() - records.keys():
+            found.pop(name, None)
+        for name, stored in records.items():
+            if known.get(name) is stored:
+                continue
+            claim = read_claim(name, stored)
+            if claim is None:
+                found.pop(name, None)
+            else:
+                found[name] = stored, claim
+        return found
 
-def all_claims(snapshot: Snapshot) -> Mapping[str, tuple[Stored, Claim]]:
-    """The claims of all sessions, by resource, whether they still hold or not."""
+
+def all_claims(snapshot: Snapshot) -> Mapping[str, StoredClaim]:
+    """Return the claims of all sessions by resource, active or not."""
     known: _Claims = snapshot.objects.shared.setdefault("claims", _Claims())
     return known.of(snapshot.records(CLAIMS))
 
 
 def next_fence(snapshot: Snapshot) -> int:
-    """A fence higher than that of every claim."""
-    return 1 + max(
-        (claim.fence for _, claim in all_claims(snapshot).values()), default=0
-    )
+    """Return a fence higher than that of every claim."""
+    claims = all_claims(snapshot).values()
+    highest = max((claim.fence for _, claim in claims), default=0)
+    return highest + 1

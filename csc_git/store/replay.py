@@ -1,19 +1,23 @@
 """Replay: making queued edits again on a newer base.
 
-Each edit is replayed from the commit that was first acknowledged, however often its base moved
-since, and becomes exactly one commit there, saying what became of it:
+Each edit is replayed from the commit that was first acknowledged, however often it was replayed
+before. It becomes exactly one commit on the newer base, and that commit records the outcome. The
+rules, in this order:
 
-1. It was refused before: so it stays, since its author may have seen that.
-2. A condition no longer holds: refused whole.
-3. It changes several keys, and one of them was changed elsewhere: refused whole. (A deletion of a
-   scope, and a join of two stores, are judged key by key.)
-4. It is a claim, and its session is superseded or a claim unknown to it overlaps: refused whole.
-5. Otherwise each key changed on both sides is merged, by the rules of `core.merge`.
+1. The edit was refused in an earlier replay: it is refused again, since its author may know that.
+2. A condition of it no longer holds: it is refused.
+3. It changes several keys, and one of them was changed elsewhere: it is refused. A deletion of a
+   scope and a join of two stores are exceptions. They are judged key by key.
+4. It is a claim, and its session has lost its name, or another claim that its author did not know
+   overlaps: it is refused.
+5. Otherwise each key that was changed on both sides is merged by the rules of `core.merge`.
 
-What lost or was refused stands in full in a conflict record, written in the same commit. Leases
-and claims leave none: their holder is notified, and there is nothing in them to resolve. An edit
-whose author still waits for its answer leaves none either: the answer is the refusal, so nothing
-was acknowledged (`store.pending_answers`).
+A refused edit changes nothing. What it would have changed, and each value that lost a merge, is
+kept in full in a conflict record in the same commit. There are two exceptions:
+
+- Sessions and claims get no record: their session is notified, and there is nothing to resolve.
+- An edit whose author still waits for the answer gets no record: the refusal is the answer, so the
+  edit was never acknowledged (`store.pending_answers`).
 """
 
 from collections.abc import Mapping
@@ -22,17 +26,18 @@ from datetime import datetime
 
 from csc_git.core.claim import CLAIMS, Tracked
 from csc_git.core.clock import EPOCH, is_ahead
+from csc_git.core.commit import CommitInfo
 from csc_git.core.conflict import CONFLICTS, Conflict, stands
 from csc_git.core.edit import ABSENT, Kind, Outcome, Record
 from csc_git.core.key import Key
 from csc_git.core.lease import SESSIONS
-from csc_git.core.merge import Merge, Version, merge
+from csc_git.core.merge import Version, merge
 from csc_git.core.value import Entry
 from csc_git.git.objects.batch import Batch
-from csc_git.git.objects.commit import CommitInfo, Signature
+from csc_git.git.objects.commit import Signature
 from csc_git.store.claiming import is_contested
 from csc_git.store.commit_walk import deletion, high_water
-from csc_git.store.difference import changed_keys
+from csc_git.store.difference import Change, changed_keys
 from csc_git.store.snapshot import Snapshot, Stored, revision_of
 from csc_git.store.transaction import Identity, with_changes
 
@@ -41,45 +46,63 @@ _BY_KEY = frozenset({Kind.DELETE_SCOPE, Kind.JOIN})
 
 _UNRECORDED = frozenset({*SESSIONS, *CLAIMS, *CONFLICTS})
 
-
-@dataclass(frozen=True)
-class Change:
-    """One key that an edit changed: before and after, in its own history."""
-
-    key: Key
-    before: Stored | None
-    after: Stored | None
+_Put = str | Entry | None
+"""New content of a key: the id of a blob, an entry, or None to delete the key."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """What must be kept of an earlier replay of an edit.
+    """What a replay must know about an edit's refusal.
 
     Attributes:
-        stays: It was refused there, so it is refused here.
-        is_answered: Its author has the refusal as an answer, or will have it: no conflict record.
+        is_final: An earlier replay refused the edit, so this one does too.
+        is_answered: The author has the refusal as an answer, or will have it. A refusal then
+            leaves no conflict record.
     """
 
-    stays: bool = False
+    is_final: bool = False
     is_answered: bool = False
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """An edit that is being replayed.
+
+    Attributes:
+        original: The commit that was first acknowledged.
+        record: The edit's record.
+        changes: The keys it changed, before and after it in its own history.
+        here: The state that it is replayed on.
+    """
+
+    original: CommitInfo
+    record: Record
+    changes: list[Change]
+    here: Snapshot
 
 
 @dataclass
 class _Verdict:
-    """What an edit comes to on the new base."""
+    """What becomes of an edit on the new base.
+
+    Attributes:
+        outcome: How it was replayed.
+        puts: New content of keys.
+        conflicts: Conflict records to write, with their keys.
+    """
 
     outcome: Outcome
-    puts: dict[Key, str | Entry | None] = field(default_factory=dict)
+    puts: dict[Key, _Put] = field(default_factory=dict)
     conflicts: list[tuple[Key, Conflict]] = field(default_factory=list)
 
 
 class Replay:
-    """Replays edits, oldest first, one on top of the other.
+    """Replays edits, oldest first, each on top of the one before.
 
     Args:
-        batch: Takes the new objects.
+        batch: Receives the new objects.
         onto: The newer base.
-        fork: The last commit both sides have, or None.
+        fork: The last commit that both sides have; None if there is none.
         identity: Who places the commits.
         now: The wall clock.
         tracked: The files of the user's repository, for claims that are patterns.
@@ -107,214 +130,216 @@ class Replay:
         self._chain: dict[Key, str] = {}
 
     def set_aside(self, original: CommitInfo) -> None:
-        """Pass over an edit that is held back; later ones don't take its absence for a change."""
+        """Leave out an edit. Later ones don't take its absence for somebody's change."""
         for change in self._changes(original):
             self._aside.setdefault(change.key, change.before)
 
     def apply(
-        self, original: CommitInfo, record: Record, refusal: Refusal = Refusal()
+        self,
+        original: CommitInfo,
+        record: Record,
+        refusal: Refusal = Refusal(),
     ) -> Outcome:
-        """Make one edit again; its commit becomes the tip."""
+        """Make one edit again. Its commit becomes the tip.
+
+        Args:
+            original: The commit that was first acknowledged.
+            record: The edit's record.
+            refusal: What is known about the edit's refusal.
+        """
         changes = self._changes(original)
         for number, change in enumerate(changes):
             self._chain.setdefault(change.key, f"{record.op}.{number}")
         here = Snapshot(self._batch, self.tip)
-        verdict = self._judge(
-            record, original, changes, here, stays=refusal.stays
-        )
-        if verdict.outcome is Outcome.REFUSED and not refusal.is_answered:
-            self._record(verdict, original, record, changes, here)
-        self._commit(original, record, here, verdict)
+        edit = _Edit(original, record, changes, here)
+        verdict = self._judge(edit, refusal)
+        is_refused = verdict.outcome is Outcome.REFUSED
+        if is_refused and not refusal.is_answered:
+            self._record_refused(edit, verdict)
+        self._commit(edit, verdict)
         return verdict.outcome
 
     def _changes(self, original: CommitInfo) -> list[Change]:
         before = Snapshot(self._batch, original.parent)
         after = Snapshot(self._batch, original.id)
-        return [
-            Change(*found) for found in changed_keys(self._batch, before, after)
-        ]
+        return list(changed_keys(self._batch, before, after))
 
-    def _judge(
+    def _judge(self, edit: _Edit, refusal: Refusal) -> _Verdict:
+        """Apply the rules of this module."""
+        record = edit.record
+        touched: list[Change] = []
+        untouched: list[Change] = []
+        for change in edit.changes:
+            if self._is_touched(change, edit.here):
+                touched.append(change)
+            else:
+                untouched.append(change)
+        is_whole = len(edit.changes) > 1 and record.kind not in _BY_KEY
+        refused = _Verdict(Outcome.REFUSED)
+        if refusal.is_final:  # rule 1
+            return refused
+        if not _conditions_hold(record.requires, edit.here):  # rule 2
+            return refused
+        if is_whole and touched:  # rule 3
+            return refused
+        if record.kind is Kind.CLAIM and self._is_contested(edit):  # rule 4
+            return refused
+        return self._merged(edit, touched, untouched)  # rule 5
+
+    def _is_touched(self, change: Change, here: Snapshot) -> bool:
+        """Return whether a key was changed on the newer base too."""
+        found = here.revision(change.key)
+        if found == revision_of(change.before):
+            return False
+        if change.key not in self._aside:
+            return True
+        return found != revision_of(self._aside[change.key])
+
+    def _is_contested(self, edit: _Edit) -> bool:
+        known = Snapshot(self._batch, edit.original.parent)
+        after = [change.after for change in edit.changes]
+        claims = [stored for stored in after if stored is not None]
+        return is_contested(claims, known, edit.here, self._tracked)
+
+    def _merged(
         self,
-        record: Record,
-        original: CommitInfo,
-        changes: list[Change],
-        here: Snapshot,
-        *,
-        stays: bool,
+        edit: _Edit,
+        touched: list[Change],
+        untouched: list[Change],
     ) -> _Verdict:
-        touched = [
-            change for change in changes if self._changed_here(change, here)
-        ]
-        several = len(changes) > 1 and record.kind not in _BY_KEY
-        if (
-            stays
-            or not _conditions_hold(record.requires, here)
-            or (several and touched)
-        ):
-            return _Verdict(Outcome.REFUSED)
-        if record.kind is Kind.CLAIM and self._is_contested(
-            original, changes, here
-        ):
-            return _Verdict(Outcome.REFUSED)
+        """Make an edit key by key."""
         verdict = _Verdict(Outcome.APPLIED)
-        outcomes = [Outcome.APPLIED] * (len(changes) - len(touched))
-        for change in changes:
-            if change not in touched:
-                verdict.puts[change.key] = revision_of(change.after)
+        outcomes: list[Outcome] = []
+        for change in untouched:
+            verdict.puts[change.key] = revision_of(change.after)
+            outcomes.append(Outcome.APPLIED)
         for change in touched:
-            outcomes.append(
-                self._settle(verdict, original, record, change, here)
-            )
+            outcome = self._merge_key(edit, change, verdict)
+            outcomes.append(outcome)
         verdict.outcome = _summary(outcomes)
         return verdict
 
-    def _changed_here(self, change: Change, here: Snapshot) -> bool:
-        found = here.revision(change.key)
-        known = [change.before]
-        if change.key in self._aside:
-            known.append(self._aside[change.key])
-        return all(
-            found != (stored.revision if stored else None) for stored in known
-        )
-
-    def _settle(
+    def _merge_key(
         self,
-        verdict: _Verdict,
-        original: CommitInfo,
-        record: Record,
+        edit: _Edit,
         change: Change,
-        here: Snapshot,
+        verdict: _Verdict,
     ) -> Outcome:
-        """Decide one key that was changed on both sides."""
-        current = here.read(change.key)
-        ours = _ours(change, original, record)
+        """Decide about one key that was changed on both sides."""
+        current = edit.here.read(change.key)
+        if edit.record.kind is Kind.DELETE_SCOPE:
+            if current is None:
+                return Outcome.EQUAL
+            return Outcome.LOST
+        base: Entry | None = None
+        if change.before is not None:
+            base = change.before.entry
+        ours = _ours(edit, change)
         theirs = self._theirs(change, current)
-        if record.kind is Kind.DELETE_SCOPE:
-            return Outcome.LOST if current else Outcome.EQUAL
-        decision = merge(
-            change.before.entry if change.before else None, ours, theirs
-        )
+        decision = merge(base, ours, theirs)
         if decision.outcome in {Outcome.APPLIED, Outcome.MERGED}:
             verdict.puts[change.key] = decision.entry
-        if decision.lost is not None:
-            stood = _current_after(decision, change, current, ours, theirs)
-            conflict = Conflict(change.key, Outcome.LOST, decision.lost, *stood)
-            verdict.conflicts.append((self._conflict_key(change.key), conflict))
+        if decision.lost is None:
+            return decision.outcome
+        if decision.outcome is Outcome.APPLIED:
+            winner = stands(revision_of(change.after), ours)
+        else:
+            winner = stands(revision_of(current), theirs)
+        conflict = Conflict(change.key, Outcome.LOST, decision.lost, *winner)
+        self._record(conflict, verdict)
         return decision.outcome
 
-    def _is_contested(
-        self, original: CommitInfo, changes: list[Change], here: Snapshot
-    ) -> bool:
-        known = Snapshot(self._batch, original.parent)
-        claims = [
-            change.after for change in changes if change.after is not None
-        ]
-        return is_contested(claims, known, here, self._tracked)
-
-    def _record(
-        self,
-        verdict: _Verdict,
-        original: CommitInfo,
-        record: Record,
-        changes: list[Change],
-        here: Snapshot,
-    ) -> None:
+    def _record_refused(self, edit: _Edit, verdict: _Verdict) -> None:
         """Keep what a refused edit would have changed."""
-        for change in changes:
+        for change in edit.changes:
             if change.key.scope[0] in _UNRECORDED:
                 continue
-            current = here.read(change.key)
-            stood = stands(revision_of(current), self._theirs(change, current))
-            lost = _ours(change, original, record)
-            conflict = Conflict(change.key, Outcome.REFUSED, lost, *stood)
-            verdict.conflicts.append((self._conflict_key(change.key), conflict))
+            current = edit.here.read(change.key)
+            theirs = self._theirs(change, current)
+            winner = stands(revision_of(current), theirs)
+            lost = _ours(edit, change)
+            conflict = Conflict(change.key, Outcome.REFUSED, lost, *winner)
+            self._record(conflict, verdict)
+
+    def _record(self, conflict: Conflict, verdict: _Verdict) -> None:
+        name = self._chain[conflict.key]
+        verdict.conflicts.append((Key(CONFLICTS, name), conflict))
 
     def _theirs(self, change: Change, current: Stored | None) -> Version:
+        """Return the other side's version of a key; of a deleted one, who deleted it when."""
         if current is not None:
             return Version.of(current.entry)
-        since = change.before.entry.time if change.before else self._now
+        since = self._now
+        if change.before is not None:
+            since = change.before.entry.time
         removed = deletion(self._batch, change.key, self.tip, self._fork, since)
         if removed is None:
             return Version(None, "", EPOCH)
+        author = removed.author
         record = Record.parse(removed.message)
-        return Version(
-            None,
-            record.session if record else removed.author,
-            removed.author_time,
-        )
+        if record is not None:
+            author = record.session
+        return Version(None, author, removed.author_time)
 
-    def _conflict_key(self, key: Key) -> Key:
-        return Key(CONFLICTS, self._chain[key])
-
-    def _commit(
-        self,
-        original: CommitInfo,
-        record: Record,
-        here: Snapshot,
-        verdict: _Verdict,
-    ) -> None:
+    def _commit(self, edit: _Edit, verdict: _Verdict) -> None:
+        record = edit.record
         if not is_ahead(record.clock, self._now):
             self._clock = max(self._clock, record.clock)
         for key, conflict in verdict.conflicts:
-            verdict.puts[key] = Entry(
-                conflict.to_json(), record.session, self._clock
-            )
+            value = conflict.to_json()
+            verdict.puts[key] = Entry(value, record.session, self._clock)
         blobs = {key: self._blob(put) for key, put in verdict.puts.items()}
-        tree = with_changes(self._batch, here, blobs, [])
+        tree = with_changes(self._batch, edit.here, blobs, [])
         placed = record.replayed(
-            record.origin or original.id, verdict.outcome, self._clock
+            record.origin or edit.original.id,
+            verdict.outcome,
+            self._clock,
         )
-        name, _, email = original.author.rpartition(" <")
-        author = Signature(
-            name or record.session, email.rstrip(">"), original.author_time
-        )
-        committer = self._identity.committer(self._now)
         self.tip = self._batch.add_commit(
-            tree, self.tip, author, committer, placed.message()
+            tree,
+            self.tip,
+            _author(edit),
+            self._identity.committer(self._now),
+            placed.message(),
         )
         self.placed.append(self.tip)
         self._batch.relieve()
 
-    def _blob(self, put: str | Entry | None) -> str | None:
-        return (
-            self._batch.add_blob(put.encode())
-            if isinstance(put, Entry)
-            else put
-        )
+    def _blob(self, put: _Put) -> str | None:
+        if isinstance(put, Entry):
+            return self._batch.add_blob(put.encode())
+        return put
 
 
 def _conditions_hold(requires: Mapping[str, str], here: Snapshot) -> bool:
-    found = {
-        path: here.revision_at(tuple(path.encode().split(b"/")))
-        for path in requires
-    }
-    return all(
-        (found[path] or ABSENT) == wanted for path, wanted in requires.items()
+    for path, wanted in requires.items():
+        components = tuple(path.encode().split(b"/"))
+        found = here.revision_at(components)
+        if (found or ABSENT) != wanted:
+            return False
+    return True
+
+
+def _author(edit: _Edit) -> Signature:
+    """Return who made an edit and when, as the original commit has it."""
+    original = edit.original
+    name, _, email = original.author.rpartition(" <")
+    return Signature(
+        name or edit.record.session,
+        email.rstrip(">"),
+        original.author_time,
     )
 
 
-def _ours(change: Change, original: CommitInfo, record: Record) -> Version:
+def _ours(edit: _Edit, change: Change) -> Version:
+    """Return an edit's own version of a key."""
     if change.after is not None:
         return Version.of(change.after.entry)
-    return Version(None, record.session, original.author_time)
-
-
-def _current_after(
-    decision: Merge,
-    change: Change,
-    current: Stored | None,
-    ours: Version,
-    theirs: Version,
-) -> tuple[str, str, datetime]:
-    """Revision, author and time of the version that won."""
-    if decision.outcome is Outcome.APPLIED:
-        return stands(revision_of(change.after), ours)
-    return stands(revision_of(current), theirs)
+    return Version(None, edit.record.session, edit.original.author_time)
 
 
 def _summary(outcomes: list[Outcome]) -> Outcome:
-    """One word for an edit of several keys: the most that any of them came to."""
+    """Return one outcome for an edit of several keys: the first of these that any of them has."""
     for outcome in (Outcome.APPLIED, Outcome.MERGED, Outcome.LOST):
         if outcome in outcomes:
             return outcome

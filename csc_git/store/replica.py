@@ -1,17 +1,17 @@
-"""A replica: one clone's copy of the branch, and what it takes to write to it."""
+"""A replica: one clone's copy of the branch, and what is needed to write to it."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from csc_git.core.claim import Tracked
+from csc_git.core.commit import CommitInfo
 from csc_git.core.edit import Outcome, Record
 from csc_git.errors import FormatTooNew
 from csc_git.git.objects.batch import Batch
-from csc_git.git.objects.commit import CommitInfo
 from csc_git.git.repository import Repository
 from csc_git.store.branch import Branch
 from csc_git.store.commit_walk import record_of
-from csc_git.store.pending_answers import Waiting
+from csc_git.store.pending_answers import PendingAnswers
 from csc_git.store.replay import Refusal, Replay
 from csc_git.store.transaction import Identity
 
@@ -21,10 +21,10 @@ class Replica:
     """One clone's side of a sync.
 
     Attributes:
-        repository: Ours.
+        repository: The store's own repository.
         branch: The branch in it.
         identity: Who places commits.
-        waiting: The edits that somebody waits for.
+        pending: The edits whose authors still wait for the answer.
         tracked: The files of the user's repository, for claims that are patterns.
         dedicated: Whether a remote without any branch may get ours as its first.
     """
@@ -32,16 +32,32 @@ class Replica:
     repository: Repository
     branch: Branch
     identity: Identity
-    waiting: Waiting
+    pending: PendingAnswers
     tracked: Tracked
     dedicated: bool = False
 
     def replay_on(
-        self, batch: Batch, onto: str, fork: str | None, now: datetime
+        self,
+        batch: Batch,
+        onto: str,
+        fork: str | None,
+        now: datetime,
     ) -> Replay:
-        """A replay on a commit; see `Replay`."""
+        """Begin a replay on a commit.
+
+        Args:
+            batch: Receives the new objects.
+            onto: The commit.
+            fork: The last commit that both sides have; None if there is none.
+            now: The wall clock.
+        """
         return Replay(
-            batch, onto, fork, self.identity, now, tracked=self.tracked
+            batch,
+            onto,
+            fork,
+            self.identity,
+            now,
+            tracked=self.tracked,
         )
 
     def replay(
@@ -51,20 +67,24 @@ class Replica:
         *,
         placed: frozenset[str] = frozenset(),
         aside: frozenset[str] = frozenset(),
-        heeding: bool = False,
+        answers_pending: bool = False,
     ) -> list[str]:
         """Replay a queue, oldest first.
 
         Args:
-            onto: Where, and on what.
+            onto: The replay to continue.
             queue: Commits of the local branch.
             placed: Ops that the remote has already.
             aside: Ops to leave out.
-            heeding: Leave no conflict record where the author waits for the answer. The caller
-                asks again under the repository's lock before it moves the branch.
+            answers_pending: Whether the refusal of an edit whose author still waits is the answer,
+                so that it leaves no conflict record. The caller asks again whether they wait, under
+                the repository's lock, before it moves the branch.
 
         Returns:
             The ops that were refused without a record because their authors wait.
+
+        Raises:
+            FormatTooNew: a later csc-git made an edit of the queue.
         """
         silent: list[str] = []
         done = set(placed)
@@ -73,42 +93,44 @@ class Replica:
             if record.op in done:
                 continue
             done.add(record.op)
-            if record.needs_later:
-                what = (
-                    f"The queued edit {record.op} was made by a later csc-git"
-                )
-                raise FormatTooNew(
-                    f"{what} ({record.needs_later})",
-                    safe="The edit is safe in this clone and stays queued",
-                )
+            _check_format(record)
             original = self._original(commit, record)
             if record.op in aside:
                 onto.set_aside(original)
                 continue
-            before = self._refusal(commit, record)
-            waits = (
-                heeding
-                and not before.stays
-                and self.waiting.includes(record.op)
+            refusal = self._refusal(commit, record)
+            is_pending = (
+                answers_pending
+                and not refusal.is_final
+                and self.pending.includes(record.op)
             )
-            outcome = onto.apply(
-                original,
-                record,
-                Refusal(before.stays, before.is_answered or waits),
-            )
-            if waits and outcome is Outcome.REFUSED:
+            if is_pending:
+                refusal = Refusal(is_answered=True)
+            outcome = onto.apply(original, record, refusal)
+            if is_pending and outcome is Outcome.REFUSED:
                 silent.append(record.op)
         return silent
 
     def _refusal(self, commit: CommitInfo, record: Record) -> Refusal:
-        """What an edit's last replay, if there was one, obliges the next to."""
+        """Return what an earlier replay of an edit, if there was one, means for the next."""
         if record.outcome is not Outcome.REFUSED or commit.parent is None:
             return Refusal()
         before = self.repository.objects.commit(commit.parent)
-        return Refusal(stays=True, is_answered=before.tree == commit.tree)
+        left_no_record = before.tree == commit.tree
+        return Refusal(is_final=True, is_answered=left_no_record)
 
     def _original(self, commit: CommitInfo, record: Record) -> CommitInfo:
-        """The commit first acknowledged; a replayed one names it."""
-        if record.origin and self.repository.objects.has(record.origin):
-            return self.repository.objects.commit(record.origin)
+        """Return the commit that was first acknowledged; a replayed one names it."""
+        objects = self.repository.objects
+        if record.origin and objects.has(record.origin):
+            return objects.commit(record.origin)
         return commit
+
+
+def _check_format(record: Record) -> None:
+    """Raise FormatTooNew if a later csc-git made an edit."""
+    if record.needs_later:
+        raise FormatTooNew(
+            f"The queued edit {record.op} was made by a later csc-git ({record.needs_later})",
+            safe="The edit is safe in this clone and stays queued",
+        )

@@ -1,14 +1,14 @@
-"""Rotation: going on with a new, short history, in place of one that has grown too long.
+"""Rotation: going on with a new, short history in place of one that has grown too long.
 
-1. Everything queued is pushed, so that the remote's branch holds all that was agreed.
-2. A first commit with the same data, whose `format.json` names the newest one so far as `previous`,
-   takes the branch's place, by the remote's own compare-and-set.
-3. In the same push the history before gets a branch of its own, `<branch>-before-<previous>`: for
-   audits, and for clones that have not seen all of it yet.
+1. Everything queued is pushed, so that the remote's branch has all that was agreed.
+2. A first commit with the same data replaces the branch's tip, by the remote's own compare-and-set.
+   Its `format.json` names the last commit of the history before as `previous`.
+3. The same push keeps the history before as a branch `<branch>-before-<previous>`: for audits, and
+   for clones that have not seen all of it yet.
 
-Other clones go on by themselves: what they fetch continues what they know (`continued`), and what
-they have queued is replayed on it. A push in between is not lost: the rotation begins
-again.
+Other clones go on without a person's help: `continued` finds that what they fetch continues what
+they know, and their queue is replayed on it. If somebody else pushes in between, the rotation
+begins again, so that push is not lost.
 """
 
 import json
@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from csc_git.core.commit import CommitInfo
 from csc_git.core.edit import Record
+from csc_git.core.remote_failure import RemoteFailure
 from csc_git.core.remote_state import RemoteState
 from csc_git.core.value import canonical
-from csc_git.errors import StoreDamaged
-from csc_git.git.failure import RemoteFailure
-from csc_git.git.objects.commit import CommitInfo
+from csc_git.errors import LostRace, StoreDamaged
+from csc_git.git.objects.batch import Batch
 from csc_git.git.objects.tree import FILE_MODE, TreeEntry
-from csc_git.git.remote import LostRace, Remote
+from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
 from csc_git.store.commit_walk import ancestry, descent, high_water
 from csc_git.store.replica import Replica
@@ -42,8 +43,8 @@ class Rotation:
 
     Attributes:
         root: The commit with which the branch begins now.
-        previous: The last one of the history before.
-        archive: Short name of the remote branch that keeps that.
+        previous: The last commit of the history before.
+        archive: Short name of the remote branch that keeps that history.
     """
 
     root: str
@@ -52,65 +53,86 @@ class Rotation:
 
 
 def archive_of(branch: str, previous: str) -> str:
-    """Short name of the branch that keeps a history which ended with `previous`."""
+    """Return the short name of the branch that keeps a replaced history.
+
+    Args:
+        branch: Short name of the branch that was rotated.
+        previous: The last commit of the replaced history.
+    """
     return f"{branch}-before-{previous[:_SHORT]}"
 
 
 def rotate(
-    replica: Replica, remote: Remote, now: datetime, settle: Callable[[], None]
+    replica: Replica,
+    remote: Remote,
+    now: datetime,
+    drain: Callable[[], None],
 ) -> Rotation:
     """Rotate the branch.
 
     Args:
         replica: This clone's side.
-        remote: The other.
+        remote: The other side.
         now: The wall clock.
-        settle: Syncs until nothing is queued; called before and after.
+        drain: Syncs until the queue is empty; called before and after.
 
     Raises:
         RemoteFailure: the remote refuses, or others push all the time; nothing was rotated.
     """
+    branch = replica.branch
     for _ in range(_TRIES):
-        settle()
-        previous = replica.branch.base
+        drain()  # step 1
+        previous = branch.base
         if previous is None:
             raise RemoteFailure(RemoteState.DELETED)
-        archive = archive_of(replica.branch.name, previous)
+        archive = archive_of(branch.name, previous)
         root = _new_root(replica, previous, now)
         try:
-            remote.replace(root, previous, archive)
+            remote.replace(root, previous, archive)  # steps 2 and 3
         except LostRace as lost:
             if remote.fetch() == previous:
-                raise RemoteFailure(RemoteState.PROTECTED, str(lost)) from lost
+                raise RemoteFailure(RemoteState.PROTECTED, lost.what) from lost
             continue
-        settle()
+        drain()
         return Rotation(root, previous, archive)
     raise RemoteFailure(RemoteState.CONTENDED, f"{_TRIES} tries")
 
 
 def continued(
-    repository: Repository, remote: Remote, branch: str, base: str, fetched: str
+    repository: Repository,
+    remote: Remote,
+    branch: str,
+    base: str,
+    fetched: str,
 ) -> list[CommitInfo] | None:
-    """The commits between `base` and `fetched` if that continues it across rotations, else None.
+    """Return the commits between two commits with rotations between them.
 
-    Histories before the one fetched are asked of the remote, which keeps them under the names that
-    `rotate` gave them.
+    Args:
+        repository: The store's own repository.
+        remote: Asked for histories that rotations replaced; it keeps them under the names that
+            `rotate` gave them.
+        branch: Short name of the branch.
+        base: The older commit.
+        fetched: The newer commit.
+
+    Returns:
+        The commits, oldest first; None if `fetched` does not continue `base` across rotations.
     """
     objects = repository.objects
     found: list[CommitInfo] = []
     for _ in range(_MOST_ROTATIONS):
         format_file = Snapshot(objects, fetched).format()
-        previous = format_file.previous if format_file else None
-        if previous is None:
+        if format_file is None or format_file.previous is None:
             return None
-        found = [*reversed(list(ancestry(objects, fetched))), *found]
+        previous = format_file.previous
+        newest_first = list(ancestry(objects, fetched))
+        found = [*reversed(newest_first), *found]
         if previous == base:
             return found
-        if (
-            not objects.has(previous)
-            and remote.fetch(archive_of(branch, previous)) != previous
-        ):
-            return None
+        if not objects.has(previous):
+            archive = archive_of(branch, previous)
+            if remote.fetch(archive) != previous:
+                return None
         before = descent(objects, base, previous)
         if before is not None:
             return [*before, *found]
@@ -119,32 +141,35 @@ def continued(
 
 
 def _new_root(replica: Replica, previous: str, now: datetime) -> str:
-    """A first commit with the tree of `previous`, which records that it continues it."""
+    """Make a first commit with the tree of `previous` that names it as what it continues."""
     batch = replica.repository.batch()
     snapshot = Snapshot(batch, previous)
-    format_file = snapshot.format()
-    if format_file is None or snapshot.tree is None:
+    if snapshot.tree is None or snapshot.format() is None:
         raise StoreDamaged(f"{previous} is no store of ours")
-    file = next(
-        line for line in batch.tree(snapshot.tree) if line.name == FORMAT_FILE
-    )
-    members = json.loads(batch.blob(file.id)) | {"previous": previous}
-    lines = [
-        line for line in batch.tree(snapshot.tree) if line.name != FORMAT_FILE
-    ]
-    lines.append(
-        TreeEntry.of(
-            FORMAT_FILE, FILE_MODE, batch.add_blob(canonical(members) + b"\n")
-        )
-    )
+    lines: list[TreeEntry] = []
+    for line in batch.tree(snapshot.tree):
+        if line.name == FORMAT_FILE:
+            lines.append(_continuing(line, previous, batch))
+        else:
+            lines.append(line)
+    tree = batch.add_tree(lines)
     clock = high_water(batch, previous, now) or now
-    machine = replica.identity.machine
     record = Record(
-        f"continue {previous[:_SHORT]}", uuid.uuid4().hex, machine, clock
+        f"continue {previous[:_SHORT]}",
+        uuid.uuid4().hex,
+        replica.identity.machine,
+        clock,
     )
     signature = replica.identity.committer(now)
-    tree = batch.add_tree(lines)
     root = batch.add_commit(tree, None, signature, signature, record.message())
     with replica.repository.writing():
         replica.branch.name_for_now(root, batch)
     return root
+
+
+def _continuing(file: TreeEntry, previous: str, batch: Batch) -> TreeEntry:
+    """Return `format.json` as it was, with another `previous`."""
+    members = json.loads(batch.blob(file.id))
+    members["previous"] = previous
+    content = canonical(members) + b"\n"
+    return TreeEntry.of(FORMAT_FILE, FILE_MODE, batch.add_blob(content))

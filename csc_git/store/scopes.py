@@ -1,8 +1,8 @@
 """The scopes that hold keys, derived from trees and remembered by their ids.
 
-Each write makes new trees of the few directories on its way, so the scopes are derived again only
-there. What a directory has is its shape; those of the parts that fan-out splits it into, of which
-a large scope has tens of thousands, are remembered apart.
+Each write makes new trees for the few directories on its way, so the scopes are derived again only
+there. What a directory has is its shape. The fan-out of a large scope has tens of thousands of
+parts, so their shapes are remembered separately.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from csc_git.core.key import SEPARATOR
-from csc_git.errors import StoreDamaged
-from csc_git.git.objects.database import Unlisted
+from csc_git.errors import StoreDamaged, TreeNotListed
 from csc_git.git.objects.tree import TREE_MODE, TreeEntry
 from csc_git.store.layout import (
     FAN_NAMES,
@@ -29,7 +28,7 @@ _MOST_PARTS: Final = 1 << 18
 """Parts whose shapes are remembered, and directories in them."""
 
 _MANY: Final = 64
-"""Parts of one directory from which on git lists them all."""
+"""Unknown parts of one directory above which git lists all its parts at once."""
 
 _NOTHING: Final = Shape(holds_keys=False, below=())
 
@@ -49,7 +48,7 @@ class _Directory(NamedTuple):
 
 
 class Scopes:
-    """The scopes of one repository, as of the trees that were looked at last. Not thread-safe."""
+    """The scopes of one repository, as of the trees that were read last. Not thread-safe."""
 
     def __init__(self) -> None:
         self._root: _Directory | None = None
@@ -58,7 +57,7 @@ class Scopes:
         self._weight = 0
 
     def of(self, snapshot: "Snapshot", tree: str) -> tuple[str, ...]:
-        """The scopes that hold keys, as text, in order; what can't be read is left out.
+        """Return the scopes that hold keys, as text, in order, without what can't be read.
 
         Args:
             snapshot: Where to read.
@@ -66,10 +65,10 @@ class Scopes:
         """
         try:
             found = self._directory(snapshot, tree, self._root)
-        except (
-            StoreDamaged
-        ):  # reported elsewhere; it may be mended, so it is not remembered
-            return self._directory(snapshot, tree, None, is_damaged=True).texts
+        except StoreDamaged:
+            # It is reported elsewhere, and may be repaired: remember nothing.
+            found = self._directory(snapshot, tree, None, is_damaged=True)
+            return found.texts
         if snapshot.objects.is_stored(tree):
             self._root = found
         return found.texts
@@ -84,84 +83,98 @@ class Scopes:
         *,
         is_damaged: bool = False,
     ) -> _Directory:
+        """Derive a directory, and again only those below it that have new trees.
+
+        Args:
+            snapshot: Where to read.
+            tree: The directory's tree.
+            known: The directory as of an older tree; None if it was not read before.
+            depth: How many directories it is below that of all scopes.
+            segment: Its segment of a scope; empty at depth 0.
+            is_damaged: Whether to leave out what can't be read.
+        """
         if known is not None and known.tree == tree:
             return known
-        shape = (
-            self._readable(snapshot, tree)
-            if is_damaged
-            else self._shape(snapshot, tree)
-        )
+        older: Mapping[bytes, _Directory] = {}
+        if known is not None:
+            older = known.inner
+        read_shape = self._shape
+        if is_damaged:
+            read_shape = self._readable
+        shape = read_shape(snapshot, tree)
         inner: dict[bytes, _Directory] = {}
         for name, child in shape.below:
-            old = known.inner.get(name) if known is not None else None
-            if old is None or old.tree != child:
+            directory = older.get(name)
+            if directory is None or directory.tree != child:
                 below = snapshot.segment(name, child, depth)
                 if below is None:
                     continue
-                old = self._directory(
+                directory = self._directory(
                     snapshot,
                     child,
-                    old,
+                    directory,
                     depth + 1,
                     below,
                     is_damaged=is_damaged,
                 )
-            inner[name] = old
+            inner[name] = directory
         texts = sorted(chain.from_iterable(one.texts for one in inner.values()))
         if depth:
             texts = [f"{segment}{SEPARATOR}{text}" for text in texts]
-            texts[:0] = [segment] if shape.holds_keys else []
+            if shape.holds_keys:
+                texts.insert(0, segment)
         return _Directory(tree, tuple(texts), inner)
 
     def _readable(self, snapshot: "Snapshot", tree: str) -> Shape:
+        """Return a directory's shape; an empty one if it can't be read."""
         try:
             return self._shape(snapshot, tree)
         except StoreDamaged:
             return _NOTHING
 
     def _shape(self, snapshot: "Snapshot", tree: str) -> Shape:
-        """What a directory has, with what is in the parts of its fan-out; raises StoreDamaged."""
+        """Return what a directory has, the parts of its fan-out included.
+
+        Raises:
+            StoreDamaged: the directory or a part of it can't be read.
+        """
         lines = snapshot.objects.tree(tree).lines
         parts = [
-            one.id
-            for one in lines
-            if one.name in FAN_NAMES and one.mode == TREE_MODE
+            line.id
+            for line in lines
+            if line.mode == TREE_MODE and line.name in FAN_NAMES
         ]
         flat: list[TreeEntry] = []
         if len(parts) < len(lines):
-            flat = [
-                one
-                for one in lines
-                if not is_fan_name(one.name) and not why_foreign(one)
-            ]
+            flat = [line for line in lines if _is_flat(line)]
+        holds_keys = any(line.is_file for line in flat)
         below = [(line.name, line.id) for line in flat if line.is_tree]
-        inside = self._inside(snapshot, tree, parts)
-        below += chain.from_iterable(
-            shape.below for shape in inside
-        )  # these win over the flat
-        holds_keys = any(shape.holds_keys for shape in inside)
-        return Shape(
-            holds_keys or any(line.is_file for line in flat), tuple(below)
-        )
+        # The parts come last: of a name that is there twice, the one in the fan-out counts.
+        for shape in self._inside(snapshot, tree, parts):
+            holds_keys = holds_keys or shape.holds_keys
+            below += shape.below
+        return Shape(holds_keys, tuple(below))
 
     def _inside(
-        self, snapshot: "Snapshot", tree: str, parts: Sequence[str]
+        self,
+        snapshot: "Snapshot",
+        tree: str,
+        parts: Sequence[str],
     ) -> list[Shape]:
-        """The shapes of the parts of a directory."""
-        known = list(map(self._parts.get, parts))
-        missing = [
-            part
-            for part, shape in zip(parts, known, strict=True)
-            if shape is None
-        ]
+        """Return the shapes of the parts of a directory."""
+        missing = [part for part in parts if part not in self._parts]
         if not missing:
-            return [shape for shape in known if shape is not None]
-        if sum(part not in self._older_parts for part in missing) > _MANY:
+            return [self._parts[part] for part in parts]
+        # Remembering a shape may forget others, so those that are known are taken first.
+        known = {part: self._parts.get(part) for part in parts}
+        unknown = [part for part in missing if part not in self._older_parts]
+        if len(unknown) > _MANY:
             self._list_parts(snapshot, tree)
-        return [
-            shape or self._part(part) or self._read_part(snapshot, part)
-            for part, shape in zip(parts, known, strict=True)
-        ]
+        shapes: list[Shape] = []
+        for part in parts:
+            shape = known[part] or self._part(part)
+            shapes.append(shape or self._read_part(snapshot, part))
+        return shapes
 
     def _read_part(self, snapshot: "Snapshot", tree: str) -> Shape:
         shape = self._shape(snapshot, tree)
@@ -170,22 +183,31 @@ class Scopes:
         return shape
 
     def _list_parts(self, snapshot: "Snapshot", tree: str) -> None:
-        """Learn the shapes of all parts of a directory by one call of git."""
-        with suppress(Unlisted):
-            for part, shape in shapes_below(
-                tree, snapshot.objects.stored.list_below(tree)
-            ):
+        """Remember the shapes of all parts of a directory, by one call of git."""
+        with suppress(TreeNotListed):
+            listed = snapshot.objects.stored.list_below(tree)
+            for part, shape in shapes_below(tree, listed):
                 self._remember(part, shape)
 
     def _part(self, tree: str) -> Shape | None:
         found = self._parts.get(tree)
-        if found is None and (found := self._older_parts.get(tree)) is not None:
+        if found is not None:
+            return found
+        found = self._older_parts.get(tree)
+        if found is not None:
             self._remember(tree, found)
         return found
 
     def _remember(self, tree: str, shape: Shape) -> None:
-        """Keep a shape; of two generations the older one goes when the younger one is full."""
+        """Keep a shape. When the younger of two generations is full, the older one is dropped."""
         if self._weight > _MOST_PARTS:
-            self._older_parts, self._parts, self._weight = self._parts, {}, 0
+            self._older_parts = self._parts
+            self._parts = {}
+            self._weight = 0
         self._parts[tree] = shape
         self._weight += 1 + len(shape.below)
+
+
+def _is_flat(line: TreeEntry) -> bool:
+    """Return whether a line is not foreign and not a part of the fan-out."""
+    return not is_fan_name(line.name) and not why_foreign(line)

@@ -9,15 +9,21 @@ from typing import Any, Final, Protocol
 
 from csc_git.core import key as names
 from csc_git.core.clock import EPOCH
+from csc_git.core.commit import CommitInfo
 from csc_git.core.key import Key, Scope
 from csc_git.core.value import Entry, parse
-from csc_git.errors import FormatTooNew, StoreDamaged, ValueTooLarge, WrongType
-from csc_git.git.objects.commit import CommitInfo
-from csc_git.git.objects.database import Unlisted
+from csc_git.errors import (
+    FormatTooNew,
+    StoreDamaged,
+    TreeNotListed,
+    ValueTooLarge,
+    WrongType,
+)
 from csc_git.git.objects.reader import Objects
 from csc_git.git.objects.tree import TREE_MODE, TreeEntry
 from csc_git.store.index import Index, index_of
 from csc_git.store.layout import (
+    Components,
     Foreign,
     Trees,
     entries,
@@ -32,7 +38,7 @@ FORMAT: Final = 1
 _ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SMALL: Final = 4096
 _decoded: Final = lru_cache(maxsize=1024)(Entry.decode)
-"""Entries of up to `_SMALL` bytes, which an edit looks at several times, decoded once."""
+"""Cached decoding of entries of up to `_SMALL` bytes, which an edit reads several times."""
 
 
 class Reads(Trees, Protocol):
@@ -47,13 +53,13 @@ class Reads(Trees, Protocol):
         """The repository's objects."""
 
     def is_stored(self, object_id: str) -> bool:
-        """Whether an object is on disk, and not only staged."""
+        """Return whether an object is on disk, and not only staged."""
 
     def blob(self, blob_id: str) -> bytes:
-        """The bytes of a blob."""
+        """Return the bytes of a blob."""
 
     def commit(self, commit_id: str) -> CommitInfo:
-        """The content of a commit."""
+        """Return the content of a commit."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +67,9 @@ class Stored:
     """An entry with its revision (the id of its blob).
 
     Attributes:
-        entry: What the file holds; of one that can't be read, an entry without value or author.
+        entry: What the file holds. If it can't be read, an entry without value and author.
         revision: The id of its blob.
-        is_readable: Whether it is an entry of ours. Somebody may have edited the file by hand.
+        is_readable: Whether the file is an entry. Somebody may have edited it by hand.
     """
 
     entry: Entry
@@ -72,8 +78,10 @@ class Stored:
 
 
 def revision_of(stored: Stored | None) -> str | None:
-    """The revision of what a key holds; None if it holds nothing."""
-    return stored.revision if stored is not None else None
+    """Return the revision of what a key holds; None if it holds nothing."""
+    if stored is None:
+        return None
+    return stored.revision
 
 
 @dataclass(frozen=True)
@@ -90,19 +98,27 @@ class Format:
 
 
 class Snapshot:
-    """The state that a commit holds; an empty store if there is no commit yet."""
+    """The state that a commit holds; an empty store if there is no commit yet.
+
+    Args:
+        objects: Where to read.
+        commit: The commit; None for an empty store.
+    """
 
     def __init__(self, objects: Reads, commit: str | None) -> None:
         self.objects = objects
         self.commit = commit
-        self.tree = objects.commit(commit).tree if commit else None
-        data = find(objects, self.tree, DATA) if self.tree else None
-        self.data = data.id if data and data.is_tree else None
+        self.tree: str | None = None
+        self.data: str | None = None
+        if commit:
+            self.tree = objects.commit(commit).tree
+            self.data = self._tree_in(self.tree, DATA)
 
     def get(self, key: Key) -> Stored | None:
-        """A key's entry; None if it has none, or one that can't be read.
+        """Return a key's entry; None if it has none, or one that can't be read.
 
-        For reads that must not fail on a damaged disk, and before a key is overwritten; see `read`.
+        It is for reads that must not fail on a damaged disk, and for a key that is about to be
+        overwritten. Other callers use `read`.
         """
         try:
             return self.read(key)
@@ -110,97 +126,128 @@ class Snapshot:
             return None
 
     def read(self, key: Key) -> Stored | None:
-        """A key's entry; None if it has none, or one that is no entry of ours.
+        """Return a key's entry; None if it has no file, or one that is not an entry.
 
         Raises:
-            StoreDamaged: what it holds is lost or broken on our disk.
+            StoreDamaged: the file is lost or broken on our disk.
         """
-        file = self._file(key)
-        entry = self._said(file.id) if file else None
-        return Stored(entry, file.id) if file and entry else None
-
-    def look(self, key: Key) -> Stored | None:
-        """As `read`, but a file that is no entry of ours is there all the same."""
         file = self._file(key)
         if file is None:
             return None
-        entry = self._said(file.id)
+        entry = self._decode(file.id)
         if entry is None:
-            return Stored(Entry(None, "", EPOCH), file.id, is_readable=False)
+            return None
+        return Stored(entry, file.id)
+
+    def look(self, key: Key) -> Stored | None:
+        """Return a key's entry as `read` does, but also a file that is not an entry.
+
+        Raises:
+            StoreDamaged: the file is lost or broken on our disk.
+        """
+        file = self._file(key)
+        if file is None:
+            return None
+        entry = self._decode(file.id)
+        if entry is None:
+            unreadable = Entry(None, "", EPOCH)
+            return Stored(unreadable, file.id, is_readable=False)
         return Stored(entry, file.id)
 
     def revision(self, key: Key) -> str | None:
-        """A key's revision, without reading its value."""
+        """Return a key's revision without reading its value."""
         file = self._file(key)
-        return file.id if file else None
+        if file is None:
+            return None
+        return file.id
 
-    def revision_at(self, path: tuple[bytes, ...]) -> str | None:
-        """The revision of the key at a path without fan-out."""
+    def revision_at(self, path: Components) -> str | None:
+        """Return the revision of the key at a path without fan-out."""
         place = self.data
         for component in path:
-            found = find(self.objects, place, component) if place else None
-            place = found.id if found else None
+            if place is None:
+                return None
+            found = find(self.objects, place, component)
+            if found is None:
+                return None
+            place = found.id
         return place
 
     def keys(self, scope: Scope) -> list[Key]:
-        """The keys of a scope, without those of scopes below it, in order."""
+        """Return the keys of a scope in order, without those of scopes below it."""
         return [Key(scope, name) for name in self.names(scope)]
 
     def names(self, scope: Scope) -> Sequence[str]:
-        """The names of a scope's keys, without those of scopes below it, in order."""
+        """Return the names of a scope's keys in order, without those of scopes below it."""
         directory = self._directory(scope)
-        return self._index.names(self, scope, directory) if directory else []
+        if directory is None:
+            return []
+        return self._index.names(self, scope, directory)
 
     def records(self, scope: Scope) -> Mapping[str, Stored]:
-        """What the keys of a scope hold, by their names; those that can't be read are left out.
+        """Return what a scope's keys hold, by name, without those that can't be read.
 
-        They stay in memory, so this is for csc-git's own scopes, whose values are small.
+        The result stays in memory, so this is for csc-git's own scopes, whose values are small.
         """
         directory = self._directory(scope)
-        return self._index.records(self, scope, directory) if directory else {}
+        if directory is None:
+            return {}
+        return self._index.records(self, scope, directory)
 
     def scopes(self) -> list[Scope]:
-        """The scopes that hold keys, in order."""
-        return sorted(
-            tuple(text.split(names.SEPARATOR)) for text in self.scope_texts()
-        )
+        """Return the scopes that hold keys, in order."""
+        texts = self.scope_texts()
+        return sorted(tuple(text.split(names.SEPARATOR)) for text in texts)
 
     def scope_texts(self) -> Sequence[str]:
-        """The scopes that hold keys, written `issue:15`, in the order of these texts."""
-        return self._index.scopes(self, self.data) if self.data else ()
+        """Return the scopes that hold keys, written `issue:15`, in the order of these texts."""
+        if self.data is None:
+            return ()
+        return self._index.scopes(self, self.data)
 
     @property
     def _index(self) -> Index:
         return index_of(self.objects.shared)
 
     def files_in(self, directory: str) -> dict[str, str]:
-        """The keys in a directory with their blobs; raises StoreDamaged."""
+        """Return the blobs of a directory's keys, by name.
+
+        Raises:
+            StoreDamaged: the directory, or a file whose name was cut, can't be read.
+        """
         found: dict[str, str] = {}
-        for name, blob_id in self._listed_files(directory):
-            key = self._name_of(name, blob_id)
-            if key is not None:
-                found[key] = blob_id
+        for file, blob_id in self._listed_files(directory):
+            name = self._name_of(file, blob_id)
+            if name is not None:
+                found[name] = blob_id
         return found
 
     def _listed_files(self, directory: str) -> Iterable[tuple[bytes, str]]:
-        """The files of a directory with their blobs; a directory that is split is read by git."""
-        if any(is_fan_name(line.name) for line in self.objects.tree(directory)):
-            with suppress(Unlisted):
-                return files_below(
-                    self.objects.stored.list_below(directory)
-                ).items()
+        """Return the files of a directory and their blobs; git reads a directory that is split."""
+        is_split = any(
+            is_fan_name(line.name) for line in self.objects.tree(directory)
+        )
+        if is_split:
+            with suppress(TreeNotListed):
+                listed = self.objects.stored.list_below(directory)
+                return files_below(listed).items()
         lines = entries(self.objects, directory)
         return [(line.name, line.id) for line in lines if line.is_file]
 
     def named(self, directory: str, file: bytes) -> str | None:
-        """The key of a file in a directory."""
+        """Return the name of the key that a file of a directory holds; None if it holds none.
+
+        Args:
+            directory: The directory's tree.
+            file: The file's encoded name.
+        """
         line = find(self.objects, directory, file)
-        return (
-            self._file_name(line) if line is not None and line.is_file else None
-        )
+        if line is None or not line.is_file:
+            return None
+        return self._file_name(line)
 
     def records_in(self, directory: str) -> Iterator[tuple[str, Stored]]:
-        """The names of the keys in a directory with what they hold, if it is an entry.
+        """Yield the name and the entry of each readable key in a directory.
 
         Raises:
             StoreDamaged: the directory or a value in it is lost or broken on our disk.
@@ -208,72 +255,78 @@ class Snapshot:
         files = self.files_in(directory)
         self.objects.stored.read_ahead(files.values())
         for name, blob_id in files.items():
-            entry = self._said(blob_id)
+            entry = self._decode(blob_id)
             if entry is not None:
                 yield name, Stored(entry, blob_id)
 
     def readable_names(self, directory: str) -> Iterator[str]:
-        """The names of the keys in the readable part of a directory."""
-        named = (
-            self._file_name(line)
-            for line in self._lines(directory)
-            if line.is_file
-        )
-        return (name for name in named if name is not None)
+        """Yield the names of the keys in the readable part of a directory."""
+        for line in self._lines(directory):
+            if not line.is_file:
+                continue
+            name = self._file_name(line)
+            if name is not None:
+                yield name
 
     def segment(self, name: bytes, directory: str, depth: int) -> str | None:
-        """The segment of a scope that a directory represents; None if its name is not valid."""
+        """Return the segment of a scope that a directory represents.
+
+        Args:
+            name: The directory's encoded name.
+            directory: Its tree.
+            depth: How many segments come before it in the scope.
+
+        Returns:
+            The segment; None if the name is not valid.
+        """
+        line = TreeEntry.of(name, TREE_MODE, directory)
         try:
-            return self._segment(
-                TreeEntry.of(name, TREE_MODE, directory), depth
-            )
+            return self._segment(line, depth)
         except ValueError:
             return None
 
     def foreign(
-        self, has_time: Callable[[], bool] = lambda: True
+        self,
+        has_time: Callable[[], bool] = lambda: True,
     ) -> Iterator[Foreign]:
-        """Everything below `data/` that is no entry of ours: for a report, not for reads.
+        """Yield everything below `data/` that is not an entry: for a report, not for reads.
 
         Args:
-            has_time: Asked now and then; False to leave the rest out.
+            has_time: Called now and then; if it returns False, the rest is left out.
         """
-        stack = [(b"data/", self.data)] if self.data else []
+        stack: list[tuple[bytes, str]] = []
+        if self.data is not None:
+            stack.append((b"data/", self.data))
         while stack and has_time():
             path, directory = stack.pop()
             found: list[Foreign] = []
             try:
                 for line in entries(self.objects, directory, found, path):
+                    place = path + line.name
                     if line.is_tree:
-                        stack.append((path + line.name + b"/", line.id))
-                    elif has_time() and not (
-                        self._file_name(line) and self._entry(line.id)
-                    ):
-                        found.append(
-                            Foreign(path + line.name, "the file is no entry")
-                        )
+                        stack.append((place + b"/", line.id))
+                    elif has_time() and not self._is_entry(line):
+                        found.append(Foreign(place, "the file is no entry"))
             except StoreDamaged as damage:
                 found.append(Foreign(path, damage.what))
             yield from found
 
     def format(self) -> Format | None:
-        """The content of `format.json`; None if this is not a store of csc-git.
+        """Return the content of `format.json`; None if this is not a store of csc-git.
 
         Raises:
             FormatTooNew: a later csc-git wrote it.
         """
-        file = find(self.objects, self.tree, FORMAT_FILE) if self.tree else None
+        if self.tree is None:
+            return None
+        file = find(self.objects, self.tree, FORMAT_FILE)
+        if file is None or not file.is_file:
+            return None
         try:
-            content = (
-                parse(self.objects.blob(file.id))
-                if file and file.is_file
-                else {}
-            )
-            number, store, previous = (
-                content["format"],
-                content["store"],
-                content.get("previous"),
-            )
+            content = parse(self.objects.blob(file.id))
+            number = content["format"]
+            store = content["store"]
+            previous = content.get("previous")
         except (ValueError, KeyError, TypeError, AttributeError, ValueTooLarge):
             return None
         if not isinstance(number, int) or not isinstance(store, str):
@@ -282,11 +335,12 @@ class Snapshot:
             raise FormatTooNew(
                 f"The branch has format {number}; this csc-git reads {FORMAT}"
             )
-        is_commit = isinstance(previous, str) and _ID.fullmatch(previous)
-        return Format(store, previous if is_commit else None)
+        if not isinstance(previous, str) or not _ID.fullmatch(previous):
+            previous = None
+        return Format(store, previous)
 
-    def key_at(self, path: tuple[bytes, ...]) -> Key | None:
-        """The key whose path, without fan-out, this is; None if it is nobody's."""
+    def key_at(self, path: Components) -> Key | None:
+        """Return the key at a path without fan-out; None if no key has this path."""
         *directories, file = path
         try:
             segments = [
@@ -295,73 +349,85 @@ class Snapshot:
             name = names.decode(file, directory=False)
         except ValueError:
             return None
-        if name is not None and all(
-            segment is not None for segment in segments
-        ):
-            return Key(
-                tuple(segment for segment in segments if segment is not None),
-                name,
-            )
+        whole = [segment for segment in segments if segment is not None]
+        if name is not None and len(whole) == len(segments):
+            return Key(tuple(whole), name)
         key = self._full_name(path)
-        return key if key and key.path == path else None
+        if key is None or key.path != path:
+            return None
+        return key
 
-    def _full_name(self, path: tuple[bytes, ...]) -> Key | None:
-        """The full name that a file with cut path components holds."""
+    def _full_name(self, path: Components) -> Key | None:
+        """Return the key that a file names in full because components of its path were cut."""
         place = self.revision_at(path)
-        entry = self._entry(place) if place else None
+        if place is None:
+            return None
+        entry = self._entry(place)
         if entry is None or entry.full_name is None:
             return None
-        scope, name = entry.full_name
-        whole = all(
-            map(names.is_visible, (*scope.split(names.SEPARATOR), name))
-        )
-        return Key(tuple(scope.split(names.SEPARATOR)), name) if whole else None
+        scope_text, name = entry.full_name
+        scope = tuple(scope_text.split(names.SEPARATOR))
+        if not all(map(names.is_visible, (*scope, name))):
+            return None
+        return Key(scope, name)
 
     def _file(self, key: Key) -> TreeEntry | None:
         directory = self._directory(key.scope)
-        found = find(self.objects, directory, key.file) if directory else None
-        return found if found and found.is_file else None
+        if directory is None:
+            return None
+        found = find(self.objects, directory, key.file)
+        if found is None or not found.is_file:
+            return None
+        return found
 
     def _directory(self, scope: Scope) -> str | None:
         directory = self.data
         for segment in scope:
             if directory is None:
                 return None
-            found = find(
-                self.objects, directory, names.encode(segment, directory=True)
-            )
-            directory = found.id if found and found.is_tree else None
+            name = names.encode(segment, directory=True)
+            directory = self._tree_in(directory, name)
         return directory
 
-    def _lines(self, directory: str | None) -> list[TreeEntry]:
-        """A directory's entries; empty if it can't be read, which `foreign` reports."""
+    def _tree_in(self, directory: str, name: bytes) -> str | None:
+        """Return the tree of a directory within another; None if there is none."""
+        found = find(self.objects, directory, name)
+        if found is None or not found.is_tree:
+            return None
+        return found.id
+
+    def _lines(self, directory: str) -> list[TreeEntry]:
+        """Return a directory's entries; none if it can't be read, which `foreign` reports."""
         try:
-            return list(entries(self.objects, directory)) if directory else []
+            return list(entries(self.objects, directory))
         except StoreDamaged:
             return []
 
     def _segment(self, line: TreeEntry, depth: int) -> str | None:
-        """A directory's segment; where it was cut, some file below knows it."""
+        """Return a directory's segment; if its name was cut, a file below has it in full."""
         decoded = names.decode(line.name, directory=True)
         if decoded is not None:
             return decoded
-        below = self._first_file(line.id)
-        full = below.full_name if below else None
-        segments = full[0].split(names.SEPARATOR) if full else []
-        segment = segments[depth] if depth < len(segments) else ""
-        matches = (
-            names.is_visible(segment)
-            and names.encode(segment, directory=True) == line.name
-        )
-        return segment if matches else None
+        below = self._first_entry(line)
+        if below is None or below.full_name is None:
+            return None
+        scope_text, _ = below.full_name
+        segments = scope_text.split(names.SEPARATOR)
+        if depth >= len(segments):
+            return None
+        segment = segments[depth]
+        if not names.is_visible(segment):
+            return None
+        if names.encode(segment, directory=True) != line.name:
+            return None
+        return segment
 
-    def _first_file(self, directory: str) -> Entry | None:
-        for line in self._lines(directory):
-            found = (
-                self._first_file(line.id)
-                if line.is_tree
-                else self._entry(line.id)
-            )
+    def _first_entry(self, line: TreeEntry) -> Entry | None:
+        """Return the entry in a file, or the first one below a directory."""
+        if not line.is_tree:
+            return self._entry(line.id)
+        for inner in self._lines(line.id):
+            found = self._first_entry(inner)
             if found is not None:
                 return found
         return None
@@ -370,29 +436,37 @@ class Snapshot:
         return self._name_of(line.name, line.id)
 
     def _name_of(self, file: bytes, blob_id: str) -> str | None:
-        """A file's key; where it was cut, the file knows it."""
+        """Return the name of a file's key; if the file's name was cut, the file has it in full."""
         decoded = names.decode(file, directory=False)
         if decoded is not None:
             return decoded
         entry = self._entry(blob_id)
-        name = entry.full_name[1] if entry and entry.full_name else ""
-        return (
-            name
-            if names.is_visible(name) and Key((), name).file == file
-            else None
-        )
+        if entry is None or entry.full_name is None:
+            return None
+        _, name = entry.full_name
+        if not names.is_visible(name) or Key((), name).file != file:
+            return None
+        return name
+
+    def _is_entry(self, line: TreeEntry) -> bool:
+        """Return whether a file holds the entry of a key."""
+        if not self._file_name(line):
+            return False
+        return self._entry(line.id) is not None
 
     def _entry(self, blob_id: str) -> Entry | None:
-        """The entry in a file; None also if the file is damaged."""
+        """Return the entry in a file; None also if the file is damaged."""
         try:
-            return self._said(blob_id)
+            return self._decode(blob_id)
         except StoreDamaged:
             return None
 
-    def _said(self, blob_id: str) -> Entry | None:
-        """The entry in a file; None if it is not one of ours."""
+    def _decode(self, blob_id: str) -> Entry | None:
+        """Return the entry in a file; None if the file is not an entry."""
         try:
             data = self.objects.blob(blob_id)
-            return _decoded(data) if len(data) <= _SMALL else Entry.decode(data)
+            if len(data) > _SMALL:
+                return Entry.decode(data)
+            return _decoded(data)
         except (ValueError, ValueTooLarge, WrongType):
             return None

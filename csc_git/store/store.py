@@ -1,7 +1,7 @@
 """The store: what the layers above use."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import partial
@@ -13,9 +13,9 @@ from csc_git.core.edit import Outcome
 from csc_git.core.key import Key
 from csc_git.core.lease import Instant
 from csc_git.core.pace import Pace
+from csc_git.core.remote_failure import RemoteFailure
 from csc_git.core.remote_state import RemoteState
-from csc_git.git.child import kill_children
-from csc_git.git.failure import RemoteFailure
+from csc_git.git.log import count_commits, count_files, log_lines
 from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
 from csc_git.store.attempt import Progress
@@ -25,9 +25,16 @@ from csc_git.store.recovery import Divergence, Permit
 from csc_git.store.replica import Replica
 from csc_git.store.rotation import Rotation
 from csc_git.store.snapshot import Snapshot
-from csc_git.store.status import SyncStatus
 from csc_git.store.sync import Sync
-from csc_git.store.transaction import Decide, Identity, Receipt, transact
+from csc_git.store.sync_status import SyncStatus
+from csc_git.store.transaction import (
+    D,
+    Decide,
+    Identity,
+    Receipt,
+    new_op,
+    transact,
+)
 
 
 class Connect(Protocol):
@@ -84,14 +91,44 @@ class Store:
         """The newest state in this clone."""
         return Snapshot(self.repository.objects, self.branch.tip)
 
-    def transact(self, decide: Decide, now: datetime) -> Receipt:
-        """Make one edit; it is durable when this returns. See `transaction.transact`."""
+    def count_keys(self, snapshot: Snapshot) -> int:
+        """How many keys a snapshot has, by git: it counts a hundred thousand in a moment."""
+        if snapshot.commit is None:
+            return 0
+        counted = count_files(self.repository.path, snapshot.commit, "data")
+        if counted is not None:
+            return counted
+        return sum(len(snapshot.names(scope)) for scope in snapshot.scopes())
+
+    def count_commits(self, tip: str) -> int:
+        """How many commits a history has.
+
+        Raises:
+            GitMissing: there is no git on PATH.
+        """
+        return count_commits(self.repository.path, tip)
+
+    def log(self, arguments: Sequence[str]) -> Iterator[str]:
+        """What `git log` prints in our repository; see `git.log.log_lines`."""
+        return log_lines(self.repository.path, arguments)
+
+    def transact(
+        self, decide: Decide[D], now: datetime, op: str | None = None
+    ) -> Receipt[D]:
+        """Make one edit; it is durable when this returns. See `transaction.transact`.
+
+        Args:
+            decide: Decides what to change.
+            now: The wall clock.
+            op: The edit's unique id; None: a new one.
+        """
         return transact(
             self.repository,
             self.branch.ref,
             self._replica.identity,
             decide,
             now,
+            op or new_op(),
         )
 
     def sync(
@@ -104,7 +141,7 @@ class Store:
     ) -> SyncStatus:
         """Bring this clone and the remote together once."""
         if self._sync is None:
-            return self.status
+            return self.sync_status
         return self._sync.attempt(now, began, permit, progress)
 
     def divergence(self) -> Divergence:
@@ -130,7 +167,7 @@ class Store:
         return self._sync.rotate(now, began, progress)
 
     @property
-    def status(self) -> SyncStatus:
+    def sync_status(self) -> SyncStatus:
         """How the last attempt to sync ended."""
         return (
             self._sync.status
@@ -211,7 +248,7 @@ class Store:
             queued = op in self.branch.queued_ops()
             held = op in self.branch.parked()
             if not held and not (
-                queued and self.status.state is RemoteState.DECLINED
+                queued and self.sync_status.state is RemoteState.DECLINED
             ):
                 return False
             if queued:
@@ -257,7 +294,7 @@ class Store:
     def stop(self) -> None:
         """Let a running attempt give up, its git children included."""
         self._stopped.set()
-        kill_children()
+        self.repository.children.kill()
 
     def _connected(self, connect: Connect, reread: bool) -> Remote:  # noqa: FBT001
         remote = connect(self.repository, reread=reread)
@@ -266,5 +303,6 @@ class Store:
 
     def close(self) -> None:
         """Stop, and close files."""
-        self.stop()
+        self._stopped.set()
+        self.repository.children.close()
         self.repository.close()

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from csc_git.core.clock import format_time, tick
 from csc_git.core.edit import ABSENT, Kind, Record, path_text
@@ -72,7 +72,6 @@ class Draft:
         fence: The session's fence, if it has one.
         kind: See `core.edit.Kind`.
         secret: What seemed to be a credential, and why it was allowed.
-        op: The edit's unique id.
         extras: Members of a new value's file that only a later csc-git knows.
     """
 
@@ -84,15 +83,19 @@ class Draft:
     fence: int | None = None
     kind: Kind = Kind.EDIT
     secret: str | None = None
-    op: str = field(default_factory=lambda: uuid.uuid4().hex)
     extras: Mapping[Key, Mapping[str, Json]] = field(default_factory=dict)
 
 
+D = TypeVar("D", bound=Draft)
+"""The kind of draft that a caller makes; it may carry more than what is written."""
+
+
 @dataclass(frozen=True)
-class Receipt:
+class Receipt(Generic[D]):
     """What a transaction did.
 
     Attributes:
+        draft: The edit as it was decided on the state that it was made on.
         op: Id of the edit; None if nothing was written because it was all there already.
         commit: The local tip that holds it.
         revisions: Revisions of the keys put.
@@ -101,6 +104,7 @@ class Receipt:
         time: The edit's time, or None if nothing was written.
     """
 
+    draft: D
     op: str | None
     commit: str | None
     revisions: Mapping[Key, str]
@@ -109,18 +113,35 @@ class Receipt:
     time: datetime | None = None
 
 
-Decide = Callable[[Snapshot], Draft]
-"""Looks at the newest state and returns what to change, or raises to change nothing."""
+Decide = Callable[[Snapshot], D]
+"""Looks at the newest state and returns what to change, or raises to change nothing.
+
+It has no side effects, and may be called more than once for one edit.
+"""
+
+
+def new_op() -> str:
+    """A new edit's unique id."""
+    return uuid.uuid4().hex
 
 
 def transact(
     repository: Repository,
     ref: str,
     identity: Identity,
-    decide: Decide,
+    decide: Decide[D],
     now: datetime,
-) -> Receipt:
+    op: str,
+) -> Receipt[D]:
     """Make one edit.
+
+    Args:
+        repository: Where.
+        ref: The branch's full name.
+        identity: Who places the commit.
+        decide: Decides what to change; called once, under the lock.
+        now: The wall clock.
+        op: The edit's unique id.
 
     Raises:
         ConditionFailed: a required revision is not what stands there.
@@ -137,11 +158,19 @@ def transact(
         edit = _Edit.of(draft, snapshot)
         if edit.is_empty and not draft.requires:
             unchanged = {**dict.fromkeys(draft.deletes), **edit.unchanged}
-            return Receipt(None, tip, edit.unchanged, unchanged=unchanged)
-        receipt = edit.write(batch, parent, identity, now)
-        assert receipt.commit is not None  # noqa: S101  write makes one
-        repository.set_ref(ref, tip, receipt.commit, batch)
-        return receipt
+            return Receipt(
+                draft, None, tip, edit.unchanged, unchanged=unchanged
+            )
+        written = edit.write(batch, parent, identity, now, op)
+        repository.set_ref(ref, tip, written.commit, batch)
+        return Receipt(
+            draft,
+            op,
+            written.commit,
+            {**edit.unchanged, **written.revisions},
+            edit.deletes,
+            time=written.time,
+        )
 
 
 def check_conditions(
@@ -161,7 +190,7 @@ def explain(snapshot: Snapshot, required: Mapping[Key, str | None]) -> str:
     """The current values of keys where other revisions were required, for the author's decision."""
     shown = list(required.items())[:_MOST_EXPLAINED]
     lines = [
-        f"{stands(snapshot, key)}, but {wanted or ABSENT} was required"
+        f"{describe_value(snapshot, key)}, but {wanted or ABSENT} was required"
         for key, wanted in shown
     ]
     if len(required) > len(shown):
@@ -169,8 +198,8 @@ def explain(snapshot: Snapshot, required: Mapping[Key, str | None]) -> str:
     return "; ".join(lines)
 
 
-def stands(snapshot: Snapshot, key: Key) -> str:
-    """What stands at a key, in words; its value marked as data, and only if it isn't long."""
+def describe_value(snapshot: Snapshot, key: Key) -> str:
+    """Describe the current value of a key: marked as data, and left out if it is long."""
     found = snapshot.revision(key)
     if found is None:
         return f"{key} has no value"
@@ -189,6 +218,14 @@ def stands(snapshot: Snapshot, key: Key) -> str:
     return (
         f"{key} has revision {found} (data stored by {who} at {when}: {value})"
     )
+
+
+class _Written(NamedTuple):
+    """A commit that was written, with the revisions of the keys put in it."""
+
+    commit: str
+    revisions: Mapping[Key, str]
+    time: datetime
 
 
 @dataclass(frozen=True)
@@ -237,8 +274,13 @@ class _Edit:
         return {**dict.fromkeys(gone), **self.unchanged}
 
     def write(
-        self, batch: Batch, parent: str, identity: Identity, now: datetime
-    ) -> Receipt:
+        self,
+        batch: Batch,
+        parent: str,
+        identity: Identity,
+        now: datetime,
+        op: str,
+    ) -> _Written:
         draft = self.draft
         time = self._time(batch, parent, now)
         blobs = {
@@ -254,7 +296,7 @@ class _Edit:
         requires = {**self._restated, **draft.requires}
         record = Record(
             subject=draft.subject + _note(replaced),
-            op=draft.op,
+            op=op,
             session=draft.session,
             clock=time,
             fence=draft.fence,
@@ -268,13 +310,7 @@ class _Edit:
         commit = batch.add_commit(
             tree, parent, author, identity.committer(now), record.message()
         )
-        return Receipt(
-            record.op,
-            commit,
-            {**self.unchanged, **blobs},
-            self.deletes,
-            time=time,
-        )
+        return _Written(commit, blobs, time)
 
     def _time(self, batch: Batch, parent: str, now: datetime) -> datetime:
         seen = high_water(batch, parent, now)
@@ -343,7 +379,7 @@ def root_commit(batch: Batch, identity: Identity, now: datetime) -> str:
             FORMAT_FILE, FILE_MODE, batch.add_blob(canonical(content) + b"\n")
         ),
     )
-    record = Record("create the store", uuid.uuid4().hex, identity.machine, now)
+    record = Record("create the store", new_op(), identity.machine, now)
     signature = identity.committer(now)
     return batch.add_commit(
         batch.add_tree(lines), None, signature, signature, record.message()

@@ -1,7 +1,8 @@
 """Watching: noticing that some process of this clone moved the branch.
 
-The file system reports it, by `watchfiles`. Its events are hints: a waiting caller reads the refs
-again, also once in a while without a hint, so a lost event costs a moment and never a change.
+The file system reports it, through `watchfiles`. Its events are hints only. A caller that waits
+reads the refs again at each hint, and once a second without one, so a lost event costs at most a
+second and no change is missed.
 """
 
 import logging
@@ -17,7 +18,7 @@ _STEP_MS: Final = 10
 
 
 class Watch:
-    """Wakes waiting callers when refs of a repository change. Watches only while somebody waits.
+    """Wakes callers when refs of a repository change. It watches only while a caller listens.
 
     Args:
         refs: The directory of the refs.
@@ -42,22 +43,22 @@ class Watch:
 
     @contextmanager
     def listening(self) -> Iterator[Callable[[float], bool]]:
-        """Listen for the length of a `with` block.
+        """Listen for changes until the `with` block ends.
 
-        The call given waits for a change since the last call (or since the block began), at most
-        so many seconds, and returns whether it may be worth looking; False once time is up or the
-        watch is closed.
+        The block is given a function that waits at most so many seconds for a change since its last
+        call, or since the block began. It returns whether to read the refs again: False if no time
+        was left, or if the watch is closed.
         """
         self._begin()
         seen = self._count
 
+        def is_over() -> bool:
+            return self._closed or self._count != seen
+
         def wait(seconds: float) -> bool:
             nonlocal seen
             with self._changed:
-                self._changed.wait_for(
-                    lambda: self._closed or self._count != seen,
-                    min(seconds, _RECHECK),
-                )
+                self._changed.wait_for(is_over, min(seconds, _RECHECK))
                 seen = self._count
                 return not self._closed and seconds > 0
 
@@ -67,11 +68,11 @@ class Watch:
             self._end()
 
     def wake(self) -> None:
-        """Wake all waiting callers, so that they look again."""
+        """Wake all callers, so that they read the refs again."""
         self._notify()
 
     def close(self) -> None:
-        """Wake everybody for good."""
+        """Wake all callers, and let none wait from now on."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -111,10 +112,8 @@ class Watch:
                 raise_interrupt=False,
             ):
                 self._notify()
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # no watches left, say: then we look now and then
+        except (OSError, RuntimeError) as error:
+            # For instance, the system has no watches left. Callers still look once a second.
             self.failed = str(error)
             _log.warning("changes are looked for once a second: %s", error)
 

@@ -1,4 +1,4 @@
-"""Measure and print: a table, or `--json`; all rows, or those whose names have a word in them."""
+"""Measure and print a table, or JSON with `--json`, of all rows or of those named."""
 
 import argparse
 import json
@@ -17,11 +17,11 @@ from tests.bench.calls import calls
 from tests.bench.crowd import many_clones, one_clone
 from tests.bench.footprint import disk, memory, starting
 from tests.bench.remote import offline, visible
-from tests.bench.row import Row, Told
+from tests.bench.row import Report, Row
 from tests.bench.scale import scale
 from tests.world import World
 
-Measure = Callable[[World, Told, int], list[Row]]
+Measure = Callable[[World, Report, int], list[Row]]
 
 ROWS: dict[str, Measure] = {
     "calls": calls,
@@ -63,14 +63,14 @@ def main() -> None:
         task = progress.add_task("")
         for name in options.row or ROWS:
 
-            def told(words: str, name: str = name) -> None:
+            def report(words: str, name: str = name) -> None:
                 progress.update(task, description=f"{name}: {words}")
                 if not console.is_terminal:
                     print(f"{name}: {words}", file=sys.stderr)
 
             with tempfile.TemporaryDirectory(prefix="csc-bench-") as directory:
                 world = World(Path(directory))
-                rows += ROWS[name](world, told, options.rounds)
+                rows += ROWS[name](world, report, options.rounds)
                 world.close()
     if options.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))

@@ -15,17 +15,17 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from csc_git.core.key import Key
 from csc_git.store.transaction import Draft
 from tests.bench import floors
-from tests.bench.row import Row, Told, ratio
+from tests.bench.row import Report, Row, ratio
 from tests.world import World
 
 SMALL, LARGE = 100, 100_000
 
 
-def calls(world: World, told: Told, rounds: int) -> list[Row]:
+def calls(world: World, report: Report, rounds: int) -> list[Row]:
     """Reads and writes in a store of 100 keys, and in one of 100,000."""
-    clones = {size: filled(world, size, told) for size in (SMALL, LARGE)}
-    told("reading and writing")
-    made = anyio.run(_measure, clones, rounds)
+    clones = {size: filled(world, size, report) for size in (SMALL, LARGE)}
+    report("reading and writing")
+    made = anyio.run(_measure_sizes, clones, rounds)
     floor = [
         one + two for one, two in zip(made.nothing, made.files, strict=True)
     ]
@@ -46,9 +46,9 @@ def calls(world: World, told: Told, rounds: int) -> list[Row]:
     ]
 
 
-def filled(world: World, keys: int, told: Told) -> Path:
-    """A clone whose store has so many keys in one scope."""
-    told(f"making a store of {keys:,} keys")
+def filled(world: World, keys: int, report: Report) -> Path:
+    """A clone whose store has this many keys in one scope."""
+    report(f"making a store of {keys:,} keys")
     one = world.open(f"of-{keys}")
     puts = {Key(("s",), f"k{number}"): number for number in range(keys)}
     one.store.transact(
@@ -73,7 +73,7 @@ class _Made:
     sqlite: list[float] = field(default_factory=list)
 
 
-async def _measure(clones: dict[int, Path], rounds: int) -> _Made:
+async def _measure_sizes(clones: dict[int, Path], rounds: int) -> _Made:
     made, clone = _Made(), clones[SMALL]
     sqlite = floors.Sqlite(clone / ".git" / "csc" / "floor.sqlite")
     async with (

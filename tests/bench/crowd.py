@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from tests.bench.row import Row, Spread, Told
+from tests.bench.row import Report, Row, Spread
 from tests.world import Crowd, World
 
 _number = count()
 
 
-def one_clone(world: World, told: Told, rounds: int) -> list[Row]:
-    """Eight processes that write into one clone, against one that does."""
+def one_clone(world: World, report: Report, rounds: int) -> list[Row]:
+    """Eight processes that write into one clone, compared with one."""
     alone, together, spread = list[float](), list[float](), list[float]()
     for number in range(max(1, rounds // 100)):
-        told(
+        report(
             f"one process, then eight, writing into one clone (turn {number + 1})"
         )
         alone.append(_rate(world, 1, 4 * rounds // 3)[0])
@@ -40,13 +40,13 @@ def one_clone(world: World, told: Told, rounds: int) -> list[Row]:
 
 
 def _rate(world: World, processes: int, each: int) -> tuple[float, float]:
-    """Edits a second while all were writing, and the most that one wrote in those of the least."""
+    """Edits a second while all were writing, and the ratio of the most to the fewest edits."""
     clone = world.clone(f"crowd-{next(_number)}")
-    told = Crowd(
+    answers = Crowd(
         [["timed", str(clone), f"p{n}", str(each)] for n in range(processes)]
     ).run()
     made: list[list[tuple[str, float, float]]] = [
-        answer["timed"] for answer in told
+        answer["timed"] for answer in answers
     ]
     began = max(edits[0][1] for edits in made)
     ended = min(edits[-1][2] for edits in made)
@@ -56,7 +56,7 @@ def _rate(world: World, processes: int, each: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Load:
-    """A crowd of clones, and what they are held to."""
+    """A number of clones, their rate of edits, and the goals they must meet."""
 
     name: str
     clones: int
@@ -73,13 +73,13 @@ LOADS = (
 )
 
 
-def many_clones(world: World, told: Told, _: int) -> list[Row]:
+def many_clones(world: World, report: Report, _: int) -> list[Row]:
     """Clones of one remote that offer edits at a steady rate."""
-    return [_offer(world, told, load) for load in LOADS]
+    return [_offer(world, report, load) for load in LOADS]
 
 
-def _offer(world: World, told: Told, load: _Load) -> Row:
-    told(load.name)
+def _offer(world: World, report: Report, load: _Load) -> Row:
+    report(load.name)
     apart = World(world.directory / f"load-{next(_number)}")
     apart.directory.mkdir()
     paths = [apart.clone(f"c{number}") for number in range(load.clones)]

@@ -1,4 +1,4 @@
-"""Floors: the least that could be done, measured beside ours."""
+"""Floors: the least work that could do the same, measured beside ours."""
 
 import os
 import sqlite3
@@ -47,7 +47,7 @@ def write_file(path: Path, number: int) -> float:
 
 
 class Sqlite:
-    """A table of keys in WAL mode that syncs each transaction, as somebody would have it."""
+    """A SQLite table of keys in WAL mode that syncs each transaction."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)

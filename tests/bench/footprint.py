@@ -1,4 +1,4 @@
-"""What it takes to be there: start, memory, disk."""
+"""What a server costs: its start, memory and disk."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from mcp.client.stdio import stdio_client
 
 from tests.bench import floors
 from tests.bench.calls import filled, start
-from tests.bench.row import Row, Spread, Told, ratio
+from tests.bench.row import Report, Row, Spread, ratio
 from tests.world import World, put
 
 
-def starting(world: World, told: Told, rounds: int) -> list[Row]:
+def starting(world: World, report: Report, rounds: int) -> list[Row]:
     """From a process's start until its tools are listed."""
-    told("starting servers")
+    report("starting servers")
     clone, ours, floor = world.clone("start"), [], []
     for _ in range(max(3, rounds // 20)):
         ours.append(anyio.run(start, floors.server(clone, "--no-sync")))
@@ -23,10 +23,10 @@ def starting(world: World, told: Told, rounds: int) -> list[Row]:
     return [ratio("start → tools listed", ours, floor, 1.2)]
 
 
-def memory(world: World, told: Told, _: int) -> list[Row]:
+def memory(world: World, report: Report, _: int) -> list[Row]:
     """Resident memory of a server after it read all of 10,000 keys and wrote a hundred."""
-    clone = filled(world, 10_000, told)
-    told("reading 10,000 keys")
+    clone = filled(world, 10_000, report)
+    report("reading 10,000 keys")
     ours, floor = anyio.run(_resident, clone)
     return [ratio("memory, 10,000 keys", [ours], [floor], 1.5, unit="MB")]
 
@@ -51,10 +51,10 @@ async def _resident(clone: Path) -> tuple[float, float]:
             return ours.memory_info().rss / 1e6, floor.memory_info().rss / 1e6
 
 
-def disk(world: World, told: Told, _: int) -> list[Row]:
+def disk(world: World, report: Report, _: int) -> list[Row]:
     """Bytes of our repository for each edit, once it was maintained."""
     edits = 3000
-    told(f"making {edits:,} edits")
+    report(f"making {edits:,} edits")
     one = world.open("disk")
     maintenance = one.store.repository.maintenance
     for number in range(edits):

@@ -1,10 +1,10 @@
-"""Rows: one measure each, with its floor and the bar it has to meet."""
+"""Rows: one measure each, with its floor and its goal."""
 
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Told = Callable[[str], None]
+Report = Callable[[str], None]
 """Called with a few words on what is being measured."""
 
 
@@ -30,13 +30,13 @@ class Row:
 
     Attributes:
         name: What is measured.
-        unit: Of the numbers.
-        ours: How we did.
-        floor: What it is held against, or None.
-        value: What the bar is about: mostly the ratio of the medians.
-        bar: The bar, in words.
-        met: Whether it is met.
-        note: What else there is to say.
+        unit: Unit of the numbers.
+        ours: Our samples.
+        floor: The samples compared with, or None.
+        value: The number that the goal limits, mostly the ratio of the medians.
+        bar: The goal as text.
+        met: Whether the goal is met.
+        note: Further results.
     """
 
     name: str

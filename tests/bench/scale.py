@@ -1,4 +1,4 @@
-"""Scale: what a call costs in a store that a real team has filled, against one with ten of each."""
+"""Scale: what a call costs in a store as large as a team's, compared with a small one."""
 
 import json
 import random
@@ -25,7 +25,7 @@ from csc_git.core.value import Entry, Json
 from csc_git.store.transaction import Draft
 from tests.bench import floors
 from tests.bench.calls import timed
-from tests.bench.row import Row, Spread, Told, ratio
+from tests.bench.row import Report, Row, Spread, ratio
 from tests.world import World
 
 FEW = {"sessions": 10, "conflicts": 10, "scopes": 10, "keys": 10}
@@ -43,24 +43,24 @@ _THEN = "2026-01-01T00:00:00.000000Z"
 Call = Callable[[Client, int], Awaitable[float]]
 
 
-def scale(world: World, told: Told, rounds: int) -> list[Row]:
-    """Calls in both stores, in turn; and the doctor in the large one."""
+def scale(world: World, report: Report, rounds: int) -> list[Row]:
+    """Measure calls in both stores in turn, and the doctor in the large one."""
     clones = {}
     for name, sizes in (("few", FEW), ("many", MANY)):
-        told(
+        report(
             f"making a store of {', '.join(f'{n:,} {what}' for what, n in sizes.items())}"
         )
         one = world.open(name, sync=False)
         fill(one, **sizes)
         one.store.repository.maintenance.run()
         clones[name] = world.directory / name
-    told("calling")
+    report("calling")
     made = anyio.run(_measure, clones, max(20, rounds // 10))
     rows = [
         ratio(call, times["many"], times["few"], _MOST)
         for call, times in made.items()
     ]
-    told("asking the doctor")
+    report("asking the doctor")
     for command, bar in (
         ("doctor", _DOCTOR_SECONDS),
         ("status", _DOCTOR_SECONDS),
@@ -85,7 +85,7 @@ def scale(world: World, told: Told, rounds: int) -> list[Row]:
 def fill(
     one: Coordinator, *, sessions: int, conflicts: int, scopes: int, keys: int
 ) -> None:
-    """Sessions of other clones that never signed off, their claims, and as much of the rest."""
+    """Store sessions of other clones with claims, and conflicts, scopes and keys."""
     puts: dict[Key, Json] = {}
     now = clock.now()
     for number in range(sessions):

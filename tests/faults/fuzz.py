@@ -21,10 +21,10 @@ from csc_git.core.edit import Record
 from csc_git.core.key import Key
 from csc_git.core.lease import Lease
 from csc_git.core.value import Entry
-from csc_git.errors import CscError
+from csc_git.errors import CscError, TreeNotListed
 from csc_git.git.objects.batch import Batch
 from csc_git.git.objects.commit import Signature
-from csc_git.git.objects.database import ListedLine, Unlisted
+from csc_git.git.objects.database import ListedLine
 from csc_git.git.objects.packing import NewObject
 from csc_git.git.objects.reader import Objects
 from csc_git.store.commit_walk import high_water, since
@@ -71,7 +71,7 @@ class Source:
         return taken[0] % below
 
     def piece(self, known: tuple[bytes, ...]) -> bytes:
-        """One of the pieces known, or bytes as they come."""
+        """One of the known pieces, or bytes taken from the input."""
         which = self.number(len(known) + 1)
         if which < len(known):
             return known[which]
@@ -86,7 +86,7 @@ class Source:
 
 
 class Memory:
-    """As much of an object store as reading takes; like a pack, it holds bytes of any form."""
+    """The part of an object store that reading needs. Like a pack, it holds bytes of any form."""
 
     def __init__(self) -> None:
         self.object_format = DEFAULT_OBJECT_FORMAT
@@ -118,9 +118,9 @@ class Memory:
         }
         return {name: raw for name, (of, raw) in found.items() if of == kind}
 
-    def list_below(self, tree_id: str) -> Iterator[ListedLine]:
-        """Never: they are read one by one."""
-        raise Unlisted(tree_id)
+    def list_below(self, tree_id: str) -> Iterator[ListedLine]:  # noqa: ARG002  a protocol's
+        """Never list a tree, so that trees are read one by one."""
+        raise TreeNotListed
 
     def write(self, objects: Sequence[NewObject], name: str) -> str:  # noqa: ARG002  a protocol's
         """Nothing is kept of what an input writes."""
@@ -131,7 +131,7 @@ class Memory:
 
 
 class Hostile:
-    """A store in memory of whatever objects the bytes say."""
+    """A store in memory of the objects that the bytes describe."""
 
     def __init__(self, data: bytes) -> None:
         self._memory, self._source = Memory(), Source(data)

@@ -1,4 +1,4 @@
-"""Injection: strace makes one chosen system call of one process kill it, or fail."""
+"""Fault injection: with strace, one chosen system call of a process fails or kills it."""
 
 import json
 import os
@@ -22,8 +22,8 @@ MUTATING: Final = (
 """The system calls by which a program changes what is on disk, and how it locks."""
 
 
-def missing() -> str | None:
-    """Why nothing can be injected here; None if it can."""
+def why_no_injection() -> str | None:
+    """Reason that faults can't be injected here; None if they can."""
     if not shutil.which("strace"):
         return "strace is not installed"
     tried = subprocess.run(
@@ -32,7 +32,7 @@ def missing() -> str | None:
     return "strace may not trace here" if tried.returncode else None
 
 
-MISSING: Final = missing()
+MISSING: Final = why_no_injection()
 _LIMIT: Final = 60
 _WRAPPER: Final = """#!/bin/sh
 case "$*" in
@@ -51,7 +51,7 @@ class Fault:
         call: The system call.
         when: Counted from 1.
         error: The error it fails with; None: the process is killed before it is made.
-        within: `git`: it happens to each git process that the victim starts, not to itself.
+        within: `git` if the fault hits each git that the process starts, not the process.
     """
 
     call: str
@@ -75,28 +75,28 @@ class Ending:
     """How an action ended.
 
     Attributes:
-        said: What the victim answered; empty if it died first.
+        answer: What the process answered; empty if it died first.
         killed: Whether it was killed.
-        struck: The call that the fault hit, as traced; empty if it made fewer.
+        struck: The call that the fault hit, as traced; empty if it made fewer calls.
     """
 
-    said: dict[str, Any]
+    answer: dict[str, Any]
     killed: bool
     struck: str
 
     @property
     def ops(self) -> list[str]:
         """The edits acknowledged."""
-        return [op for op in self.said.get("ops", []) if " " not in op]
+        return [op for op in self.answer.get("ops", []) if " " not in op]
 
     @property
     def state(self) -> str:
         """The state that a sync ended in, or nothing."""
-        return next((op for op in self.said.get("ops", []) if " " in op), "")
+        return next((op for op in self.answer.get("ops", []) if " " in op), "")
 
 
-class Victim:
-    """A process of `tests.faults.victim`, and what is done to its children."""
+class FaultedProcess:
+    """A process of `tests.faults.faulted_process`, and the faults of its children."""
 
     def __init__(self, directory: Path) -> None:
         self._trace = directory / "trace"
@@ -108,7 +108,7 @@ class Victim:
         command = [
             sys.executable,
             "-m",
-            "tests.faults.victim",
+            "tests.faults.faulted_process",
             str(theirs.fileno()),
         ]
         self._process = subprocess.Popen(
@@ -120,36 +120,36 @@ class Victim:
         theirs.close()
 
     def warm(self, action: str, clone: Path, number: int) -> Ending:
-        """Do it in the process that forks, so that later children find it imported."""
+        """Do an action in the process that forks, so that later children have the imports."""
         self._ask(action, clone, number, warm=True)
-        return Ending(self._hear(), killed=False, struck="")
+        return Ending(self._receive(), killed=False, struck="")
 
     def run(
         self, action: str, clone: Path, number: int, fault: Fault
     ) -> Ending:
-        """Do it in a child of its own, which a fault hits if it gets that far."""
+        """Do an action in a child process, which the fault hits if it makes enough calls."""
         self._trace.unlink(missing_ok=True)
         if fault.within:
             self._git_fault.write_text(fault.option, encoding="utf-8")
         self._ask(action, clone, number)
-        pid = self._hear()["pid"]
+        pid = self._receive()["pid"]
         with nullcontext() if fault.within else self._traced(pid, fault):
             self._channel.send(b"go")
-            heard = [self._hear()]
-            while "exit" not in heard[-1]:
-                heard.append(self._hear())
-        killed = heard[-1]["exit"] < 0
-        said = heard[0] if len(heard) > 1 else {}
+            answers = [self._receive()]
+            while "exit" not in answers[-1]:
+                answers.append(self._receive())
+        killed = answers[-1]["exit"] < 0
+        answer = answers[0] if len(answers) > 1 else {}
         self._git_fault.unlink(missing_ok=True)
         struck = [
             line
             for line in self.traced()
             if "(INJECTED)" in line or line.endswith(" = ?")
         ]
-        return Ending(said, killed, struck[0] if struck else "")
+        return Ending(answer, killed, struck[0] if struck else "")
 
     def traced(self) -> list[str]:
-        """The calls that the last child made of the system call that it was watched for."""
+        """The traced calls of the last child."""
         if not self._trace.exists():  # no git was started
             return []
         return self._trace.read_text(encoding="utf-8").splitlines()
@@ -170,12 +170,12 @@ class Victim:
         }
         self._channel.send(json.dumps(request).encode())
 
-    def _hear(self) -> dict[str, Any]:
-        heard: dict[str, Any] = json.loads(self._channel.recv(1 << 20))
-        return heard
+    def _receive(self) -> dict[str, Any]:
+        answers: dict[str, Any] = json.loads(self._channel.recv(1 << 20))
+        return answers
 
     def _with_git(self, directory: Path) -> dict[str, str]:
-        """An environment whose `git` is struck by a fault while there is one for it."""
+        """An environment in which `git` is hit by a fault while one is set for it."""
         directory.mkdir()
         wrapper = directory / "git"
         wrapper.write_text(
@@ -200,6 +200,6 @@ class Victim:
         )
         assert tracer.stderr is not None
         with tracer, tracer.stderr:
-            said = tracer.stderr.readline()
-            assert "attached" in said, said
+            line = tracer.stderr.readline()
+            assert "attached" in line, line
             yield

@@ -1,4 +1,4 @@
-"""A network of its own, in a namespace, that can be made to misbehave; and gitolite as a host."""
+"""A network in a namespace, which can be made to misbehave; and gitolite as a host."""
 
 import itertools
 import os
@@ -18,8 +18,8 @@ _PORT: Final = 9418
 _SHELL: Final = Path("/usr/share/gitolite3/gitolite-shell")
 
 
-def missing() -> str | None:
-    """Why there can't be such a network here; None if there can."""
+def why_no_network() -> str | None:
+    """Reason that there can't be such a network here; None if there can."""
     if os.geteuid() != 0:
         return "a network namespace takes root"
     tools = [
@@ -50,7 +50,7 @@ class Network:
         self._inside("iptables", "-A", "INPUT", *match, "-j", "DROP")
 
     def slow(self, rate: str, latency: str) -> None:
-        """Let no more than so much through a second, and queue the rest for at most so long."""
+        """Limit the rate, and queue packets for at most this latency."""
         self._inside(
             *("tc", "qdisc", "add", "dev", "lo", "root", "tbf", "rate", rate),
             *("burst", "16kb", "latency", latency),
@@ -126,7 +126,7 @@ class Gitolite:
 
     Attributes:
         home: Its home.
-        ssh: What stands in for ssh, for `GIT_SSH_COMMAND`.
+        ssh: A script in place of ssh, for `GIT_SSH_COMMAND`.
     """
 
     home: Path
@@ -143,16 +143,17 @@ class Gitolite:
         return self.home / "repositories/project.git"
 
     def allow(self, *rules: str) -> None:
-        """Let the user do this, in gitolite's own words, and nothing else."""
+        """Give the user exactly these rights, in gitolite's syntax."""
         lines = ["repo gitolite-admin", "    RW+ = admin", "repo project"]
         lines += [f"    {rule}" for rule in rules]
         (self.home / ".gitolite/conf/gitolite.conf").write_text(
             "\n".join(lines) + "\n", "utf-8"
         )
         for command in (["compile"], ["trigger", "POST_COMPILE"]):
-            self._run(*command)
+            self.run(*command)
 
-    def _run(self, *command: str) -> None:
+    def run(self, *command: str) -> None:
+        """Run gitolite in its home."""
         env = os.environ | {"HOME": str(self.home)}
         subprocess.run(
             ["gitolite", *command], env=env, check=True, capture_output=True
@@ -167,14 +168,14 @@ def gitolite(home: Path) -> Gitolite:
     ssh = home / "ssh"
     ssh.write_text(
         "#!/bin/sh\n"
-        "shift $(($# - 1))\n"  # the command stands last
+        "shift $(($# - 1))\n"  # the command is the last argument
         f'export SSH_ORIGINAL_COMMAND="$1" SSH_CONNECTION="1 2 3 4" HOME={home}\n'
         f"unset GIT_CONFIG_COUNT\nexec {_SHELL} ada\n",
         encoding="utf-8",
     )
     ssh.chmod(0o755)
     made = Gitolite(home, ssh)
-    made._run("setup", "-a", "admin")  # noqa: SLF001  part of making one
+    made.run("setup", "-a", "admin")
     made.allow("RW+ = ada")
     git("config", "--global", "--add", "safe.directory", "*", cwd=home)
     return made

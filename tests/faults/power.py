@@ -1,6 +1,6 @@
 """Power cuts: a file system that stops in the middle, as a disk does when the power goes.
 
-A clone stands on a loop-mounted ext4 or XFS. While sessions write in it, the file system is shut
+A clone is on a loop-mounted ext4 or XFS. While sessions write in it, the file system is shut
 down without flushing its log (the `FS_IOC_SHUTDOWN` ioctl, whose number and flags ext4 took over
 from XFS's `XFS_IOC_GOINGDOWN`), unmounted, mounted and recovered from its journal. What had been
 acknowledged by then must be there.
@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Final, Literal
 
-from tests.world import REF, ROOT, World, git, put, state_of
+from tests.world import REF, ROOT, World, git, put, run_command, state_of
 
 System = Literal["ext4", "xfs"]
 SYSTEMS: Final[tuple[System, ...]] = ("ext4", "xfs")
@@ -31,8 +31,8 @@ _MOST_ACKNOWLEDGED: Final = 60
 _TRIES: Final = 2000
 
 
-def missing() -> str | None:
-    """Why power can't be cut here; None if it can."""
+def why_no_power_cut() -> str | None:
+    """Reason that power can't be cut here; None if it can."""
     if os.geteuid() != 0:
         return "cutting the power of a loop mount takes root"
     tools = [
@@ -56,7 +56,7 @@ class Cuts:
     Attributes:
         runs: How many there were.
         acknowledged: Edits acknowledged before a cut.
-        unacknowledged: Edits that survived without having been.
+        unacknowledged: Edits that survived although they had not been acknowledged.
         synced: Edits that the remote had when the power went.
     """
 
@@ -90,7 +90,7 @@ class Disk:
         self.path.mkdir()
         with self._image.open("wb") as image:
             image.truncate(_MEGABYTES[system] << 20)
-        _run(f"mkfs.{system}", "-q", str(self._image))
+        run_command(f"mkfs.{system}", "-q", str(self._image))
         self._mount()
 
     def cut(self) -> None:
@@ -107,18 +107,18 @@ class Disk:
         self._mount()
 
     def close(self) -> None:
-        """Unmount it, once the last git that a dead writer started has noticed."""
+        """Unmount it, once the last git of a dead writer has ended."""
         for _ in range(_TRIES):
             done = subprocess.run(
                 ["umount", self.path], capture_output=True, check=False
             )
             if done.returncode == 0:
                 return
-        _run("umount", "--lazy", str(self.path))
+        run_command("umount", "--lazy", str(self.path))
         raise AssertionError(f"somebody keeps a file of {self.path} open")
 
     def _mount(self) -> None:
-        _run("mount", "-o", "loop", str(self._image), str(self.path))
+        run_command("mount", "-o", "loop", str(self._image), str(self.path))
 
 
 def cut_power(
@@ -129,7 +129,7 @@ def cut_power(
     Args:
         directory: An empty one, on another file system.
         system: The file system to cut.
-        online: Whether a remote is synced with all the while; else the queue grows.
+        online: Whether a remote is synced meanwhile; else the queue grows.
         chance: Chooses the moment.
     """
     world = World(directory)
@@ -158,7 +158,7 @@ def _write_until_cut(
     ]
     first, wanted = writers[0], chance.randint(1, _MOST_ACKNOWLEDGED)
     for _ in range(wanted):
-        first.hear()
+        first.wait_for_next()
     disk.cut()
     for writer in writers:
         writer.process.kill()
@@ -166,25 +166,26 @@ def _write_until_cut(
 
 
 class _Writer:
-    """A process that writes without end, and says each edit that is acknowledged."""
+    """A process that writes without end, and prints each edit that is acknowledged."""
 
     def __init__(self, clone: Path, number: int, *, online: bool) -> None:
         syncs = online and number == _WRITERS - 1
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _ENDLESS, str(clone), str(number), "sync" if syncs else ""],
+            [sys.executable, "-m", "tests.endless_writer", str(clone),
+             f"writer:{number}", "sync" if syncs else ""],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
         )  # fmt: skip
-        self._heard: list[str] = []
+        self._ops: list[str] = []
 
-    def hear(self) -> None:
+    def wait_for_next(self) -> None:
         """Wait for the next acknowledgement."""
         assert self.process.stdout is not None
-        self._heard.append(json.loads(self.process.stdout.readline()))
+        self._ops.append(json.loads(self.process.stdout.readline()))
 
     def finish(self) -> list[str]:
         """Everything acknowledged, when it is dead."""
         rest = self.process.communicate()[0].splitlines(keepends=True)
-        return self._heard + [
+        return self._ops + [
             json.loads(line) for line in rest if line.endswith("\n")
         ]
 
@@ -204,7 +205,7 @@ def _examine(
         "--no-dangling",
         cwd=coordinator.store.repository.path,
     )
-    assert state_of(coordinator) == "ok", coordinator.store.status
+    assert state_of(coordinator) == "ok", coordinator.store.sync_status
     there = Counter(record.op for record in world.log())
     git("fsck", "--strict", cwd=world.remote)
     wanted = {*acknowledged, *synced}
@@ -216,23 +217,3 @@ def _examine(
         lost=[op for op in acknowledged if here[op] != 1]
         + [op for op in wanted if there[op] != 1],
     )
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
-
-
-_ENDLESS = """
-import sys, json
-from pathlib import Path
-from csc_git.coordinator.factory import open_coordinator
-coordinator = open_coordinator(Path(sys.argv[1]), {"timeout": 20, "machine": "one"})
-author, number = coordinator.person("writer"), 0
-while True:
-    if sys.argv[3] and number % 5 == 4:
-        coordinator.sync()
-    stored = coordinator.edits.put(author, f"writer:{sys.argv[2]}", f"k{number}", number)
-    print(json.dumps(stored.op), flush=True)
-    number += 1
-"""

@@ -5,15 +5,17 @@ from random import Random
 
 import pytest
 
-from tests.faults.power import System, cut_power, missing
+from tests.faults.power import System, cut_power, why_no_power_cut
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=str(missing()))
+pytestmark = pytest.mark.skipif(
+    bool(why_no_power_cut()), reason=str(why_no_power_cut())
+)
 
 
 @pytest.mark.parametrize("system", ["ext4", "xfs"])
 @pytest.mark.parametrize("online", [False, True])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_nothing_acknowledged_is_lost(
+def test_a_power_cut_loses_no_acknowledged_edit(
     tmp_path: Path, system: System, online: bool, seed: int
 ) -> None:
     cuts = cut_power(tmp_path, system, online=online, chance=Random(seed))  # noqa: S311

@@ -1,6 +1,6 @@
-"""Rules of security, each with a canary: something that sings if the rule is broken.
+"""Rules of security, each with a canary: a file, command or port that shows if the rule is broken.
 
-What a server does is read off its system calls, not off what it says.
+What a server does is read from its system calls, not from its answers.
 """
 
 import os
@@ -27,7 +27,7 @@ CALLS = "trace=openat,open,creat,stat,access,connect,execve,rename,unlink,mkdir,
 
 
 class Canary:
-    """A file, a command and a port that nobody has a reason to touch."""
+    """A file, a command and a port that nothing may touch."""
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / "canary-file"
@@ -52,7 +52,7 @@ class Canary:
 
     @property
     def texts(self) -> list[str]:
-        """What an attacker would hand to a tool."""
+        """Texts that an attacker would pass to a tool."""
         return [
             str(self.file),
             f"../../../../../../../../..{self.file}",
@@ -77,7 +77,7 @@ def canary(tmp_path: Path) -> Iterator[Canary]:
 
 @contextmanager
 def trace(directory: Path, script: str, *arguments: str) -> Iterator[list[str]]:
-    """Run a script, and all that it starts, under strace; what was called."""
+    """Run a script and its child processes under strace; the traced calls."""
     log = directory / "calls"
     command = [
         "strace",
@@ -106,7 +106,7 @@ def trace(directory: Path, script: str, *arguments: str) -> Iterator[list[str]]:
 
 
 @traced
-def test_no_tool_opens_what_it_is_given(
+def test_no_tool_opens_a_path_or_url_it_is_given(
     world: World, canary: Canary, tmp_path: Path
 ) -> None:
     clone = world.clone("one")
@@ -123,9 +123,7 @@ def test_no_tool_opens_what_it_is_given(
                 f'"{sys.executable}"'
             ):
                 operands = line.partition('"--"')
-                assert "canary" not in operands[0], (
-                    line
-                )  # nowhere but behind the --
+                assert "canary" not in operands[0], line  # only behind the --
     assert not canary.connected.is_set()
     assert not canary.sung.exists()
     assert not any("canary" in path.name for path in clone.rglob("*"))
@@ -172,10 +170,10 @@ anyio.run(main)
 
 @traced
 @pytest.mark.parametrize("right", [False, True])
-def test_credentials_are_nowhere_to_be_seen(
+def test_credentials_of_git_appear_nowhere(
     world: World, tmp_path: Path, right: bool
 ) -> None:
-    """Not in arguments, which `ps` shows, not in errors and logs, not in a file of ours."""
+    """They are not in arguments, which `ps` shows, in errors, in logs or in our files."""
     world.make_remote()
     with http_server(
         tmp_path, password=PASSWORD if right else "another"
@@ -184,7 +182,7 @@ def test_credentials_are_nowhere_to_be_seen(
         clone = world.clone("one", url)
         git("config", "http.extraHeader", f"X-Token: {PASSWORD}", cwd=clone)
         with trace(
-            tmp_path, _WORK, str(clone), str(tmp_path / "said")
+            tmp_path, _WORK, str(clone), str(tmp_path / "answers")
         ) as calls:
             shown = [line for line in calls if PASSWORD in line]
             own = [
@@ -192,10 +190,10 @@ def test_credentials_are_nowhere_to_be_seen(
                 for line in shown
                 if not re.search(r'remote-http"|"send-pack"', line)
             ]
-            assert own == []  # what git calls itself with is git's own affair
-    said = (tmp_path / "said").read_text(encoding="utf-8")
-    assert ('"state": "credentials"' in said) != right
-    assert PASSWORD not in said
+            assert own == []  # git's own child processes may have them
+    answers = (tmp_path / "answers").read_text(encoding="utf-8")
+    assert ('"state": "credentials"' in answers) != right
+    assert PASSWORD not in answers
     ours = clone / ".git/csc"
     for path in [*ours.rglob("*"), *world.remote.rglob("*")]:
         assert (
@@ -210,20 +208,20 @@ _WORK = """
 import sys, subprocess, anyio
 from pathlib import Path
 from tests.agents import agent
-clone, said = Path(sys.argv[1]), []
+clone, answers = Path(sys.argv[1]), []
 async def main():
     async with agent(clone) as claude:
-        said.append(str(await claude.call("sign_on")))
+        answers.append(str(await claude.call("sign_on")))
         stored = await claude.call("store_data", scope="a", key="k", value=1, confirm=True)
-        said.append(str(stored))
-        said.append(str(await claude.read("session://context")))
-        said.append(await claude.prompt("startup"))
+        answers.append(str(stored))
+        answers.append(str(await claude.read("session://context")))
+        answers.append(await claude.prompt("startup"))
 anyio.run(main)
 for command in ("status", "sync", "status --json", "get a k", "log"):
     done = subprocess.run([sys.executable, "-m", "csc_git", *command.split()], cwd=clone,
                           capture_output=True, text=True)
-    said.append(done.stdout + done.stderr)
-Path(sys.argv[2]).write_text("\\n".join(said))
+    answers.append(done.stdout + done.stderr)
+Path(sys.argv[2]).write_text("\\n".join(answers))
 """
 
 
@@ -245,10 +243,10 @@ Path(sys.argv[2]).write_text("\\n".join(said))
         ("uploadpack.packObjectsHook", "{hooks}/pre-push"),
     ],
 )
-def test_no_setting_runs_anything(
+def test_no_git_setting_makes_us_run_a_command(
     world: World, tmp_path: Path, canary: Canary, name: str, value: str
 ) -> None:
-    """But what transports are made of: ssh and credential helpers, as git itself trusts them."""
+    """Only ssh and credential helpers are run, as git itself runs them."""
     clone, hooks = world.clone("one"), tmp_path / "hooks"
     hooks.mkdir()
     for hook in (
@@ -266,7 +264,7 @@ def test_no_setting_runs_anything(
     git("config", "push.gpgSign", "true", cwd=clone)
     one = world.open(clone)
     put(one, "a", "k", 1)
-    one.sync()
+    one.syncing.sync()
     one.store.repository.maintenance.write_graph()
     done = subprocess.run(
         [sys.executable, "-m", "csc_git", "log"],
@@ -281,7 +279,7 @@ def test_no_setting_runs_anything(
 @pytest.mark.skipif(
     os.geteuid() != 0, reason="giving a repository away takes root"
 )
-def test_in_somebody_elses_repository_nothing_is_run(
+def test_nothing_is_run_in_another_users_repository(
     world: World, canary: Canary
 ) -> None:
     clone = world.clone("one")
@@ -314,10 +312,10 @@ def test_in_somebody_elses_repository_nothing_is_run(
         ("remote.origin.uploadpack", None),
     ],
 )
-def test_commands_of_transports_are_used_as_git_uses_them(
+def test_commands_of_transports_are_run_as_git_runs_them(
     world: World, canary: Canary, name: str, url: str | None
 ) -> None:
-    """In one's own repository: the user set them, and git obeys them there."""
+    """The user set them in the user's own repository, where git obeys them."""
     clone = world.clone("one", url)
     git("config", name, f"touch {canary.sung}; false", cwd=clone)
     one = world.open(clone)
@@ -328,7 +326,7 @@ def test_commands_of_transports_are_used_as_git_uses_them(
 @pytest.mark.parametrize(
     "branch", ["-x", "--upload-pack=x", "a..b", "a b", "x.lock", "@{-1}", ""]
 )
-def test_a_branch_that_git_would_take_for_something_else(
+def test_a_branch_name_that_git_would_misread_is_refused(
     world: World, branch: str
 ) -> None:
     done = subprocess.run(
@@ -342,7 +340,7 @@ def test_a_branch_that_git_would_take_for_something_else(
 def test_nothing_is_written_outside_our_directory(
     world: World, tmp_path: Path
 ) -> None:
-    """A branch full of names that mean something to a file system: none of them reaches one."""
+    """Names that mean something to a file system never reach it."""
     one = world.open("one")
     for name in (
         "../../escape",
@@ -356,7 +354,7 @@ def test_nothing_is_written_outside_our_directory(
     assert state_of(one) == "ok"
     two = world.open("two")
     assert state_of(two) == "ok"
-    assert two.retrieve("a", "../../escape").value == 1
+    assert two.values.retrieve("a", "../../escape").value == 1
     shutil.rmtree(tmp_path / "one/.git/csc")
     shutil.rmtree(tmp_path / "two/.git/csc")
     assert not [

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.call_sweep import CallSweep
+from tests.faults.faulted_process import ACTIONS
 from tests.faults.injection import MISSING
-from tests.faults.siege import Siege
-from tests.faults.victim import ACTIONS
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=str(MISSING))
 
@@ -16,14 +16,18 @@ STRIDE = 8
 
 
 @pytest.mark.parametrize("action", [*ACTIONS, "git"])
-def test_killed_at_any_call(tmp_path: Path, action: str) -> None:
-    tally = Siege(tmp_path, action, STRIDE).kill()
+def test_a_kill_at_any_system_call_loses_nothing(
+    tmp_path: Path, action: str
+) -> None:
+    tally = CallSweep(tmp_path, action, STRIDE).kill()
     assert not tally.broken
     assert tally.faults >= 5
 
 
 @pytest.mark.parametrize("action", [*ACTIONS, "git"])
-def test_refused_at_any_call(tmp_path: Path, action: str) -> None:
-    tally = Siege(tmp_path, action, STRIDE).fail()
+def test_an_error_at_any_system_call_loses_nothing(
+    tmp_path: Path, action: str
+) -> None:
+    tally = CallSweep(tmp_path, action, STRIDE).fail()
     assert not tally.broken
     assert tally.faults >= 5

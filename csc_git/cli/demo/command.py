@@ -8,11 +8,15 @@ import click
 
 
 @click.command("demo")
-@click.option("--fast", is_flag=True, help="Don't pause between the scenes.")
+@click.option(
+    "--fast",
+    is_flag=True,
+    help="Don't pause between the scenes.",
+)
 @click.option(
     "--keep",
     is_flag=True,
-    help="Keep the temporary directory, and say where it is.",
+    help="Keep the temporary directory, and print its path.",
 )
 def demo_command(fast: bool, keep: bool) -> None:
     """Watch two machines coordinate over a real remote. Touches nothing of yours.
@@ -22,6 +26,8 @@ def demo_command(fast: bool, keep: bool) -> None:
     """
     from csc_git.cli.demo.play import play  # noqa: PLC0415  the MCP client is slow to import
 
-    pause = 0.0 if fast or not sys.stdout.isatty() else 1.2
+    pause = 0.0
+    if sys.stdout.isatty() and not fast:
+        pause = 1.2
     directory = Path(tempfile.mkdtemp(prefix="csc-git-demo-"))
     play(directory, pause=pause, keep=keep)

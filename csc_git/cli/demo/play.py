@@ -1,12 +1,12 @@
-"""The play of the demo: what the agents do, and what the spectator sees."""
+"""What happens in the demo: the agents' calls, and what is printed of them."""
 
 import json
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from rich.console import Console
@@ -15,31 +15,59 @@ from rich.table import Table
 
 from csc_git.cli.demo.stage import Machine, Stage
 
-_COLOURS = {"laptop": "cyan", "desktop": "magenta"}
+_COLOURS: Final = {"laptop": "cyan", "desktop": "magenta"}
+_ISSUE: Final = 15
+"""The issue that the first agent works on."""
+
+_OTHER_ISSUE: Final = 16
+"""The issue that the second agent chooses when it sees that."""
+
+_SECONDS: Final = 30
+"""Time limit for an edit of one machine to reach the other."""
+
+_PAUSE: Final = 0.05
+"""Seconds between two checks whether it has."""
+
+_Context = dict[str, Any]
+"""Content of `session://context`."""
 
 
 def play(directory: Path, *, pause: float, keep: bool) -> None:
-    """Play all scenes in a directory, and remove it afterwards unless it is to be kept."""
+    """Play all scenes.
+
+    Args:
+        directory: An empty directory for the remote and the clones.
+        pause: Seconds between two scenes.
+        keep: Whether the directory is kept afterwards.
+    """
+    stage = Stage(directory)
+    console = Console(highlight=False)
+    scenes = _Play(stage, console, pause)
     try:
-        anyio.run(_Play(Stage(directory), Console(highlight=False), pause).all)
+        anyio.run(scenes.all)
     finally:
         if keep:
-            Console().print(f"Kept: {directory}", soft_wrap=True)
+            console.print(f"Kept: {directory}", soft_wrap=True)
         else:
             shutil.rmtree(directory, ignore_errors=True)
 
 
 class _Play:
-    def __init__(self, stage: Stage, console: Console, pause: float) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        console: Console,
+        pause: float,
+    ) -> None:
         self._stage = stage
         self._console = console
         self._pause = pause
         self._scenes = 0
 
     async def all(self) -> None:
-        """Build the stage, play the scenes, show the history."""
+        """Build the stage, play the scenes, print the history."""
         began = time.monotonic()
-        self._say(
+        self._print(
             "[bold]csc-git demo[/]: two machines, one Git remote, real servers"
         )
         self._stage.build()
@@ -52,76 +80,85 @@ class _Play:
             await self._offline(laptop, desktop)
             await self._hand_off(laptop, desktop)
         self._history()
-        self._say(
-            f"\nAll of it real, in {time.monotonic() - began:.1f} s. In your project:"
-        )
-        self._say(f"  [bold]{_command()} init[/]")
+        seconds = time.monotonic() - began
+        command = _command()
+        self._print(f"\nAll of it real, in {seconds:.1f} s. In your project:")
+        self._print(f"  [bold]{command} init[/]")
 
     async def _sign_on(self, laptop: Machine, desktop: Machine) -> None:
         await self._scene("Two agents sign on; each learns of the other")
         one = await laptop.call("sign_on")
-        self._did(laptop, "sign_on", one["session"])
-        await self._until(lambda: _sees(desktop, one["session"]))
+        first = one["session"]
+        self._print_call(laptop, "sign_on", first)
+        await _until(desktop, lambda context: _has_session(context, first))
         two = await desktop.call("sign_on")
+        session = two["session"]
         others = ", ".join(other["session"] for other in two["others"])
-        self._did(
-            desktop, "sign_on", f"{two['session']}; already here: {others}"
+        self._print_call(
+            desktop,
+            "sign_on",
+            f"{session}; already here: {others}",
         )
 
     async def _work(self, laptop: Machine, desktop: Machine) -> None:
         await self._scene("They say what they work on, and choose apart")
-        own = "session:claude_1"
-        await self._put(laptop, own, "current_issue", 15, confirm=True)
-        await self._put(
-            laptop,
-            own,
-            "todos",
-            [{"text": "parser", "done": True}, {"text": "tests"}],
-        )
-        context = await self._until(lambda: _works_on(desktop, 15))
-        busy = next(
-            one
-            for one in context["active"]
-            if one["current_issue"] == 15  # noqa: PLR2004
-        )
-        self._did(
+        todos = [
+            {"text": "parser", "done": True},
+            {"text": "tests"},
+        ]
+        issue = "session:claude_1/current_issue"
+        await self._put(laptop, issue, _ISSUE, confirm=True)
+        await self._put(laptop, "session:claude_1/todos", todos)
+        context = await _until(desktop, _is_issue_taken)
+        (busy,) = filter(_works_on_issue, context["active"])
+        session = busy["session"]
+        self._print_call(
             desktop,
             "session://context",
-            f"{busy['session']} has issue 15; I take 16",
+            f"{session} has issue {_ISSUE}; I take {_OTHER_ISSUE}",
         )
-        await self._put(desktop, own, "current_issue", 16, confirm=True)
+        await self._put(desktop, issue, _OTHER_ISSUE, confirm=True)
 
     async def _offline(self, laptop: Machine, desktop: Machine) -> None:
         await self._scene("The network goes; both go on, even on the same key")
         plan = {"owner": "laptop", "step": 1}
-        await self._put(laptop, "plan", "release", plan, confirm=True)
-        await self._until(lambda: _holds(desktop, "plan", "release"))
+        await self._put(laptop, "plan/release", plan, confirm=True)
+        await _until_stored(desktop, "plan", "release")
         self._stage.unplug()
-        await self._put(
-            laptop, "plan", "release", {**plan, "step": 2}, confirm=True
-        )
-        await self._put(
-            desktop, "plan", "release", {**plan, "notes": "docs first"}
-        )
-        await self._put(laptop, "plan", "date", "Friday")
-        await self._put(desktop, "plan", "date", "Monday")
+        later_step = plan | {"step": 2}
+        with_notes = plan | {"notes": "docs first"}
+        await self._put(laptop, "plan/release", later_step, confirm=True)
+        await self._put(desktop, "plan/release", with_notes)
+        await self._put(laptop, "plan/date", "Friday")
+        await self._put(desktop, "plan/date", "Monday")
         self._stage.plug_in()
         await self._scene("The network is back; nothing is lost")
-        await self._until(lambda: _in_step(laptop))
-        await self._until(lambda: _in_step(desktop))
-        await self._until(lambda: _in_step(laptop))
-        merged = await laptop.call(
-            "retrieve_data", scope="plan", key="release", fresh=True
+        for machine in (laptop, desktop, laptop):
+            await _until(machine, _is_synced)
+        await self._print_plan(laptop)
+
+    async def _print_plan(self, machine: Machine) -> None:
+        """Print what became of the two keys that both machines changed."""
+        release = await machine.call(
+            "retrieve_data",
+            scope="plan",
+            key="release",
+            fresh=True,
         )
-        self._did(
-            laptop,
-            "plan/release",
-            f"merged by member, {json.dumps(merged['value'])}",
+        merged = json.dumps(release["value"])
+        self._print_call(machine, "plan/release", f"merged by member, {merged}")
+        date = await machine.call(
+            "retrieve_data",
+            scope="plan",
+            key="date",
         )
-        date = await laptop.call("retrieve_data", scope="plan", key="date")
-        self._did(laptop, "plan/date", f"the later one stands: {date['value']}")
-        for line in (await laptop.context())["conflicts"]:
-            self._did(laptop, "conflict", line)
+        current = date["value"]
+        self._print_call(
+            machine, "plan/date", f"the later one stands: {current}"
+        )
+        context = await machine.context()
+        for line in context["conflicts"]:
+            self._print_call(machine, "conflict", line)
 
     async def _hand_off(self, laptop: Machine, desktop: Machine) -> None:
         await self._scene("One hands its work on and leaves")
@@ -130,129 +167,169 @@ class _Play:
             "next": "tests",
             "careful": "fixture 3 is flaky",
         }
-        await self._put(laptop, "issue:15", "handoff", handoff, confirm=True)
+        await self._put(laptop, "issue:15/handoff", handoff, confirm=True)
         gone = await laptop.call("sign_off")
-        self._did(laptop, "sign_off", gone["session"])
-        await self._until(lambda: _alone(desktop))
+        self._print_call(laptop, "sign_off", gone["session"])
+        await _until(desktop, _is_alone)
         note = await desktop.call(
-            "retrieve_data", scope="issue:15", key="handoff", fresh=True
+            "retrieve_data",
+            scope="issue:15",
+            key="handoff",
+            fresh=True,
         )
-        self._did(
+        author = note["session"]
+        text = json.dumps(note["value"])
+        self._print_call(
             desktop,
             "issue:15/handoff",
-            f"{note['session']} says {json.dumps(note['value'])}",
+            f"{author} says {text}",
         )
         await desktop.call("sign_off")
-        self._did(desktop, "sign_off", "claude_1@desktop")
-        await self._until(lambda: _in_step(desktop))
+        self._print_call(desktop, "sign_off", "claude_1@desktop")
+        await _until(desktop, _is_synced)
 
     def _history(self) -> None:
-        self._console.print(
+        self._print(
             "\n[bold]What git has of it[/]  git log csc/state, on the remote"
         )
-        form = "--format=%h %<(18,trunc)%an %s"
         log = self._stage.git(
-            "log", "--reverse", form, "csc/state", cwd=self._stage.remote
+            "log",
+            "--reverse",
+            "--format=%h %<(18,trunc)%an %s",
+            "csc/state",
+            cwd=self._stage.remote,
         )
         for line in log.splitlines():
-            self._console.print(
-                f"  [dim]{escape(line[:76])}[/]", soft_wrap=True
-            )
+            shown = escape(line[:76])
+            self._print(f"  [dim]{shown}[/]")
 
     async def _put(
         self,
         machine: Machine,
-        scope: str,
-        key: str,
+        place: str,
         value: Any,  # noqa: ANN401
         **more: Any,  # noqa: ANN401
     ) -> None:
+        """Store a value and print what came of it.
+
+        Args:
+            machine: The machine whose agent stores it.
+            place: The scope and the key, with a `/` between.
+            value: The value.
+            more: Further arguments of the tool.
+        """
+        scope, _, key = place.partition("/")
         done = await machine.call(
-            "store_data", scope=scope, key=key, value=value, **more
+            "store_data",
+            scope=scope,
+            key=key,
+            value=value,
+            **more,
         )
-        colour = "green" if done["status"] == "synced" else "yellow"
-        place = f"{done['scope']}/{key}"
-        said = json.dumps(value, ensure_ascii=False)
-        self._did(
-            machine, f"{place} = {said}", "", f"[{colour}]{done['status']}[/]"
+        status = done["status"]
+        colour = "yellow"
+        if status == "synced":
+            colour = "green"
+        full_scope = done["scope"]
+        text = json.dumps(value, ensure_ascii=False)
+        self._print_line(
+            machine,
+            f"{full_scope}/{key} = {text}",
+            f"[{colour}]{status}[/]",
         )
 
     async def _scene(self, title: str) -> None:
         if self._scenes:
             await anyio.sleep(self._pause)
         self._scenes += 1
-        self._say(f"\n[bold]{self._scenes}. {title}[/]")
+        self._print(f"\n[bold]{self._scenes}. {title}[/]")
 
-    def _did(
-        self, machine: Machine, what: str, text: str, mark: str = ""
+    def _print_call(
+        self,
+        machine: Machine,
+        what: str,
+        result: str,
     ) -> None:
+        self._print_line(machine, f"{what}: {result}")
+
+    def _print_line(
+        self,
+        machine: Machine,
+        text: str,
+        mark: str = "",
+    ) -> None:
+        """Print a line of a machine: its name, a text, and a mark with markup."""
+        colour = _COLOURS[machine.name]
         line = Table.grid(padding=(0, 1))
         line.add_column(width=9)
         line.add_column(width=58, overflow="fold")
         line.add_column(width=7)
-        said = f"{escape(what)}{': ' if text else ''}{escape(text)}"
         line.add_row(
-            f" [{_COLOURS[machine.name]}]{machine.name}[/]", said, mark
+            f" [{colour}]{machine.name}[/]",
+            escape(text),
+            mark,
         )
         self._console.print(line)
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(text, soft_wrap=True)
 
-    @staticmethod
-    async def _until(
-        ready: Callable[[], Awaitable[dict[str, Any] | None]],
-    ) -> dict[str, Any]:
-        """Wait for what the other machine's edits bring about here, at most 30 seconds."""
-        with anyio.fail_after(30):
-            while (found := await ready()) is None:  # noqa: ASYNC110  another process's doing
-                await anyio.sleep(0.05)
-            return found
+
+async def _until(
+    machine: Machine,
+    is_so: Callable[[_Context], bool],
+) -> _Context:
+    """Wait until the context of a machine's session meets a condition; return the context."""
+    with anyio.fail_after(_SECONDS):
+        while True:
+            context = await machine.context()
+            if is_so(context):
+                return context
+            await anyio.sleep(_PAUSE)
 
 
-async def _sees(machine: Machine, session: str) -> dict[str, Any] | None:
-    context = await machine.context()
-    return (
-        context
-        if any(one["session"] == session for one in context["active"])
-        else None
-    )
+async def _until_stored(machine: Machine, scope: str, key: str) -> None:
+    """Wait until a machine has a value for a key."""
+    with anyio.fail_after(_SECONDS):
+        while True:
+            found = await machine.call(
+                "retrieve_data",
+                scope=scope,
+                key=key,
+            )
+            if found["found"]:
+                return
+            await anyio.sleep(_PAUSE)
 
 
-async def _works_on(machine: Machine, issue: int) -> dict[str, Any] | None:
-    context = await machine.context()
-    return (
-        context
-        if any(one["current_issue"] == issue for one in context["active"])
-        else None
-    )
+def _has_session(context: _Context, session: str) -> bool:
+    return any(one["session"] == session for one in context["active"])
 
 
-async def _holds(
-    machine: Machine, scope: str, key: str
-) -> dict[str, Any] | None:
-    found = await machine.call("retrieve_data", scope=scope, key=key)
-    return found if found["found"] else None
+def _is_issue_taken(context: _Context) -> bool:
+    return any(map(_works_on_issue, context["active"]))
+
+
+def _works_on_issue(session: dict[str, Any]) -> bool:
+    return bool(session["current_issue"] == _ISSUE)
+
+
+def _is_synced(context: _Context) -> bool:
+    sync = context["sync"]
+    if sync["queued"]:
+        return False
+    return bool(sync["state"] == "ok")
+
+
+def _is_alone(context: _Context) -> bool:
+    return len(context["active"]) == 1
 
 
 def _command() -> str:
-    """How to call csc-git from where the reader is."""
+    """How the reader can call csc-git."""
     if shutil.which("csc-git"):
         return "csc-git"
     called = Path(sys.argv[0]).resolve()
-    return (
-        f"{sys.executable} -m csc_git"
-        if called.name == "__main__.py"
-        else str(called)
-    )
-
-
-async def _in_step(machine: Machine) -> dict[str, Any] | None:
-    context = await machine.context()
-    sync = context["sync"]
-    return context if sync["state"] == "ok" and not sync["queued"] else None
-
-
-async def _alone(machine: Machine) -> dict[str, Any] | None:
-    context = await machine.context()
-    return context if len(context["active"]) == 1 else None
+    if called.name == "__main__.py":
+        return f"{sys.executable} -m csc_git"
+    return str(called)

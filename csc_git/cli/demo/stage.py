@@ -1,4 +1,4 @@
-"""The stage of the demo: a temporary remote, two clones of it, a real server and client each."""
+"""The machines of the demo: a temporary remote, and two clones with a server and a client each."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp_types import TextContent
 
-from csc_git.errors import SetupError
-from csc_git.git.child import GitMissing, run_git
+from csc_git.errors import GitMissing, SetupError
+from csc_git.processes.git import run_git
 
 _AUTHOR: Final = {
     "GIT_AUTHOR_NAME": "Ada",
@@ -35,34 +35,38 @@ class Machine:
     client: Client
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Call a tool, as an agent would; its structured answer.
+        """Call a tool, as an agent would, and return its structured answer.
+
+        Args:
+            tool: The tool's name.
+            arguments: Its arguments.
 
         Raises:
-            SetupError: the tool refused; the demo can't go on.
+            SetupError: The tool refused, so the demo can't go on.
         """
         result = await self.client.call_tool(tool, arguments)
         if result.is_error:
-            said = [
+            texts = [
                 part.text
                 for part in result.content
                 if isinstance(part, TextContent)
             ]
-            raise SetupError(f"{tool} on {self.name} failed: {' '.join(said)}")
+            message = " ".join(texts)
+            raise SetupError(f"{tool} on {self.name} failed: {message}")
         return dict(result.structured_content or {})
 
     async def context(self) -> dict[str, Any]:
         """Content of `session://context`."""
-        contents = (
-            await self.client.read_resource(
-                "session://context", cache_mode="bypass"
-            )
-        ).contents
-        return dict(json.loads(getattr(contents[0], "text", "{}")))
+        result = await self.client.read_resource(
+            "session://context", cache_mode="bypass"
+        )
+        text = getattr(result.contents[0], "text", "{}")
+        return dict(json.loads(text))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the demo plays."""
+    """The directory with the remote and the clones."""
 
     directory: Path
 
@@ -81,11 +85,11 @@ class Stage:
             str(self.remote),
         )
         for name in ("laptop", "desktop"):
-            self.git(
-                "clone", "--quiet", str(self.remote), str(self.directory / name)
-            )
+            clone = self.directory / name
+            self.git("clone", "--quiet", str(self.remote), str(clone))
         laptop = self.directory / "laptop"
-        (laptop / "README").write_text(
+        readme = laptop / "README"
+        readme.write_text(
             "The project that the agents work on.\n", encoding="utf-8"
         )
         self.git("add", "README", cwd=laptop)
@@ -97,38 +101,42 @@ class Stage:
         self.remote.rename(self.directory / "unplugged.git")
 
     def plug_in(self) -> None:
-        """Make it reachable again."""
-        (self.directory / "unplugged.git").rename(self.remote)
+        """Make the remote reachable again."""
+        unplugged = self.directory / "unplugged.git"
+        unplugged.rename(self.remote)
 
     @asynccontextmanager
     async def machine(self, name: str) -> AsyncIterator[Machine]:
         """Start a real server for a clone, and a real client for an agent."""
         clone = self.directory / name
-        with (self.directory / f"{name}.log").open(
-            "w", encoding="utf-8"
-        ) as log:
-            parameters = StdioServerParameters(
-                command=sys.executable,
-                args=[
-                    "-m",
-                    "csc_git",
-                    "serve",
-                    "--machine",
-                    name,
-                    "--poll",
-                    "0.2",
-                ],
-                cwd=clone,
-                env=_AUTHOR,
-            )
+        parameters = StdioServerParameters(
+            command=sys.executable,
+            args=[
+                "-m",
+                "csc_git",
+                "serve",
+                "--machine",
+                name,
+                "--poll",
+                "0.2",
+            ],
+            cwd=clone,
+            env=_AUTHOR,
+        )
+        log_file = self.directory / f"{name}.log"
+        with log_file.open("w", encoding="utf-8") as log:
             async with Client(stdio_client(parameters, errlog=log)) as client:
                 yield Machine(name, clone, client)
 
     def git(self, *arguments: str, cwd: Path | None = None) -> str:
-        """Run git for the demo's own user; what it prints.
+        """Run git for the demo's own user, and return what it prints.
+
+        Args:
+            arguments: The arguments of git.
+            cwd: Where it runs; None: the directory of the demo.
 
         Raises:
-            SetupError: it fails.
+            SetupError: git is missing, or it fails.
         """
         try:
             done = run_git(

@@ -1,4 +1,4 @@
-"""`csc-git init`: set a repository up, checking every step for real."""
+"""`csc-git init`: set a repository up, and check each step."""
 
 import json
 import sys
@@ -7,8 +7,8 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from csc_git.cli.init.setup import Setup, Target, set_up, take_back
-from csc_git.cli.options import command, common, flags
+from csc_git.cli.init.setup import Setup, Target, set_up, undo_setup
+from csc_git.cli.options import Options, command, common, flags
 from csc_git.cli.output import described, hanging, show
 from csc_git.clients.client import CLIENTS, NAME
 from csc_git.clients.hooks import HookRegistration
@@ -18,21 +18,23 @@ from csc_git.clients.user import UserRegistration
 from csc_git.config.settings import Settings, load
 from csc_git.coordinator.factory import directory_of
 from csc_git.coordinator.results import Result
-from csc_git.git.project import Project, discover
+from csc_git.project.discovery import discover
+from csc_git.project.project import Project
 
 _OTHER: Final = "other"
 _HOOKS: Final = "hooks"
 _IN_PROJECTS: Final = tuple(
     client.key for client in CLIENTS.values() if client.file is not None
 )
-"""What is undone unless a client is named: not what holds for other projects too."""
+"""Clients whose settings `--undo` changes if none is named: those with settings in the project."""
 
 _PRIVATE: Final = (
-    "What was added names a Python of this machine, since csc-git is in a virtual environment. "
+    "The entry contains a path of this machine, since csc-git is in a virtual environment. "
     "For settings to share, install it by pipx or uv tool, then: csc-git init --undo, and init."
 )
 _AGAIN: Final = (
-    "Next: mend that, then the same again; what is done already stays as it is."
+    "Next: fix that, then run the same command again. What is done already "
+    "stays as it is."
 )
 
 
@@ -51,11 +53,19 @@ class Preview(Result):
     multiple=True,
     help="Whose settings to add to; default claude. May be repeated.",
 )
-@click.option("--hooks", is_flag=True, help="Add the hooks of Claude Code too.")
+@click.option(
+    "--hooks",
+    is_flag=True,
+    help="Add the hooks of Claude Code too.",
+)
 @click.option(
     "--dry-run", is_flag=True, help="Only show what would be changed."
 )
-@click.option("--undo", is_flag=True, help="Take back what init did here.")
+@click.option(
+    "--undo",
+    is_flag=True,
+    help="Take back what init did here.",
+)
 @click.option(
     "--no-register", is_flag=True, help="Leave the clients' settings alone."
 )
@@ -78,75 +88,117 @@ def init_command(
     all your projects, vscode .vscode/mcp.json, cursor .cursor/mcp.json; other prints what to add
     by hand.
     """
+    _check_usage(clients, hooks=hooks, no_register=no_register)
     project = discover(options["directory"])
+    wanted = _wanted(clients, hooks=hooks, undo=undo)
+    targets: list[Target] = []
+    if not no_register:
+        targets = _targets(project, wanted, options)
+    if dry_run:
+        _show_preview(
+            project,
+            targets,
+            options,
+            undo=undo,
+        )
+        return
+    if undo:
+        leaves = not hooks and not clients
+        done = undo_setup(
+            project,
+            targets,
+            options,
+            leaves=leaves,
+        )
+        _end(done, [])
+    # Settings that can't be read are refused here, before anything is written.
+    added = [target for target in targets if target.registration.preview()]
+    done = set_up(project, targets, options)
+    _end(done, _next_steps(wanted, added, options))
+
+
+def _check_usage(
+    clients: tuple[str, ...],
+    *,
+    hooks: bool,
+    no_register: bool,
+) -> None:
     if no_register and (hooks or clients):
         raise click.UsageError(
             "--no-register leaves all settings alone; --client and --hooks add to them"
         )
-    wanted = [*(clients or _default(undo=undo, hooks=hooks))]
-    wanted += [_HOOKS] if hooks or (undo and not clients) else []
-    targets = _targets(project, () if no_register else wanted, options)
-    if dry_run:
-        _show_preview(project, targets, options, undo=undo)
-        return
-    if undo:
-        _end(
-            take_back(
-                project, targets, options, wholly=not hooks and not clients
-            ),
-            [],
-        )
-    # Refused before anything is written.
-    added = [target for target in targets if target.registration.preview()]
-    _end(set_up(project, targets, options), _next(wanted, added, options))
 
 
-def _end(done: Setup, then: list[str]) -> NoReturn:
-    """Say what was done, and what is next."""
+def _end(done: Setup, next_steps: list[str]) -> NoReturn:
+    """Print what was done and what to do next, and end the process."""
     lines = [described(step) for step in done.steps]
-    then = then if done.ok else [hanging("", _AGAIN)]
-    show(done, "\n".join([*lines, *(["", *then] if then else [])]))
+    if not done.ok:
+        next_steps = [hanging("", _AGAIN)]
+    if next_steps:
+        lines += ["", *next_steps]
+    show(done, *lines)
     sys.exit(0 if done.ok else 1)
 
 
+def _wanted(clients: tuple[str, ...], *, hooks: bool, undo: bool) -> list[str]:
+    """The clients whose settings are to be changed, and `hooks` if theirs are too."""
+    wanted = list(clients)
+    if not clients:
+        wanted += _default(undo=undo, hooks=hooks)
+    if hooks or (undo and not clients):
+        wanted.append(_HOOKS)
+    return wanted
+
+
 def _default(*, undo: bool, hooks: bool) -> tuple[str, ...]:
-    """The clients whose settings are meant if none is given."""
+    """The clients whose settings are to be changed if none is named."""
     if not undo:
         return ("claude",)
-    return () if hooks else _IN_PROJECTS
+    if hooks:
+        return ()
+    return _IN_PROJECTS
 
 
 def _targets(
-    project: Project, wanted: Sequence[str], options: dict[str, Any]
+    project: Project,
+    wanted: Sequence[str],
+    options: Options,
 ) -> list[Target]:
-    """The places to register in; those in a project only where there is a work tree."""
+    """The settings to change; those of a project only if it has a work tree."""
     found = [_target(project, key, options) for key in wanted]
     return [target for target in found if target is not None]
 
 
 def _target(
-    project: Project, key: str, options: dict[str, Any]
+    project: Project,
+    key: str,
+    options: Options,
 ) -> Target | None:
-    client, memory, given = CLIENTS.get(key), memory_of(project), flags(options)
+    given = flags(options)
+    client = CLIENTS.get(key)
     if client is not None and client.file is None:
         return Target(key, client.title, UserRegistration(given))
     if not project.has_work_tree:
         return None
+    memory = memory_of(project)
     if key == _HOOKS:
-        return Target(key, key, HookRegistration(project.top, memory, given))
+        hooks = HookRegistration(project.top, memory, given)
+        return Target(key, key, hooks)
     if client is None:
         return None
-    return Target(
-        key,
-        client.title,
-        ServerRegistration(client, project.top, memory, given),
+    server = ServerRegistration(
+        client,
+        project.top,
+        memory,
+        given,
     )
+    return Target(key, client.title, server)
 
 
 def _show_preview(
     project: Project,
     targets: list[Target],
-    options: dict[str, Any],
+    options: Options,
     *,
     undo: bool,
 ) -> None:
@@ -154,66 +206,63 @@ def _show_preview(
         target.title: target.registration.preview(undo=undo)
         for target in targets
     }
-    branch = (
-        _kept(project)
-        if undo
-        else _made(project, load(project, flags(options)))
-    )
-    settings = (
-        "".join(changes.values()).rstrip("\n")
-        or "# No settings would be changed."
-    )
-    show(
-        Preview(branch=branch, changes=changes),
-        hanging("# ", branch) + "\n" + settings,
-    )
+    if undo:
+        branch = _branch_after_undo(project)
+    else:
+        branch = _branch_after_init(project, load(project, flags(options)))
+    settings = "".join(changes.values()).rstrip("\n")
+    if not settings:
+        settings = "# No settings would be changed."
+    result = Preview(branch=branch, changes=changes)
+    show(result, hanging("# ", branch), settings)
 
 
-def _made(project: Project, settings: Settings) -> str:
-    """What would become of the branch."""
+def _branch_after_init(project: Project, settings: Settings) -> str:
+    """What `init` would do about the branch."""
     made = f"The branch {settings.branch} would be made if it isn't there yet"
-    if not settings.sync or not (settings.remote or project.remotes):
+    has_remote = bool(settings.remote or project.remotes)
+    if not settings.sync or not has_remote:
         return f"{made}, in this clone only"
-    return f"{made}, and tried at {settings.remote or 'the remote'}, which was not asked now"
+    remote = settings.remote or "the remote"
+    return f"{made}, and tried at {remote}, which was not asked now"
 
 
-def _kept(project: Project) -> str:
+def _branch_after_undo(project: Project) -> str:
+    """What `init --undo` would do about the branch."""
     if directory_of(project).exists():
         return "The branch would stay: the data belong to all who share it"
-    return (
-        "This clone has no store; there is nothing to take back from the branch"
-    )
+    return "This clone has no store, so there is nothing to take back"
 
 
-def _next(
-    clients: Sequence[str], added: list[Target], options: dict[str, Any]
+def _next_steps(
+    clients: Sequence[str],
+    added: list[Target],
+    options: Options,
 ) -> list[str]:
-    """What a person does next."""
+    """What a person does next, in lines."""
     lines = []
     if _OTHER in clients:
         entry = CLIENTS["claude"].entry(flags(options))
-        lines += [
-            "Add to your client's settings:",
-            json.dumps({"mcpServers": {NAME: entry}}),
-        ]
+        lines.append("Add to your client's settings:")
+        lines.append(json.dumps({"mcpServers": {NAME: entry}}))
     start = "Next: start your client here; ask it to sign on."
-    lines.append(hanging("", " ".join([start, *_commit(added)])))
+    sentences = [start, *_commit_advice(added)]
+    lines.append(hanging("", " ".join(sentences)))
     if added and not is_shareable():
         lines.append(hanging("", _PRIVATE))
     return lines
 
 
-def _commit(added: list[Target]) -> Iterator[str]:
-    """Which of the settings that were added to are for others too."""
-    if shared := [target.where for target in added if _is_shared(target)]:
+def _commit_advice(added: list[Target]) -> Iterator[str]:
+    """Which of the changed files to commit, and which not."""
+    shared = [target.where for target in added if _is_shared(target)]
+    if shared:
         yield f"Commit {' and '.join(shared)} for others."
-    if own := [
-        one for one in added if isinstance(one.registration, HookRegistration)
-    ]:
-        yield f"Don't commit {own[0].where}: it is yours alone."
+    for target in added:
+        if isinstance(target.registration, HookRegistration):
+            yield f"Don't commit {target.where}: it is yours alone."
 
 
 def _is_shared(target: Target) -> bool:
-    return (
-        isinstance(target.registration, ServerRegistration) and is_shareable()
-    )
+    is_servers = isinstance(target.registration, ServerRegistration)
+    return is_servers and is_shareable()

@@ -1,12 +1,12 @@
-"""The steps of `init`: a repository is set up, or what was set up is taken back."""
+"""The steps of `csc-git init`, which set a repository up, or undo that."""
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from csc_git.cli.options import flags, opened, user
+from csc_git.cli.options import Options, flags, opened, user
 from csc_git.cli.output import progress
 from csc_git.clients.client import NAME
 from csc_git.config.settings import SHARING
@@ -19,50 +19,61 @@ from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong
 from csc_git.doctor.project import check_machine
 from csc_git.doctor.server_starts import Sharing, sharing_at
 from csc_git.errors import CscError, as_csc_error
-from csc_git.git.project import Project
-from csc_git.git.tracked import tracked_files
+from csc_git.project.project import Project
+from csc_git.project.tracked import tracked_files
 
 _WRONG: Final = frozenset({RemoteState.NO_REMOTE, RemoteState.BAD_URL})
-"""States of a remote that was named wrong."""
+"""States in which the name or the URL of the remote is wrong."""
+
+_COMMITTED: Final = (
+    ". The file is tracked by git: commit its removal only if nobody should use csc-git here any "
+    "more, otherwise restore it with git restore"
+)
 
 
-class Registers(Protocol):
-    """Puts something of ours into somebody's settings, and takes it out."""
+class Registration(Protocol):
+    """Adds the entry of csc-git to the settings of a client, and removes it."""
 
     file: Path
 
     def add(self) -> str:
-        """Put it in; what was done."""
+        """Add the entry; return what was done, in a few words."""
 
     def remove(self) -> str:
-        """Take it out; what was done, empty if nothing."""
+        """Remove the entry; return what was done, or an empty text if there was none."""
 
     def preview(self, *, undo: bool = False) -> str:
-        """What `add` (or `remove`) would do."""
+        """Return what `add` would change, or `remove` with `undo`."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One of the places where we register."""
+    """A client, or hooks, whose settings get an entry or lose it.
+
+    Attributes:
+        key: The word for it on the command line.
+        title: The word for it in messages.
+        registration: What changes the settings.
+    """
 
     key: str
     title: str
-    registration: Registers
+    registration: Registration
 
     @property
     def name(self) -> str:
-        """The program whose settings they are."""
-        return (
-            "Claude Code"
-            if self.title.startswith("Claude Code")
-            else self.title
-        )
+        """The program that reads the settings."""
+        if self.title.startswith("Claude Code"):
+            return "Claude Code"
+        return self.title
 
     @property
     def where(self) -> str:
-        """The file, as it is called from the project's top."""
+        """The file of settings, with its directory if that is hidden."""
         *_, directory, name = self.registration.file.parts
-        return f"{directory}/{name}" if directory.startswith(".") else name
+        if directory.startswith("."):
+            return f"{directory}/{name}"
+        return name
 
 
 class Setup(Result):
@@ -72,176 +83,208 @@ class Setup(Result):
 
     @property
     def ok(self) -> bool:
-        """Whether everything went well."""
+        """Whether no step failed."""
         return all(step.level != "error" for step in self.steps)
 
 
 def set_up(
-    project: Project, targets: list[Target], options: dict[str, Any]
+    project: Project,
+    targets: list[Target],
+    options: Options,
 ) -> Setup:
-    """Make the branch, try the remote, and register; nothing where a client shares elsewhere."""
-    here = sharing_at(options["directory"], flags(options))
-    replaced = [
-        (one.key, one.registration.file)
-        for one in targets
-        if _names_place(options)
-    ]
-    if apart := [*check_agreement(project, here, replaced)]:
-        return Setup(steps=apart)
-    tried, steps = _trial(options)
-    if options["remote"] is not None and tried.status.state in _WRONG:
-        alone = "was left alone, since it would name that remote"
-        return Setup(
-            steps=[
-                *steps,
-                *(wrong(t.name, f"{t.where} {alone}", "") for t in targets),
-            ]
-        )
-    added = (_step(target, target.registration.add) for target in targets)
-    return Setup(
-        steps=[*steps, *filter(None, added), *_unlike_commands(options, here)]
-    )
+    """Make the branch, try the remote, and add csc-git to the settings of clients.
+
+    Nothing is changed if a client that has csc-git already uses another branch or remote.
+
+    Args:
+        project: The repository.
+        targets: The clients and hooks.
+        options: The command's options.
+    """
+    directory = options["directory"]
+    here = sharing_at(directory, flags(options))
+    replaced = []
+    if _are_sharing_settings_given(options):
+        replaced = [(one.key, one.registration.file) for one in targets]
+    disagreements = list(check_agreement(project, here, replaced))
+    if disagreements:
+        return Setup(steps=disagreements)
+    tried, steps = _try_remote(options)
+    is_named = options["remote"] is not None
+    if is_named and tried.status.state in _WRONG:
+        steps += [_left_alone(target) for target in targets]
+        return Setup(steps=steps)
+    for target in targets:
+        steps += _apply(target, target.registration.add)
+    steps += _check_commands(options, here)
+    return Setup(steps=steps)
 
 
-def _trial(options: dict[str, Any]) -> tuple[RoundTrip, list[Finding]]:
-    """Make the branch and try the remote: how that went, and what there is to say."""
-    with opened(options) as coordinator, progress() as coordinator.progress:
-        tried = round_trip(coordinator, user())
-        return tried, [
-            fine("repository", str(coordinator.project.top)),
-            fine("store", str(coordinator.store.repository.path)),
-            _tried(tried),
-            *check_machine(coordinator),
-        ]
-
-
-def _agree(project: Project, options: dict[str, Any]) -> bool:
-    """Whether all clients share branch and remote with the commands here, as far as is known."""
-    try:
-        here = sharing_at(options["directory"], flags(options))
-        return not [*check_agreement(project, here)]
-    except CscError:
-        return False
-
-
-def _names_place(options: dict[str, Any]) -> bool:
+def _are_sharing_settings_given(options: Options) -> bool:
+    """Whether a setting that decides on the branch and the remote was given as a flag."""
     return any(options[name] is not None for name in SHARING)
 
 
-def _unlike_commands(
-    options: dict[str, Any], here: Sharing
-) -> Iterator[Finding]:
-    """What was asked for holds for what was registered; do commands that are run here agree?"""
-    if here != sharing_at(options["directory"], {}):
-        given = {
-            name: options[name]
-            for name in sorted(SHARING)
-            if options[name] is not None
-        }
-        settings = [
-            f"git config csc.{name} {_shown(value)}"
-            for name, value in given.items()
+def _left_alone(target: Target) -> Finding:
+    why = "was left alone, since its entry would name that remote"
+    return wrong(
+        target.name,
+        f"{target.where} {why}",
+        fix="",
+    )
+
+
+def _try_remote(options: Options) -> tuple[RoundTrip, list[Finding]]:
+    """Make the branch and try the remote; return how that went, as a result and as findings."""
+    with progress() as report, opened(options, report) as coordinator:
+        tried = round_trip(coordinator, user())
+        project = coordinator.project.top
+        store = coordinator.store.repository.path
+        findings = [
+            fine("repository", str(project)),
+            fine("store", str(store)),
+            _remote_finding(tried),
         ]
-        message = "Commands and hooks here know nothing of that yet, and share as is set here"
-        yield doubtful("settings", message, " && ".join(settings))
+        findings += check_machine(coordinator)
+    return tried, findings
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401  a setting's
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else shlex.quote(str(value))
-    )
-
-
-def _step(
-    target: Target, change: Callable[[], str], more: str = ""
-) -> Finding | None:
-    """What became of an entry; None if there was nothing to do."""
-    try:
-        done = change()
-    except (CscError, OSError) as error:
-        return refused(target.name, as_csc_error(error))
-    return (
-        fine(target.name, f"{target.where}: {NAME} {done}{more}")
-        if done
-        else None
-    )
-
-
-def _tried(tried: RoundTrip) -> Finding:
-    what, then = tried.status.describe()
+def _remote_finding(tried: RoundTrip) -> Finding:
+    status = tried.status
     if tried.works:
+        seconds = f"{tried.seconds:.1f} s"
         return fine(
             "remote",
-            f"{tried.status.remote}: written, pushed, read back in {tried.seconds:.1f} s",
+            f"{status.remote}: written, pushed, read back in {seconds}",
         )
-    alone = (
-        tried.status.state is RemoteState.NO_REMOTE and not tried.status.detail
-    )
-    if alone or tried.status.state is RemoteState.OFF:
+    what, then = status.describe()
+    has_none = status.state is RemoteState.NO_REMOTE and not status.detail
+    if has_none or status.state is RemoteState.OFF:
         return fine("remote", f"{what}: this clone only. {then}.")
     return wrong("remote", f"{what}. Local work goes on", then)
 
 
-def take_back(
+def _apply(
+    target: Target,
+    change: Callable[[], str],
+    more: str = "",
+) -> list[Finding]:
+    """Change the settings of a target; return what was done, nothing if there was nothing to do.
+
+    Args:
+        target: The target.
+        change: Changes the settings, and returns what it did.
+        more: A text for the end of the finding.
+    """
+    try:
+        done = change()
+    except (CscError, OSError) as error:
+        return [refused(target.name, as_csc_error(error))]
+    if not done:
+        return []
+    finding = fine(
+        target.name,
+        f"{target.where}: {NAME} {done}{more}",
+    )
+    return [finding]
+
+
+def _check_commands(
+    options: Options,
+    here: Sharing,
+) -> Iterator[Finding]:
+    """Report if commands and hooks would use another branch or remote than the clients.
+
+    The flags of `init` become part of the clients' entries. They do not apply to later commands.
+    """
+    if here == sharing_at(options["directory"], {}):
+        return
+    settings = []
+    for name in sorted(SHARING):
+        if options[name] is not None:
+            value = _as_git_config(options[name])
+            settings.append(f"git config csc.{name} {value}")
+    yield doubtful(
+        "settings",
+        "Commands and hooks here do not use these settings yet",
+        " && ".join(settings),
+    )
+
+
+def _as_git_config(value: Any) -> str:  # noqa: ANN401  a setting's
+    """A value as a word for a shell."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return shlex.quote(str(value))
+
+
+def undo_setup(
     project: Project,
     targets: list[Target],
-    options: dict[str, Any],
+    options: Options,
     *,
-    wholly: bool,
+    leaves: bool,
 ) -> Setup:
-    """Take our entries out; `wholly`: what tried the remote too."""
-    shared = tracked_files(project) if project.has_work_tree else []
-    agree = _agree(project, options)
-    steps = [
-        _step(
-            one,
-            one.registration.remove,
-            _COMMITTED if _file(project, one) in shared else "",
-        )
-        for one in targets
-    ]
-    found = [*filter(None, steps)] or [
-        fine("settings", f"none here name {NAME}")
-    ]
-    if not wholly:
-        return Setup(steps=found)
-    flags = (
-        options if agree else options | {"sync": False}
-    )  # else others would be notified
-    kept = (
-        _withdrawn(flags)
-        if directory_of(project).exists()
-        else "there is none here"
-    )
-    return Setup(steps=[*found, fine("store", kept)])
+    """Remove csc-git from the settings of clients.
+
+    Args:
+        project: The repository.
+        targets: The clients and hooks.
+        options: The command's options.
+        leaves: Whether this clone stops using csc-git, so that its queue is pushed too.
+    """
+    tracked: Collection[str] = ()
+    if project.has_work_tree:
+        tracked = tracked_files(project)
+    agree = _clients_agree(project, options)
+    steps: list[Finding] = []
+    for target in targets:
+        more = ""
+        if _path_in_project(project, target) in tracked:
+            more = _COMMITTED
+        steps += _apply(target, target.registration.remove, more)
+    if not steps:
+        steps.append(fine("settings", f"none here contain {NAME}"))
+    if leaves:
+        steps.append(_store_finding(project, options, may_sync=agree))
+    return Setup(steps=steps)
 
 
-_COMMITTED: Final = (
-    ". It was committed: commit its removal only if nobody is to use it any more, else put it back "
-    "with git restore"
-)
+def _clients_agree(project: Project, options: Options) -> bool:
+    """Whether no client is known to use another branch or remote than the commands here."""
+    try:
+        here = sharing_at(options["directory"], flags(options))
+        disagreements = list(check_agreement(project, here))
+    except CscError:
+        return False
+    return not disagreements
 
 
-def _file(project: Project, target: Target) -> str:
-    """A file of settings as git names it; empty if it is not in the project."""
+def _path_in_project(project: Project, target: Target) -> str:
+    """The target's file as git names it; empty if it is outside the project."""
     file = target.registration.file
-    return (
-        file.relative_to(project.top).as_posix()
-        if file.is_relative_to(project.top)
-        else ""
-    )
+    if not file.is_relative_to(project.top):
+        return ""
+    return file.relative_to(project.top).as_posix()
 
 
-def _withdrawn(options: dict[str, Any]) -> str:
-    """Push what is queued before the clone leaves; what stays on the branch."""
-    with opened(options) as coordinator, progress() as coordinator.progress:
-        status = coordinator.sync()
+def _store_finding(
+    project: Project,
+    options: Options,
+    *,
+    may_sync: bool,
+) -> Finding:
+    """Push what is queued, and report what stays on the branch."""
+    if not directory_of(project).exists():
+        return fine("store", "there is none here")
+    if not may_sync:
+        # It might push to another remote than the clients have used.
+        options = options | {"sync": False}
+    with progress() as report, opened(options, report) as coordinator:
+        status = coordinator.syncing.sync()
         kept = "the data stay, since they belong to everybody who shares them"
-        if (
-            coordinator.store.branch.queue()
-            and status.state is not RemoteState.NO_REMOTE
-        ):
-            kept += f". {status.describe()[0]}; the next sync reports it to the remote"
-    return kept
+        is_queued = bool(coordinator.store.branch.queue())
+        if is_queued and status.state is not RemoteState.NO_REMOTE:
+            what, _ = status.describe()
+            kept += f". {what}; the next sync pushes the queued edits"
+    return fine("store", kept)

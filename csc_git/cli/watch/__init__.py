@@ -1,1 +1,1 @@
-"""`watch`: the sessions at work, live."""
+"""`csc-git watch`: watch the sessions at work, live."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from csc_git.cli.options import command, common, opened
+from csc_git.cli.output import to_the_second
 from csc_git.cli.watch.view import View
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.past import MOST_EDITS
@@ -17,8 +18,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _LOOK: Final = 0.2
+"""Seconds to wait for a key before looking again for changes."""
+
 _REDRAW: Final = 1.0
+"""Seconds after which the view is drawn again, since it shows ages and the time."""
+
 _EDITS: Final = 50
+"""Edits before the start that are not printed if they are replayed afterwards."""
+
 _QUIT: Final = frozenset("qQ\x03")
 
 
@@ -27,97 +34,109 @@ _QUIT: Final = frozenset("qQ\x03")
 def watch_command(**options: Any) -> None:  # noqa: ANN401
     """Watch the sessions at work: who is here, what is claimed, what changes. q quits.
 
-    Meanwhile it syncs, as a server does. In a pipe: a line for each edit as it comes in, oldest
-    first: time, session, what it changed, separated by tabs.
+    It syncs like a server meanwhile. In a pipe it prints a line for each new edit, oldest first:
+    time, session, what it changed, separated by tabs.
     """
     with opened(options) as coordinator:
         coordinator.start()
         try:
             console = _console()
             if console is None:
-                _plain(coordinator)
+                _print_edits(coordinator)
             else:
-                _live(coordinator, console)
+                _draw(coordinator, console)
         except KeyboardInterrupt:
             return
 
 
 def _console() -> "Console | None":
-    """The terminal, if it is one that can be drawn on, and read keys from."""
-    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+    """The terminal; None if it can't be drawn on, or keys can't be read from it."""
+    if not sys.stdout.isatty() or not sys.stdin.isatty():
         return None
     from rich.console import Console  # noqa: PLC0415
 
     console = Console()
-    return None if console.is_dumb_terminal else console
+    if console.is_dumb_terminal:
+        return None
+    return console
 
 
 class _Tip:
-    """Where the branch was when it was last asked for."""
+    """The tip of the branch when it was last read."""
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._branch = coordinator.store.branch
         self.seen: str | None = None
 
     def moved(self) -> bool:
-        """Whether the branch is elsewhere now."""
-        before, self.seen = self.seen, self._branch.tip
+        """Read the tip again; return whether it changed."""
+        before = self.seen
+        self.seen = self._branch.tip
         return self.seen != before
 
 
-def _live(coordinator: Coordinator, console: "Console") -> None:
+def _draw(coordinator: Coordinator, console: "Console") -> None:
     from rich.live import Live  # noqa: PLC0415
 
     from csc_git.cli.watch.keys import keys  # noqa: PLC0415
 
-    signal.signal(
-        signal.SIGTSTP, signal.SIG_IGN
-    )  # stopped, it would leave the terminal as it is
+    # A stopped process would leave the terminal in the state for drawing.
+    signal.signal(signal.SIGTSTP, signal.SIG_IGN)
     for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(ending, lambda *_: sys.exit(0))
-    with (
-        keys() as key,
-        Live(console=console, screen=True, auto_refresh=False) as live,
-    ):
-        view, size, drawn = View(coordinator), None, 0.0
+    live = Live(console=console, screen=True, auto_refresh=False)
+    with keys() as key, live:
+        view = View(coordinator)
+        drawn_size = None
+        drawn_at = 0.0
         while not _quits(key(_LOOK)):
             now = time.monotonic()
-            if view.refresh() or now - drawn > _REDRAW or console.size != size:
+            is_old = now - drawn_at > _REDRAW
+            is_resized = console.size != drawn_size
+            if view.refresh() or is_old or is_resized:
                 live.update(view.drawn(console), refresh=True)
-                drawn, size = now, console.size
+                drawn_at = now
+                drawn_size = console.size
 
 
 def _quits(pressed: str) -> bool:
-    """Whether one of some keys means that it is enough; an arrow begins with Escape too."""
-    return pressed == "\x1b" or (
-        not pressed.startswith("\x1b") and bool(_QUIT & {*pressed})
-    )
+    """Whether one of the keys pressed quits: q, Ctrl-C or Escape.
+
+    An arrow key sends Escape and more characters, and does not quit.
+    """
+    if pressed.startswith("\x1b"):
+        return pressed == "\x1b"
+    return not _QUIT.isdisjoint(pressed)
 
 
-def _plain(coordinator: Coordinator) -> None:
-    """A line for each edit that comes in from now on."""
-    known, tip = set[str](), _Tip(coordinator)
+def _print_edits(coordinator: Coordinator) -> None:
+    """Print a line for each edit that arrives from now on."""
+    tip = _Tip(coordinator)
     tip.moved()
-    known.update(one.op for one in coordinator.past.history(limit=_EDITS).edits)
+    edits = coordinator.past.history(limit=_EDITS).edits
+    known = {edit.op for edit in edits}
     with coordinator.watch.listening() as wait:
         while True:
             before = tip.seen
-            for line in (
-                _news(coordinator, known, before) if tip.moved() else ()
-            ):
-                click.echo(line)
-                sys.stdout.flush()
+            if tip.moved():
+                for line in _new_edits(coordinator, known, before):
+                    click.echo(line)
+                    sys.stdout.flush()
             wait(_REDRAW)
 
 
-def _news(
-    coordinator: Coordinator, known: set[str], before: str | None
+def _new_edits(
+    coordinator: Coordinator,
+    known: set[str],
+    before: str | None,
 ) -> Iterator[str]:
-    """The edits that the tip from before did not contain."""
+    """A line for each edit that the tip `before` did not contain; adds their ops to `known`."""
     found = coordinator.past.history(since=before, limit=MOST_EDITS)
     if found.more:
         yield f"(more than {MOST_EDITS} at once; the others are in csc-git log)"
-    for one in reversed(found.edits):
-        if one.op not in known:  # replayed edits are the same ones
-            known.add(one.op)
-            yield f"{one.time[:19]}Z\t{one.session}\t{one.subject}"
+    for edit in reversed(found.edits):
+        if edit.op in known:  # it was replayed
+            continue
+        known.add(edit.op)
+        time = to_the_second(edit.time)
+        yield f"{time}\t{edit.session}\t{edit.subject}"

@@ -1,4 +1,4 @@
-"""Keys: reading single ones from a terminal while something else is shown."""
+"""Read single keys from a terminal."""
 
 import os
 import select
@@ -11,9 +11,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def keys() -> Iterator[Callable[[float], str]]:
-    """Read keys for the length of a `with` block, without Enter and without showing them.
+    """Let a `with` block read keys as they are pressed, without Enter and without showing them.
 
-    The call given waits at most so many seconds for one, and returns it, or nothing.
+    The block gets a function that takes a number of seconds, waits at most so long for keys, and
+    returns the characters that were sent; an empty string if no key was pressed.
     """
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
@@ -26,4 +27,6 @@ def keys() -> Iterator[Callable[[float], str]]:
 
 def _key(terminal: int, seconds: float) -> str:
     ready, _, _ = select.select([terminal], [], [], seconds)
-    return os.read(terminal, 32).decode(errors="replace") if ready else ""
+    if not ready:
+        return ""
+    return os.read(terminal, 32).decode(errors="replace")

@@ -1,10 +1,11 @@
-"""The view that `watch` shows: looked up when something changed, drawn as large as the terminal."""
+"""The view that `watch` shows: read again when something changed, drawn to fit the terminal."""
 
 import time
+from collections.abc import Iterator
 from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
-from csc_git.cli import tables
+from csc_git.cli.activity import tables
 from csc_git.cli.output import ago, sync_line
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
@@ -14,27 +15,35 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _SHARE: Final = 4
+"""The sessions get at most one of so many parts of the lines for rows, and so do the claims."""
+
 _FIXED: Final = 12
 """Lines of the screen that are not rows of a table."""
 
 _FEWEST: Final = 5
-"""Those without heads and empty lines, for which there is no room in fewer lines than `_TIGHT`."""
+"""The same in a small terminal, where heads and empty lines are left out."""
 
 _TIGHT: Final = 17
+"""A terminal of fewer lines is small."""
 
 _LINES: Final = 8
-"""Of the screen, for each one that the state of sync may take."""
+"""The state of sync may take one line of so many that the screen has."""
+
+_CONFLICTS: Final = 3
+"""Conflicts that are named."""
 
 _EDITS: Final = 100
+"""Edits that are read; more do not fit on a screen."""
+
 _AGED: Final = 5.0
-"""Seconds after which the sessions and claims that may have ended by time are looked up again."""
+"""Seconds after which sessions and claims are read again, since they may have ended by time."""
 
 
 class View:
-    """Who is here, what is claimed, what changed, and how it stands with the remote.
+    """Who is here, what is claimed, what changed, and the state of sync with the remote.
 
     Args:
-        coordinator: Whom to ask.
+        coordinator: What the data are read from.
     """
 
     def __init__(self, coordinator: Coordinator) -> None:
@@ -43,78 +52,134 @@ class View:
         self.refresh()
 
     def refresh(self) -> bool:
-        """Look again if something has changed, or time may have; whether something has."""
-        before, self._drawn_of = self._drawn_of, self._stamp()
-        if self._drawn_of != before or time.monotonic() - self._looked > _AGED:
+        """Read the data again if they changed or are old; return whether they changed."""
+        before = self._drawn_of
+        self._drawn_of = self._stamp()
+        has_changed = self._drawn_of != before
+        if has_changed or self._is_aged():
             self._look()
-        return self._drawn_of != before
+        return has_changed
+
+    def _is_aged(self) -> bool:
+        age = time.monotonic() - self._looked
+        return age > _AGED
 
     def _look(self) -> None:
-        coordinator, self._looked = self._coordinator, time.monotonic()
+        self._looked = time.monotonic()
+        coordinator = self._coordinator
         self._context = coordinator.summary.context()
-        self._claims = coordinator.claims.active(coordinator.store.snapshot())
-        self._edits = coordinator.past.history(limit=_EDITS).edits
+        snapshot = coordinator.store.snapshot()
+        self._claims = coordinator.claims.active(snapshot)
+        history = coordinator.past.history(limit=_EDITS)
+        self._edits = history.edits
 
     def drawn(self, console: "Console") -> "RenderableType":
-        """All of it, in as many lines as there are; the changes take what the rest leaves."""
+        """Draw everything to fit the terminal; the edits take the lines that are left."""
         from rich.console import Group  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        now, (width, height) = clock.now(), console.size
-        head = height >= _TIGHT
+        width, height = console.size
+        is_roomy = height >= _TIGHT
         parts: list[RenderableType] = []
-        for part in self._parts(width, height, head=head):
-            parts += [part, Text()] if head else [part]
-        used = sum(len(console.render_lines(part)) for part in parts)
-        rest = max(1, height - used - head)
-        edits = tables.edits(self._edits[:rest], now)
-        return Group(*parts, edits.drawn(width, most=rest, head=head))
+        for part in self._parts(
+            width,
+            height,
+            is_roomy=is_roomy,
+        ):
+            parts.append(part)
+            if is_roomy:
+                parts.append(Text())
+        used = 0
+        for part in parts:
+            used += len(console.render_lines(part))
+        if is_roomy:
+            used += 1  # the head of the table of edits
+        rest = max(1, height - used)
+        edits = tables.edits(self._edits[:rest], clock.now())
+        table = edits.drawn(
+            width,
+            most=rest,
+            head=is_roomy,
+        )
+        return Group(*parts, table)
 
     def _parts(
-        self, width: int, height: int, *, head: bool
-    ) -> "list[RenderableType]":
-        """How things stand."""
+        self,
+        width: int,
+        height: int,
+        *,
+        is_roomy: bool,
+    ) -> "Iterator[RenderableType]":
+        """Everything but the edits."""
         from rich.text import Text  # noqa: PLC0415
 
-        now, fixed = clock.now(), _FIXED if head else _FEWEST
+        yield self._title(width, height)
+        fixed = _FEWEST
+        if is_roomy:
+            fixed = _FIXED
         most = max(1, (height - fixed) // _SHARE)
-        parts: list[RenderableType] = [self._title(width, height)]
-        if active := self._context.active:
-            parts.append(
-                tables.sessions(active, now).drawn(width, most=most, head=head)
+        now = clock.now()
+        active = self._context.active
+        if active:
+            sessions = tables.sessions(active, now)
+            yield sessions.drawn(
+                width,
+                most=most,
+                head=is_roomy,
             )
         else:
-            parts.append(Text("nobody is signed on", "dim"))
+            yield Text("nobody is signed on", "dim")
         if self._claims:
-            parts.append(
-                tables.claims(self._claims, now).drawn(
-                    width, most=most, head=head
-                )
+            claims = tables.claims(self._claims, now)
+            yield claims.drawn(
+                width,
+                most=most,
+                head=is_roomy,
             )
-        if conflicts := self._context.conflicts:
-            words = f"{count(len(conflicts), 'open conflict')}: {', '.join(conflicts[:3])}"
-            parts.append(
-                Text(printable(words), "red", no_wrap=True, overflow="ellipsis")
+        conflicts = self._context.conflicts
+        if conflicts:
+            number = count(len(conflicts), "open conflict")
+            first = ", ".join(conflicts[:_CONFLICTS])
+            yield Text(
+                printable(f"{number}: {first}"),
+                "red",
+                no_wrap=True,
+                overflow="ellipsis",
             )
-        return parts
 
     def _title(self, width: int, height: int) -> "RenderableType":
+        """What is watched, and the state of sync."""
         from rich.console import Group  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        context, branch = self._context, self._coordinator.store.branch.name
-        title = f"{context.project} on {context.machine}, {branch}"
-        title += f"   {clock.now().astimezone():%H:%M:%S}   q quits"
-        queued = f"{queue:,} queued. " if (queue := context.sync.queued) else ""
-        sync = f"{queued}{printable(sync_line(context.sync))} ({ago(context.sync.contact_age)})"
+        context = self._context
+        place = f"{context.project} on {context.machine}"
+        branch = self._coordinator.store.branch.name
+        local_time = clock.now().astimezone()
+        title = f"{place}, {branch}   {local_time:%H:%M:%S}   q quits"
+        heading = Text(
+            printable(title),
+            "bold",
+            no_wrap=True,
+        )
         lines = wrap(
-            sync, width, max_lines=max(1, height // _LINES), placeholder=" …"
+            self._sync_text(),
+            width,
+            max_lines=max(1, height // _LINES),
+            placeholder=" …",
         )
-        return Group(
-            Text(printable(title), "bold", no_wrap=True), *map(Text, lines)
-        )
+        return Group(heading, *map(Text, lines))
+
+    def _sync_text(self) -> str:
+        sync = self._context.sync
+        state = printable(sync_line(sync))
+        contact = ago(sync.contact_age)
+        text = f"{state} ({contact})"
+        if sync.queued:
+            return f"{sync.queued:,} queued. {text}"
+        return text
 
     def _stamp(self) -> tuple[object, ...]:
-        """What changes when there is something else to see, but for what time alone changes."""
+        """What changes whenever the data do, unless only time has passed."""
         store = self._coordinator.store
-        return store.branch.tip, store.branch.base, store.status.state
+        return store.branch.tip, store.branch.base, store.sync_status.state

@@ -3,28 +3,23 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final
 
+from csc_git.core.clock import EPOCH
+from csc_git.core.commit import CommitInfo
 from csc_git.errors import StoreDamaged
 
 _COMMIT: Final = re.compile(
     rb"tree (?P<tree>[0-9a-f]{40,64})\n(?P<parents>(?:parent [0-9a-f]{40,64}\n)*)"
 )
-_AUTHOR: Final = re.compile(rb"^author ([^\n]*?>) (\d{1,18}) ", re.MULTILINE)
-_COMMITTER: Final = re.compile(rb"^committer ([^\n]*?) <", re.MULTILINE)
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class CommitInfo(NamedTuple):
-    """Content of a commit object."""
-
-    id: str
-    tree: str
-    parent: str | None
-    message: str
-    author: str
-    author_time: datetime
-    committer: str
+_AUTHOR: Final = re.compile(
+    rb"^author (?P<name>[^\n]*?>) (?P<seconds>\d{1,18}) ",
+    re.MULTILINE,
+)
+_COMMITTER: Final = re.compile(
+    rb"^committer (?P<name>[^\n]*?) <",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -36,15 +31,19 @@ class Signature:
     time: datetime
 
     def line(self) -> str:
-        """`Name <email> seconds zone`, without what would break out of the line."""
-        name, email = (
-            text.translate(_UNSAFE).strip() for text in (self.name, self.email)
-        )
-        return f"{name} <{email}> {int(self.time.timestamp())} +0000"
+        """Format it as `Name <email> seconds zone`, without characters that would end the line."""
+        name = self.name.translate(_UNSAFE).strip()
+        email = self.email.translate(_UNSAFE).strip()
+        seconds = int(self.time.timestamp())
+        return f"{name} <{email}> {seconds} +0000"
 
 
 _UNSAFE: Final = dict.fromkeys(
-    [*map(ord, "<>"), *range(0x20), *range(0x7F, 0xA0)]
+    [
+        *map(ord, "<>"),
+        *range(0x20),
+        *range(0x7F, 0xA0),
+    ]
 )
 
 
@@ -55,37 +54,84 @@ def encode_commit(
     committer: Signature,
     message: str,
 ) -> bytes:
-    """The bytes of a commit."""
-    head = [f"tree {tree}", *([f"parent {parent}"] if parent else [])]
-    head += [f"author {author.line()}", f"committer {committer.line()}"]
-    return "\n".join([*head, "", message]).encode(errors="replace")
+    """Encode a commit as git stores it.
+
+    Args:
+        tree: Id of its tree.
+        parent: Id of its only parent; None if it is the first commit.
+        author: Who made the edit.
+        committer: Who places it on the branch.
+        message: Subject, body and trailers.
+    """
+    lines = [f"tree {tree}"]
+    if parent:
+        lines.append(f"parent {parent}")
+    lines += [
+        f"author {author.line()}",
+        f"committer {committer.line()}",
+        "",
+        message,
+    ]
+    return "\n".join(lines).encode(errors="replace")
 
 
-def read_commit(commit_id: str, raw: bytes) -> CommitInfo:
-    """What a commit's raw bytes say.
+def read_commit(
+    commit_id: str,
+    raw: bytes,
+) -> CommitInfo:
+    """Read a commit's raw bytes.
 
-    csc-git writes one line of commits. Where somebody merged by hand, the first parent is the line.
-    Anybody who may push can have made a commit, by any means: only its tree and parents must have
-    their form; an author or time without it is nobody, and the beginning of time.
+    The commits that csc-git writes have one parent. Where somebody merged by hand, the first
+    parent counts. Anybody who may push can have made a commit, by any means, so only its tree and
+    its parents must be well-formed. An author that can't be read becomes empty, and a time that
+    can't be read becomes the epoch.
+
+    Args:
+        commit_id: Its full object id.
+        raw: What git stores under that id.
 
     Raises:
-        StoreDamaged: no tree, or parents that are not commits.
+        StoreDamaged: it has no tree, or parents that are not commits.
     """
     head, _, message = raw.partition(b"\n\n")
     match = _COMMIT.match(head + b"\n")
     if match is None:
         raise StoreDamaged(f"The commit {commit_id} can't be read")
-    parents = match["parents"].split()
-    by, placed = _AUTHOR.search(head), _COMMITTER.search(head)
+    author, author_time = _author(head)
     return CommitInfo(
         id=commit_id,
         tree=match["tree"].decode(),
-        parent=parents[1].decode() if parents else None,
+        parent=_first_parent(match["parents"]),
         message=message.decode(errors="replace"),
-        author=by[1].decode(errors="replace") if by else "",
-        author_time=_time(by[2]) if by else EPOCH,
-        committer=placed[1].decode(errors="replace") if placed else "",
+        author=author,
+        author_time=author_time,
+        committer=_committer(head),
     )
+
+
+def _first_parent(lines: bytes) -> str | None:
+    """Return the id in the first of some lines `parent <id>`; None if there are no lines."""
+    words = lines.split()
+    if not words:
+        return None
+    return words[1].decode()
+
+
+def _author(head: bytes) -> tuple[str, datetime]:
+    """Return a commit's author as `Name <email>`, and the author's time."""
+    found = _AUTHOR.search(head)
+    if found is None:
+        return "", EPOCH
+    name = found["name"].decode(errors="replace")
+    return name, _time(found["seconds"])
+
+
+def _committer(head: bytes) -> str:
+    """Return the name of a commit's committer; empty if it can't be read."""
+    found = _COMMITTER.search(head)
+    if found is None:
+        return ""
+    return found["name"].decode(errors="replace")
 
 
 def _time(seconds: bytes) -> datetime:

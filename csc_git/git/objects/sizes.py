@@ -1,8 +1,8 @@
 """The size of an object, found before any of it is inflated.
 
-A few hundred kilobytes of a pack can be gigabytes of zeros, and dulwich inflates whatever it is
-asked for. Sizes stand in front of the data (gitformat-pack, "Object encoding"); where an object is
-stored as a delta, that of the result stands in front of the delta, and each object that it is made
+A few hundred kilobytes of a pack can be gigabytes of zeros, and dulwich inflates every object that
+it is asked for. The size of an object precedes its data (gitformat-pack, "Object encoding"). Where
+it is stored as a delta, the size of the result precedes the delta, and each object that it is made
 from counts as well: a small one can be cut from a huge one.
 """
 
@@ -11,7 +11,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from dulwich.objects import RawObjectID
 from dulwich.pack import OFS_DELTA, REF_DELTA, Pack
@@ -20,85 +20,121 @@ _MORE: Final = 0x80
 _BITS: Final = 0x7F
 _FIRST_BITS: Final = 0x0F
 _DELTA_HEAD: Final = 24
-"""Bytes of a delta in which both of its sizes stand."""
+"""Bytes of a delta that contain both of its sizes."""
 
 _LOOSE_HEAD: Final = 64
+"""Bytes of a loose object that contain its header."""
+
 _ENOUGH: Final = 1024
-"""Deflated bytes that give at least that many: the codes that stand before them are shorter."""
+"""Deflated bytes that inflate to at least that many: the codes that precede them are shorter."""
 
 _MOST_OPEN: Final = 64
+"""Packs that are kept open."""
+
 _DEEPEST: Final = 10_000
+"""Most deltas that are followed from one object."""
+
+
+class EntryHead(NamedTuple):
+    """The head of an entry of a pack.
+
+    Attributes:
+        kind: Git's number of its type.
+        size: Bytes of the object or of the delta, inflated.
+        end: The offset in bytes of what follows the head.
+    """
+
+    kind: int
+    size: int
+    end: int
 
 
 class PackedSizes:
-    """Sizes of packed objects. Keeps packs open, which never change, until it is closed."""
+    """Sizes of packed objects. Keeps packs, which never change, open until it is closed."""
 
     def __init__(self) -> None:
         self._open: dict[str, mmap.mmap] = {}
 
-    def inflated(self, pack: Pack, name: RawObjectID) -> int:
-        """The size in bytes of the largest object that reading one object inflates.
+    def inflated(
+        self,
+        pack: Pack,
+        name: RawObjectID,
+    ) -> int:
+        """Find the size in bytes of the largest object that reading one object inflates.
+
+        Args:
+            pack: The pack that has it.
+            name: Its id in binary.
 
         Raises:
             KeyError: it is not in this pack.
-            ValueError: the pack has not the form of one.
+            ValueError: the pack is not well-formed.
             OSError: the pack can't be read.
         """
         offset = pack.index.object_offset(name)
         try:
-            return max(
-                _chain(
-                    pack,
-                    self._contents(os.fspath(pack.data.path)),
-                    offset,
-                    len(name),
-                )
+            path = os.fspath(pack.data.path)
+            data = self._contents(path)
+            sizes = _chain(
+                pack,
+                data,
+                offset,
+                len(name),
             )
+            return max(sizes)
         except (IndexError, KeyError, zlib.error) as error:
-            raise ValueError(
-                f"A pack can't be read at {offset}: {error}"
-            ) from error
+            what = f"A pack can't be read at {offset}: {error}"
+            raise ValueError(what) from error
 
     def close(self) -> None:
         """Close the packs."""
         while self._open:
-            self._open.popitem()[1].close()
+            _, contents = self._open.popitem()
+            contents.close()
 
     def _contents(self, path: str) -> mmap.mmap:
-        if path not in self._open:
-            if (
-                len(self._open) > _MOST_OPEN
-            ):  # most of them were repacked and are gone
-                self.close()
-            with open(path, "rb") as file:  # noqa: PTH123  dulwich's own path
-                self._open[path] = mmap.mmap(
-                    file.fileno(), 0, access=mmap.ACCESS_READ
-                )
-        return self._open[path]
+        if path in self._open:
+            return self._open[path]
+        if len(self._open) > _MOST_OPEN:
+            # Most of them were repacked and are gone.
+            self.close()
+        with open(path, "rb") as file:  # noqa: PTH123  dulwich's own path
+            contents = mmap.mmap(
+                file.fileno(),
+                0,
+                access=mmap.ACCESS_READ,
+            )
+        self._open[path] = contents
+        return contents
 
 
 def loose_size(path: Path) -> int:
-    """The size that a loose object's header gives; 0 if there is no such file.
+    """Read the size in a loose object's header; 0 if there is no such file.
 
     Raises:
         ValueError: it has no header.
     """
+    inflater = zlib.decompressobj()
     try:
         with path.open("rb") as file:
-            head = zlib.decompressobj().decompress(
-                file.read(_ENOUGH), _LOOSE_HEAD
-            )
+            deflated = file.read(_ENOUGH)
+        head = inflater.decompress(deflated, _LOOSE_HEAD)
     except FileNotFoundError:
         return 0
     except zlib.error as error:
         raise ValueError(str(error)) from error
-    return int(head.partition(b"\0")[0].rpartition(b" ")[2])
+    type_and_size, _, _ = head.partition(b"\0")
+    _, _, size = type_and_size.rpartition(b" ")
+    return int(size)
 
 
 def _chain(
-    pack: Pack, data: mmap.mmap, offset: int, id_length: int
+    pack: Pack,
+    data: mmap.mmap,
+    offset: int,
+    id_length: int,
 ) -> Iterator[int]:
-    """Sizes of an object, and of all that it is a delta of."""
+    """Yield the sizes of an object and of all the objects that it is a delta of."""
     for _ in range(_DEEPEST):
         kind, size, at = entry_head(data, offset)
         yield size
@@ -106,31 +142,45 @@ def _chain(
             back, at = _distance(data, at)
             base = offset - back
         elif kind == REF_DELTA:
-            base = pack.index.object_offset(
-                RawObjectID(data[at : at + id_length])
-            )
-            at += id_length
+            end = at + id_length
+            base_id = RawObjectID(data[at:end])
+            base = pack.index.object_offset(base_id)
+            at = end
         else:
             return
-        yield _result_size(data[at : at + _ENOUGH])
+        delta = data[at : at + _ENOUGH]
+        yield _result_size(delta)
         offset = base
     raise ValueError("deltas of deltas without end")
 
 
-def entry_head(data: bytes | mmap.mmap, at: int) -> tuple[int, int, int]:
-    """Kind and size of what stands at a place in a pack, and where its own part begins."""
+def entry_head(
+    data: bytes | mmap.mmap,
+    at: int,
+) -> EntryHead:
+    """Read the head of an entry of a pack.
+
+    Args:
+        data: The pack.
+        at: The offset in bytes at which the entry begins.
+    """
     byte = data[at]
-    kind, size, shift = (byte >> 4) & 7, byte & _FIRST_BITS, 4
+    kind = (byte >> 4) & 7
+    size = byte & _FIRST_BITS
+    shift = 4
     while byte & _MORE:
         at += 1
         byte = data[at]
         size |= (byte & _BITS) << shift
         shift += 7
-    return kind, size, at + 1
+    return EntryHead(kind, size, at + 1)
 
 
-def _distance(data: mmap.mmap, at: int) -> tuple[int, int]:
-    """How far back the object is that a delta begins with, and where the delta begins."""
+def _distance(
+    data: mmap.mmap,
+    at: int,
+) -> tuple[int, int]:
+    """Read how far back the base of a delta is, and at which offset the delta begins."""
     byte = data[at]
     back = byte & _BITS
     while byte & _MORE:
@@ -143,11 +193,14 @@ def _distance(data: mmap.mmap, at: int) -> tuple[int, int]:
 
 
 def _result_size(deflated: bytes) -> int:
-    """The size of what a delta makes: its second number, behind the size of what it is made of."""
-    delta = zlib.decompressobj().decompress(deflated, _DELTA_HEAD)
-    at, size, shift = 0, 0, 0
+    """Read the size of a delta's result: its second number, behind the size of its base."""
+    inflater = zlib.decompressobj()
+    delta = inflater.decompress(deflated, _DELTA_HEAD)
+    at = 0
     while delta[at] & _MORE:
         at += 1
+    size = 0
+    shift = 0
     for byte in delta[at + 1 :]:
         size |= (byte & _BITS) << shift
         shift += 7

@@ -1,7 +1,7 @@
 """Small packs, such as each edit leaves one: read whole, and found by one look at their indexes.
 
-dulwich takes a millisecond to open a pack: little for one of a million objects, too much where
-eight processes leave a hundred packs of five objects a second for each other to read.
+dulwich takes a millisecond to open a pack. That is little for one of a million objects, and too
+much where eight processes leave a hundred packs of five objects a second for each other to read.
 """
 
 import os
@@ -19,8 +19,15 @@ _MOST_STORED: Final = 256 << 10
 """Bytes of an index and of a pack that are small."""
 
 _FIRST_NAME: Final = 8 + 256 * 4
+"""Offset of the first name in an index: behind its header and its table of counts."""
+
 _COUNT: Final = struct.Struct(">L")
+_LAST_COUNT: Final = _FIRST_NAME - _COUNT.size
+"""Offset of the number of all objects: the last of the table of counts."""
+
 _KEPT: Final = 16
+"""Packs whose objects are kept in memory."""
+
 _VERSION_2: Final = b"\xfftOc\x00\x00\x00\x02"
 
 
@@ -29,10 +36,14 @@ class SmallPacks:
 
     Args:
         directory: Where they are.
-        object_format: Of the repository.
+        object_format: The object format of the repository.
     """
 
-    def __init__(self, directory: Path, object_format: ObjectFormat) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        object_format: ObjectFormat,
+    ) -> None:
         self._directory = directory
         self._format = object_format
         self._names: dict[str, Sequence[bytes]] = {}
@@ -42,72 +53,111 @@ class SmallPacks:
 
     @property
     def known(self) -> set[str]:
-        """Their names, without ending."""
+        """Names of the packs, without ending."""
         return set(self._names)
 
     def add(self, base: str) -> bool:
-        """Take a pack in; False if it isn't small, or is not of whole objects.
+        """Add a pack by its name without ending.
+
+        Returns:
+            Whether it was added: False if it isn't small, or has deltas.
 
         Raises:
             OSError: it can't be read, or is gone.
         """
         if base in self._unfit:
             return False
-        listing = self._content(f"{base}.idx", _MOST_LISTED)
-        if listing is None or not listing.startswith(_VERSION_2):
+        index = self._content(f"{base}.idx", _MOST_LISTED)
+        if index is None:
             return False
-        if os.stat(f"{self._directory}/{base}.pack").st_size > _MOST_STORED:  # noqa: PTH116
+        if not index.startswith(_VERSION_2):
             return False
-        (count,) = _COUNT.unpack_from(listing, _FIRST_NAME - _COUNT.size)
-        width = self._format.oid_length
-        ends = range(
-            _FIRST_NAME + width, _FIRST_NAME + width * (count + 1), width
-        )
-        names = self._names[base] = [listing[end - width : end] for end in ends]
-        self._where.update(dict.fromkeys(names, base))
+        path = f"{self._directory}/{base}.pack"
+        pack = os.stat(path)  # noqa: PTH116  the hot path
+        if pack.st_size > _MOST_STORED:
+            return False
+        names = self._listed(index)
+        self._names[base] = names
+        for name in names:
+            self._where[name] = base
         return True
 
     def has(self, name: bytes) -> bool:
-        """Whether an object is in one of them."""
+        """Check whether an object is listed in one of the packs, by its id in binary."""
         return name in self._where
 
     def read(self, name: bytes) -> NewObject | None:
-        """An object; None if it is in none of them, any more."""
+        """Read an object by its id in binary; None if no pack has it any more."""
         base = self._where.get(name)
         if base is None:
             return None
         if base not in self._read:
             self._load(base)
-        return self._read.get(base, {}).get(name)
+        objects = self._read.get(base, {})
+        return objects.get(name)
 
     def forget(self, base: str) -> None:
-        """Let go of a pack."""
+        """Remove a pack from those that were added."""
         self._read.pop(base, None)
-        for name in self._names.pop(base, ()):
+        names = self._names.pop(base, ())
+        for name in names:
             if self._where.get(name) == base:
                 del self._where[name]
 
+    def _listed(self, index: bytes) -> list[bytes]:
+        """Return the ids that an index lists, in binary."""
+        (count,) = _COUNT.unpack_from(index, _LAST_COUNT)
+        width = self._format.oid_length
+        names = []
+        start = _FIRST_NAME
+        for _ in range(count):
+            end = start + width
+            names.append(index[start:end])
+            start = end
+        return names
+
     def _load(self, base: str) -> None:
+        """Read all objects of a pack into memory, if it can be read so."""
         try:
-            data = self._content(f"{base}.pack", _MOST_STORED)
-            objects = unpack(data, self._format) if data is not None else None
+            objects = self._unpacked(base)
         except FileNotFoundError:
             self.forget(base)
             return
-        except (
-            ValueError
-        ):  # the other way of reading reports what is wrong with it
-            objects = None
         if objects is None:
             self.forget(base)
             self._unfit.add(base)
             return
-        for oldest in list(self._read)[: 1 - _KEPT]:
+        kept = list(self._read)
+        for oldest in kept[: 1 - _KEPT]:
             del self._read[oldest]
-        self._read[base] = {bytes.fromhex(obj.id): obj for obj in objects}
+        by_name = {}
+        for one in objects:
+            name = bytes.fromhex(one.id)
+            by_name[name] = one
+        self._read[base] = by_name
 
-    def _content(self, name: str, limit: int) -> bytes | None:
-        """A file's bytes; None if they are more than that."""
-        with open(f"{self._directory}/{name}", "rb") as file:  # noqa: PTH123  the hot path
+    def _unpacked(self, base: str) -> list[NewObject] | None:
+        """Return the objects of a pack; None if it has to be read in another way.
+
+        That other way reports what is wrong with a pack that can't be read.
+        """
+        data = self._content(f"{base}.pack", _MOST_STORED)
+        if data is None:
+            return None
+        try:
+            return unpack(data, self._format)
+        except ValueError:
+            return None
+
+    def _content(
+        self,
+        name: str,
+        limit: int,
+    ) -> bytes | None:
+        """Read a file; None if it has more than `limit` bytes."""
+        path = f"{self._directory}/{name}"
+        with open(path, "rb") as file:  # noqa: PTH123  the hot path
             content = file.read(limit + 1)
-        return content if len(content) <= limit else None
+        if len(content) > limit:
+            return None
+        return content

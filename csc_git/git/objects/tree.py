@@ -1,7 +1,7 @@
 """Trees: directories of the branch, line by line, as git stores them.
 
-Each line keeps the bytes it has in the tree: one that is not touched is written back as it was,
-and making a tree of 256 lines of which one is new costs no more than joining them.
+Each line keeps the bytes that it has in the tree. A line that does not change is written back as
+it was, so making a tree of 256 lines of which one is new costs no more than joining them.
 """
 
 import re
@@ -22,7 +22,14 @@ _ENCODED: Final = attrgetter("encoded")
 
 
 class TreeEntry(NamedTuple):
-    """One line of a tree; `encoded` is what stands there."""
+    """One line of a tree.
+
+    Attributes:
+        name: A file's or directory's name.
+        mode: Its type and permissions.
+        id: The object that it names.
+        encoded: The bytes of the line.
+    """
 
     name: bytes
     mode: int
@@ -30,10 +37,27 @@ class TreeEntry(NamedTuple):
     encoded: bytes
 
     @classmethod
-    def of(cls, name: bytes, mode: int, object_id: str) -> "TreeEntry":
-        """A new line."""
-        encoded = b"%o %b\0%b" % (mode, name, bytes.fromhex(object_id))
-        return cls(name, mode, object_id, encoded)
+    def of(
+        cls,
+        name: bytes,
+        mode: int,
+        object_id: str,
+    ) -> "TreeEntry":
+        """Make a new line.
+
+        Args:
+            name: A file's or directory's name.
+            mode: Its type and permissions, as `FILE_MODE`.
+            object_id: The blob or tree that it names.
+        """
+        raw_id = bytes.fromhex(object_id)
+        encoded = b"%o %b\0%b" % (mode, name, raw_id)
+        return cls(
+            name=name,
+            mode=mode,
+            id=object_id,
+            encoded=encoded,
+        )
 
     @property
     def is_tree(self) -> bool:
@@ -47,13 +71,13 @@ class TreeEntry(NamedTuple):
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is one or the other."""
+        """Whether it is a directory or a plain file."""
         return self.mode in _OURS
 
 
 @dataclass(frozen=True)
 class Tree:
-    """The lines of a tree, whatever they are, in its order."""
+    """The lines of a tree, of all modes, in its order."""
 
     lines: tuple[TreeEntry, ...]
 
@@ -61,39 +85,61 @@ class Tree:
         return iter(self.lines)
 
     @classmethod
-    def parse(cls, raw: bytes, id_length: int) -> "Tree":
+    def parse(
+        cls,
+        raw: bytes,
+        id_length: int,
+    ) -> "Tree":
         """Read a tree's bytes.
 
+        Args:
+            raw: The bytes.
+            id_length: Bytes of an object id: 20 or 32.
+
         Raises:
-            ValueError: they have not the form of one.
+            ValueError: they are not the lines of a tree.
         """
-        lines, end = list[TreeEntry](), 0
-        for line in _LINE[id_length].finditer(raw):
-            if line.start() != end:
+        lines = list[TreeEntry]()
+        end = 0
+        for found in _LINE[id_length].finditer(raw):
+            if found.start() != end:
                 break
-            end = line.end()
-            lines.append(
-                TreeEntry(line[2], int(line[1], 8), line[3].hex(), line[0])
+            end = found.end()
+            octal, name, raw_id = found.groups()
+            line = TreeEntry(
+                name=name,
+                mode=int(octal, 8),
+                id=raw_id.hex(),
+                encoded=found[0],
             )
+            lines.append(line)
         if end != len(raw):
             raise ValueError(f"no line of a tree at {end}")
         return cls(tuple(lines))
 
     @classmethod
     def sorted(cls, lines: Iterable[TreeEntry]) -> "Tree":
-        """A tree of lines in git's order, in which a directory's name ends in `/`."""
-        return cls(tuple(sorted(lines, key=_order)))
+        """Make a tree of lines, in git's order, in which a directory's name ends in `/`."""
+        in_order = sorted(lines, key=_order)
+        return cls(tuple(in_order))
 
     @property
     def raw(self) -> bytes:
         """Its bytes."""
-        return b"".join(map(_ENCODED, self.lines))
+        encoded = map(_ENCODED, self.lines)
+        return b"".join(encoded)
 
     @cached_property
     def ours(self) -> dict[bytes, TreeEntry]:
-        """The lines of our modes by name; of two with one name the last."""
-        return {line.name: line for line in self.lines if line.mode in _OURS}
+        """The directories and plain files by name; of two with one name the last."""
+        found = {}
+        for line in self.lines:
+            if line.mode in _OURS:
+                found[line.name] = line
+        return found
 
 
 def _order(line: TreeEntry) -> bytes:
-    return line.name + b"/" if line.mode == TREE_MODE else line.name
+    if line.mode == TREE_MODE:
+        return line.name + b"/"
+    return line.name

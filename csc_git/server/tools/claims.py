@@ -39,6 +39,12 @@ class ClaimTools:
 
         granted: yours. provisional: the remote was not reached; you are notified if you lose it.
         taken: the listed sessions have it; choose other work. Advisory: no editor is stopped.
+
+        Args:
+            resources: Names, paths or patterns.
+            note: What for, shown to other sessions.
+            ttl: Seconds that the claims last; None for as long as the session.
+            session: The caller's session; None for the only one of this server.
         """
         return self._host.get().claims.claim(session, resources, note, ttl)
 
@@ -49,7 +55,12 @@ class ClaimTools:
         ] = None,
         session: Session = None,
     ) -> results.Released:
-        """Release claims. Signing off releases all of them."""
+        """Release claims. Signing off releases all of them.
+
+        Args:
+            resources: What to release; None for all claims of the session.
+            session: The caller's session; None for the only one of this server.
+        """
         return self._host.get().claims.release(session, resources)
 
     def all(self) -> list[Tool]:

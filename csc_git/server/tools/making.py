@@ -16,6 +16,7 @@ from mcp_types import (
     ToolAnnotations,
 )
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from csc_git.coordinator.results.base import Result
 from csc_git.errors import CscError, as_csc_error
@@ -70,10 +71,9 @@ class _ExactValue(FuncMetadata):
 
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
         parsed = super().pre_parse_json(data)
-        return {
-            name: data[name] if name == "value" else item
-            for name, item in parsed.items()
-        }
+        if "value" in parsed:
+            parsed["value"] = data["value"]
+        return parsed
 
     def convert_result(
         self,
@@ -81,12 +81,13 @@ class _ExactValue(FuncMetadata):
     ) -> CallToolResult | InputRequiredResult:
         made = super().convert_result(result)
         if isinstance(result, Result) and isinstance(made, CallToolResult):
-            made.content = [TextContent(type="text", text=result.to_text())]
+            text = result.to_text()
+            made.content = [TextContent(type="text", text=text)]
         return made
 
 
 class _StrictTool(Tool):
-    """Refuses arguments in words a model can act on, and names that no argument has."""
+    """A tool that refuses unknown arguments, and explains wrong ones so that a model can act."""
 
     async def run(
         self,
@@ -94,40 +95,50 @@ class _StrictTool(Tool):
         context: Context[Any, Any],
         convert_result: bool = False,
     ) -> Any:  # noqa: ANN401  the SDK's own signature
-        known = self.fn_metadata.arg_model.model_fields
-        if unknown := arguments.keys() - known.keys():
+        fields = self.fn_metadata.arg_model.model_fields
+        unknown = arguments.keys() - fields.keys()
+        if unknown:
             names = ", ".join(sorted(unknown))
+            known = ", ".join(fields)
             raise ToolError(
-                f"No argument is called {names}. There are: {', '.join(known)}."
+                f"No argument is called {names}. There are: {known}."
             )
         try:
             return await super().run(arguments, context, convert_result)
         except ToolError as error:
-            if type(error) is not ToolError or not isinstance(
-                error.__cause__, ValidationError
-            ):
-                raise  # of the tool itself, in which something may have been changed
-            wrong = [
-                f"{_place(one['loc'])}: {one['msg']}"
-                for one in error.__cause__.errors()
-            ]
-            raise ToolError(
-                f"{'; '.join(wrong)}. Nothing was changed."
-            ) from None
+            cause = error.__cause__
+            is_plain = type(error) is ToolError
+            if not is_plain or not isinstance(cause, ValidationError):
+                raise  # by the tool itself, which may have changed something
+            wrong = "; ".join(map(_described, cause.errors()))
+            raise ToolError(f"{wrong}. Nothing was changed.") from None
 
 
-def tool(fn: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
-    """A tool; its description is the function's docstring."""
-    description = " ".join((fn.__doc__ or "").split())
+def tool(
+    fn: Callable[..., Any],
+    annotations: ToolAnnotations,
+) -> Tool:
+    """Make a tool from a function.
+
+    Its description is the function's docstring up to `Args:`. Models read the descriptions of
+    arguments in the schema.
+
+    Args:
+        fn: The function, or coroutine function, that runs when the tool is called.
+        annotations: What the tool may change, for clients that ask a person before a call.
+    """
     made = _StrictTool.from_function(
-        said(fn), description=description, annotations=annotations
+        _raising_tool_errors(fn),
+        description=_description(fn),
+        annotations=annotations,
     )
     metadata = made.fn_metadata
+    output_schema = metadata.output_schema
+    if output_schema:
+        output_schema = slim_output(output_schema)
     made.fn_metadata = _ExactValue(
         arg_model=metadata.arg_model,
-        output_schema=slim_output(metadata.output_schema)
-        if metadata.output_schema
-        else None,
+        output_schema=output_schema or None,
         output_model=metadata.output_model,
         wrap_output=metadata.wrap_output,
     )
@@ -135,10 +146,18 @@ def tool(fn: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
     return made
 
 
-def said(fn: Callable[P, R]) -> Callable[P, R]:
-    """`fn`, its errors as the kind whose text reaches the model."""
+def _description(fn: Callable[..., Any]) -> str:
+    """A function's docstring without its sections, on one line."""
+    words = (fn.__doc__ or "").split()
+    if "Args:" in words:
+        words = words[: words.index("Args:")]
+    return " ".join(words)
+
+
+def _raising_tool_errors(fn: Callable[P, R]) -> Callable[P, R]:
+    """Wrap a function so that its errors become the SDK's, whose text the model gets."""
     if iscoroutinefunction(fn):
-        return _said_later(fn)  # type: ignore[return-value]
+        return _raising_tool_errors_later(fn)  # type: ignore[return-value]
 
     @wraps(fn)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -150,11 +169,17 @@ def said(fn: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, location))
+def _described(error: ErrorDetails) -> str:
+    """An error of pydantic's: the argument, and what is wrong with it."""
+    argument = ".".join(map(str, error["loc"]))
+    return f"{argument}: {error['msg']}"
 
 
-def _said_later(fn: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+def _raising_tool_errors_later(
+    fn: Callable[P, Awaitable[R]],
+) -> Callable[P, Awaitable[R]]:
+    """The same for a coroutine function."""
+
     @wraps(fn)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:

@@ -1,54 +1,63 @@
-"""Short schemas: each is paid for in every conversation, so nothing stands in it twice.
+"""Short schemas: each costs tokens in every conversation, so nothing is in it twice.
 
-Pydantic's JSON Schemas are correct and wordy. Here titles go (they repeat the names), defaults of
-null and false go (what may be left out and is left out is neither there nor true), and `anyOf` of
-a type and null becomes a list of types, which JSON Schema 2020-12 (section 6.1.1 of its validation
+Pydantic's JSON Schemas are correct and wordy. These parts are removed: titles, since they repeat the
+names; and defaults of null and false, which an argument that is left out has anyway. `anyOf` of a
+type and null becomes a list of types, which JSON Schema 2020-12 (section 6.1.1 of its validation
 vocabulary) defines as the same.
 """
 
-from typing import Any
+from typing import Any, Final
 
 Schema = dict[str, Any]
+_OF_SCHEMAS: Final = frozenset({"properties", "$defs"})
+"""Members of a schema that contain schemas by name."""
 
 
 def slim(schema: Schema) -> Schema:
     """The same schema in fewer bytes."""
-    found = {
-        name: _slim(name, part)
-        for name, part in schema.items()
-        if not _is_idle(name, part)
-    }
+    found: Schema = {}
+    for name, part in schema.items():
+        if not _is_idle(name, part):
+            found[name] = _slim(name, part)
     return _nullable(found)
 
 
 def slim_output(schema: Schema) -> Schema:
-    """The same for an answer's schema, which only describes: what every answer has anyhow goes."""
+    """The same for the schema of an answer, without what holds for every answer."""
     return _described(slim(schema))
 
 
 def _described(schema: Schema) -> Schema:
-    dropped = {"required", "default"} | (
-        {"description"} if "properties" in schema else set()
-    )
-    kept = {name: part for name, part in schema.items() if name not in dropped}
-    for name in ("properties", "$defs"):
-        if name in kept:
-            kept[name] = {
-                member: _described(of) for member, of in kept[name].items()
-            }
+    dropped = {"required", "default"}
+    if "properties" in schema:
+        dropped.add("description")
+    kept: Schema = {}
+    for name, part in schema.items():
+        if name in dropped:
+            continue
+        if name in _OF_SCHEMAS:
+            kept[name] = {key: _described(of) for key, of in part.items()}
+        else:
+            kept[name] = part
     return kept
 
 
 def _slim(name: str, part: Any) -> Any:  # noqa: ANN401  any part of a schema
     match part:
-        case dict() if name in {"properties", "$defs"}:
-            return {member: slim(of) for member, of in part.items()}
+        case dict() if name in _OF_SCHEMAS:
+            return {key: slim(of) for key, of in part.items()}
         case dict():
             return slim(part)
         case list():
-            return [slim(one) if isinstance(one, dict) else one for one in part]
+            return list(map(_slim_item, part))
         case _:
             return part
+
+
+def _slim_item(item: Any) -> Any:  # noqa: ANN401  any part of a schema
+    if isinstance(item, dict):
+        return slim(item)
+    return item
 
 
 def _is_idle(name: str, part: Any) -> bool:  # noqa: ANN401
@@ -60,7 +69,13 @@ def _is_idle(name: str, part: Any) -> bool:  # noqa: ANN401
 def _nullable(schema: Schema) -> Schema:
     options = schema.get("anyOf", [])
     kinds = [option.get("type") for option in options]
-    if len(options) != 2 or kinds[1] != "null" or not isinstance(kinds[0], str):  # noqa: PLR2004
+    if len(kinds) != 2 or kinds[1] != "null":  # noqa: PLR2004
         return schema
-    rest = {name: part for name, part in schema.items() if name != "anyOf"}
-    return {**options[0], **rest, "type": [kinds[0], "null"]}
+    kind = kinds[0]
+    if not isinstance(kind, str):
+        return schema
+    found = dict(options[0])
+    found.update(schema)
+    del found["anyOf"]
+    found["type"] = [kind, "null"]
+    return found

@@ -34,11 +34,11 @@ class SessionTools:
         Claims a session name; returns who else is active and what an earlier holder of the name
         left. Safe to repeat.
         """
-        return self._host.get().sign_on(session_id)
+        return self._host.get().authors.sign_on(session_id)
 
     def sign_off(self, session: Session = None) -> results.SignedOff:
         """Leave. Releases your name and your claims; stored values stay."""
-        return self._host.get().sign_off(session)
+        return self._host.get().authors.sign_off(session)
 
     def all(self) -> list[Tool]:
         """All of them."""

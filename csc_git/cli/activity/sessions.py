@@ -1,0 +1,36 @@
+"""`csc-git sessions`: who is signed on, and what they work on."""
+
+from typing import Any
+
+import click
+
+from csc_git.cli.activity import tables
+from csc_git.cli.options import command, common, opened_for_reading
+from csc_git.cli.output import note, show, wants_json
+from csc_git.coordinator import clock
+from csc_git.coordinator.results import Sessions
+
+
+@command("sessions")
+@click.option(
+    "--all", "everybody", is_flag=True, help="Those that are gone too."
+)
+@common
+def sessions_command(everybody: bool, **options: Any) -> None:  # noqa: ANN401
+    """Who is signed on, since when, and what they report to work on.
+
+    In a pipe a line each, separated by tabs: session, where, for, works on, to do, reported.
+    """
+    with opened_for_reading(options) as coordinator:
+        snapshot = coordinator.store.snapshot()
+        if everybody:
+            found = coordinator.summary.everyone(snapshot)
+        else:
+            found = coordinator.summary.active(snapshot)
+    if wants_json():
+        show(Sessions(sessions=found))
+    elif found:
+        table = tables.sessions(found, clock.now())
+        table.show()
+    else:
+        note("Nobody is signed on.")

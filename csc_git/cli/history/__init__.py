@@ -1,0 +1,1 @@
+"""Commands about the branch's history: what changed, when, and by whom."""

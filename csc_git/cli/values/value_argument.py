@@ -1,0 +1,34 @@
+"""A value as it is typed on the command line."""
+
+import json
+import shlex
+from typing import Final
+
+from csc_git.core.value import Json, parse
+from csc_git.errors import InvalidValue
+
+_SHORT: Final = 30
+"""Characters up to which an error repeats the text that was typed."""
+
+
+def parse_value(text: str) -> Json:
+    """Parse a value that was typed as JSON.
+
+    Raises:
+        InvalidValue: The text is not JSON.
+    """
+    try:
+        return parse(text)
+    except ValueError as error:
+        example = _as_json_string(text)
+        raise InvalidValue(
+            "The value is not JSON",
+            then=f"For a text pass --string, or quote it: {example} ({error})",
+        ) from None
+
+
+def _as_json_string(text: str) -> str:
+    """`text` as a JSON string that is quoted for a shell; an example if it is long."""
+    if len(text) > _SHORT:
+        text = "done"
+    return shlex.quote(json.dumps(text))

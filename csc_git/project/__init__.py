@@ -1,0 +1,1 @@
+"""The project: the user's own repository, which csc-git reads and never writes to."""
