@@ -12,6 +12,8 @@ The layers, each a folder; imports run one way, downwards:
 - `config`: the settings, from flags, environment and git's configuration.
 - `store`: a transactional key-value store on one branch. Snapshots, transactions, replay, sync.
 - `git`: our own repository, read and written by dulwich; the network, by the user's git.
+- `project`: the user's repository. Where it is, its configuration, its tracked files.
+- `processes`: git as a child process, and processes of ours that outlive the one that starts them.
 - `files`: locks, and writes that are durable when they return.
 - `core`: the rules, pure. Names, values, time, edits, merging, leases, claims.
 - `text`: how text that others wrote is shown.

@@ -30,6 +30,7 @@ CscError
  │   ├─ StoreGone             our repository was deleted or moved under a running process
  │   ├─ NotRotated            the remote keeps the branch as it is
  │   ├─ RemoteFailure         an exchange with the remote ended in a state other than OK
+ │   │   └─ NotAtomic         the remote can't move several branches in one step
  │   ├─ LostRace              somebody else pushed first
  │   ├─ ObjectTooLarge        an object that is larger than anything we read
  │   └─ TreeNotListed         git can't list a tree at once

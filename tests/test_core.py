@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from csc_git.core.clock import (
+    EPOCH,
     TICK,
     TRUSTED_AHEAD,
     format_time,
@@ -242,6 +243,11 @@ def test_a_record_is_the_same_after_parsing_its_message(
     record = Record(subject or "x", "op", "a@b", clock, fence, requires, kind)
     if outcome:
         record = record.replayed("0" * 40, outcome, clock)
+    assert Record.parse(record.message()) == record
+
+
+def test_a_subject_that_ends_like_an_outcome_is_kept() -> None:
+    record = Record("store a/k (None)", "op", "a@b", EPOCH)
     assert Record.parse(record.message()) == record
 
 

@@ -56,6 +56,44 @@ def test_a_rotation_keeps_the_data_and_the_old_history(world: World) -> None:
     git("fsck", "--strict", cwd=world.remote)
 
 
+def test_a_remote_without_atomic_pushes_keeps_the_old_history(
+    world: World,
+) -> None:
+    one = world.open("one")
+    put(one, "a", "k", 1)
+    assert state_of(one) == "ok"
+    git("config", "receive.advertiseAtomic", "false", cwd=world.remote)
+    done = one.syncing.rotate()
+    kept = git("rev-parse", f"refs/heads/{done.archive}", cwd=world.remote)
+    assert kept == done.previous
+    assert length(world) == 1
+
+
+def test_a_deleted_branch_that_was_rotated_twice_is_reported(
+    world: World,
+) -> None:
+    """A clone that git makes afterwards founds no new store, and names one ref of the old one."""
+    one = world.open("one")
+    archives = set[str]()
+    for number in range(2):
+        put(one, "a", "k", number)
+        assert state_of(one) == "ok"
+        archives.add(f"refs/heads/{one.syncing.rotate().archive}")
+    git("update-ref", "-d", REF, cwd=world.remote)
+    new = world.open("new")
+    top = new.project.top
+    tracking = git(
+        "for-each-ref", "--format=%(refname)", "refs/remotes", cwd=top
+    )
+    for ref in tracking.split():
+        git("update-ref", "-d", ref, cwd=top)
+    status = new.syncing.sync()
+    assert status.state == "branch-deleted"
+    assert any(archive in status.detail for archive in archives)
+    assert "\t" not in status.detail
+    assert len([one for one in archives if one in status.detail]) == 1
+
+
 def test_clones_behind_a_rotation_keep_their_queues(world: World) -> None:
     """One clone has all of the old history, one has half of it, and both have queued edits."""
     one, near, far = world.open("one"), world.open("near"), world.open("far")

@@ -10,7 +10,7 @@ import pytest
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.edits import Change
-from csc_git.coordinator.results import Keys
+from csc_git.coordinator.results.data import Keys
 from csc_git.core.claim import Claim, claim_key
 from csc_git.core.conflict import Conflict
 from csc_git.core.edit import Outcome

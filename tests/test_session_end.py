@@ -408,4 +408,28 @@ def test_a_person_can_sign_off_a_session(
     assert stored is not None
     assert stored.entry.value["state"] == "signed_off"
     assert csc("claims", cwd=clone).stdout == ""
-    assert "not a session name" in csc("sign-off", "a b", cwd=clone, code=1).stderr
+    assert (
+        "not a session name" in csc("sign-off", "a b", cwd=clone, code=1).stderr
+    )
+
+
+def test_closing_one_store_ends_no_git_of_another(
+    world: World, tmp_path: Path
+) -> None:
+    """Both are open in this process, as in a program that embeds csc-git."""
+    world.make_remote()
+    with http_server(tmp_path) as server:
+        url = server.url("remote.git")
+        one = world.open(world.clone("one", url))
+        other = world.open(world.clone("other", url))
+        assert state_of(one) == "ok"
+        earlier = len(server.requests)
+        server.delay = 30
+        states: list[str] = []
+        syncing = threading.Thread(target=lambda: states.append(state_of(one)))
+        syncing.start()
+        until(lambda: len(server.requests) > earlier)
+        other.close()
+        server.released.set()
+        syncing.join()
+        assert states == ["ok"]

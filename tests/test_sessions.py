@@ -7,13 +7,16 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import pytest
 
 from csc_git.coordinator import clock
+from csc_git.coordinator.writer import Writer
 from csc_git.core.lease import Instant
 from csc_git.errors import NotSignedOn, SessionFenced, SessionTaken
+from csc_git.store.transaction import Receipt
 from tests.agents import agent, run
 from tests.inside import forget_pending_renewals
 from tests.world import ROOT, World, git, lease_of, put, state_of
@@ -275,6 +278,28 @@ def test_signing_on_again_changes_nothing(world: World) -> None:
     assert one.authors.sign_on("claude_1").session == first.session
     assert one.authors.sign_on("claude_1@one").session == first.session
     assert one.store.branch.tip == tip
+
+
+def test_a_name_that_arrives_while_signing_on_is_not_taken(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync brings another clone's sign-on between the choice of a name and its edit."""
+    one, two = (world.open(name, machine="host") for name in ("one", "two"))
+    assert two.authors.sign_on().session == "claude_1@host"
+    assert [state_of(two), state_of(one)] == ["ok", "ok"]
+    two.authors.sign_off()
+    assert [state_of(two), state_of(one)] == ["ok", "ok"]
+    assert two.authors.sign_on().session == "claude_1@host"
+    assert state_of(two) == "ok"
+    write_at_once = Writer.write
+
+    def write_late(writer: Writer, *args: Any, **more: Any) -> Receipt[Any]:
+        monkeypatch.undo()
+        assert one.store.sync(clock.now(), clock.instant()).state == "ok"
+        return write_at_once(writer, *args, **more)
+
+    monkeypatch.setattr(Writer, "write", write_late)
+    assert one.authors.sign_on().session == "claude_2@host"
 
 
 def test_several_sessions_share_one_server(world: World) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.style import figures
 from tests.world import ROOT
 
 _BIN = Path(sys.executable).parent
@@ -39,3 +40,9 @@ def test_no_module_has_more_than_500_lines() -> None:
         if (lines := len(path.read_text().splitlines())) > 500
     }
     assert long == {}
+
+
+def test_the_figures_of_the_house_style_are_met() -> None:
+    missed = [one for one in figures(ROOT / "csc_git") if not one.is_met]
+    places = [f"{one.name}: {one.value:.2f} {one.places[:5]}" for one in missed]
+    assert places == []

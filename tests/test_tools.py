@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from csc_git.coordinator import results
+from csc_git.coordinator.results.base import Result
 from csc_git.server.host import Host
 from csc_git.server.tools import tools
 from tests.agents import Agent, Era, agent, run
@@ -354,7 +354,7 @@ def test_all_result_models_are_built_before_the_first_call(
 ) -> None:
     """Two threads that build one at the same time can fail."""
     tools(Host(world.clone("one"), {"sync": False}))
-    unbuilt, models = list[str](), list(results.Result.__subclasses__())
+    unbuilt, models = list[str](), list(Result.__subclasses__())
     while models:
         model = models.pop()
         models += model.__subclasses__()

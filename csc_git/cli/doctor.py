@@ -8,7 +8,7 @@ import click
 
 from csc_git.cli.options import command, common, flags, user
 from csc_git.cli.output import described, show, wants_json
-from csc_git.coordinator.results import Result
+from csc_git.coordinator.results.base import Result
 from csc_git.doctor.examination import examine
 from csc_git.doctor.finding import Finding
 from csc_git.text import count

@@ -10,12 +10,9 @@ from typing import Final, NoReturn, TextIO
 
 import click
 
-from csc_git.coordinator.results import (
-    Delivered,
-    Result,
-    SyncSummary,
-    Version,
-)
+from csc_git.coordinator.results.base import Result, Version
+from csc_git.coordinator.results.data import Delivered
+from csc_git.coordinator.results.sync import SyncSummary
 from csc_git.doctor.finding import Finding
 from csc_git.errors import CscError
 from csc_git.text import count, printable, span

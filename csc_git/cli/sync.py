@@ -17,7 +17,7 @@ from csc_git.cli.output import (
 )
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.results import Decision, Synced, SyncSummary
+from csc_git.coordinator.results.sync import Decision, Synced, SyncSummary
 from csc_git.core.remote_state import CHOICES, RemoteState
 from csc_git.errors import InputError
 from csc_git.store.recovery import Permit

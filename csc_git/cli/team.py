@@ -11,7 +11,7 @@ from csc_git.config.settings import load
 from csc_git.config.sources import Given, given
 from csc_git.config.team_names import TEAM_NAMES
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.results import EffectiveSetting, TeamAgreed
+from csc_git.coordinator.results.activity import EffectiveSetting, TeamAgreed
 from csc_git.coordinator.team_settings import change, read_team
 from csc_git.core.edit import Outcome
 from csc_git.errors import ConditionFailed

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from csc_git.clients.launch import arguments, launch
+from csc_git.clients.launch import Flags, arguments, launch
 
 NAME: Final = "csc-git"
 PASSED_ON: Final = (
@@ -56,7 +56,7 @@ class Client:
     extra: Mapping[str, Any] | None = None
     hands_on_all: bool = False
 
-    def entry(self, flags: Mapping[str, Any]) -> dict[str, Any]:
+    def entry(self, flags: Flags) -> dict[str, Any]:
         """The entry by which it starts the server.
 
         Args:

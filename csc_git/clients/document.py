@@ -25,6 +25,9 @@ Json = Any
 _Node = Any
 """A node of json-five's model, which has no types."""
 
+_Token = Any
+"""A token of json-five: a bracket, for instance. Its `index` and `end` are places in the text."""
+
 
 class Document:
     """The text of a settings file, and what it contains.
@@ -108,8 +111,9 @@ class Document:
         before = self.text
         if before.count(inserted) != 1:
             return False
+        without = before.replace(inserted, "")
         try:
-            self._read(before.replace(inserted, ""))
+            self._read(without)
         except InvalidSetting:
             # Something was added beside it since then, and needs its comma.
             self._read(before)
@@ -138,14 +142,15 @@ class Document:
         """
         while True:
             items = self.get(*path) or []
-            places = [n for n, item in enumerate(items) if ours(item)]
-            if not places:
+            found = list(map(ours, items))
+            if True not in found:
                 return
             if len(items) == 1:
                 self.remove(*path)
                 return
+            place = found.index(True)
             container = self._container(path, JSONArray)
-            node = container.values[places[0]]
+            node = container.values[place]
             self._cut(node, node)
 
     def _split(self, path: Path_) -> tuple[Path_, Path_]:
@@ -198,11 +203,11 @@ class Document:
         name: str | None,
     ) -> None:
         """Insert a first member into an object, or with no name a first element into an array."""
-        start = container._tok.end  # noqa: SLF001  json-five has no other name for it
-        following = container._end_tok  # noqa: SLF001
+        start = _first(container).end
+        following = _last(container)
         members = getattr(container, "keys", None) or container.values
         if members:
-            following = members[0]._tok  # noqa: SLF001
+            following = _first(members[0])
         opening = self.text[start : following.index]
         indent, step = self._indents(start)
         outer = f"{self._line_end}{indent}"
@@ -211,13 +216,13 @@ class Document:
         if name is not None:
             key = json.dumps(name)
             entry = f"{key}: {entry}"
+        text = f"{inner}{entry}"
         if members:
-            place = start + len(_comment_on_line(opening))
-            self._write(place, f"{inner}{entry},")
-        elif "\n" in opening:
-            self._write(start, f"{inner}{entry}")
-        else:
-            self._write(start, f"{inner}{entry}{outer}")
+            text += ","
+            start += len(_comment_on_line(opening))
+        elif "\n" not in opening:
+            text += outer
+        self._write(start, text)
 
     @property
     def _line_end(self) -> str:
@@ -229,8 +234,8 @@ class Document:
         """The white space at the start of the line of a place, and that of one level."""
         begin = self.text.rfind("\n", 0, place) + 1
         line = self.text[begin:place]
-        width = len(line) - len(line.lstrip())
-        indent = line[:width]
+        content = line.lstrip()
+        indent = line.removesuffix(content)
         step = re.search(r"\n([ \t]+)\S", self.text)
         if step is None:
             return indent, "  "
@@ -252,10 +257,11 @@ class Document:
         last: _Node,
     ) -> None:
         """Remove the text from one node to another, and the comma after or before it."""
-        begin = first._tok.index  # noqa: SLF001
-        end = last._end_tok.end  # noqa: SLF001
+        begin = _first(first).index
+        end = _last(last).end
         comma = _COMMA.match(self.text, end)
-        before = self.text[:begin].rstrip(" \t\r\n")
+        before = self.text[:begin]
+        before = before.rstrip(" \t\r\n")
         if comma is not None:
             end = comma.end()
         elif before.endswith(","):
@@ -288,6 +294,16 @@ def _comment_on_line(opening: str) -> str:
     if not newline or _COMMENT_LEFT_OPEN.search(line):
         return ""
     return line.rstrip("\r")
+
+
+def _first(node: _Node) -> _Token:
+    """The first token of a node."""
+    return node._tok  # noqa: SLF001  json-five has no public name for it
+
+
+def _last(node: _Node) -> _Token:
+    """The last token of a node."""
+    return node._end_tok  # noqa: SLF001
 
 
 def _place(

@@ -1,13 +1,13 @@
 """Our hooks in Claude Code's settings: which commands it runs at which events."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from csc_git.clients.document import Document
-from csc_git.clients.launch import hook_command
+from csc_git.clients.launch import Flags, has_settings, hook_command
 from csc_git.clients.registration import Registration
 from csc_git.errors import InvalidSetting
 
@@ -18,8 +18,16 @@ EVENTS: Final = {
     "SessionEnd": ("session-end", None),
 }
 _HOOK_SECONDS: Final = 5
+_OUR_NAMES: Final = (
+    "csc-git-hook",
+    "csc_git.hooks",
+)
+"""Names of our hook's command and package; a command with one of them runs our hook."""
+
 _Item = dict[str, Any]
 """A hook, or an element of an event with its hooks, as JSON."""
+
+_ByEvent = dict[str, list[_Item]]
 
 
 class HookRegistration(Registration):
@@ -35,10 +43,10 @@ class HookRegistration(Registration):
         self,
         top: Path,
         memory: Path,
-        flags: Mapping[str, Any],
+        flags: Flags,
     ) -> None:
         file = top / ".claude" / "settings.local.json"
-        insists = any(value is not None for value in flags.values())
+        insists = has_settings(flags)
         super().__init__(file, memory, insists=insists)
         self._branch = flags.get("branch")
 
@@ -78,9 +86,9 @@ class HookRegistration(Registration):
         items = self._by_event(document).values()
         return list(chain.from_iterable(items))
 
-    def _by_event(self, document: Document) -> dict[str, list[_Item]]:
+    def _by_event(self, document: Document) -> _ByEvent:
         """Elements that run our hooks, by the names of the events."""
-        found: dict[str, list[_Item]] = {}
+        found: _ByEvent = {}
         for name in EVENTS:
             items = document.get("hooks", name)
             if not isinstance(items, list):
@@ -106,7 +114,8 @@ class HookRegistration(Registration):
             InvalidSetting: the file can't be read.
         """
         commands = dict[str, str]()
-        there = self._by_event(self._read())
+        document = self._read()
+        there = self._by_event(document)
         for name, items in there.items():
             for hook in _hooks_of(items):
                 if "command" in hook:
@@ -130,4 +139,4 @@ def _is_ours(item: Any) -> bool:  # noqa: ANN401
 def _runs_ours(item: Any) -> bool:  # noqa: ANN401
     """Whether a hook, or an element of an event that contains hooks, runs one of ours."""
     text = json.dumps(item)
-    return "csc-git-hook" in text or "csc_git.hooks" in text
+    return any(name in text for name in _OUR_NAMES)

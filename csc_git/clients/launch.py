@@ -26,6 +26,10 @@ _MARKS: Final = ("pyvenv.cfg", "conda-meta")
 """Files by which an environment is recognized: of venv (PEP 405) and of conda."""
 
 
+Flags = Mapping[str, Any]
+"""Settings from the command line, by name; one that is None is not given."""
+
+
 def launch() -> tuple[str, list[str]]:
     """The command that starts csc-git, and its first arguments.
 
@@ -57,12 +61,17 @@ def is_shareable() -> bool:
     return command == "csc-git"
 
 
-def arguments(flags: Mapping[str, Any]) -> list[str]:
+def arguments(flags: Flags) -> list[str]:
     """Settings as arguments of a command; a setting that is None is left out."""
     found = list[str]()
     for name, value in flags.items():
         found.extend(_argument(name, value))
     return found
+
+
+def has_settings(flags: Flags) -> bool:
+    """Whether any setting is given."""
+    return any(value is not None for value in flags.values())
 
 
 def flags_in(given: Sequence[str]) -> dict[str, Any]:
@@ -85,8 +94,11 @@ def flags_in(given: Sequence[str]) -> dict[str, Any]:
         found, _ = parser.parse_known_args(given)
     except argparse.ArgumentError:  # the server won't start, and reports why
         return {}
-    flags = vars(found)
-    return {name: flags[name] for name in flags if flags[name] is not None}
+    flags = dict[str, Any]()
+    for name, value in vars(found).items():
+        if value is not None:
+            flags[name] = value
+    return flags
 
 
 def is_server(words: Sequence[str]) -> bool:
@@ -136,7 +148,12 @@ def hook_command(
     """
     start = ["csc-git-hook"]
     if not is_on_path("csc-git-hook"):
-        start = [sys.executable, "-P", "-m", "csc_git.hooks.main"]
+        start = [
+            sys.executable,
+            "-P",
+            "-m",
+            "csc_git.hooks.main",
+        ]
     command = shlex.join([*start, event])
     if branch is None:
         return command
@@ -163,7 +180,8 @@ def _arguments_of(
     command, *rest = words
     path = Path(command)
     has_separator = "/" in command or "\\" in command
-    if has_separator and not path.is_absolute():
+    is_absolute = path.is_absolute()
+    if has_separator and not is_absolute:
         return []  # the program may be in the project
     if path.name in names:
         return rest

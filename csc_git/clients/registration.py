@@ -3,13 +3,14 @@
 import difflib
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from csc_git.clients.client import NAME, Client
 from csc_git.clients.document import Document
+from csc_git.clients.launch import Flags, has_settings
 from csc_git.coordinator.factory import directory_of
 from csc_git.errors import InvalidSetting
 from csc_git.files.durable import read_json, replace_file, write_json
@@ -17,6 +18,7 @@ from csc_git.files.lock import FileLock
 from csc_git.project.project import Project
 
 _WRITABLE: Final = 0o222
+_Note = dict[str, Any]
 
 
 def memory_of(project: Project) -> Path:
@@ -197,7 +199,9 @@ class Registration(ABC):
         return self._is_in(document)
 
     def _exists(self) -> bool:
-        return self.file.exists() or self.file.is_symlink()
+        if self.file.is_symlink():
+            return True
+        return self.file.exists()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -211,7 +215,7 @@ class Registration(ABC):
         with lock.held():
             yield
 
-    def _note(self, note: dict[str, Any] | None) -> None:
+    def _note(self, note: _Note | None) -> None:
         """Replace the note on this file; None removes it."""
         noted = self._noted()
         noted.pop(self._noted_as, None)
@@ -227,12 +231,13 @@ class Registration(ABC):
         return noted
 
     @property
-    def _noted_here(self) -> dict[str, Any]:
+    def _noted_here(self) -> _Note:
         """The note on this file."""
-        noted = self._noted().get(self._noted_as)
-        if not isinstance(noted, dict):
+        noted = self._noted()
+        note = noted.get(self._noted_as)
+        if not isinstance(note, dict):
             return {}
-        return noted
+        return note
 
     @property
     def _inserted(self) -> list[str]:
@@ -253,7 +258,8 @@ class Registration(ABC):
     def _read(self) -> Document:
         if not self._exists():
             return Document("{}")
-        if self.file.exists() and not self.file.is_file():
+        is_file = self.file.is_file()
+        if self.file.exists() and not is_file:
             raise self._unusable("it is no file")
         try:
             text = self.file.read_bytes().decode()  # keeps the line ends
@@ -299,9 +305,9 @@ class ServerRegistration(Registration):
         client: Client,
         top: Path,
         memory: Path,
-        flags: Mapping[str, Any],
+        flags: Flags,
     ) -> None:
-        insists = any(value is not None for value in flags.values())
+        insists = has_settings(flags)
         super().__init__(
             top / str(client.file),
             memory,

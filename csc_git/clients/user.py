@@ -7,11 +7,11 @@ import json
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from csc_git.clients.client import CLIENTS, NAME
+from csc_git.clients.launch import Flags, has_settings
 from csc_git.errors import InvalidSetting
 from csc_git.text import readable
 
@@ -26,10 +26,10 @@ class UserRegistration:
         flags: Settings that the server gets as options, by name.
     """
 
-    def __init__(self, flags: Mapping[str, Any]) -> None:
+    def __init__(self, flags: Flags) -> None:
         self.file = Path.home() / ".claude.json"
         self._entry = CLIENTS["claude-user"].entry(flags)
-        self._insists = any(value is not None for value in flags.values())
+        self._insists = has_settings(flags)
 
     def add(self) -> str:
         """Add the entry; return what was done, in a few words.
@@ -115,11 +115,22 @@ class UserRegistration:
     def _adding(self) -> list[str]:
         """The arguments of `claude` that add the entry."""
         entry = json.dumps(self._entry)
-        return ["mcp", "add-json", *_SCOPE, NAME, entry]
+        return [
+            "mcp",
+            "add-json",
+            *_SCOPE,
+            NAME,
+            entry,
+        ]
 
     def _removing(self) -> list[str]:
         """The arguments of `claude` that remove the entry."""
-        return ["mcp", "remove", NAME, *_SCOPE]
+        return [
+            "mcp",
+            "remove",
+            NAME,
+            *_SCOPE,
+        ]
 
     def _claude(self, *arguments: str) -> None:
         """Run Claude Code's command."""

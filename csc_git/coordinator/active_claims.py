@@ -1,7 +1,8 @@
-"""Active claims: the claims that bind others now, as far as this clone knows.
+"""Active claims: the claims that bind other sessions now, by what this clone knows.
 
-A claim is active while its record is, the sign-on that made it holds its session's name, that
-session is alive, and its own length, if it has one, has not passed. Light to import: hooks use it.
+A claim is active while its record is not released, its session is alive and still has the sign-on
+that made the claim, and the claim's own length, if it has one, has not passed. The module imports
+little, since hooks use it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ from csc_git.coordinator import clock
 from csc_git.coordinator.presence import Presence
 from csc_git.core.claim import Claim, claim_key
 from csc_git.core.key import Key
-from csc_git.core.lease import has_lapsed, lease_key
+from csc_git.core.lease import Instant, has_lapsed, lease_key
 from csc_git.store.claiming import claims_on, is_signed_on
 from csc_git.store.clone_id import Clone
 from csc_git.store.records import all_claims
@@ -24,65 +25,135 @@ class ActiveClaims:
 
     Args:
         store: The clone's store.
-        presence: Who is signed on.
-        clone: Who this clone is.
+        presence: Which sessions are signed on and alive.
+        clone: This clone.
     """
 
-    def __init__(self, store: Store, presence: Presence, clone: Clone) -> None:
+    def __init__(
+        self,
+        store: Store,
+        presence: Presence,
+        clone: Clone,
+    ) -> None:
         self._store = store
         self._presence = presence
         self._clone = clone
 
     def all(self, snapshot: Snapshot) -> Iterator[tuple[Stored, Claim]]:
-        """Each active claim, with its record."""
-        for stored, claim in all_claims(snapshot).values():
+        """Yield each active claim, with its record."""
+        claims = all_claims(snapshot)
+        for stored, claim in claims.values():
             if self._is_active(stored, claim, snapshot):
                 yield stored, claim
 
     def on(
-        self, snapshot: Snapshot, resources: Iterable[str]
+        self,
+        snapshot: Snapshot,
+        resources: Iterable[str],
     ) -> Iterator[tuple[Stored, Claim]]:
-        """Each active claim on some resources, with its record; no other record is read."""
+        """Yield each active claim on some resources, with its record; no other record is read.
+
+        Args:
+            snapshot: Where to read.
+            resources: The resources, in the form of `parse_resource`. Claims on other resources
+                that overlap them are not included.
+        """
         for stored, claim in claims_on(snapshot, resources):
             if self._is_active(stored, claim, snapshot):
                 yield stored, claim
 
-    def is_confirmed(self, stored: Stored, claim: Claim) -> bool:
-        """Whether the remote has a claim; until then it is provisional, and may yet be lost."""
+    def is_confirmed(
+        self,
+        stored: Stored,
+        claim: Claim,
+    ) -> bool:
+        """Return whether the remote has a claim; until then it is provisional and may be lost.
+
+        Args:
+            stored: The claim's record.
+            claim: The claim.
+        """
         base = self._store.branch.base
         if base is None:
             return False
-        confirmed = Snapshot(self._store.repository.objects, base)
-        return confirmed.revision(claim_key(claim.resource)) == stored.revision
+        objects = self._store.repository.objects
+        confirmed = Snapshot(objects, base)
+        key = claim_key(claim.resource)
+        return confirmed.revision(key) == stored.revision
 
-    def last_seen(self, stored: Stored, claim: Claim) -> datetime:
-        """When a claim's session last changed its record or the claim, by its own clock."""
-        lease = self._store.snapshot().get(lease_key(claim.session))
-        return max(one.entry.time for one in (stored, lease) if one is not None)
+    def last_seen(
+        self,
+        stored: Stored,
+        claim: Claim,
+    ) -> datetime:
+        """Return when a claim's session last changed its lease or the claim, by its own clock.
+
+        Args:
+            stored: The claim's record.
+            claim: The claim.
+        """
+        claimed = stored.entry.time
+        snapshot = self._store.snapshot()
+        lease = snapshot.get(lease_key(claim.session))
+        if lease is None:
+            return claimed
+        return max(claimed, lease.entry.time)
 
     def timed(self, snapshot: Snapshot) -> list[tuple[Key, str]]:
-        """The records that end by time, with their revisions: whose first sighting counts."""
-        return [
-            (claim_key(resource), stored.revision)
-            for resource, (stored, claim) in all_claims(snapshot).items()
-            if claim.state == "held" and claim.seconds is not None
-        ]
+        """Return the records of claims that end by time, as keys with their revisions.
 
-    def left(self, stored: Stored, claim: Claim) -> float | None:
-        """Seconds until a claim ends, counted here; None if it has no length of its own."""
+        The length of such a claim is counted from the first sighting of its revision.
+        """
+        found: list[tuple[Key, str]] = []
+        for resource, (stored, claim) in all_claims(snapshot).items():
+            if claim.state == "held" and claim.seconds is not None:
+                key = claim_key(resource)
+                found.append((key, stored.revision))
+        return found
+
+    def left(
+        self,
+        stored: Stored,
+        claim: Claim,
+    ) -> float | None:
+        """Return the seconds until a claim ends, by the time elapsed on this machine.
+
+        Args:
+            stored: The claim's record.
+            claim: The claim.
+
+        Returns:
+            The seconds, 0 if it has ended; None if it has no length of its own.
+        """
         if claim.seconds is None:
             return None
-        here = claim.clone == self._clone.id
-        until = clock.instant() if here else self._store.sync_status.contact
-        seen = self._presence.sightings.get(claim_key(claim.resource))
-        if seen is None or until is None or seen.revision != stored.revision:
+        until = self._counted_until(claim)
+        sightings = self._presence.sightings
+        seen = sightings.get(claim_key(claim.resource))
+        if seen is None or until is None:
+            return float(claim.seconds)
+        if seen.revision != stored.revision:
             return float(claim.seconds)
         if has_lapsed(claim.seconds, stored.revision, seen, until):
             return 0.0
-        return claim.seconds - until.since(seen.first)
+        elapsed = until.since(seen.first)
+        return claim.seconds - elapsed
+
+    def _counted_until(self, claim: Claim) -> Instant | None:
+        """Return up to when the time of a claim is counted; None if it is not counted yet.
+
+        The time of another clone's claim is counted only up to the last contact with the remote,
+        since the claim may have been renewed after it.
+        """
+        if claim.clone == self._clone.id:
+            return clock.instant()
+        return self._store.sync_status.contact
 
     def _is_active(
-        self, stored: Stored, claim: Claim, snapshot: Snapshot
+        self,
+        stored: Stored,
+        claim: Claim,
+        snapshot: Snapshot,
     ) -> bool:
         if claim.state != "held" or not is_signed_on(claim, snapshot):
             return False

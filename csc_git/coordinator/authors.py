@@ -1,9 +1,10 @@
 """Authors: sessions, which sign on and off, and people at the command line."""
 
-from csc_git.coordinator import clock, results
+from csc_git.coordinator import clock
 from csc_git.coordinator.claims import Claims
 from csc_git.coordinator.edits import Author
 from csc_git.coordinator.feed import Feed
+from csc_git.coordinator.results.activity import SignedOff, SignedOn
 from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.summary import Summary
 from csc_git.coordinator.writer import Writer
@@ -37,7 +38,7 @@ class Authors:
         self._summary = summary
         self._machine = machine
 
-    def sign_on(self, session_id: str | None = None) -> results.SignedOn:
+    def sign_on(self, session_id: str | None = None) -> SignedOn:
         """Claim a session's name; see `Sessions.sign_on`.
 
         A server asks the remote first. So the answer lists who else is here, and a name that
@@ -49,10 +50,10 @@ class Authors:
         own.resumes = ()
         return self._summary.signed_on(own.name, str(self._feed.now()), resumed)
 
-    def sign_off(self, session: str | None = None) -> results.SignedOff:
+    def sign_off(self, session: str | None = None) -> SignedOff:
         """Give a session's name back."""
         name = self._sessions.sign_off(session, clock.now())
-        return results.SignedOff(session=str(name))
+        return SignedOff(session=str(name))
 
     def session(self, handle: str | None) -> Author:
         """A session of this process as an author of edits.

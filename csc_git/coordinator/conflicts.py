@@ -1,15 +1,17 @@
 """Conflicts: the versions that lost, until someone resolves them.
 
-Resolving is an ordinary edit: it removes the record and settles the key, on condition that both
-are still as the author of the decision saw them.
+Resolving is an ordinary edit: it removes the conflict's record and gives the key the value that was
+chosen, on condition that both are still as the author of the edit saw them.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
 
 from csc_git.coordinator.edits import Author, delivered_fields
-from csc_git.coordinator.results import OpenConflict, Resolved, Version
+from csc_git.coordinator.results.base import Version
+from csc_git.coordinator.results.data import OpenConflict, Resolved
 from csc_git.coordinator.writer import Writer
 from csc_git.core.clock import format_time
 from csc_git.core.conflict import CONFLICTS, Conflict
@@ -26,11 +28,13 @@ from csc_git.text import printable
 
 Choice = Literal["current", "lost", "value"]
 MOST_LISTED: Final = 10
-"""Conflicts in one answer, unless more are asked for: each shows two values whole."""
+"""Conflicts in one answer, unless more are asked for: each has two complete values."""
 
 _MOST_READ: Final = 50
+"""Conflicts that are read to find the oldest, if fewer are asked for."""
+
 _SHORTEST: Final = 4
-"""Of the beginning of an id, as git has it for its own."""
+"""Fewest characters that are taken for the beginning of an id, as git does for its ids."""
 
 
 class Conflicts:
@@ -42,16 +46,22 @@ class Conflicts:
         limit: Longest value in bytes.
     """
 
-    def __init__(self, store: Store, writer: Writer, limit: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        limit: int,
+    ) -> None:
         self._store = store
         self._writer = writer
         self._limit = limit
 
     def open(self, most: int | None = None) -> list[OpenConflict]:
-        """The open conflicts, the longest open first, with both versions.
+        """Return the open conflicts with both versions, those whose lost version is oldest first.
 
         Args:
-            most: How many to return, 1 or more; None: all. Of a great many only some are looked at.
+            most: How many to return, 1 or more; None: all. If there are very many, not all of them
+                are read to find the oldest.
 
         Raises:
             InputError: `most` is less than 1.
@@ -60,17 +70,23 @@ class Conflicts:
             raise InputError(f"The limit is {most}; it must be 1 or more")
         snapshot = self._store.snapshot()
         names = snapshot.names(CONFLICTS)
-        looked_at = None if most is None else max(most, _MOST_READ)
-        keys = [Key(CONFLICTS, name) for name in names[:looked_at]]
-        found = [(key, *one) for key in keys if (one := _read(snapshot, key))]
-        found.sort(key=lambda one: one[2].lost.time)
-        return [
-            _open(snapshot, key, conflict) for key, _, conflict in found[:most]
-        ]
+        if most is not None:
+            to_read = max(most, _MOST_READ)
+            names = names[:to_read]
+        found: list[_Found] = []
+        for name in names:
+            key = Key(CONFLICTS, name)
+            one = _read(snapshot, key)
+            if one is not None:
+                found.append(one)
+        found.sort(key=_time)
+        return [_open(snapshot, one) for one in found[:most]]
 
     def count(self) -> int:
-        """How many conflicts are open."""
-        return len(self._store.snapshot().names(CONFLICTS))
+        """Return how many conflicts are open."""
+        snapshot = self._store.snapshot()
+        names = snapshot.names(CONFLICTS)
+        return len(names)
 
     def resolve(
         self,
@@ -81,23 +97,26 @@ class Conflicts:
         *,
         confirm: bool = False,
     ) -> Resolved:
-        """Resolve one: by what stands, by what lost, or by a new value.
+        """Resolve a conflict by the current value, by the version that lost, or by a new value.
 
         Args:
             author: Who decides.
-            conflict: Its id, or as much of the beginning as no other shares.
-            choice: Which version holds from now on.
+            conflict: The conflict's id, or a beginning that no other id has.
+            choice: Which version the key has from now on.
             value: The new value, for the choice `value`.
-            confirm: Whether to wait until the remote has it.
+            confirm: Whether to wait until the remote has the edit.
 
         Raises:
-            NoSuchConflict: none of that id is open; somebody may have resolved it.
-            InputError: several begin like that.
-            ConditionFailed: the key was changed meanwhile; here, or with `confirm` elsewhere.
+            NoSuchConflict: no conflict with that id is open; somebody may have resolved it.
+            InputError: several ids begin like that, or the new value is not valid.
+            LooksLikeSecret: the new value looks like a credential.
+            ConditionFailed: the key was changed in the meantime: in this clone, or with `confirm`
+                in any clone.
         """
         if choice == "value":
             check_value(value, self._limit)
-            screen({Key(CONFLICTS, conflict): value}, None)
+            key = Key(CONFLICTS, conflict)
+            screen({key: value}, reason=None)
 
         def decide(snapshot: Snapshot) -> _Resolution:
             author.check(snapshot)
@@ -108,11 +127,13 @@ class Conflicts:
             raise ConditionFailed(
                 "Another clone has resolved it, or changed the key, first"
             )
-        key = done.receipt.draft.of
+        resolved = done.receipt.draft.of
+        snapshot = self._store.snapshot()
+        revision = snapshot.revision(resolved)
         return Resolved(
-            scope=format_scope(key.scope),
-            key=key.name,
-            revision=self._store.snapshot().revision(key),
+            scope=format_scope(resolved.scope),
+            key=resolved.name,
+            revision=revision,
             **delivered_fields(done),
         )
 
@@ -128,6 +149,25 @@ class _Resolution(Draft):
     of: Key
 
 
+class _Found(NamedTuple):
+    """An open conflict.
+
+    Attributes:
+        key: The key of its record.
+        record: Its record.
+        conflict: What the record contains.
+    """
+
+    key: Key
+    record: Stored
+    conflict: Conflict
+
+
+def _time(found: _Found) -> datetime:
+    """Return when the version that lost was written."""
+    return found.conflict.lost.time
+
+
 def _resolution(
     snapshot: Snapshot,
     author: Author,
@@ -135,22 +175,23 @@ def _resolution(
     choice: Choice,
     value: Json,
 ) -> _Resolution:
-    """The edit that resolves a conflict by a choice."""
+    """Return the edit that resolves a conflict by a choice."""
     record_key = _named(snapshot, typed)
     found = _read(snapshot, record_key)
     if found is None:
         raise NoSuchConflict(f"No conflict {typed[:80]!a} is open")
-    record, conflict = found
+    conflict = found.conflict
     puts, deletes = _choose(conflict, choice, value)
+    requires = {
+        record_key: found.record.revision,
+        conflict.key: snapshot.revision(conflict.key),
+    }
     return _Resolution(
         subject=f"resolve {conflict.key} by {choice}",
         session=author.name,
         puts=puts,
         deletes=(record_key, *deletes),
-        requires={
-            record_key: record.revision,
-            conflict.key: snapshot.revision(conflict.key),
-        },
+        requires=requires,
         fence=author.fence,
         extras=_extras(conflict, choice),
         of=conflict.key,
@@ -158,63 +199,75 @@ def _resolution(
 
 
 def _named(snapshot: Snapshot, typed: str) -> Key:
-    """The conflict that is meant by an id, or by its beginning."""
-    short = len(typed) < _SHORTEST
-    names = () if short else snapshot.names(CONFLICTS)
+    """Return the key of the conflict that is meant by an id, or by the beginning of one.
+
+    An id that no open conflict has is returned as it is.
+    """
+    typed_key = Key(CONFLICTS, typed)
+    if len(typed) < _SHORTEST:
+        return typed_key
+    names = snapshot.names(CONFLICTS)
     fitting = [name for name in names if name.startswith(typed)]
-    if len(fitting) == 1:
-        return Key(CONFLICTS, fitting[0])
-    if fitting and typed not in fitting:
+    if not fitting or typed in fitting:
+        return typed_key
+    if len(fitting) > 1:
         raise InputError(
             f"{len(fitting)} conflicts begin with {typed[:80]!a}",
             then="Give more of the id",
         )
-    return Key(CONFLICTS, typed)
+    return Key(CONFLICTS, fitting[0])
 
 
 def _choose(
-    conflict: Conflict, choice: Choice, value: Json
+    conflict: Conflict,
+    choice: Choice,
+    value: Json,
 ) -> tuple[dict[Key, Json], tuple[Key, ...]]:
-    """What to put and what to delete, so that a choice holds."""
+    """Return what to put and what to delete, so that the key has the version that was chosen."""
     if choice == "current":
         return {}, ()
     if choice == "value":
         return {conflict.key: value}, ()
-    if conflict.lost.entry is None:
+    lost = conflict.lost.entry
+    if lost is None:
         return {}, (conflict.key,)
-    return {conflict.key: conflict.lost.entry.value}, ()
+    return {conflict.key: lost.value}, ()
 
 
 def _extras(
-    conflict: Conflict, choice: Choice
+    conflict: Conflict,
+    choice: Choice,
 ) -> dict[Key, Mapping[str, Json]]:
-    """What a later csc-git had added to the value that is taken back."""
-    if choice != "lost" or conflict.lost.entry is None:
+    """Return the members that a later csc-git had added to the entry that lost, if it is chosen."""
+    lost = conflict.lost.entry
+    if choice != "lost" or lost is None:
         return {}
-    return {conflict.key: conflict.lost.entry.extra}
+    return {conflict.key: lost.extra}
 
 
-def _read(snapshot: Snapshot, key: Key) -> tuple[Stored, Conflict] | None:
-    stored = snapshot.get(key)
-    conflict = read_conflict(stored)
-    return (
-        (stored, conflict)
-        if stored is not None and conflict is not None
-        else None
-    )
+def _read(snapshot: Snapshot, key: Key) -> _Found | None:
+    record = snapshot.get(key)
+    conflict = read_conflict(record)
+    if record is None or conflict is None:
+        return None
+    return _Found(key, record, conflict)
 
 
-def _open(snapshot: Snapshot, key: Key, conflict: Conflict) -> OpenConflict:
+def _open(snapshot: Snapshot, found: _Found) -> OpenConflict:
+    conflict = found.conflict
     current = snapshot.get(conflict.key)
     lost = conflict.lost
+    lost_value = None
+    if lost.entry is not None:
+        lost_value = lost.entry.value
     return OpenConflict(
-        conflict=key.name,
+        conflict=found.key.name,
         scope=format_scope(conflict.key.scope),
         key=conflict.key.name,
         why=conflict.why,
         lost_deletion=lost.entry is None,
         lost=Version(
-            value=lost.entry.value if lost.entry else None,
+            value=lost_value,
             session=printable(lost.session),
             time=format_time(lost.time),
         ),

@@ -5,7 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from csc_git.coordinator import results
+from csc_git.coordinator.results.data import (
+    Deleted,
+    DeletedScope,
+    Edited,
+    Stored,
+)
 from csc_git.coordinator.writer import Delivered, Writer
 from csc_git.core.edit import ABSENT, Kind, Outcome
 from csc_git.core.key import RESERVED, Key, Scope, format_scope
@@ -90,7 +95,7 @@ class Edits:
         if_revision: str | None = None,
         confirm: bool = False,
         allow_secret: str | None = None,
-    ) -> results.Stored:
+    ) -> Stored:
         """Store a value under a key, in place of any other.
 
         Raises:
@@ -108,7 +113,7 @@ class Edits:
             confirm=confirm,
             secret=screen({place: value}, allow_secret),
         )
-        return results.Stored(
+        return Stored(
             scope=format_scope(place.scope),
             key=key,
             revision=self._revision(place, done),
@@ -123,7 +128,7 @@ class Edits:
         *,
         if_revision: str | None = None,
         confirm: bool = False,
-    ) -> results.Deleted:
+    ) -> Deleted:
         """Remove a key; raises as `put` does.
 
         A record of a session or a claim that no csc-git could have made may be removed too.
@@ -136,7 +141,7 @@ class Edits:
             requires=_condition(place, if_revision),
             confirm=confirm,
         )
-        return results.Deleted(
+        return Deleted(
             scope=format_scope(place.scope),
             key=key,
             deleted=bool(done.receipt.removed),
@@ -145,7 +150,7 @@ class Edits:
 
     def delete_scope(
         self, author: Author, scope: str, *, confirm: bool = False
-    ) -> results.DeletedScope:
+    ) -> DeletedScope:
         """Remove all keys of a scope, in one edit; scopes below it stay."""
         segments = self._own_scope(scope)
         name = format_scope(segments)
@@ -157,7 +162,7 @@ class Edits:
             confirm=confirm,
         )
         removed = done.receipt.removed
-        return results.DeletedScope(
+        return DeletedScope(
             scope=name,
             deleted=bool(removed),
             count=len(removed),
@@ -171,7 +176,7 @@ class Edits:
         *,
         confirm: bool = False,
         allow_secret: str | None = None,
-    ) -> results.Edited:
+    ) -> Edited:
         """Make several changes as one: all or nothing, also when it is replayed.
 
         Raises:
@@ -205,7 +210,7 @@ class Edits:
         revisions = {
             str(place): done.receipt.revisions.get(place) for place in places
         }
-        return results.Edited(revisions=revisions, **delivered_fields(done))
+        return Edited(revisions=revisions, **delivered_fields(done))
 
     def load(
         self,
@@ -214,7 +219,7 @@ class Edits:
         *,
         confirm: bool = False,
         allow_secret: str | None = None,
-    ) -> results.Edited:
+    ) -> Edited:
         """Store any number of values as one edit; raises as `check` does."""
         secret = self.check(values, allow_secret)
         subject = f"import {count(len(values), 'key')}"
@@ -225,9 +230,7 @@ class Edits:
             str(place): revision
             for place, revision in done.receipt.revisions.items()
         }
-        return results.Edited(
-            revisions=dict(revisions), **delivered_fields(done)
-        )
+        return Edited(revisions=dict(revisions), **delivered_fields(done))
 
     def check(
         self, values: Mapping[Key, Json], allow_secret: str | None

@@ -5,13 +5,13 @@ from itertools import islice
 from typing import Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.results import (
+from csc_git.coordinator.results.base import Version
+from csc_git.coordinator.results.changes import (
     Blame,
     ChangedKey,
     Difference,
     History,
     PastChange,
-    Version,
 )
 from csc_git.core.clock import format_time
 from csc_git.core.key import Key, format_scope

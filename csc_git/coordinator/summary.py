@@ -5,9 +5,23 @@ from datetime import datetime
 from itertools import filterfalse, islice
 from typing import Any, Final
 
-from csc_git.coordinator import clock, results
+from csc_git.coordinator import clock
 from csc_git.coordinator.claims import Claims
 from csc_git.coordinator.presence import session_names
+from csc_git.coordinator.results.activity import (
+    Context,
+    SessionState,
+    SessionSummary,
+    SignedOn,
+    Status,
+)
+from csc_git.coordinator.results.data import Retrieved
+from csc_git.coordinator.results.sync import (
+    Decision,
+    LostEdit,
+    ParkedEdit,
+    SyncSummary,
+)
 from csc_git.coordinator.session_state import cut, open_todos
 from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.wrong_clocks import wrong_clocks
@@ -88,10 +102,10 @@ class Summary:
 
     def signed_on(
         self, name: SessionName, cursor: str, resumed: list[str]
-    ) -> results.SignedOn:
+    ) -> SignedOn:
         """What a session that has just signed on needs next."""
         snapshot = self._store.snapshot()
-        return results.SignedOn(
+        return SignedOn(
             session=str(name),
             machine=name.machine,
             project=self._project,
@@ -106,10 +120,10 @@ class Summary:
             sync=self.sync_state(),
         )
 
-    def retrieved(self, snapshot: Snapshot, key: Key) -> results.Retrieved:
+    def retrieved(self, snapshot: Snapshot, key: Key) -> Retrieved:
         """A key's value."""
         stored, status = snapshot.read(key), self._store.sync_status
-        where = results.Retrieved(
+        where = Retrieved(
             found=False,
             scope=format_scope(key.scope),
             key=key.name,
@@ -132,7 +146,7 @@ class Summary:
         }
         return where.model_copy(update=found)
 
-    def sync_state(self) -> results.SyncSummary:
+    def sync_state(self) -> SyncSummary:
         """How things stand with the remote."""
         status = self._store.sync_status
         queued = len(self._store.branch.queue())
@@ -141,7 +155,7 @@ class Summary:
         age = status.age(clock.instant())
         if status.state is RemoteState.OK:
             what = describe_ok(queued, age)
-        return results.SyncSummary(
+        return SyncSummary(
             state=str(status.state),
             message=f"{what}.",
             next=f"{then}." if then else "",
@@ -150,11 +164,11 @@ class Summary:
             contact_age=_rounded(age),
         )
 
-    def decision(self, found: Divergence) -> results.Decision:
+    def decision(self, found: Divergence) -> Decision:
         """What a person must know before deciding how to go on from a lost or replaced branch."""
         status = self._store.sync_status
         newest_first = found.lost[::-1]
-        return results.Decision(
+        return Decision(
             state=str(status.state),
             message=f"{status.describe()[0]}.",
             lost=[_lost_edit(commit) for commit in newest_first[:_MOST_LISTED]],
@@ -188,19 +202,19 @@ class Summary:
             "others_more": max(0, len(names) - _MOST_SHOWN),
         }
 
-    def active(self, snapshot: Snapshot) -> list[results.SessionSummary]:
+    def active(self, snapshot: Snapshot) -> list[SessionSummary]:
         """The sessions that are alive. Those whose record changed last come first."""
         return self._summaries(
             snapshot, self._sessions.presence.alive(snapshot)
         )
 
-    def everyone(self, snapshot: Snapshot) -> list[results.SessionSummary]:
+    def everyone(self, snapshot: Snapshot) -> list[SessionSummary]:
         """All sessions that ever signed on."""
         return self._summaries(snapshot, session_names(snapshot))
 
     def _summaries(
         self, snapshot: Snapshot, names: Iterable[str]
-    ) -> list[results.SessionSummary]:
+    ) -> list[SessionSummary]:
         return [self.summary(snapshot, name) for name in names]
 
     def unfinished(self, snapshot: Snapshot) -> list[str]:
@@ -215,7 +229,7 @@ class Summary:
         )
         return list(islice(left, _MOST_SHOWN))
 
-    def context(self) -> results.Context:
+    def context(self) -> Context:
         """Content of `session://context`."""
         snapshot, here = self._store.snapshot(), self._sessions.here
         alive = self._sessions.presence.alive(snapshot)
@@ -225,7 +239,7 @@ class Summary:
             is_alive, islice(session_names(snapshot), _MOST_GONE)
         )
         claims = self._claims.active(snapshot, _MOST_SHOWN + 1)
-        return results.Context(
+        return Context(
             machine=self._clone.machine,
             project=self._project,
             session=here[0] if here else None,
@@ -247,13 +261,13 @@ class Summary:
             next=self._next(here, bool(alive), len(snapshot.names(CONFLICTS))),
         )
 
-    def state(self, session: str) -> results.SessionState:
+    def state(self, session: str) -> SessionState:
         """Content of `session://state/{id}`; raises InvalidName."""
         name = parse_session(session, self._clone.machine)
         snapshot = self._store.snapshot()
         record = snapshot.get(lease_key(str(name)))
         value = record.entry.value if record else None
-        return results.SessionState(
+        return SessionState(
             session=str(name),
             scope=format_scope(name.scope),
             active=record is not None
@@ -278,7 +292,7 @@ class Summary:
         more = len(names) - most
         return [*lines, f"and {more:,} more"] if more > 0 else lines
 
-    def parked(self) -> list[results.ParkedEdit]:
+    def parked(self) -> list[ParkedEdit]:
         """The edits that the remote declined."""
         reasons = self._store.sync_status.reasons
         return [
@@ -286,7 +300,7 @@ class Summary:
             for op, commit in sorted(self._store.branch.parked().items())
         ]
 
-    def status(self) -> results.Status:
+    def status(self) -> Status:
         """Answer of `csc-git status`."""
         cost = (0, 0)
         if self._store.syncs:
@@ -300,7 +314,7 @@ class Summary:
             for entry in found[:_MOST_FOREIGN]
         ]
         alive = self._sessions.presence.alive(snapshot)
-        return results.Status(
+        return Status(
             project=self._project,
             machine=self._clone.machine,
             clone=self._clone.id,
@@ -324,20 +338,18 @@ class Summary:
         """Which machines' clocks are wrong by more than minutes, a line each."""
         return wrong_clocks(self._store, self._clone.machine)
 
-    def _parked(self, op: str, commit: str, reason: str) -> results.ParkedEdit:
+    def _parked(self, op: str, commit: str, reason: str) -> ParkedEdit:
         record = Record.parse(
             self._store.repository.objects.commit(commit).message
         )
-        return results.ParkedEdit(
+        return ParkedEdit(
             op=op,
             subject=readable(record.subject if record else ""),
             session=readable(record.session if record else ""),
             reason=readable(reason),
         )
 
-    def summary(
-        self, snapshot: Snapshot, session: str
-    ) -> results.SessionSummary:
+    def summary(self, snapshot: Snapshot, session: str) -> SessionSummary:
         """One session, as others see it."""
         stored = snapshot.get(lease_key(session))
         lease = read_lease(stored)
@@ -349,7 +361,7 @@ class Summary:
         issue, status, todos = (
             one.entry.value if one else None for one in said.values()
         )
-        return results.SessionSummary(
+        return SessionSummary(
             session=printable(session),
             active=stored is not None
             and self._sessions.presence.is_active(session, stored),
@@ -398,9 +410,9 @@ def _nobodys(snapshot: Snapshot) -> list[Foreign]:
     ]
 
 
-def _lost_edit(commit: CommitInfo) -> results.LostEdit:
+def _lost_edit(commit: CommitInfo) -> LostEdit:
     record = Record.parse(commit.message)
-    return results.LostEdit(
+    return LostEdit(
         commit=commit.id,
         time=format_time(record.clock if record else commit.author_time),
         session=readable(record.session if record else commit.author, 80),

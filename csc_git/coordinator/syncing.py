@@ -5,8 +5,9 @@ import threading
 from contextlib import suppress
 from typing import Final
 
-from csc_git.coordinator import clock, results
+from csc_git.coordinator import clock
 from csc_git.coordinator.claims import Claims
+from csc_git.coordinator.results.data import Rotated
 from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.writer import Writer
 from csc_git.core.backoff import Backoff
@@ -114,7 +115,7 @@ class Syncing:
         self._writer.wrote()
         return outcome
 
-    def rotate(self, progress: Progress | None = None) -> results.Rotated:
+    def rotate(self, progress: Progress | None = None) -> Rotated:
         """Go on with a new, short history; see `store.rotation`.
 
         Args:
@@ -128,7 +129,7 @@ class Syncing:
             done = self._store.rotate(clock.now(), clock.instant(), report)
         except RemoteFailure as failure:
             raise NotRotated(failure.what, then=failure.then) from failure
-        return results.Rotated(
+        return Rotated(
             root=done.root, previous=done.previous, archive=done.archive
         )
 

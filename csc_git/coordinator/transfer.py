@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from csc_git.coordinator.results import Exported
+from csc_git.coordinator.results.data import Exported
 from csc_git.core.clock import format_time
 from csc_git.core.key import RESERVED, Key, Scope, check_name, format_scope
 from csc_git.core.session import machine_from_host, resolve_key, resolve_scope

@@ -1,7 +1,7 @@
 """Values: what the store has under a key, and which keys and scopes it has."""
 
-from csc_git.coordinator import results
 from csc_git.coordinator.past import Past
+from csc_git.coordinator.results.data import Keys, Retrieved, Scopes
 from csc_git.coordinator.summary import Summary
 from csc_git.coordinator.writer import Writer
 from csc_git.core.key import format_scope
@@ -42,7 +42,7 @@ class Values:
         *,
         fresh: bool = False,
         at: str | None = None,
-    ) -> results.Retrieved:
+    ) -> Retrieved:
         """A key's value.
 
         Args:
@@ -68,7 +68,7 @@ class Values:
 
     def list_keys(
         self, scope: str, after: str | None = None, limit: int | None = None
-    ) -> results.Keys:
+    ) -> Keys:
         """The keys of a scope, in the order of their names.
 
         Args:
@@ -79,14 +79,14 @@ class Values:
         segments = resolve_scope(scope, self._machine)
         names = self._store.snapshot().names(segments)
         page, more = part(names, after, limit)
-        return results.Keys(scope=format_scope(segments), keys=page, more=more)
+        return Keys(scope=format_scope(segments), keys=page, more=more)
 
     def list_scopes(
         self,
         pattern: str | None = None,
         after: str | None = None,
         limit: int | None = None,
-    ) -> results.Scopes:
+    ) -> Scopes:
         """The scopes that hold keys, in the order of their names.
 
         Args:
@@ -98,4 +98,4 @@ class Values:
         if pattern is not None:
             scopes = matching(pattern, scopes)
         page, more = part(scopes, after, limit)
-        return results.Scopes(scopes=page, more=more)
+        return Scopes(scopes=page, more=more)

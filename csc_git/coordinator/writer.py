@@ -15,7 +15,7 @@ from typing import Any, Final, Generic
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.background import Background, Upkeep
-from csc_git.coordinator.results import Where
+from csc_git.coordinator.results.base import Where
 from csc_git.core.edit import Outcome
 from csc_git.core.lease import Instant
 from csc_git.core.remote_state import UNCONFIRMED, RemoteState

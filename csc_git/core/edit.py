@@ -216,10 +216,11 @@ class Record:
         outcome = None
         if "Csc-Outcome" in first:
             outcome = Outcome(first["Csc-Outcome"])
+            subject = subject.removesuffix(f" ({outcome})")
         kind = first.get("Csc-Kind", Kind.EDIT)
         conditions = found.get("Csc-Requires", [])
         return cls(
-            subject=subject.removesuffix(f" ({outcome})"),
+            subject=subject,
             op=op,
             session=first["Csc-Session"],
             clock=parse_time(first["Csc-Clock"]),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from shlex import quote
 
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.results import Status
+from csc_git.coordinator.results.activity import Status
 from csc_git.coordinator.team_settings import read_team
 from csc_git.doctor.finding import Finding, doubtful, fine
 from csc_git.store.branch import Branch

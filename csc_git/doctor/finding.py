@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from csc_git.coordinator.results import Result
+from csc_git.coordinator.results.base import Result
 from csc_git.errors import CscError
 
 Level = Literal["ok", "warning", "error"]

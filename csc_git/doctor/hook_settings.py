@@ -22,7 +22,12 @@ from csc_git.project.project import Project
 from csc_git.text import readable
 
 _AGAIN: Final = "csc-git init --undo --hooks, then csc-git init --hooks"
-_NOTHING: Final = json.dumps({"reason": "clear", "tool_input": {}})
+_NOTHING: Final = json.dumps(
+    {
+        "reason": "clear",
+        "tool_input": {},
+    }
+)
 """The input of an event at which no hook has anything to do."""
 
 _SECONDS: Final = 10.0

@@ -138,8 +138,22 @@ class Start:
         }
         client = ["--client", self.client.key]
         settings = arguments(kept)
-        undo = shlex.join(["csc-git", "init", "--undo", *client])
-        init = shlex.join(["csc-git", "init", *client, *settings])
+        undo = shlex.join(
+            [
+                "csc-git",
+                "init",
+                "--undo",
+                *client,
+            ]
+        )
+        init = shlex.join(
+            [
+                "csc-git",
+                "init",
+                *client,
+                *settings,
+            ]
+        )
         return f"{undo}, then {init}"
 
     @property

@@ -18,7 +18,12 @@ from csc_git.store.watch import Watch
 from csc_git.text import count, readable
 
 _SYNC: Final = "sync"
-_LOCKS: Final = ("clone", "write", "seen", _SYNC)
+_LOCKS: Final = (
+    "clone",
+    "write",
+    "seen",
+    _SYNC,
+)
 _MOMENT: Final = 0.5
 _PATIENCE: Final = 5.0
 _LONGEST_SYNC: Final = 60.0

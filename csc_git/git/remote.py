@@ -161,9 +161,9 @@ class Remote:
         self._check_arrival(commit, expected)
 
     def _check_one_place(self) -> None:
-        """Before a push: where fetch and push have different URLs, do both show the same branch?
+        """Check before a push that the URLs of fetch and push show the same branch.
 
-        The URLs are asked one after the other. They can differ while others push, so they are
+        The URLs are asked one after the other, so they can differ while others push. Then they are
         asked again.
         """
         here, there = self._urls
@@ -183,7 +183,7 @@ class Remote:
         commit: str,
         expected: str | None,
     ) -> None:
-        """After a push: does it show where others fetch?"""
+        """Check after a push that the URL from which others fetch shows it."""
         here, there = self._urls
         if here == there:
             return
@@ -286,7 +286,8 @@ class Remote:
         if tracking := self._tracking_refs():
             return tracking[0]
         listed = self._branches(f"{self.ref}-before-*")
-        _, _, ref = listed.partition("\t")
+        first, _, _ = listed.partition("\n")
+        _, _, ref = first.partition("\t")
         return ref.strip() or None
 
     def _branches(self, *patterns: str) -> str:

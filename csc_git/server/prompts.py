@@ -8,7 +8,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.prompts.base import Message, UserMessage
 
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.results import Context, SessionState
+from csc_git.coordinator.results.activity import Context, SessionState
 from csc_git.errors import CscError, as_csc_error
 from csc_git.server.host import Host
 

@@ -31,7 +31,7 @@ from mcp_types import (
 )
 
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.results import Changed, Changes
+from csc_git.coordinator.results.changes import Changed, Changes
 from csc_git.errors import CscError, CursorExpired, as_csc_error
 from csc_git.server.host import Host
 from csc_git.server.resources import CONTEXT, DATA, STATE
@@ -103,13 +103,16 @@ class Subscriptions:
         )
 
     async def _begin(self) -> None:
-        """Every change from here on is reported."""
-        if not self._wanted.is_set():
-            coordinator = await anyio.to_thread.run_sync(self._host.get)
-            if not self._wanted.is_set():
-                self._sync_state = str(coordinator.store.sync_status.state)
-                self._cursor = str(coordinator.feed.now())
-                self._wanted.set()
+        """Report all changes from now on."""
+        if self._wanted.is_set():
+            return
+        coordinator = await anyio.to_thread.run_sync(self._host.get)
+        if (
+            not self._wanted.is_set()
+        ):  # another subscription may have come first
+            self._sync_state = str(coordinator.store.sync_status.state)
+            self._cursor = str(coordinator.feed.now())
+            self._wanted.set()
 
     async def _on_listen(
         self,

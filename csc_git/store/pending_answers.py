@@ -62,7 +62,3 @@ class PendingAnswers:
 
     def _path(self, op: str) -> Path:
         return self._directory / op
-
-
-# `store.store` still imports the former name.
-Waiting = PendingAnswers

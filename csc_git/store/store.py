@@ -20,7 +20,7 @@ from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
 from csc_git.store.attempt import Progress
 from csc_git.store.branch import Branch, Fate
-from csc_git.store.pending_answers import Waiting
+from csc_git.store.pending_answers import PendingAnswers
 from csc_git.store.recovery import Divergence, Permit
 from csc_git.store.replica import Replica
 from csc_git.store.rotation import Rotation
@@ -71,12 +71,12 @@ class Store:
         self.directory = directory
         self.repository = Repository.open(directory, object_format, branch)
         self.branch = Branch(self.repository, branch)
-        self._waiting = Waiting(directory)
+        self._pending = PendingAnswers(directory)
         self._replica = Replica(
             self.repository,
             self.branch,
             identity,
-            self._waiting,
+            self._pending,
             tracked,
             dedicated,
         )
@@ -197,7 +197,7 @@ class Store:
         wasn't made, a refusal at replay is the author's to tell and leaves no conflict record.
         """
         self.repository.check_place()
-        with self._waiting.for_answer(op) as done:
+        with self._pending.for_answer(op) as done:
 
             def answer() -> Fate:
                 with self.repository.writing():

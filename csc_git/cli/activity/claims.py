@@ -6,7 +6,7 @@ from csc_git.cli.activity import tables
 from csc_git.cli.options import command, common, opened_for_reading
 from csc_git.cli.output import note, show, wants_json
 from csc_git.coordinator import clock
-from csc_git.coordinator.results import Claims
+from csc_git.coordinator.results.activity import Claims
 
 
 @command("claims")

@@ -9,7 +9,7 @@ from csc_git.cli.options import command, common, opened, user
 from csc_git.cli.output import hanging, progress, show, sync_line
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.results import SignedOffAll
+from csc_git.coordinator.results.activity import SignedOffAll
 from csc_git.core.pattern import compile_pattern
 from csc_git.text import printable
 

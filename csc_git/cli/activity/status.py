@@ -5,12 +5,12 @@ from typing import Any, Final
 
 from csc_git.cli.options import command, common, opened_for_reading
 from csc_git.cli.output import ago, at_most, hanging, show, sync_line
-from csc_git.coordinator.results import (
+from csc_git.coordinator.results.activity import (
     ClaimSummary,
-    ParkedEdit,
     SessionSummary,
     Status,
 )
+from csc_git.coordinator.results.sync import ParkedEdit
 from csc_git.text import count, readable
 
 _MOST: Final = 20

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from csc_git.coordinator.results import ClaimSummary, PastChange, SessionSummary
+from csc_git.coordinator.results.activity import ClaimSummary, SessionSummary
+from csc_git.coordinator.results.changes import PastChange
 from csc_git.text import count, printable, readable, span
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import click
 from csc_git.cli.completion import complete_scope
 from csc_git.cli.options import command, common, opened_for_reading
 from csc_git.cli.output import note, show, to_the_second
-from csc_git.coordinator.results import PastChange
+from csc_git.coordinator.results.changes import PastChange
 from csc_git.text import printable
 
 _COMMIT: Final = 8

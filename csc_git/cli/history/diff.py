@@ -8,7 +8,8 @@ import click
 
 from csc_git.cli.options import command, common, opened_for_reading
 from csc_git.cli.output import key_name, note, show, with_author
-from csc_git.coordinator.results import Difference, Differences, Version
+from csc_git.coordinator.results.base import Version
+from csc_git.coordinator.results.changes import Difference, Differences
 from csc_git.core.key import RESERVED, parse_scope
 from csc_git.text import readable
 

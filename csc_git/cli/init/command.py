@@ -17,7 +17,7 @@ from csc_git.clients.registration import ServerRegistration, memory_of
 from csc_git.clients.user import UserRegistration
 from csc_git.config.settings import Settings, load
 from csc_git.coordinator.factory import directory_of
-from csc_git.coordinator.results import Result
+from csc_git.coordinator.results.base import Result
 from csc_git.project.discovery import discover
 from csc_git.project.project import Project
 

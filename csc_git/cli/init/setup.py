@@ -12,7 +12,7 @@ from csc_git.clients.client import NAME
 from csc_git.config.settings import SHARING
 from csc_git.coordinator.factory import directory_of
 from csc_git.coordinator.probe import RoundTrip, round_trip
-from csc_git.coordinator.results import Result
+from csc_git.coordinator.results.base import Result
 from csc_git.core.remote_state import RemoteState
 from csc_git.doctor.client_settings import check_agreement
 from csc_git.doctor.finding import Finding, doubtful, fine, refused, wrong

@@ -7,7 +7,8 @@ import click
 
 from csc_git.cli.options import command, common, opened_for_reading
 from csc_git.cli.output import key_name, note, show, with_author
-from csc_git.coordinator.results import OpenConflict, OpenConflicts, Version
+from csc_git.coordinator.results.base import Version
+from csc_git.coordinator.results.data import OpenConflict, OpenConflicts
 from csc_git.text import readable
 
 _WIDTH: Final = 30

@@ -15,7 +15,7 @@ from csc_git.cli.options import (
     opened_for_reading,
 )
 from csc_git.cli.output import ago, note, progress, show, wants_json, warn
-from csc_git.coordinator.results import Retrieved
+from csc_git.coordinator.results.data import Retrieved
 from csc_git.core.remote_state import RemoteState
 from csc_git.core.value import Json
 from csc_git.text import printable

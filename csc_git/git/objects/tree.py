@@ -107,10 +107,10 @@ class Tree:
             end = found.end()
             octal, name, raw_id = found.groups()
             line = TreeEntry(
-                name=name,
-                mode=int(octal, 8),
-                id=raw_id.hex(),
-                encoded=found[0],
+                name,
+                int(octal, 8),
+                raw_id.hex(),
+                found[0],
             )
             lines.append(line)
         if end != len(raw):

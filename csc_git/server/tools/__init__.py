@@ -2,7 +2,7 @@
 
 from mcp.server.mcpserver.tools import Tool
 
-from csc_git.coordinator.results import build_all
+from csc_git.coordinator.results.base import build_all
 from csc_git.server.host import Host
 from csc_git.server.tools.changes import ChangeTools
 from csc_git.server.tools.claims import ClaimTools

@@ -5,7 +5,7 @@ from typing import Annotated
 from mcp.server.mcpserver.tools import Tool
 from pydantic import Field
 
-from csc_git.coordinator import results
+from csc_git.coordinator.results.activity import Claimed, Released
 from csc_git.server.host import Host
 from csc_git.server.tools.making import WRITE, Session, tool
 
@@ -34,7 +34,7 @@ class ClaimTools:
             Field(description="seconds; default: as long as you are signed on"),
         ] = None,
         session: Session = None,
-    ) -> results.Claimed:
+    ) -> Claimed:
         """Claim work items or files before you start. Either all are claimed or none.
 
         granted: yours. provisional: the remote was not reached; you are notified if you lose it.
@@ -54,7 +54,7 @@ class ClaimTools:
             list[str] | None, Field(description="default: all your claims")
         ] = None,
         session: Session = None,
-    ) -> results.Released:
+    ) -> Released:
         """Release claims. Signing off releases all of them.
 
         Args:

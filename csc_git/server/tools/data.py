@@ -5,8 +5,16 @@ from typing import Annotated, Any, Final, Literal
 from mcp.server.mcpserver.tools import Tool
 from pydantic import BaseModel, ConfigDict, Field
 
-from csc_git.coordinator import results
 from csc_git.coordinator.edits import Change
+from csc_git.coordinator.results.data import (
+    Deleted,
+    DeletedScope,
+    Edited,
+    Keys,
+    Retrieved,
+    Scopes,
+    Stored,
+)
 from csc_git.server.host import Host
 from csc_git.server.tools.making import (
     READ,
@@ -72,7 +80,7 @@ class ReadTools:
             str | None, Field(description="read the past: time or commit")
         ] = None,
         session: UnusedSession = None,  # noqa: ARG002
-    ) -> results.Retrieved:
+    ) -> Retrieved:
         """Read a value, its author and time.
 
         From this clone, which asked the remote contact_age seconds ago. The value is data that
@@ -95,7 +103,7 @@ class ReadTools:
         after: str | None = None,
         limit: int = _MOST_LISTED,
         session: UnusedSession = None,  # noqa: ARG002
-    ) -> results.Keys:
+    ) -> Keys:
         """List the keys of a scope. If more are left out, pass the last one as after.
 
         Args:
@@ -114,7 +122,7 @@ class ReadTools:
         after: str | None = None,
         limit: int = _MOST_LISTED,
         session: UnusedSession = None,  # noqa: ARG002
-    ) -> results.Scopes:
+    ) -> Scopes:
         """List the scopes that hold data. Paged like list_keys.
 
         Args:
@@ -154,7 +162,7 @@ class WriteTools:
         confirm: Confirm = False,
         allow_secret: AllowSecret = None,
         session: Session = None,
-    ) -> results.Stored:
+    ) -> Stored:
         """Store a value for all sessions of the project. It replaces the current one.
 
         Durable here when it returns; status shows whether the remote has it. Objects changed by two
@@ -167,7 +175,8 @@ class WriteTools:
             value: Any JSON.
             if_revision: The revision that the key must have, or `absent`; None for any.
             confirm: Whether to wait until the remote has the edit.
-            allow_secret: The reason why the value is safe to store although it looks secret; None if it must not.
+            allow_secret: The reason why the value is safe to store although it looks secret; None
+                to refuse such a value.
             session: The caller's session; None for the only one of this server.
         """
         coordinator = self._host.get()
@@ -189,7 +198,7 @@ class WriteTools:
         if_revision: IfRevision = None,
         confirm: Confirm = False,
         session: Session = None,
-    ) -> results.Deleted:
+    ) -> Deleted:
         """Remove a key. Its history stays.
 
         Args:
@@ -207,7 +216,7 @@ class WriteTools:
 
     def delete_scope(
         self, scope: ScopeName, session: Session = None
-    ) -> results.DeletedScope:
+    ) -> DeletedScope:
         """Remove all keys of a scope in one edit. Scopes below it stay.
 
         Args:
@@ -230,7 +239,7 @@ class WriteTools:
         confirm: Confirm = False,
         allow_secret: AllowSecret = None,
         session: Session = None,
-    ) -> results.Edited:
+    ) -> Edited:
         """Change several keys as one edit: all or nothing, even if others write meanwhile.
 
         With confirm the answer is final for every clone.
@@ -238,7 +247,8 @@ class WriteTools:
         Args:
             changes: What to change, or to require, key by key.
             confirm: Whether to wait until the remote has the edit.
-            allow_secret: The reason why the values are safe to store although one looks secret; None if none may.
+            allow_secret: The reason why the values are safe to store although one looks secret;
+                None to refuse such a value.
             session: The caller's session; None for the only one of this server.
         """
         coordinator = self._host.get()

@@ -1,8 +1,8 @@
 """Short schemas: each costs tokens in every conversation, so nothing is in it twice.
 
-Pydantic's JSON Schemas are correct and wordy. These parts are removed: titles, since they repeat the
-names; and defaults of null and false, which an argument that is left out has anyway. `anyOf` of a
-type and null becomes a list of types, which JSON Schema 2020-12 (section 6.1.1 of its validation
+Pydantic's JSON Schemas are correct and wordy. Titles are removed, since they repeat the names. So
+are defaults of null and false, which an argument that is left out has anyway. `anyOf` of a type and
+null becomes a list of types, which JSON Schema 2020-12 (section 6.1.1 of its validation
 vocabulary) defines as the same.
 """
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from mcp.server.mcpserver.tools import Tool
 from pydantic import Field
 
-from csc_git.coordinator import results
+from csc_git.coordinator.results.activity import SignedOff, SignedOn
 from csc_git.server.host import Host
 from csc_git.server.tools.making import WRITE, Session, tool
 
@@ -28,7 +28,7 @@ class SessionTools:
                 description="claude_1 or claude_1@laptop; default: first free"
             ),
         ] = None,
-    ) -> results.SignedOn:
+    ) -> SignedOn:
         """Join this project. Call this first.
 
         Claims a session name; returns who else is active and what an earlier holder of the name
@@ -36,7 +36,7 @@ class SessionTools:
         """
         return self._host.get().authors.sign_on(session_id)
 
-    def sign_off(self, session: Session = None) -> results.SignedOff:
+    def sign_off(self, session: Session = None) -> SignedOff:
         """Leave. Releases your name and your claims; stored values stay."""
         return self._host.get().authors.sign_off(session)
 
