@@ -1,7 +1,8 @@
-"""Hand-off: one agent stops in the middle, another goes on from what it left.
+"""Hand-off: one agent stops in the middle of its work, and another agent continues that work.
 
-What a session stores stays when it signs off. The next one to sign on under that name is told
-which keys its predecessor left (`left_here`); anybody else reads `session://state/<id>`.
+The values that a session stores stay when it signs off. The next session that signs on under the
+same name gets the list of keys that the earlier session left (`left_here`). Any other session can
+read `session://state/<id>`.
 """
 
 import anyio
@@ -9,7 +10,7 @@ from two_agents import two_agents
 
 
 async def main() -> None:
-    """The laptop's agent leaves; the desktop's goes on."""
+    """Let the laptop's agent leave its work, and the desktop's agent find it."""
     async with two_agents() as (laptop, desktop):
         note = {
             "done": ["parser"],

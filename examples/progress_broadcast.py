@@ -1,8 +1,8 @@
-"""Progress broadcast: every agent reports under its own session, anybody reads them all.
+"""Progress broadcast: every agent reports under its own session, and any agent reads all reports.
 
-Each writes only keys of its own scope, so no two ever meet: safe however many report at once. The
-resource `session://context` shows `current_issue`, `status` and the number of open `todos` of all
-active sessions in one look.
+Each session writes only keys of its own scope. Two sessions therefore never write the same key, and
+any number of them can report at the same time. The resource `session://context` shows
+`current_issue`, `status` and the number of open `todos` of all active sessions at once.
 """
 
 import anyio
@@ -10,7 +10,7 @@ from two_agents import two_agents
 
 
 async def main() -> None:
-    """Both report; a reader sees the whole picture."""
+    """Let both agents report, and print the reports of all active sessions."""
     async with two_agents() as (laptop, desktop):
         for agent, issue in ((laptop, 15), (desktop, 16)):
             for percent in (10, 60, 100):

@@ -1,9 +1,10 @@
 """Resource reservation: one agent at a time uses the staging server.
 
-`claim` with a `ttl`: whoever forgets to release it, or dies, blocks the others for so long at
-most. Each claim carries a fencing number, higher than that of any claim before it. A claim is
-advisory, so what must never be done twice should check it: here the deployment is an `edit` that
-requires the revision of the claim's own record, and is refused once the claim is gone.
+The `claim` has a `ttl`. If an agent does not release its claim, or dies, the other agents wait at
+most for that time. Each claim has a fence, a number that is higher than that of every earlier
+claim. A claim is advisory. An action that must never happen twice should therefore check the claim.
+Here the deployment is an `edit` that requires the revision of the claim's record. The `edit` is
+refused when the claim is gone.
 """
 
 import anyio
@@ -13,7 +14,7 @@ from csc_git.cli.demo.stage import Machine
 
 
 async def deploy(agent: Machine, claim: dict[str, str], version: str) -> bool:
-    """Record a deployment, only if the claim still stands; whether it did."""
+    """Record a deployment if the claim is still active; return whether it was recorded."""
     guard = {
         "scope": "claims",
         "key": claim["resource"],
@@ -27,7 +28,7 @@ async def deploy(agent: Machine, claim: dict[str, str], version: str) -> bool:
 
 
 async def main() -> None:
-    """The second has to wait until the first is done."""
+    """Let the second agent wait until the first agent has released the server."""
     async with two_agents() as (laptop, desktop):
         first = await laptop.call(
             "claim", resources=["host:staging"], ttl=600, note="load test"

@@ -1,11 +1,12 @@
-"""Shared state: one object that several agents add to, even at the same time.
+"""Shared state: several agents add to one object, even at the same time.
 
-To change what one has read is two calls, and between them somebody else's change can arrive. So
-the second one says which revision it is meant for: of two agents that saw the same one writer
-wins, for all machines, and the other reads again and adds to what stands now.
+An agent reads the object and then writes it, in two calls. Another agent may change the object
+between these calls. The write therefore names the revision that was read. If several agents read
+the same revision, exactly one of their writes succeeds, across all machines. Every other agent
+reads the object again, and adds its member to the current value.
 
-Without that condition a value replaces whatever stands here, seen or not. Only edits that were
-made apart, on two machines that had not heard of each other, are merged by member.
+Without that condition, a write replaces the current value of this clone, whether the agent has read
+it or not. Values are merged by member only if two clones changed them before they synced.
 """
 
 import anyio
@@ -15,7 +16,7 @@ from csc_git.cli.demo.stage import Machine
 
 
 async def add(agent: Machine, member: str, value: str) -> None:
-    """Set one member of the shared object, and keep all others."""
+    """Set one member of the shared object, and keep all other members."""
     place = {"scope": "architecture", "key": "decisions"}
     while True:
         found = await agent.call("retrieve_data", **place)
@@ -33,7 +34,7 @@ async def add(agent: Machine, member: str, value: str) -> None:
 
 
 async def main() -> None:
-    """Two agents add decisions side by side."""
+    """Let two agents add decisions at the same time."""
     async with two_agents() as (laptop, desktop):
         async with anyio.create_task_group() as group:
             for agent, member, value in (

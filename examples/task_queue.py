@@ -1,9 +1,9 @@
 """Task queue: agents take tasks from one list until it is empty, each task exactly once.
 
-Each task is a key of `tasks`. To take one is an `edit` of two keys that requires both to be as
-they were seen: the task moves from `tasks` to `taken`, or nothing happens. With `confirm=true`
-the answer is final for all machines, so of two agents that want one task exactly one gets it, and
-the other goes on to the next.
+Each task is a key of `tasks`. An agent takes a task by an `edit` of two keys, which requires that
+both keys are as the agent saw them. Either the task moves from `tasks` to `taken`, or nothing
+happens. With `confirm=true` the answer is final for all machines. If two agents want the same task,
+exactly one of them gets it, and the other agent tries the next task.
 """
 
 import anyio
@@ -13,7 +13,7 @@ from csc_git.cli.demo.stage import Machine
 
 
 async def work(agent: Machine) -> int:
-    """Take and do tasks until none is left; how many were done."""
+    """Take and do tasks until the list is empty; return how many were done."""
     count = 0
     while (task := await take(agent)) is not None:
         key, number = task
@@ -33,7 +33,7 @@ async def work(agent: Machine) -> int:
 
 
 async def take(agent: Machine) -> tuple[str, int] | None:
-    """Take the first task that can be had; its key and value, or None if none is left."""
+    """Take the first free task; return its key and value, or None if the list is empty."""
     while keys := (await agent.call("list_keys", scope="tasks"))["keys"]:
         for key in keys:
             found = await agent.call("retrieve_data", scope="tasks", key=key)
@@ -62,7 +62,7 @@ async def take(agent: Machine) -> tuple[str, int] | None:
 
 
 async def main() -> None:
-    """Two agents empty one queue side by side."""
+    """Let two agents empty one queue at the same time."""
     async with two_agents() as (laptop, desktop):
         tasks = [
             {"scope": "tasks", "key": f"square-{n}", "value": n}

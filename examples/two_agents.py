@@ -1,4 +1,4 @@
-"""What the examples have in common: a temporary project, and two agents that work on it."""
+"""What all examples use: a temporary project, and two agents that work on it."""
 
 import shutil
 import tempfile
@@ -12,9 +12,9 @@ from csc_git.cli.demo.stage import Machine, Stage
 
 @asynccontextmanager
 async def two_agents() -> AsyncIterator[tuple[Machine, Machine]]:
-    """A laptop and a desktop, each with a clone, a server and a signed-on agent.
+    """Start a laptop and a desktop, each with a clone, a server and a signed-on agent.
 
-    `machine.call("tool", name=value, ...)` calls a tool and gives its structured answer.
+    `machine.call("tool", name=value, ...)` calls a tool and returns its structured answer.
     """
     directory = Path(tempfile.mkdtemp(prefix="csc-git-example-"))
     stage = Stage(directory)
@@ -36,6 +36,6 @@ async def attempt(
     tool: str,
     **arguments: Any,  # noqa: ANN401
 ) -> dict[str, Any] | None:
-    """Call a tool that may refuse, as a conditional edit does; None if it did."""
+    """Call a tool that may refuse, such as a conditional edit; return None if it refused."""
     result = await agent.client.call_tool(tool, arguments)
     return None if result.is_error else dict(result.structured_content or {})

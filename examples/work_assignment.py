@@ -1,11 +1,12 @@
-"""Work assignment: each agent takes an issue that nobody else has.
+"""Work assignment: each agent takes an issue that no other agent has.
 
-`claim` decides it: two agents that ask for one issue at the same moment get one `granted` and one
-`held`, whatever machines they are on. A claim ends with its session, so a crashed agent's issue is
-free again once its lease has lapsed.
+`claim` decides which agent gets an issue. If two agents claim one issue at the same moment, one of
+them gets `granted` and the other gets `taken`, even if they are on different machines. A claim ends
+with its session. If an agent crashes, its issue is free again when its lease has lapsed.
 
-An answer of `provisional` means that the remote could not be asked: work may begin, but the claim
-may yet turn out to be lost, and then the agent's next call says so.
+The answer `provisional` means that the remote could not be asked. The agent may begin the work, but
+its claim may still be lost. In that case its next write or claim returns an error that reports the
+loss.
 """
 
 import anyio
@@ -15,7 +16,7 @@ from csc_git.cli.demo.stage import Machine
 
 
 async def take_issue(agent: Machine, issues: list[int]) -> int:
-    """Take the first issue that nobody has."""
+    """Take the first issue that no other agent has."""
     for issue in issues:
         answer = await agent.call(
             "claim", resources=[f"issue:{issue}"], note="fixing it"
@@ -29,7 +30,7 @@ async def take_issue(agent: Machine, issues: list[int]) -> int:
 
 
 async def main() -> None:
-    """Two agents ask for the same issue at the same moment."""
+    """Let two agents claim the same issue at the same moment."""
     async with two_agents() as (laptop, desktop):
         taken: dict[str, int] = {}
 

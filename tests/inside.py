@@ -32,7 +32,7 @@ def maintenance_running(maintenance: Maintenance) -> Iterator[None]:
 
     It is a lock of another process. Nothing public holds it for as long as a test needs.
     """
-    with maintenance._lock.held():  # noqa: SLF001
+    with maintenance._lock.locked():  # noqa: SLF001
         yield
 
 

@@ -169,7 +169,7 @@ def test_undo_keeps_a_hook_added_to_our_entry(
 def test_the_command_of_each_hook_runs(unsynced_clone: Path) -> None:
     csc("init", "--hooks", cwd=unsynced_clone)
     hooks = content(unsynced_clone / ".claude" / "settings.local.json")["hooks"]
-    for items in hooks.small_values():
+    for items in hooks.values():
         command = items[0]["hooks"][0]["command"]
         done = subprocess.run(
             ["sh", "-c", command],

@@ -60,7 +60,7 @@ def test_the_first_read_of_a_server_waits_for_the_remote(
     put(one, "s", "k", 1)
     assert state_of(one) == "ok"
     two.start()
-    two.writer.hear_first()
+    two.writer.wait_for_first_contact()
     assert two.values.retrieve("s", "k").value == 1
 
 

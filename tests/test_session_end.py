@@ -356,7 +356,7 @@ def test_a_session_that_died_long_ago_is_not_resumed(world: World) -> None:
     one = world.open("one")
     name = one.authors.sign_on().session
     assert one.claims.claim(None, ["src"]).status == "granted"
-    one.sessions.release_all()  # as the kernel does when the process dies
+    one.sessions.release_locks()  # as the kernel does when the process dies
     file = world.directory / "one/.git/csc/sessions" / name
     os.utime(file, (time.time() - 86_400, time.time() - 86_400))
     again = world.open("one")

@@ -414,7 +414,7 @@ def test_a_living_server_syncs_the_edits_of_a_dead_one(world: World) -> None:
             await survivor.call("sign_on")
             dead = world.open(clone, machine="laptop")
             put(dead, "left", "behind", 1)
-            dead.sessions.release_all()
+            dead.sessions.release_locks()
             await survivor.until(
                 "session://context", lambda c: c["sync"]["queued"] == 0
             )

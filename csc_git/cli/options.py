@@ -15,10 +15,10 @@ from csc_git.cli.output import warn
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.factory import open_coordinator
-from csc_git.coordinator.syncing import no_progress
 from csc_git.core.remote_state import RemoteState
 from csc_git.core.session import machine_from_host
 from csc_git.store.attempt import Progress
+from csc_git.store.store import no_progress
 from csc_git.text import span
 
 _LONG: Final = 600.0
@@ -181,7 +181,7 @@ def opened_for_reading(options: Options) -> Iterator[Coordinator]:
     answer, it warns, since values that are not here yet would look as if nobody had stored them.
     """
     with opened(options) as coordinator:
-        coordinator.writer.hear_first()
+        coordinator.writer.wait_for_first_contact()
         warning = _age_warning(coordinator)
         if warning:
             warn(warning)

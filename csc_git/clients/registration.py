@@ -212,7 +212,7 @@ class Registration(ABC):
             return
         file = directory / "locks" / "clients"
         lock = FileLock(file)
-        with lock.held():
+        with lock.locked():
             yield
 
     def _note(self, note: _Note | None) -> None:

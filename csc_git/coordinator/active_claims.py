@@ -15,7 +15,7 @@ from csc_git.core.key import Key
 from csc_git.core.lease import Instant, has_lapsed, lease_key
 from csc_git.store.claiming import claims_on, is_signed_on
 from csc_git.store.clone_id import Clone
-from csc_git.store.records import all_claims
+from csc_git.store.records import StoredClaim, all_claims
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 
@@ -39,7 +39,7 @@ class ActiveClaims:
         self._presence = presence
         self._clone = clone
 
-    def all(self, snapshot: Snapshot) -> Iterator[tuple[Stored, Claim]]:
+    def all(self, snapshot: Snapshot) -> Iterator[StoredClaim]:
         """Yield each active claim, with its record."""
         claims = all_claims(snapshot)
         for stored, claim in claims.values():
@@ -50,7 +50,7 @@ class ActiveClaims:
         self,
         snapshot: Snapshot,
         resources: Iterable[str],
-    ) -> Iterator[tuple[Stored, Claim]]:
+    ) -> Iterator[StoredClaim]:
         """Yield each active claim on some resources, with its record; no other record is read.
 
         Args:
@@ -73,10 +73,11 @@ class ActiveClaims:
             stored: The claim's record.
             claim: The claim.
         """
-        base = self._store.branch.base
+        store = self._store
+        base = store.branch.base
         if base is None:
             return False
-        objects = self._store.repository.objects
+        objects = store.repository.objects
         confirmed = Snapshot(objects, base)
         key = claim_key(claim.resource)
         return confirmed.revision(key) == stored.revision
@@ -94,7 +95,8 @@ class ActiveClaims:
         """
         claimed = stored.entry.time
         snapshot = self._store.snapshot()
-        lease = snapshot.get(lease_key(claim.session))
+        key = lease_key(claim.session)
+        lease = snapshot.get(key)
         if lease is None:
             return claimed
         return max(claimed, lease.entry.time)
@@ -105,10 +107,12 @@ class ActiveClaims:
         The length of such a claim is counted from the first sighting of its revision.
         """
         found: list[tuple[Key, str]] = []
-        for resource, (stored, claim) in all_claims(snapshot).items():
-            if claim.state == "held" and claim.seconds is not None:
-                key = claim_key(resource)
-                found.append((key, stored.revision))
+        claims = all_claims(snapshot)
+        for stored, claim in claims.values():
+            if claim.state != "held" or claim.seconds is None:
+                continue
+            key = claim_key(claim.resource)
+            found.append((key, stored.revision))
         return found
 
     def left(
@@ -128,13 +132,19 @@ class ActiveClaims:
         if claim.seconds is None:
             return None
         until = self._counted_until(claim)
-        sightings = self._presence.sightings
-        seen = sightings.get(claim_key(claim.resource))
+        key = claim_key(claim.resource)
+        seen = self._presence.sightings.get(key)
         if seen is None or until is None:
             return float(claim.seconds)
         if seen.revision != stored.revision:
             return float(claim.seconds)
-        if has_lapsed(claim.seconds, stored.revision, seen, until):
+        has_ended = has_lapsed(
+            claim.seconds,
+            stored.revision,
+            seen,
+            until,
+        )
+        if has_ended:
             return 0.0
         elapsed = until.since(seen.first)
         return claim.seconds - elapsed
@@ -155,7 +165,9 @@ class ActiveClaims:
         claim: Claim,
         snapshot: Snapshot,
     ) -> bool:
-        if claim.state != "held" or not is_signed_on(claim, snapshot):
+        if claim.state != "held":
+            return False
+        if not is_signed_on(claim, snapshot):
             return False
         if not self._presence.is_alive(claim.session, snapshot):
             return False

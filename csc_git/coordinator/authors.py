@@ -11,14 +11,14 @@ from csc_git.coordinator.writer import Writer
 
 
 class Authors:
-    """Who makes edits.
+    """Signs sessions on and off, and returns the authors of edits.
 
     Args:
-        sessions: Those of this process.
-        claims: Theirs.
+        sessions: The sessions of this process.
+        claims: The claims of these sessions.
         writer: Asks the remote.
-        feed: Gives a session its first cursor.
-        summary: Tells a session who else is here.
+        feed: Returns a session's first cursor.
+        summary: Lists the other sessions for one that signs on.
         machine: This machine's name.
     """
 
@@ -41,25 +41,32 @@ class Authors:
     def sign_on(self, session_id: str | None = None) -> SignedOn:
         """Claim a session's name; see `Sessions.sign_on`.
 
-        A server asks the remote first. So the answer lists who else is here, and a name that
-        somebody took just now is not taken again.
+        A server asks the remote first. The result then lists the sessions of other clones, and a
+        name that one of them took a moment ago is not taken again.
         """
-        self._writer.hear()
-        own = self._sessions.sign_on(session_id, clock.now())
+        self._writer.fetch_if_hopeful()
+        now = clock.now()
+        own = self._sessions.sign_on(session_id, now)
         resumed = self._claims.resume(own)
         own.resumes = ()
-        return self._summary.signed_on(own.name, str(self._feed.now()), resumed)
+        cursor = self._feed.now()
+        return self._summary.signed_on(
+            own.name,
+            str(cursor),
+            resumed,
+        )
 
     def sign_off(self, session: str | None = None) -> SignedOff:
         """Give a session's name back."""
-        name = self._sessions.sign_off(session, clock.now())
+        now = clock.now()
+        name = self._sessions.sign_off(session, now)
         return SignedOff(session=str(name))
 
     def session(self, handle: str | None) -> Author:
-        """A session of this process as an author of edits.
+        """Return a session of this process as an author of edits.
 
         Args:
-            handle: Its name; None for the first that signed on.
+            handle: Its name; None for the first one that signed on.
 
         Raises:
             SessionError: there is no such session, it lost its name, or it lost claims.
@@ -67,11 +74,15 @@ class Authors:
         own = self._sessions.find(handle)
         self._claims.report_lost(own)
         return Author(
-            str(own.name),
-            own.lease.fence,
-            lambda snapshot: self._sessions.check(own, snapshot),
+            name=str(own.name),
+            fence=own.lease.fence,
+            check=own.check,
         )
 
     def person(self, user: str) -> Author:
-        """Somebody at the command line, `user@machine`, as an author of edits."""
-        return Author(f"{user}@{self._machine}", None, lambda _: None)
+        """Return a person at the command line, `user@machine`, as an author of edits."""
+        return Author(
+            name=f"{user}@{self._machine}",
+            fence=None,
+            check=lambda _: None,
+        )

@@ -1,8 +1,8 @@
-"""The background: one thread that syncs, renews leases and notices lost names; another tidies up.
+"""The background: one thread that syncs and renews leases, and another that does maintenance.
 
-It syncs when something was written here and it is our turn (`core.pace`), looks at the remote now
-and then, and less often while the remote fails. A caller that needs an answer from the remote asks
-it and waits, bounded.
+The first thread syncs when something was written in this process and it is the clone's turn
+(`core.pace`). It also looks at the remote from time to time, less often while the remote fails. A
+caller that needs an answer from the remote waits for the thread, for a limited time.
 """
 
 import logging
@@ -22,29 +22,37 @@ from csc_git.store.store import Store
 from csc_git.store.sync_status import SyncStatus
 
 _log: Final = logging.getLogger(__name__)
-_SELDOM: Final = 64
+_EDITS_BETWEEN_CHECKS: Final = 64
 _FAILING: Final = Backoff(first=1.0, most=60.0)
 
 
 class Tick(Protocol):
-    """What the thread does each time."""
+    """One round of the thread's work."""
 
     def __call__(self, began: Instant) -> SyncStatus:
-        """Sync, as of `began`, and what follows from it."""
+        """Sync once, and do what follows from it.
+
+        Args:
+            began: When the round began.
+        """
 
 
 class Background:
     """A thread that calls `tick` when there is reason to.
 
     Args:
-        tick: What to do.
-        poll: Most seconds between looks at the remote while nothing happens.
-        pace: When it is our turn, and when to look.
-        stop: Called once when the thread shall end.
+        tick: Does one round of work.
+        poll: Most seconds between two looks at the remote while nothing happens.
+        pace: Knows when it is the clone's turn to push, and when to look at the remote.
+        stop: Called once when the thread is to end; it makes a running sync end early.
     """
 
     def __init__(
-        self, tick: Tick, poll: float, pace: Pace, stop: Callable[[], None]
+        self,
+        tick: Tick,
+        poll: float,
+        pace: Pace,
+        stop: Callable[[], None],
     ) -> None:
         self._tick = tick
         self._poll = poll
@@ -57,59 +65,85 @@ class Background:
         self._done: Instant | None = None
         self._failures = 0
         self._thread = threading.Thread(
-            target=self._run, name="csc-git sync", daemon=True
+            target=self._run,
+            name="csc-git sync",
+            daemon=True,
         )
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def wrote(self) -> None:
-        """Say that something was written here: sync it soon."""
+    def request_sync(self) -> None:
+        """Have the thread sync soon, because something was written."""
         with self._changed:
             self._written = True
             self._changed.notify_all()
 
-    def wait_until(self, enough: Callable[[], bool], timeout: float) -> bool:
-        """Sync now, and again, until `enough` or until time runs out; whether it was enough."""
-        deadline = clock.instant().seconds + timeout
+    def wait_until(
+        self,
+        enough: Callable[[], bool],
+        timeout: float,
+    ) -> bool:
+        """Sync now, and repeat it until `enough` returns true or time runs out.
+
+        It also ends when a sync fails.
+
+        Args:
+            enough: Checks whether the caller has what it waits for.
+            timeout: Most seconds to wait.
+
+        Returns:
+            What `enough` returned last.
+        """
+        now = clock.instant()
+        deadline = now.seconds + timeout
         while not enough():
             began = clock.instant()
             with self._changed:
                 self._wanted = True
                 self._changed.notify_all()
                 left = max(0.0, deadline - began.seconds)
-                is_served = partial(self._served, began)
-                served = self._changed.wait_for(is_served, left)
-            if self._failures or self._stopping or not served:
+                is_served = partial(self._is_served, began)
+                in_time = self._changed.wait_for(is_served, left)
+            if self._failures or self._stopping or not in_time:
                 return enough()
         return True
 
     def stop(self, patience: float = 1.0) -> None:
-        """End the thread, waiting a little for what it is doing."""
+        """End the thread.
+
+        Args:
+            patience: Most seconds to wait for the round that is running.
+        """
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
         self._stop()
         self._thread.join(patience)
 
-    def _served(self, since: Instant) -> bool:
-        """Whether a tick that began after `since` has ended."""
-        return self._stopping or (
-            self._done is not None and self._done.seconds >= since.seconds
-        )
+    def _is_served(self, since: Instant) -> bool:
+        """Check whether a round that began at or after `since` has ended."""
+        if self._stopping:
+            return True
+        if self._done is None:
+            return False
+        return self._done.seconds >= since.seconds
 
     def _run(self) -> None:
         while not self._stopping:
             began = clock.instant()
-            failures = self._once(began)
+            failures = self._run_once(began)
             with self._changed:
-                self._failures, self._done = failures, began
+                self._failures = failures
+                self._done = began
                 self._changed.notify_all()
-                self._rest(failures)
-                self._written = self._wanted = False
+                self._wait_for_work(failures)
+                self._written = False
+                self._wanted = False
 
-    def _once(self, began: Instant) -> int:
+    def _run_once(self, began: Instant) -> int:
+        """Do one round; return how many have failed in a row."""
         try:
             return self._tick(began).failures
         except StoreGone as error:
@@ -118,37 +152,44 @@ class Background:
         except CscError as error:
             _log.warning("%s", error)
         except Exception:  # noqa: BLE001  a thread that dies would stop syncing unseen
-            _log.exception("The background had an error; it goes on")
+            _log.exception("The background had an error; it continues")
         return self._failures + 1
 
-    def _rest(self, failures: int) -> None:
-        """Wait until there is reason to go on: something to say and our turn, or time to look."""
-        if not self._changed.wait_for(self._is_due, self._pause(failures)):
+    def _wait_for_work(self, failures: int) -> None:
+        """Wait until there are edits to push and it is the clone's turn, or until time to look."""
+        pause = self._longest_pause(failures)
+        if not self._changed.wait_for(self._is_due, pause):
             return
-        while (
-            not self._stopping and (left := self._turn() - time.monotonic()) > 0
-        ):
+        while not self._stopping:
+            left = self._turn_begins() - time.monotonic()
+            if left <= 0:
+                return
             self._changed.wait(left)
 
-    def _turn(self) -> float:
-        return self._pace.urgent_at if self._wanted else self._pace.free_at
+    def _turn_begins(self) -> float:
+        """Return when the clone may push, in seconds of the monotonic clock."""
+        if self._wanted:
+            return self._pace.urgent_at
+        return self._pace.free_at
 
     def _is_due(self) -> bool:
-        return (
-            self._stopping
-            or self._wanted
-            or (self._written and not self._failures)
-        )
+        if self._stopping or self._wanted:
+            return True
+        return self._written and not self._failures
 
-    def _pause(self, failures: int) -> float:
+    def _longest_pause(self, failures: int) -> float:
+        """Return the seconds after which the thread looks at the remote in any case."""
         if not failures:
-            return self._pace.poll(self._poll, time.monotonic())
+            now = time.monotonic()
+            return self._pace.poll(self._poll, now)
         chance = random.random()  # noqa: S311  jitter
-        return max(min(self._poll, 1.0), _FAILING.wait(failures, chance))
+        shortest = min(self._poll, 1.0)
+        pause = _FAILING.wait(failures, chance)
+        return max(shortest, pause)
 
 
 class Upkeep:
-    """Does maintenance when it is due.
+    """Does the maintenance of a store when it is due.
 
     Args:
         store: The store to maintain.
@@ -159,34 +200,35 @@ class Upkeep:
         self._thread: threading.Thread | None = None
         self._edits = 0
 
-    def wrote(self) -> None:
-        """Of one edit made: each sixty-fourth looks whether it is due."""
+    def count_edit(self) -> None:
+        """Count an edit; after some of them, check whether maintenance is due."""
         self._edits += 1
-        if self._edits % _SELDOM == 0:
-            self.begin()
+        if self._edits % _EDITS_BETWEEN_CHECKS == 0:
+            self.start_if_due()
 
-    def begin(self) -> None:
-        """Start it if it is due and does not run yet."""
-        if (
-            self._thread is None or not self._thread.is_alive()
-        ) and self._is_due():
-            self._thread = threading.Thread(
-                target=self._run, name="csc-git upkeep", daemon=True
-            )
-            self._thread.start()
+    def start_if_due(self) -> None:
+        """Start maintenance in a thread, if it is due and does not run yet."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        if not self._is_due():
+            return
+        self._thread = threading.Thread(
+            target=self._run,
+            name="csc-git upkeep",
+            daemon=True,
+        )
+        self._thread.start()
 
-    def catch_up(self) -> None:
-        """Do it now, if it is due and does not run."""
+    def run_if_due(self) -> None:
+        """Do maintenance now, if it is due and no thread was started for it."""
         if self._thread is None and self._is_due():
             self._run()
 
     def _is_due(self) -> bool:
         try:
             return self._maintenance.is_due()
-        except (
-            OSError
-        ):  # the next write reports it; nothing depends on maintenance
-            return False
+        except OSError:
+            return False  # the next write reports the error; nothing depends on maintenance
 
     def _run(self) -> None:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.presence import OwnSession
+from csc_git.coordinator.own_session import OwnSession
 from csc_git.core.claim import Claim, claim_key
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Kind
@@ -69,8 +69,18 @@ def draft_claims(
         if old is not None and _is_held_by(wish.own, old):
             wanted[key] = _renewed(old, wish)
         else:
-            wanted[key] = _new(resource, wish, clone, fence)
-    return _draft(wish.own, wanted, snapshot, "claim")
+            wanted[key] = _new(
+                resource,
+                wish,
+                clone,
+                fence,
+            )
+    return _draft(
+        wish.own,
+        wanted,
+        snapshot,
+        "claim",
+    )
 
 
 def draft_resumption(
@@ -99,7 +109,12 @@ def draft_resumption(
             fence=fence,
             state="held",
         )
-    return _draft(own, again, snapshot, "claim again")
+    return _draft(
+        own,
+        again,
+        snapshot,
+        "claim again",
+    )
 
 
 def draft_release(
@@ -120,7 +135,12 @@ def draft_release(
         if is_wanted and _is_held_by(own, claim):
             key = claim_key(resource)
             released[key] = replace(claim, state="released")
-    return _draft(own, released, snapshot, "release")
+    return _draft(
+        own,
+        released,
+        snapshot,
+        "release",
+    )
 
 
 def _draft(
@@ -155,12 +175,18 @@ def _draft(
     )
 
 
-def _is_held_by(own: OwnSession, claim: Claim) -> bool:
+def _is_held_by(
+    own: OwnSession,
+    claim: Claim,
+) -> bool:
     """Return whether a claim belongs to a session and is not released."""
     return claim.holder == own.lease.holder and claim.state == "held"
 
 
-def _renewed(old: Claim, wish: Wish) -> Claim:
+def _renewed(
+    old: Claim,
+    wish: Wish,
+) -> Claim:
     """Return a claim as it is when its session claims it again."""
     renewed = old.renewed
     if wish.seconds is not None:

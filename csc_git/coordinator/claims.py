@@ -24,7 +24,7 @@ from csc_git.coordinator.claim_drafts import (
     draft_release,
     draft_resumption,
 )
-from csc_git.coordinator.presence import OwnSession
+from csc_git.coordinator.own_session import OwnSession
 from csc_git.coordinator.results.activity import Claimed, ClaimSummary, Released
 from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.writer import Delivered, Writer
@@ -121,7 +121,12 @@ class Claims:
             SessionError: no such session is signed on here.
             ClaimLost: the session lost an earlier claim, and has not been notified of it yet.
         """
-        wish = self._wish(session, resources, note, ttl)
+        wish = self._wish(
+            session,
+            resources,
+            note,
+            ttl,
+        )
         asked = False
         for _ in range(_TRIES):
             began = clock.instant()
@@ -155,16 +160,22 @@ class Claims:
         overlap = Overlaps(self._tracked)
         everything = Wish(own, own.resumes)
         # Comparing patterns takes long, so it is done once before the lock is taken.
-        self._rivals(self._store.snapshot(), everything, overlap)
+        before = self._store.snapshot()
+        self._rivals(before, everything, overlap)
 
         def decide(snapshot: Snapshot) -> ClaimDraft:
-            self._sessions.check(own, snapshot)
+            own.check(snapshot)
             free: list[Claim] = []
             for _, old in claims_on(snapshot, own.resumes):
                 wish = Wish(own, (old.resource,))
                 if not self._rivals(snapshot, wish, overlap):
                     free.append(old)
-            return draft_resumption(own, free, snapshot, self._clone.id)
+            return draft_resumption(
+                own,
+                free,
+                snapshot,
+                self._clone.id,
+            )
 
         done = self._writer.make(decide)
         granted = self._granted(everything, done, began)
@@ -191,7 +202,7 @@ class Claims:
             wanted = set(map(parse_resource, resources))
 
         def decide(snapshot: Snapshot) -> ClaimDraft:
-            self._sessions.check(own, snapshot)
+            own.check(snapshot)
             return draft_release(own, wanted, snapshot)
 
         self._forget(own, wanted)
@@ -223,8 +234,10 @@ class Claims:
         """Find the claims of this process's sessions that a sync took from them."""
         with self._mutex:
             snapshot = self._store.snapshot()
-            for resource, claim in list(self._mine.items()):
-                stored = snapshot.get(claim_key(resource))
+            mine = list(self._mine.items())
+            for resource, claim in mine:
+                key = claim_key(resource)
+                stored = snapshot.get(key)
                 found = _read(stored)
                 if found is not None and found.holder == claim.holder:
                     continue
@@ -277,7 +290,12 @@ class Claims:
         key = Key(CLAIMS, "note")
         texts: list[Json] = [note, *resources]
         screen({key: texts}, reason=None)
-        return Wish(own, wanted, note, ttl)
+        return Wish(
+            own,
+            wanted,
+            note,
+            ttl,
+        )
 
     def _forget(
         self,
@@ -287,7 +305,8 @@ class Claims:
         """Forget claims of a session, so that it is not notified of losing them; None: all."""
         holder = own.lease.holder
         with self._mutex:
-            for resource, claim in list(self._mine.items()):
+            mine = list(self._mine.items())
+            for resource, claim in mine:
                 is_named = resources is None or resource in resources
                 if is_named and claim.holder == holder:
                     del self._mine[resource]
@@ -295,10 +314,11 @@ class Claims:
     def _make(self, wish: Wish) -> Delivered[ClaimDraft]:
         overlap = Overlaps(self._tracked)
         # Comparing patterns takes long, so it is done once before the lock is taken.
-        self._rivals(self._store.snapshot(), wish, overlap)
+        before = self._store.snapshot()
+        self._rivals(before, wish, overlap)
 
         def decide(snapshot: Snapshot) -> ClaimDraft:
-            self._sessions.check(wish.own, snapshot)
+            wish.own.check(snapshot)
             rivals = self._rivals(snapshot, wish, overlap)
             if rivals:
                 raise _Taken(rivals)
@@ -359,7 +379,11 @@ class Claims:
                 rivals.append(rival)
         return rivals
 
-    def _summary(self, stored: Stored, claim: Claim) -> ClaimSummary:
+    def _summary(
+        self,
+        stored: Stored,
+        claim: Claim,
+    ) -> ClaimSummary:
         left = self._active.left(stored, claim)
         until: str | None = None
         if left is not None:
@@ -387,7 +411,10 @@ def _read(stored: Stored | None) -> Claim | None:
     return Claim.from_json(stored.entry.value)
 
 
-def _taken(rivals: list[ClaimSummary], reason: str) -> Claimed:
+def _taken(
+    rivals: list[ClaimSummary],
+    reason: str,
+) -> Claimed:
     return Claimed(
         status="taken",
         claims=rivals,
@@ -396,7 +423,10 @@ def _taken(rivals: list[ClaimSummary], reason: str) -> Claimed:
     )
 
 
-def _notice(claim: Claim, found: Claim | None) -> str:
+def _notice(
+    claim: Claim,
+    found: Claim | None,
+) -> str:
     """Return what a session is notified of when it lost a claim.
 
     Args:

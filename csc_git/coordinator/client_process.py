@@ -1,7 +1,7 @@
-"""The client: the program on whose behalf a process of ours runs.
+"""The client: the program on whose behalf this process runs.
 
-A client such as Claude Code starts its server, and its hooks, as children of its own. That is how
-a hook, which MCP does not know, recognises the sessions of its own client.
+A client such as Claude Code starts its server and its hooks as child processes. A hook, which MCP
+does not know, thus recognises the sessions of its own client.
 """
 
 import os
@@ -14,46 +14,51 @@ _LAUNCHERS: Final = frozenset({
 })  # fmt: skip
 """Programs that only start others; they are not the client."""
 
-
-_STARTED: Final = 19
-"""Of `/proc/<pid>/stat`, behind the name in brackets: field 22 of proc(5)."""
+_START_FIELD: Final = 19
+"""Place of the start time in `/proc/<pid>/stat` after the name in brackets: field 22 of proc(5)."""
 
 
 def client_identity() -> str | None:
-    """Which client started us: the nearest ancestor that is no shell or launcher.
+    """Return the identity of the client: the nearest ancestor that is no shell or launcher.
 
-    Not its process id alone, which is used again, and which two containers may both have.
-    None if there is none or it is unknown.
+    It is more than the process id, which is used again, and which two containers may both have.
+    None if there is no such ancestor or it can't be found out.
     """
-    import psutil  # noqa: PLC0415  only who signs on, and hooks
+    import psutil  # noqa: PLC0415  only a sign-on and the hooks need it
 
     try:
-        for ancestor in psutil.Process().parents():
-            if ancestor.name().lstrip("-") not in _LAUNCHERS:
-                started = started_ticks(ancestor.pid) or ancestor.create_time()
-                return f"{ancestor.pid} {started} {_namespace()}"
+        process = psutil.Process()
+        for ancestor in process.parents():
+            name = ancestor.name().lstrip("-")
+            if name in _LAUNCHERS:
+                continue
+            pid = ancestor.pid
+            started = started_ticks(pid) or ancestor.create_time()
+            return f"{pid} {started} {_namespace()}"
     except psutil.Error:
         return None
     return None
 
 
 def started_ticks(pid: int) -> int | None:
-    """When a process started, in ticks since boot, where the system reports it.
+    """Return when a process started, in ticks since boot; None if the system does not report it.
 
-    What psutil makes of that is a time of the wall clock, and moves when the clock is set.
+    psutil turns it into a wall clock time, which changes when the clock is set.
     """
+    file = Path(f"/proc/{pid}/stat")
     try:
-        said = Path(f"/proc/{pid}/stat").read_text(
-            encoding="utf-8", errors="replace"
-        )
+        text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    return int(said.rpartition(")")[2].split()[_STARTED])
+    _, _, after_name = text.rpartition(")")
+    fields = after_name.split()
+    return int(fields[_START_FIELD])
 
 
 def _namespace() -> int:
-    """Id of the process namespace, which differs between containers; 0 where there is none."""
+    """Return the id of the process namespace, which differs between containers; 0 if none."""
     try:
-        return os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116
+        found = os.stat("/proc/self/ns/pid")  # noqa: PTH116
     except OSError:
         return 0
+    return found.st_ino

@@ -1,4 +1,4 @@
-"""The clock: the one place that asks what time it is."""
+"""The clock: the only module that reads the system's clocks."""
 
 import time
 from datetime import UTC, datetime
@@ -9,48 +9,52 @@ from csc_git.core.lease import Instant
 
 
 def now() -> datetime:
-    """Wall time, for what people read and for the hybrid logical clock."""
+    """Return the wall time, for what people read and for the hybrid logical clock."""
     return datetime.now(UTC)
 
 
 def instant() -> Instant:
-    """This moment, for measuring how much time passes on this machine.
+    """Return this moment, for measuring how much time passes on this machine.
 
-    `CLOCK_BOOTTIME` counts while the machine sleeps, as a lease does, and no wall clock
-    adjustment moves it.
+    `CLOCK_BOOTTIME` counts while the machine sleeps, as a lease does, and setting the wall clock
+    does not change it.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return Instant(_boot(), time.clock_gettime(clock), time.time())
+    seconds = time.clock_gettime(clock)
+    return Instant(_boot(), seconds, time.time())
 
 
 @cache
 def _boot() -> str:
-    """An id of this boot; where the system has none, elapsed time falls back to wall time."""
+    """Return an id of this boot.
+
+    Where the system has none, it is one of this process, so times are compared by the wall clock.
+    """
+    file = Path("/proc/sys/kernel/random/boot_id")
     try:
-        return (
-            Path("/proc/sys/kernel/random/boot_id")
-            .read_text(encoding="ascii")
-            .strip()
-        )
+        text = file.read_text(encoding="ascii")
     except OSError:
         return _boot_of_macos() or f"process-{time.time_ns()}"
+    return text.strip()
 
 
 def _boot_of_macos() -> str:
-    """The same by sysctlbyname(3); empty where there is no such thing."""
-    import ctypes  # noqa: PLC0415  not where it isn't needed
+    """Return the id of this boot by sysctlbyname(3); empty if the system has no such call."""
+    import ctypes  # noqa: PLC0415  only macOS needs it
 
     text = ctypes.create_string_buffer(64)
     size = ctypes.c_size_t(len(text))
     try:
-        ask = ctypes.CDLL(None).sysctlbyname
+        sysctl = ctypes.CDLL(None).sysctlbyname
     except (OSError, AttributeError):
         return ""
-    failed = ask(
+    failed = sysctl(
         b"kern.bootsessionuuid",
         text,
         ctypes.byref(size),
         None,
         ctypes.c_size_t(0),
     )
-    return "" if failed else text.value.decode(errors="replace")
+    if failed:
+        return ""
+    return text.value.decode(errors="replace")

@@ -120,7 +120,13 @@ class Conflicts:
 
         def decide(snapshot: Snapshot) -> _Resolution:
             author.check(snapshot)
-            return _resolution(snapshot, author, conflict, choice, value)
+            return _resolution(
+                snapshot,
+                author,
+                conflict,
+                choice,
+                value,
+            )
 
         done = self._writer.make(decide, confirm=confirm)
         if confirm and done.outcome is Outcome.REFUSED:
@@ -198,7 +204,10 @@ def _resolution(
     )
 
 
-def _named(snapshot: Snapshot, typed: str) -> Key:
+def _named(
+    snapshot: Snapshot,
+    typed: str,
+) -> Key:
     """Return the key of the conflict that is meant by an id, or by the beginning of one.
 
     An id that no open conflict has is returned as it is.
@@ -245,7 +254,10 @@ def _extras(
     return {conflict.key: lost.extra}
 
 
-def _read(snapshot: Snapshot, key: Key) -> _Found | None:
+def _read(
+    snapshot: Snapshot,
+    key: Key,
+) -> _Found | None:
     record = snapshot.get(key)
     conflict = read_conflict(record)
     if record is None or conflict is None:
@@ -253,7 +265,10 @@ def _read(snapshot: Snapshot, key: Key) -> _Found | None:
     return _Found(key, record, conflict)
 
 
-def _open(snapshot: Snapshot, found: _Found) -> OpenConflict:
+def _open(
+    snapshot: Snapshot,
+    found: _Found,
+) -> OpenConflict:
     conflict = found.conflict
     current = snapshot.get(conflict.key)
     lost = conflict.lost

@@ -1,7 +1,7 @@
 """The coordinator: the parts that carry out what tools and commands ask for, and their life cycle.
 
-One coordinator serves one process. Reads are local; writes are durable when they return; what
-the remote has to report comes with the answer, never in its way.
+One coordinator serves one process. Reads are local, and writes are durable when they return.
+Neither waits for the remote unless the caller asks it to.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from csc_git.coordinator.feed import Feed
 from csc_git.coordinator.past import Past
 from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.summary import Summary
-from csc_git.coordinator.syncing import Syncing, no_progress
+from csc_git.coordinator.syncing import Syncing
 from csc_git.coordinator.values import Values
 from csc_git.coordinator.writer import Writer
 from csc_git.core.lease import Instant
@@ -29,7 +29,7 @@ from csc_git.project.project import Project
 from csc_git.project.tracked import tracked_files
 from csc_git.store.attempt import Progress
 from csc_git.store.clone_id import Clone
-from csc_git.store.store import Store
+from csc_git.store.store import Store, no_progress
 from csc_git.store.sync_status import SyncStatus
 from csc_git.store.watch import Watch
 
@@ -41,20 +41,21 @@ class Coordinator:
         store: The clone's store.
         project: The user's repository.
         clone: Who this clone is.
-        settings: The settings that hold here.
-        remote_url: The remote's URL as configured, or None; the project is named after it.
+        settings: The settings of this process.
+        remote_url: The remote's URL as configured, after which the project is named; None if there
+            is no remote.
         given: Branch, remote and sync settings given to this process by flag or environment.
-        progress: Called with what a sync does, where a command waits for it.
+        progress: Called with each step of a sync, if a command waits for it.
 
     Attributes:
-        authors: Sessions sign on and off.
-        values: Reads.
-        edits: Writes values.
-        claims: Claims and releases.
-        conflicts: Lists and resolves.
+        authors: Signs sessions on and off.
+        values: Reads values.
+        edits: Stores and deletes values.
+        claims: Claims and releases resources.
+        conflicts: Lists and resolves conflicts.
         feed: Waits for changes.
         past: Reads history.
-        summary: The state as a whole.
+        summary: Describes the state as a whole.
         syncing: Syncs with the remote.
         sessions: The sessions of this process.
         writer: Makes edits, and asks the remote.
@@ -83,7 +84,7 @@ class Coordinator:
             settings.confirm,
             self._upkeep,
             self._sync,
-            self._explained,
+            self._explain,
         )
         self.sessions = Sessions(
             store,
@@ -93,7 +94,12 @@ class Coordinator:
             given,
             str(project.top),
         )
-        self.edits = Edits(store, self.writer, clone.machine, settings.limit)
+        self.edits = Edits(
+            store,
+            self.writer,
+            clone.machine,
+            settings.limit,
+        )
         self.claims = Claims(
             store,
             self.sessions,
@@ -102,9 +108,18 @@ class Coordinator:
             partial(tracked_files, project),
             settings.lease,
         )
-        self.conflicts = Conflicts(store, self.writer, settings.limit)
+        self.conflicts = Conflicts(
+            store,
+            self.writer,
+            settings.limit,
+        )
         self.past = Past(store, clone.machine)
-        self.feed = Feed(store, self.watch, self.sessions, self.claims.lost)
+        self.feed = Feed(
+            store,
+            self.watch,
+            self.sessions,
+            self.claims.lost,
+        )
         self.summary = Summary(
             store,
             self.sessions,
@@ -115,7 +130,11 @@ class Coordinator:
             poll=settings.poll,
         )
         self.values = Values(
-            store, self.writer, self.past, self.summary, clone.machine
+            store,
+            self.writer,
+            self.past,
+            self.summary,
+            clone.machine,
         )
         self.authors = Authors(
             self.sessions,
@@ -126,58 +145,80 @@ class Coordinator:
             clone.machine,
         )
         self.syncing = Syncing(
-            store, self.sessions, self.claims, self.writer, clone, progress
+            store,
+            self.sessions,
+            self.claims,
+            self.writer,
+            clone,
+            progress,
         )
 
     def start(self) -> None:
         """Sync and renew leases in the background from now on."""
         background = Background(
-            self._tick, self._settings.poll, self.store.pace, self.store.stop
+            self._tick,
+            self._settings.poll,
+            self.store.pace,
+            self.store.stop,
         )
-        self.writer.begin(background)
+        self.writer.use_background(background)
         background.start()
 
     def leave(self) -> None:
-        """End a server: its sessions are signed off here at once, and for others soon after.
+        """End a server and sign its sessions off.
 
-        What is queued is pushed by a process that goes on, however slow the remote is.
+        Other processes of the clone see that at once. Another process is started to push what is
+        still queued, however slow the remote is; then the other clones see it too.
         """
-        self.sessions.leave(clock.now())
+        now = clock.now()
+        self.sessions.sign_off_all(now)
         syncs = self.store.syncs and self.writer.background is not None
-        self.writer.abandon()
+        self.writer.stop_background()
         self._has_left = True
-        hopeful = self.store.sync_status.state in PASSING | {RemoteState.NEVER}
-        queued = syncs and hopeful and self.syncing.has_queue()
+        can_push = syncs and self._can_sync_later()
+        is_queued = can_push and self.syncing.has_queue()
         self.close()
-        if queued:
+        if is_queued:
             self.hand_over()
 
     def hand_over(self) -> None:
-        """Have a process that goes on push what is queued, and sign dead sessions off."""
-        self.writer.go_on(self.project.place, self.sessions.own_settings)
+        """Start a process that pushes the queue and signs dead sessions off after this one ends."""
+        self.writer.push_after_exit(
+            self.project.place,
+            self.sessions.own_settings,
+        )
 
     def close(self) -> None:
-        """End the background, let go of locks, close files. Sessions are not signed off."""
+        """Stop the background, release the locks and close the files. No session is signed off."""
         is_server = self.writer.background is not None or self._has_left
         self.watch.close()
         try:
             self.writer.finish()
             if not is_server:
-                self._upkeep.catch_up()
+                self._upkeep.run_if_due()
         finally:
-            self.sessions.release_all()
+            self.sessions.release_locks()
             self.store.close()
 
+    def _can_sync_later(self) -> bool:
+        """Check whether a later sync can succeed without the help of a person."""
+        state = self.store.sync_status.state
+        return state in PASSING or state is RemoteState.NEVER
+
     def _tick(self, began: Instant) -> SyncStatus:
-        self.sessions.renew(clock.now(), clock.instant())
+        """Do one round of the background thread's work."""
+        now = clock.now()
+        instant = clock.instant()
+        self.sessions.renew(now, instant)
         status = self.syncing.sync(began=began)
-        self._upkeep.begin()
+        self._upkeep.start_if_due()
         return status
 
     def _sync(self) -> SyncStatus:
         """Sync for the writer, which is made before `syncing`."""
         return self.syncing.sync()
 
-    def _explained(self, fenced: SessionFenced) -> SessionFenced:
-        """A refused write, with what became of the session since."""
-        return self.sessions.explained(fenced, clock.now())
+    def _explain(self, fenced: SessionFenced) -> SessionFenced:
+        """Return the error for a refused write, with the session's new name if any."""
+        now = clock.now()
+        return self.sessions.explain_refusal(fenced, now)

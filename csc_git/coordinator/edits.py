@@ -1,7 +1,7 @@
-"""Edits: what an author may write, and under which conditions."""
+"""Edits: values stored and deleted in the scopes that are open to everybody."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -21,12 +21,19 @@ from csc_git.errors import ConditionFailed, InputError, ReservedScope
 from csc_git.store.claiming import is_nobodys
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
-from csc_git.store.transaction import D, Draft, describe_value, explain
+from csc_git.store.transaction import (
+    D,
+    Decide,
+    Draft,
+    describe_value,
+    explain,
+)
 from csc_git.text import count
 
 MOST_CHANGES: Final = 500
+"""Changes that one edit may have."""
+
 _REVISION: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-Conditions = Mapping[Key, str | None]
 
 
 @dataclass(frozen=True)
@@ -34,9 +41,9 @@ class Author:
     """Who makes an edit.
 
     Attributes:
-        name: The name in the value and in the commit.
+        name: The name that is written into the value and the commit.
         fence: The session's fence; None for a person.
-        check: Raises if this author may not write any more.
+        check: Raises `SessionFenced` if this author must not write any more.
     """
 
     name: str
@@ -46,14 +53,14 @@ class Author:
 
 @dataclass(frozen=True)
 class Change:
-    """One key of an edit of several.
+    """What an edit of several keys does with one of them.
 
     Attributes:
-        scope: Its scope, as typed.
-        key: Its name in it.
-        action: Store `value`, delete, or only `require` the revision.
-        value: What to store.
-        if_revision: The revision it must have, or `absent`; None: any.
+        scope: The key's scope, as a caller writes it: `issue:15`.
+        key: The key's name.
+        action: Store `value`, delete the key, or only require its revision.
+        value: What to store, if it is stored.
+        if_revision: The revision that the key must have, or `absent`; None for any.
     """
 
     scope: str
@@ -70,7 +77,7 @@ class Edits:
         store: The clone's store.
         writer: Makes the edits and waits for them.
         machine: Completes `session:claude_1` to `session:claude_1@<machine>`.
-        limit: Longest value in bytes.
+        limit: Size of the largest value, in bytes.
     """
 
     def __init__(
@@ -98,21 +105,37 @@ class Edits:
     ) -> Stored:
         """Store a value under a key, in place of any other.
 
+        Args:
+            author: Who stores it.
+            scope: The key's scope.
+            key: The key's name.
+            value: The new value.
+            if_revision: The revision that the key must have, or `absent`; None for any.
+            confirm: Whether to wait for the remote.
+            allow_secret: Why the value is safe to store although it looks like a credential; None
+                if no reason was given.
+
         Raises:
-            LooksLikeSecret: it seems to hold a credential, and `allow_secret` gives no reason.
-            ConditionFailed: the key has not the revision required. With `confirm` that is
-                certain for all clones.
+            InvalidName: the scope or the key is not a valid name.
+            InvalidValue: the value can't be stored.
+            ReservedScope: the scope is one that csc-git uses itself.
+            LooksLikeSecret: the value seems to contain a credential, and there is no reason.
+            ConditionFailed: the key does not have the revision that is required. With `confirm`
+                this is certain for all clones.
+            SessionFenced: the author lost its name.
         """
         place = self._own_key(scope, key)
         check_value(value, self._limit)
-        done = self._make(
-            author,
-            f"store {place}",
-            lambda _: {place: value},
+        puts = {place: value}
+        draft = Draft(
+            subject=f"store {place}",
+            session=author.name,
+            fence=author.fence,
+            puts=puts,
             requires=_condition(place, if_revision),
-            confirm=confirm,
-            secret=screen({place: value}, allow_secret),
+            secret=screen(puts, allow_secret),
         )
+        done = self._make(author, draft, confirm=confirm)
         return Stored(
             scope=format_scope(place.scope),
             key=key,
@@ -129,18 +152,33 @@ class Edits:
         if_revision: str | None = None,
         confirm: bool = False,
     ) -> Deleted:
-        """Remove a key; raises as `put` does.
+        """Delete a key.
 
-        A record of a session or a claim that no csc-git could have made may be removed too.
+        The record of a session or a claim can be deleted too, if csc-git can't have made it.
+
+        Args:
+            author: Who deletes it.
+            scope: The key's scope.
+            key: The key's name.
+            if_revision: The revision that the key must have; None for any.
+            confirm: Whether to wait for the remote.
+
+        Raises:
+            InvalidName: the scope or the key is not a valid name.
+            ReservedScope: the scope is one that csc-git uses itself.
+            LooksLikeSecret: no such key exists, and its name looks like a credential.
+            ConditionFailed: the key does not have the revision that is required.
+            SessionFenced: the author lost its name.
         """
         place = self._removable_key(scope, key)
-        done = self._make(
-            author,
-            self._deletion_of(place),
-            deletes=lambda _: (place,),
+        draft = Draft(
+            subject=self._deletion_of(place),
+            session=author.name,
+            fence=author.fence,
+            deletes=(place,),
             requires=_condition(place, if_revision),
-            confirm=confirm,
         )
+        done = self._make(author, draft, confirm=confirm)
         return Deleted(
             scope=format_scope(place.scope),
             key=key,
@@ -149,18 +187,40 @@ class Edits:
         )
 
     def delete_scope(
-        self, author: Author, scope: str, *, confirm: bool = False
+        self,
+        author: Author,
+        scope: str,
+        *,
+        confirm: bool = False,
     ) -> DeletedScope:
-        """Remove all keys of a scope, in one edit; scopes below it stay."""
+        """Delete all keys of a scope in one edit. Scopes below it stay.
+
+        Args:
+            author: Who deletes them.
+            scope: The scope.
+            confirm: Whether to wait for the remote.
+
+        Raises:
+            InvalidName: the scope is not a valid name.
+            ReservedScope: the scope is one that csc-git uses itself.
+            ConditionFailed: with `confirm`, another clone changed a key at the same time.
+            SessionFenced: the author lost its name.
+        """
         segments = self._own_scope(scope)
         name = format_scope(segments)
-        done = self._make(
-            author,
-            f"delete {name}",
-            deletes=lambda snapshot: tuple(snapshot.keys(segments)),
-            kind=Kind.DELETE_SCOPE,
-            confirm=confirm,
-        )
+
+        def decide(snapshot: Snapshot) -> Draft:
+            author.check(snapshot)
+            keys = snapshot.keys(segments)
+            return Draft(
+                subject=f"delete {name}",
+                session=author.name,
+                fence=author.fence,
+                deletes=tuple(keys),
+                kind=Kind.DELETE_SCOPE,
+            )
+
+        done = self._decide(decide, confirm=confirm)
         removed = done.receipt.removed
         return DeletedScope(
             scope=name,
@@ -177,39 +237,49 @@ class Edits:
         confirm: bool = False,
         allow_secret: str | None = None,
     ) -> Edited:
-        """Make several changes as one: all or nothing, also when it is replayed.
+        """Make several changes as one edit: either all are made or none, also at replay.
+
+        Args:
+            author: Who makes them.
+            changes: The changes, at most one of each key.
+            confirm: Whether to wait for the remote.
+            allow_secret: Why the values are safe to store although they look like credentials;
+                None if no reason was given.
 
         Raises:
-            LooksLikeSecret: as `put` does.
-            InputError: no change, too many, or two of one key.
-            ConditionFailed: a key has not the revision required.
+            InputError: there is no change, there are too many, two are of one key, or one has a
+                name, scope or value that can't be used.
+            LooksLikeSecret: a value seems to contain a credential, and there is no reason.
+            ConditionFailed: a key does not have the revision that is required.
+            SessionFenced: the author lost its name.
         """
         places = self._places(changes)
-        puts = {
-            place: c.value for place, c in places.items() if c.action == "put"
-        }
-        for value in puts.values():
-            check_value(value, self._limit)
-        done = self._make(
-            author,
-            f"edit {', '.join(str(p) for p, c in places.items() if c.action != 'require')}",
-            lambda _: puts,
-            deletes=lambda _: tuple(
-                p for p, c in places.items() if c.action == "delete"
-            ),
-            requires={
-                key: revision
-                for place, change in places.items()
-                for key, revision in _condition(
-                    place, change.if_revision
-                ).items()
-            },
-            confirm=confirm,
+        puts: dict[Key, Json] = {}
+        deletes: list[Key] = []
+        for place, change in places.items():
+            if change.action == "put":
+                check_value(change.value, self._limit)
+                puts[place] = change.value
+            elif change.action == "delete":
+                deletes.append(place)
+        requires: dict[Key, str | None] = {}
+        for place, change in places.items():
+            condition = _condition(place, change.if_revision)
+            requires.update(condition)
+        draft = Draft(
+            subject=_subject(places),
+            session=author.name,
+            fence=author.fence,
+            puts=puts,
+            deletes=tuple(deletes),
+            requires=requires,
             secret=screen(puts, allow_secret),
         )
-        revisions = {
-            str(place): done.receipt.revisions.get(place) for place in places
-        }
+        done = self._make(author, draft, confirm=confirm)
+        revisions: dict[str, str | None] = {}
+        for place in places:
+            revision = done.receipt.revisions.get(place)
+            revisions[str(place)] = revision
         return Edited(revisions=revisions, **delivered_fields(done))
 
     def load(
@@ -220,40 +290,67 @@ class Edits:
         confirm: bool = False,
         allow_secret: str | None = None,
     ) -> Edited:
-        """Store any number of values as one edit; raises as `check` does."""
-        secret = self.check(values, allow_secret)
-        subject = f"import {count(len(values), 'key')}"
-        done = self._make(
-            author, subject, lambda _: values, confirm=confirm, secret=secret
-        )
-        revisions = {
-            str(place): revision
-            for place, revision in done.receipt.revisions.items()
-        }
-        return Edited(revisions=dict(revisions), **delivered_fields(done))
+        """Store any number of values as one edit.
 
-    def check(
-        self, values: Mapping[Key, Json], allow_secret: str | None
-    ) -> str | None:
-        """Whether values may be stored; the reason for which secrets among them may.
+        Args:
+            author: Who stores them.
+            values: The new value of each key.
+            confirm: Whether to wait for the remote.
+            allow_secret: Why the values are safe to store although they look like credentials;
+                None if no reason was given.
 
         Raises:
-            InputError: one of them may not be changed; the message names it.
+            InputError: a value can't be stored; see `check`.
+            ConditionFailed: with `confirm`, the edit was refused at replay.
+            SessionFenced: the author lost its name.
+        """
+        secret = self.check(values, allow_secret)
+        keys = count(len(values), "key")
+        draft = Draft(
+            subject=f"import {keys}",
+            session=author.name,
+            fence=author.fence,
+            puts=values,
+            secret=secret,
+        )
+        done = self._make(author, draft, confirm=confirm)
+        revisions: dict[str, str | None] = {}
+        for place, revision in done.receipt.revisions.items():
+            revisions[str(place)] = revision
+        return Edited(revisions=revisions, **delivered_fields(done))
+
+    def check(
+        self,
+        values: Mapping[Key, Json],
+        allow_secret: str | None,
+    ) -> str | None:
+        """Refuse values that can't be stored.
+
+        Args:
+            values: The new value of each key.
+            allow_secret: Why the values are safe to store although they look like credentials;
+                None if no reason was given.
+
+        Returns:
+            The text for the commit if a value looks like a credential; else None.
+
+        Raises:
+            InputError: a key's scope or value can't be used. The message has the key.
+            LooksLikeSecret: a value seems to contain a credential, and there is no reason.
         """
         for place, value in values.items():
             _refuse_reserved(place.scope)
             try:
                 check_value(value, self._limit)
             except InputError as error:
-                raise type(error)(
-                    f"{place}: {error.what}", then=error.then
-                ) from None
+                what = f"{place}: {error.what}"
+                raise type(error)(what, then=error.then) from None
         return screen(values, allow_secret)
 
     def _places(self, changes: Sequence[Change]) -> dict[Key, Change]:
         if not 1 <= len(changes) <= MOST_CHANGES:
             raise InputError(
-                f"The edit has {len(changes)} changes; 1 to {MOST_CHANGES} do"
+                f"The edit has {len(changes)} changes; 1 to {MOST_CHANGES} are allowed"
             )
         places: dict[Key, Change] = {}
         for change in changes:
@@ -262,66 +359,72 @@ class Edits:
                 _refuse_reserved(place.scope)
             if place in places:
                 raise InputError(
-                    f"The edit names {place} twice", then="Join the two changes"
+                    f"The edit names {place} twice",
+                    then="Join the two changes",
                 )
             places[place] = change
-        snapshot = self._store.snapshot()
-        screen_names(
-            str(one) for one in places if snapshot.revision(one) is None
-        )
+        self._screen_new_names(places)
         if all(change.action == "require" for change in changes):
             raise InputError(
-                "The edit changes nothing", then="Give a value, or delete: true"
+                "The edit changes nothing",
+                then="Give a value, or delete: true",
             )
         return places
 
-    def _make(  # noqa: PLR0913  all that an edit is
+    def _screen_new_names(self, places: Iterable[Key]) -> None:
+        """Refuse names that look like credentials, unless the keys exist already."""
+        snapshot = self._store.snapshot()
+        new = [place for place in places if snapshot.revision(place) is None]
+        screen_names(map(str, new))
+
+    def _make(
         self,
         author: Author,
-        subject: str,
-        puts: Callable[[Snapshot], Mapping[Key, Json]] = lambda _: {},
+        draft: Draft,
         *,
-        deletes: Callable[[Snapshot], tuple[Key, ...]] = lambda _: (),
-        requires: Conditions | None = None,
-        kind: Kind = Kind.EDIT,
-        confirm: bool = False,
-        secret: str | None = None,
+        confirm: bool,
     ) -> Delivered[Draft]:
+        """Make an edit that does not depend on the state that it is made on."""
+
         def decide(snapshot: Snapshot) -> Draft:
             author.check(snapshot)
-            return Draft(
-                subject=subject,
-                session=author.name,
-                puts=puts(snapshot),
-                deletes=deletes(snapshot),
-                requires=requires or {},
-                fence=author.fence,
-                kind=kind,
-                secret=secret,
-            )
+            return draft
 
+        return self._decide(decide, confirm=confirm)
+
+    def _decide(
+        self,
+        decide: Decide[Draft],
+        *,
+        confirm: bool,
+    ) -> Delivered[Draft]:
+        """Make an edit that is decided on the newest state."""
         done = self._writer.make(decide, confirm=confirm)
         if confirm and done.outcome is Outcome.REFUSED:
             current = self._current_values(done.receipt.draft)
             raise ConditionFailed(f"Another clone was first: {current}")
         return done
 
-    def _revision(self, place: Key, done: Delivered[Draft]) -> str:
-        """What the key holds on account of an edit: after a merge, not what was stored."""
+    def _revision(
+        self,
+        place: Key,
+        done: Delivered[Draft],
+    ) -> str:
+        """Return the key's revision after an edit: the stored one, or that of a merged value."""
         made = done.receipt.revisions[place]
         if done.outcome in {None, Outcome.APPLIED}:
             return made
-        return self._store.snapshot().revision(place) or made
+        snapshot = self._store.snapshot()
+        return snapshot.revision(place) or made
 
     def _current_values(self, draft: Draft) -> str:
         """Describe the current values of the keys that a refused edit wanted to change."""
         snapshot = self._store.snapshot()
         if draft.requires:
             return explain(snapshot, draft.requires)
-        return "; ".join(
-            describe_value(snapshot, key)
-            for key in (*draft.puts, *draft.deletes)
-        )
+        keys = [*draft.puts, *draft.deletes]
+        described = [describe_value(snapshot, key) for key in keys]
+        return "; ".join(described)
 
     def _own_scope(self, scope: str) -> Scope:
         segments = resolve_scope(scope, self._machine)
@@ -335,12 +438,12 @@ class Edits:
         return place
 
     def _deletion_of(self, place: Key) -> str:
-        """The subject of a deletion; a name that looks like a credential is not repeated there."""
+        """Return the subject of a deletion, without a name that looks like a credential."""
         if find_secret(place, None) is None:
             return f"delete {place}"
-        if self._store.snapshot().revision(place) is None:
-            screen_names([str(place)])
-        return f"delete a key of {format_scope(place.scope)}"
+        self._screen_new_names([place])
+        scope = format_scope(place.scope)
+        return f"delete a key of {scope}"
 
     def _own_key(self, scope: str, key: str) -> Key:
         place = resolve_key(scope, key, self._machine)
@@ -356,20 +459,35 @@ def _refuse_reserved(scope: Scope) -> None:
         )
 
 
-def _condition(place: Key, revision: str | None) -> dict[Key, str | None]:
-    """What `if_revision` requires of a key."""
+def _subject(places: Mapping[Key, Change]) -> str:
+    """Return the subject of an edit: the keys that it changes."""
+    changed: list[str] = []
+    for place, change in places.items():
+        if change.action != "require":
+            changed.append(str(place))
+    names = ", ".join(changed)
+    return f"edit {names}"
+
+
+def _condition(
+    place: Key,
+    revision: str | None,
+) -> dict[Key, str | None]:
+    """Return what `if_revision` requires of a key."""
     if revision is None:
         return {}
-    if revision != ABSENT and not _REVISION.fullmatch(revision):
+    if revision == ABSENT:
+        return {place: None}
+    if not _REVISION.fullmatch(revision):
         raise InputError(
             f"if_revision {revision[:80]!a} is no revision",
             then=f"Give one as retrieve_data and store_data return it, or {ABSENT!r}",
         )
-    return {place: None if revision == ABSENT else revision}
+    return {place: revision}
 
 
 def delivered_fields(done: Delivered[D]) -> dict[str, Any]:
-    """The fields that all answers to an edit share."""
+    """Return the fields that the results of all edits share."""
     return {
         "op": done.receipt.op,
         "status": done.where,

@@ -1,12 +1,13 @@
-"""Endings: sign sessions off from another process than their own.
+"""Endings: sign sessions off from a process other than their own.
 
 A person ends a session whose laptop broke. A process ends the sessions of its own clone whose
 process died before it could sign them off.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from csc_git.coordinator import clock
@@ -28,13 +29,13 @@ _BATCH: Final = 100
 
 
 class Endings:
-    """Signs sessions off from outside.
+    """Signs off sessions of other processes.
 
     Args:
         store: The clone's store.
         writer: Makes the edits.
         clone: Who this clone is.
-        presence: Who is signed on.
+        presence: The sessions that are signed on.
         own: The sessions of this process, by name.
     """
 
@@ -52,24 +53,36 @@ class Endings:
         self.presence = presence
         self._own = own
 
-    def bury(self, now: datetime) -> None:
+    def sign_off_dead(self, now: datetime) -> None:
         """Sign off the sessions of this clone whose process died before it could do so."""
         snapshot = self._store.snapshot()
         for name in self.presence.signed_on_here(snapshot):
-            lease = read_lease(snapshot.get(lease_key(name)))
-            if lease is None:
+            if name in self._own:
                 continue
             lock = self.presence.lock(name)
-            if name in self._own or not lock.try_acquire():
+            if not lock.try_acquire():
                 continue
             try:
-                if self.presence.was_alive_lately(name):
-                    self.presence.note_end(
-                        name, claimed_by(lease.holder, snapshot)
-                    )
-                self.end(name, name, now, {lease.holder})
+                self._sign_off_locked(name, snapshot, now)
             finally:
                 lock.release()
+
+    def _sign_off_locked(
+        self,
+        name: str,
+        snapshot: Snapshot,
+        now: datetime,
+    ) -> None:
+        """Sign a session off whose lock this process has acquired."""
+        stored = snapshot.get(lease_key(name))
+        lease = read_lease(stored)
+        if lease is None:
+            return
+        if self.presence.was_alive_recently(name):
+            claimed = claimed_by(lease.holder, snapshot)
+            self.presence.note_end(name, claimed)
+        holders = {lease.holder}
+        self.end(name, name, now, holders)
 
     def end(
         self,
@@ -78,20 +91,25 @@ class Endings:
         now: datetime,
         holders: Collection[str] | None = None,
     ) -> bool:
-        """Sign a session off from outside, wherever it is; whether it was signed on.
+        """Sign a session of any process and clone off.
 
-        Its server, if there is one, learns of it with its next write, and may sign on again.
+        The next write of its server, if that still runs, is refused; the server may sign on again.
 
         Args:
-            handle: Its name.
-            by: Who decided so.
+            handle: The session's short or full name.
+            by: The author of the edit.
             now: The wall clock.
-            holders: Only if its sign-on is one of these: somebody else may have the name by now.
+            holders: Ids of the sign-ons that may be ended, in case another session has the name by
+                now; None for any.
+
+        Returns:
+            Whether the session was signed on.
 
         Raises:
-            InvalidName: no session's name.
+            InvalidName: `handle` is not a session name.
         """
-        return bool(self.end_all([handle], by, now, holders))
+        ended = self.end_all([handle], by, now, holders)
+        return bool(ended)
 
     def end_all(
         self,
@@ -100,18 +118,31 @@ class Endings:
         now: datetime,
         holders: Collection[str] | None = None,
     ) -> list[str]:
-        """Sign sessions off from outside, many at once; see `end`.
+        """Sign many sessions off, as `end` does with one.
+
+        Args:
+            handles: Their short or full names.
+            by: The author of the edits.
+            now: The wall clock.
+            holders: Ids of the sign-ons that may be ended; None for any.
 
         Returns:
-            Those of the names given that were signed on.
+            Those of `handles` that were signed on.
+
+        Raises:
+            InvalidName: one of `handles` is not a session name.
         """
-        names = {
-            one: str(parse_session(one, self._clone.machine)) for one in handles
-        }
+        names: dict[str, str] = {}
+        for handle in handles:
+            name = parse_session(handle, self._clone.machine)
+            names[handle] = str(name)
         ended: list[str] = []
-        for batch in _batches(list(names)):
+        for batch in _batches(names):
             ended += self._end_batch(
-                {one: names[one] for one in batch}, by, now, holders
+                batch,
+                by,
+                now,
+                holders,
             )
         return ended
 
@@ -122,66 +153,109 @@ class Endings:
         now: datetime,
         holders: Collection[str] | None,
     ) -> list[str]:
-        """Sign sessions off by one edit; the handles of those that were signed on."""
+        """Sign sessions off by one edit; return the handles of those that were signed on."""
 
         def decide(snapshot: Snapshot) -> Draft:
-            puts: dict[Key, Json] = {}
-            requires: dict[Key, str | None] = {}
-            signed_off: list[str] = []
-            for name in names.values():
-                key = lease_key(name)
-                stored = snapshot.get(key)
-                lease = read_lease(stored)
-                if stored is None or lease is None or lease.state != "active":
-                    continue
-                if holders and lease.holder not in holders:
-                    continue
-                signed_off.append(name)
-                puts[key] = replace(lease, state="signed_off").to_json()
-                requires[key] = stored.revision
-            only_one = len(signed_off) == 1
-            who = (
-                signed_off[0] if only_one else count(len(signed_off), "session")
+            return _sign_off_draft(
+                snapshot,
+                names.values(),
+                by,
+                holders,
             )
-            return Draft(f"sign off {who}", by, puts, requires=requires)
 
         receipt = self._writer.write(decide, now, wakes=False)
         signed_off = receipt.draft.puts
-        return [
-            handle
-            for handle, name in names.items()
-            if lease_key(name) in signed_off
-        ]
+        ended: list[str] = []
+        for handle, name in names.items():
+            key = lease_key(name)
+            if key in signed_off:
+                ended.append(handle)
+        return ended
 
-    def is_stale(self, name: str, snapshot: Snapshot) -> bool:
-        """Whether a session gave no sign of life for a lease's length.
+    def is_stale(
+        self,
+        name: str,
+        snapshot: Snapshot,
+    ) -> bool:
+        """Check whether a session gave no sign of life for the length of its lease.
 
-        In this clone by its lock. From another clone by elapsed time, where this clone has watched
-        it so long; else by the time of its record, which is the other machine's word.
+        For a session of this clone its lock decides. For one of another clone the elapsed time
+        decides, if this clone has seen the record for that long; otherwise the time in the record
+        decides, which comes from the other machine's clock.
+
+        Args:
+            name: The session's full name.
+            snapshot: The state to look at.
         """
+        if name in self._own:
+            return False
         stored = snapshot.get(lease_key(name))
         lease = read_lease(stored)
-        if stored is None or lease is None or name in self._own:
+        if stored is None or lease is None:
             return False
-        is_active = self.presence.is_active(name, stored)
+        if not self.presence.is_active(name, stored):
+            return True
         if lease.clone == self._clone.id:
-            return not is_active
+            return False
         age = clock.now() - stored.entry.time
-        return not is_active or age.total_seconds() > lease.seconds
+        return age.total_seconds() > lease.seconds
 
 
-def claimed_by(holder: str, snapshot: Snapshot) -> list[str]:
-    """What a sign-on has claimed for as long as its session lives."""
-    return [
-        claim.resource
-        for _, claim in all_claims(snapshot).values()
-        if claim.holder == holder
-        and claim.state == "held"
-        and claim.seconds is None
-    ]
+def claimed_by(
+    holder: str,
+    snapshot: Snapshot,
+) -> list[str]:
+    """Return the resources that a session has claimed for as long as it lives.
+
+    Args:
+        holder: The id of its sign-on.
+        snapshot: The state to look at.
+    """
+    resources: list[str] = []
+    for _, claim in all_claims(snapshot).values():
+        is_active = claim.holder == holder and claim.state == "held"
+        if is_active and claim.seconds is None:
+            resources.append(claim.resource)
+    return resources
 
 
-def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Names in groups that are signed off by one edit each."""
-    for start in range(0, len(names), _BATCH):
-        yield names[start : start + _BATCH]
+def _batches(names: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Yield names in groups that are signed off by one edit each."""
+    every = iter(names.items())
+    while batch := dict(islice(every, _BATCH)):
+        yield batch
+
+
+def _sign_off_draft(
+    snapshot: Snapshot,
+    names: Iterable[str],
+    by: str,
+    holders: Collection[str] | None,
+) -> Draft:
+    """Draft the sign-off of those of some sessions that are signed on."""
+    puts: dict[Key, Json] = {}
+    requires: dict[Key, str | None] = {}
+    signed_off: list[str] = []
+    for name in names:
+        key = lease_key(name)
+        stored = snapshot.get(key)
+        lease = read_lease(stored)
+        if stored is None or lease is None:
+            continue
+        if lease.state != "active":
+            continue
+        if holders and lease.holder not in holders:
+            continue
+        ended = replace(lease, state="signed_off")
+        signed_off.append(name)
+        puts[key] = ended.to_json()
+        requires[key] = stored.revision
+    who = count(len(signed_off), "session")
+    if len(signed_off) == 1:
+        who = signed_off[0]
+    return Draft(
+        f"sign off {who}",
+        by,
+        puts,
+        requires=requires,
+    )

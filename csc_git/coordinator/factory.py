@@ -1,4 +1,4 @@
-"""The factory: opens a coordinator for a directory, with a store that is ready to use."""
+"""The factory: opens the coordinator and the store of a directory's repository."""
 
 import socket
 from collections.abc import Mapping
@@ -9,7 +9,6 @@ from typing import Any
 from csc_git.config.settings import SHARING, Settings, load
 from csc_git.config.sources import given
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.syncing import no_progress
 from csc_git.coordinator.team_settings import agreed
 from csc_git.core.session import machine_from_host
 from csc_git.errors import SetupError
@@ -21,12 +20,12 @@ from csc_git.project.tracked import tracked_files
 from csc_git.project.url import listed_format
 from csc_git.store.attempt import Progress
 from csc_git.store.clone_id import identify
-from csc_git.store.store import Store
+from csc_git.store.store import Store, no_progress
 from csc_git.store.transaction import Identity
 
 
 def directory_of(project: Project) -> Path:
-    """Where a clone keeps everything of ours."""
+    """Return the directory in which a clone keeps all of csc-git's files."""
     return project.common_dir / "csc"
 
 
@@ -39,31 +38,40 @@ def open_coordinator(
 
     Args:
         start: The directory.
-        flags: Settings given by flag; None for each that was not given.
-        progress: Called with what a sync does, where a command waits for it.
+        flags: Settings given by flag, with the value None for each that was not given; None for
+            no flags.
+        progress: Called with each step of a sync, if a command waits for it.
 
     Raises:
-        SetupError: no repository, somebody else's, or a setting that can't be used.
-        StorageFailed: the disk refused.
+        SetupError: there is no repository, it belongs to another user, or a setting can't be used.
+        StorageFailed: a file could not be written.
     """
     project = discover(start)
     settings = load(project, flags)
     directory = directory_of(project)
     directory.mkdir(exist_ok=True)
+    host = socket.gethostname()
     clone = identify(
-        directory, settings.machine, machine_from_host(socket.gethostname())
+        directory,
+        settings.machine,
+        machine_from_host(host),
     )
     email = project.email or f"csc-git@{clone.machine}"
+    identity = Identity(clone.machine, clone.id, email)
+    connect: _Connecting | None = None
+    if settings.sync:
+        connect = _Connecting(project, settings, flags)
     store = Store(
         directory,
         settings.branch,
-        Identity(clone.machine, clone.id, email),
+        identity,
         lambda: _object_format(project, settings),
-        _Connecting(project, settings, flags) if settings.sync else None,
+        connect,
         tracked=partial(tracked_files, project),
         dedicated=settings.dedicated,
     )
-    settings = load(project, flags, agreed(store))
+    team = agreed(store)
+    settings = load(project, flags, team)
     url = remote_url(project, settings)
     return Coordinator(
         store,
@@ -77,17 +85,23 @@ def open_coordinator(
 
 
 def _given(project: Project, flags: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Branch, remote and sync settings given by flag or environment."""
+    """Return the branch, remote and sync settings that were given by flag or environment."""
     found = given(project, SHARING, flags)
-    return {
-        name: one.value
-        for name, one in found.items()
-        if not one.source.startswith("git ")
-    }
+    values: dict[str, Any] = {}
+    for name, setting in found.items():
+        if not setting.source.startswith("git "):
+            values[name] = setting.value
+    return values
 
 
 class _Connecting:
-    """Returns the remote; makes it again when a configuration file changed, or after a failure."""
+    """Returns the remote, made again if a configuration file changed or the last sync failed.
+
+    Args:
+        project: The user's repository.
+        settings: The settings of this process.
+        flags: Settings given by flag.
+    """
 
     def __init__(
         self,
@@ -108,46 +122,57 @@ class _Connecting:
             self._remote = None
         self._stamp = stamp
         if self._remote is None:
-            now = self._settings
+            settings = self._settings
             self._remote = Remote(
-                repository, self._project, now.remote, now.branch, now.timeout
+                repository,
+                self._project,
+                settings.remote,
+                settings.branch,
+                settings.timeout,
             )
         return self._remote
 
     def _reload(self) -> None:
+        """Read the settings again.
+
+        The old ones stay in use if the new ones can't be read, for instance because the work tree
+        is gone or somebody is just editing a file.
+        """
         try:
             project = discover(self._project.place)
             settings = load(project, self._flags)
         except SetupError:
-            return  # a worktree that is gone, a setting just being typed: the old ones still do
+            return
         if settings.branch == self._settings.branch:
-            self._project, self._settings = project, settings
+            self._project = project
+            self._settings = settings
 
 
 def _object_format(project: Project, settings: Settings) -> str:
-    """Of a new repository: the remote's, which is the project's unless another remote is set."""
-    if (
-        settings.remote is None
-        or settings.remote in project.remotes
-        or not settings.sync
-    ):
-        return project.object_format
-    return (
-        listed_format(project, settings.remote, settings.timeout)
-        or project.object_format
-    )
+    """Return the object format for a new store: the remote's if that is known, or the project's."""
+    own = project.object_format
+    remote = settings.remote
+    if remote is None or remote in project.remotes or not settings.sync:
+        return own
+    listed = listed_format(project, remote, settings.timeout)
+    return listed or own
 
 
-def remote_url(project: Project, settings: Settings) -> str | None:
-    """The URL of the remote that is set, as it is configured; None if there is none."""
+def remote_url(
+    project: Project,
+    settings: Settings,
+) -> str | None:
+    """Return the URL of the remote to sync with, as it is configured; None if there is none.
+
+    Args:
+        project: The user's repository.
+        settings: Their `remote` is the name of a remote, a URL, or None.
+    """
     name = settings.remote or "origin"
-    if (
-        settings.remote is None
-        and name not in project.remotes
-        and len(project.remotes) == 1
-    ):
-        name = project.remotes[0]
-    urls = project.values(
-        f"remote.{name}.url"
-    )  # of several, we sync with the first
-    return urls[0] if urls else settings.remote
+    remotes = project.remotes
+    if settings.remote is None and name not in remotes and len(remotes) == 1:
+        name = remotes[0]
+    urls = project.values(f"remote.{name}.url")
+    if not urls:
+        return settings.remote
+    return urls[0]  # csc-git syncs with the first of several

@@ -1,14 +1,14 @@
-"""The change feed: what changed since a cursor, here or arriving from the remote.
+"""The change feed: what changed since a cursor, by edits of this clone and of others.
 
-A cursor names the snapshot that its holder has seen, and the last commit known to be on the remote
-then. Changes are the net difference from that snapshot to the newest, so replay neither repeats
-nor hides one: an edit that was reported when it was local and is placed unchanged is no
-difference. If there are too many changes for one answer, the cursor also names the snapshot that
-they start from, and how many of them were reported.
+A cursor names the snapshot that its owner has seen, and the last commit that was then known to be
+on the remote. Changes are the net difference from that snapshot to the newest one. So a replay
+neither repeats a change nor hides one: an edit that was reported while it was local, and that the
+replay did not alter, makes no difference. If there are too many changes for one answer, the cursor
+also names the snapshot that they start from, and how many of them were reported.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
@@ -16,6 +16,7 @@ from typing import Final
 from csc_git.coordinator import clock
 from csc_git.coordinator.results.changes import Changed, Changes, SettledEdit
 from csc_git.coordinator.sessions import Sessions
+from csc_git.coordinator.sync_summary import contact_age
 from csc_git.core.clock import format_time
 from csc_git.core.commit import CommitInfo
 from csc_git.core.edit import Record
@@ -24,9 +25,9 @@ from csc_git.core.lease import SESSIONS, lease_key
 from csc_git.core.pattern import compile_pattern
 from csc_git.errors import CursorExpired, InputError
 from csc_git.store.commit_walk import commits_back_to, descent, is_commit
-from csc_git.store.difference import changed_keys
+from csc_git.store.difference import Change, changed_keys
 from csc_git.store.past_edits import keys_of, removals
-from csc_git.store.snapshot import Snapshot, Stored
+from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.watch import Watch
 from csc_git.text import readable
@@ -44,13 +45,14 @@ _CURSOR: Final = re.compile(
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far somebody has read.
+    """How far a caller has read.
 
     Attributes:
         tip: The snapshot that was seen; None for the empty store.
-        base: The last commit that was known to be on the remote.
-        start: If the changes up to `tip` were reported in part: the snapshot that they start from.
-        reported: How many changes between `start` and `tip` were reported.
+        base: The last commit that was known to be on the remote; None if there was none.
+        start: If only part of the changes up to `tip` was reported, the snapshot that they start
+            from; None for the empty store.
+        reported: How many changes between `start` and `tip` were reported; 0 for all.
     """
 
     tip: str | None
@@ -59,24 +61,33 @@ class Cursor:
     reported: int = 0
 
     def __str__(self) -> str:
-        parts = [self.tip or _NONE, self.base or _NONE]
-        if self.reported:
-            parts += [self.start or _NONE, str(self.reported)]
-        return ".".join(parts)
+        tip = self.tip or _NONE
+        base = self.base or _NONE
+        text = f"{tip}.{base}"
+        if not self.reported:
+            return text
+        start = self.start or _NONE
+        return f"{text}.{start}.{self.reported}"
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """The cursor that `str` wrote; raises InputError."""
+        """Read a cursor from its text.
+
+        Raises:
+            InputError: the text is not a cursor.
+        """
         match = _CURSOR.fullmatch(text)
         if match is None:
             raise InputError(
                 f"since {text[:80]!a} is no cursor",
                 then="Give the cursor of an earlier answer, or leave it out to begin from now",
             )
-        tip, base, start = (
-            _commit(match[name]) for name in ("tip", "base", "start")
+        return cls(
+            tip=_commit(match["tip"]),
+            base=_commit(match["base"]),
+            start=_commit(match["start"]),
+            reported=int(match["reported"] or 0),
         )
-        return cls(tip, base, start, int(match["reported"] or 0))
 
 
 class Feed:
@@ -84,9 +95,9 @@ class Feed:
 
     Args:
         store: The clone's store.
-        watch: Wakes when it may have changed.
-        sessions: This server's, whose edits are reported when they settle.
-        lost: Notices of claims that a session lost; each is returned once.
+        watch: Wakes when the store may have changed.
+        sessions: The sessions of this process. It is reported when the remote gets their edits.
+        lost: Returns notices of the claims that a session lost, each of them once.
     """
 
     def __init__(
@@ -102,11 +113,10 @@ class Feed:
         self._lost = lost
 
     def now(self) -> Cursor:
-        """A cursor that has seen everything up to now."""
+        """Return a cursor that has seen everything up to now."""
         branch = self._store.branch
-        base = (
-            branch.base
-        )  # before the tip, so that nothing that settles in between is skipped
+        # Read before the tip: an edit that is confirmed in between is then reported later.
+        base = branch.base
         return Cursor(branch.tip, base)
 
     def wait(  # noqa: PLR0913  each narrows what is waited for
@@ -118,200 +128,277 @@ class Feed:
         others_only: bool = False,
         reports_losses: bool = True,
         sync_state: str | None = None,
-        given_up: Callable[[], bool] = lambda: False,
+        given_up: Callable[[], bool] | None = None,
     ) -> Changes:
-        """Wait until something changed since a cursor, or time runs out.
+        """Wait until something changed since a cursor, or until the time is over.
 
         Args:
             since: The cursor of an earlier answer; None: from now.
-            scopes: Globs; None: all scopes but `sessions`, whose leases are renewed all the time.
-            timeout: Seconds; 0 only looks.
-            others_only: Leave out what this server's own sessions wrote.
-            reports_losses: Whether the answer reaches the sessions: they get each loss once.
-            sync_state: How things stand with the remote, if a change of that is to be reported too.
-            given_up: Whether nobody waits any more; then nothing is consumed.
+            scopes: Globs of scopes; None: all scopes but `sessions`, whose leases are renewed all
+                the time.
+            timeout: The most seconds to wait; 0 returns at once.
+            others_only: Whether to leave out what the sessions of this process wrote.
+            reports_losses: Whether the answer includes the claims that these sessions lost. A loss
+                is reported once, so the answer must reach the sessions.
+            sync_state: The state of the sync that the caller knows, if it wants to be notified when
+                that changes; None: no notice.
+            given_up: Returns whether the caller has stopped waiting, in which case no loss is
+                reported; None: the caller waits until the end.
 
         Raises:
-            InputError: no cursor, no glob, or a timeout out of range.
-            CursorExpired: its snapshot is gone.
+            InputError: `since` is not a cursor, one of `scopes` is not a glob, `timeout` is out of
+                range, or the wait was given up.
+            CursorExpired: this clone no longer has the snapshot of the cursor.
         """
         if not 0 <= timeout <= MAX_TIMEOUT:
             raise InputError(
-                f"timeout {timeout} is out of range; 0 to {MAX_TIMEOUT:.0f} do"
+                f"timeout {timeout} is out of range; "
+                f"it must be 0 to {MAX_TIMEOUT:.0f} seconds"
             )
-        cursor = Cursor.parse(since) if since is not None else self.now()
-        wanted = _filter(scopes)
-        lost = self._lost if reports_losses else lambda _: []
+        if since is None:
+            cursor = self.now()
+        else:
+            cursor = Cursor.parse(since)
+        is_wanted = _filter(scopes)
         deadline = clock.instant().seconds + timeout
         with self._watch.listening() as may_have_changed:
             while True:
-                if given_up():
+                if given_up is not None and given_up():
                     raise InputError("The wait was given up")
-                found = self._look(cursor, wanted, others_only=others_only)
-                news = [
-                    line for name in self._sessions.here for line in lost(name)
-                ]
-                turned = sync_state not in {None, found.sync_state}
-                if (
-                    news
-                    or turned
-                    or found.changes
-                    or found.more
-                    or found.settled
-                ):
-                    return found.model_copy(update={"lost_claims": news})
-                if not may_have_changed(deadline - clock.instant().seconds):
+                found = self._look(cursor, is_wanted, others_only=others_only)
+                if reports_losses:
+                    losses = self._losses()
+                    found = found.model_copy(update={"lost_claims": losses})
+                if _has_news(found, sync_state):
                     return found
+                left = deadline - clock.instant().seconds
+                if not may_have_changed(left):
+                    return found
+
+    def _losses(self) -> list[str]:
+        """Return notices of the claims that the sessions of this process lost."""
+        notices: list[str] = []
+        for session in self._sessions.here:
+            notices += self._lost(session)
+        return notices
 
     def _look(
         self,
         cursor: Cursor,
-        wanted: Callable[[Key], bool],
+        is_wanted: Callable[[Key], bool],
         *,
         others_only: bool,
     ) -> Changes:
+        """Return one answer's worth of changes since a cursor, without lost claims."""
         start, now = self._span(cursor)
-        changes = self._differences(start, now.tip, wanted)
-        page = list(
-            islice(changes, cursor.reported, cursor.reported + MOST_CHANGES + 1)
-        )
+        changes = self._differences(start, now.tip, is_wanted)
+        first = cursor.reported
+        end = first + MOST_CHANGES
+        page = list(islice(changes, first, end + 1))
         more = len(page) > MOST_CHANGES
         if more:
-            now = replace(
-                now, start=start, reported=cursor.reported + MOST_CHANGES
-            )
-        page = page[:MOST_CHANGES]
+            now = replace(now, start=start, reported=end)
+            page = page[:MOST_CHANGES]
         if others_only:
-            page = [
-                one for one in page if one.session not in self._sessions.here
-            ]
+            here = self._sessions.here
+            page = [one for one in page if one.session not in here]
+        settled = self._settled(cursor.base, now.base)
         status = self._store.sync_status
-        age = status.age(clock.instant())
         return Changes(
             changes=page,
-            settled=list(self._settled(cursor.base, now.base)),
+            settled=list(settled),
             lost_claims=[],
             cursor=str(now),
             more=more,
-            contact_age=None if age is None else round(age, 1),
+            contact_age=contact_age(status),
             sync_state=str(status.state),
         )
 
     def _span(self, cursor: Cursor) -> tuple[str | None, Cursor]:
-        """From which snapshot to which to tell; the latter as a cursor."""
+        """Return the snapshot that the next changes start from, and the cursor they lead to."""
         objects = self._store.repository.objects
         for commit in (cursor.tip, cursor.base, cursor.start):
             if commit is not None and not is_commit(objects, commit):
                 raise CursorExpired(
-                    "The cursor names a snapshot that this clone has no more"
+                    "The cursor names a snapshot that this clone no longer has"
                 )
-        now = self._whole(self.now(), cursor.base)
-        if cursor.reported:  # go on with a difference that was reported in part
-            return cursor.start, Cursor(cursor.tip, now.base)
+        now = self._consistent(self.now(), cursor.base)
+        if cursor.reported:
+            # Go on with the difference that was reported in part.
+            rest = Cursor(cursor.tip, now.base)
+            return cursor.start, rest
         return cursor.tip, now
 
-    def _whole(self, now: Cursor, reported: str | None) -> Cursor:
-        """A cursor whose tip has what its base has.
+    def _consistent(
+        self,
+        now: Cursor,
+        reported: str | None,
+    ) -> Cursor:
+        """Return a cursor whose tip contains its base.
 
-        A sync moves the base before the tip. Seen in between, edits would be settled before what
-        they changed is to be seen; so until the tip follows, the base is the one reported before.
+        A sync moves the base before the tip. If both are read in between, edits would be reported
+        as confirmed before their changes are. So until the tip follows, the cursor keeps the base
+        that was reported before.
         """
         if now.base is None or now.base == reported:
             return now
-        objects, follows = self._store.repository.objects, False
-        if now.tip is not None:
-            follows = (
-                descent(objects, now.base, now.tip, most=_MOST_SEARCHED)
-                is not None
-            )
-        return now if follows else replace(now, base=reported)
+        if self._contains(now.tip, now.base):
+            return now
+        return replace(now, base=reported)
+
+    def _contains(
+        self,
+        tip: str | None,
+        base: str,
+    ) -> bool:
+        if tip is None:
+            return False
+        objects = self._store.repository.objects
+        between = descent(
+            objects,
+            base,
+            tip,
+            most=_MOST_SEARCHED,
+        )
+        return between is not None
 
     def _differences(
-        self, start: str | None, end: str | None, wanted: Callable[[Key], bool]
+        self,
+        start: str | None,
+        end: str | None,
+        is_wanted: Callable[[Key], bool],
     ) -> Iterator[Changed]:
         objects = self._store.repository.objects
-        before, after = Snapshot(objects, start), Snapshot(objects, end)
-        found = [
-            one
-            for one in changed_keys(objects, before, after)
-            if wanted(one[0])
-        ]
-        gone = {
-            key for key, _, new in found if new is None or not new.is_readable
-        }
-        authors = removals(objects, gone, start, end, _MOST_SEARCHED)
-        return (_changed(key, old, new, authors) for key, old, new in found)
+        before = Snapshot(objects, start)
+        after = Snapshot(objects, end)
+        changes: list[Change] = []
+        gone = set[Key]()
+        for change in changed_keys(objects, before, after):
+            if not is_wanted(change.key):
+                continue
+            changes.append(change)
+            new = change.after
+            if new is None or not new.is_readable:
+                gone.add(change.key)
+        removed_by = removals(
+            objects,
+            gone,
+            start,
+            end,
+            _MOST_SEARCHED,
+        )
+        for change in changes:
+            yield _changed(change, removed_by)
 
     def _settled(
-        self, old: str | None, new: str | None
+        self,
+        old: str | None,
+        new: str | None,
     ) -> Iterator[SettledEdit]:
-        """Edits of this server's sessions that the remote got since."""
+        """Yield the edits of this process's sessions that the remote confirmed after `old`."""
         if old == new or not self._sessions.handles:
             return
         objects = self._store.repository.objects
         for commit in commits_back_to(objects, old, new, _MOST_SEARCHED):
             record = Record.parse(commit.message)
-            made = self._made_here(commit, record) if record else None
-            if record and made and not self._is_lease(made):
-                yield SettledEdit(
-                    op=record.op, outcome=str(record.outcome or "applied")
-                )
+            if record is None:
+                continue
+            made = self._made_here(commit, record)
+            if made is None or self._is_lease(made):
+                continue
+            outcome = record.outcome or "applied"
+            yield SettledEdit(
+                op=record.op,
+                outcome=str(outcome),
+            )
 
     def _made_here(
-        self, commit: CommitInfo, record: Record
+        self,
+        commit: CommitInfo,
+        record: Record,
     ) -> CommitInfo | None:
-        """An edit as a session of this server made it; None if it is somebody else's.
+        """Return an edit's original commit if a session of this process made it, else None.
 
-        A name alone does not tell: two clones can take the same one before either knows. The
-        commit of a replayed edit that was acknowledged first is only where that was; another edit
-        stands on a record of its session, which names its owner.
+        The session's name does not show it, since two clones can take the same name before either
+        knows of the other. Of a replayed edit, only the clone that made it has the original commit.
+        Any other edit has its session's record in its tree, and that contains the clone's id.
         """
         if record.session not in self._sessions.handles:
             return None
         objects = self._store.repository.objects
         if record.origin is not None:
-            return (
-                objects.commit(record.origin)
-                if objects.has(record.origin)
-                else None
-            )
-        lease = Snapshot(objects, commit.id).get(lease_key(record.session))
-        return (
-            commit if lease and self._sessions.presence.is_here(lease) else None
-        )
+            if objects.has(record.origin):
+                return objects.commit(record.origin)
+            return None
+        after = Snapshot(objects, commit.id)
+        key = lease_key(record.session)
+        lease = after.get(key)
+        if lease is None:
+            return None
+        if self._sessions.presence.is_here(lease):
+            return commit
+        return None
 
     def _is_lease(self, edit: CommitInfo) -> bool:
-        """Whether an edit is a sign-on, a renewal or a sign-off: nobody waits for its fate."""
+        """Return whether an edit is a sign-on, a renewal or a sign-off, which nobody waits for."""
         keys = keys_of(self._store.repository, edit)
-        return bool(keys) and all(key.scope == SESSIONS for key in keys)
+        scopes = {key.scope for key in keys}
+        return scopes == {SESSIONS}
+
+
+def _has_news(
+    found: Changes,
+    sync_state: str | None,
+) -> bool:
+    """Return whether an answer ends the wait of a caller that knows a state of the sync."""
+    if sync_state not in {None, found.sync_state}:
+        return True
+    if found.changes or found.more:
+        return True
+    return bool(found.settled or found.lost_claims)
 
 
 def _changed(
-    key: Key,
-    old: Stored | None,
-    new: Stored | None,
-    deleters: dict[Key, Record],
+    change: Change,
+    removed_by: Mapping[Key, Record],
 ) -> Changed:
-    said = deleters.get(key)
+    key, old, new = change
+    who = ""
+    when = ""
     if new is not None and new.is_readable:
-        who, when = new.entry.session, format_time(new.entry.time)
-    else:
-        who, when = (
-            (said.session, format_time(said.clock)) if said else ("", "")
-        )
+        who = new.entry.session
+        when = format_time(new.entry.time)
+    elif key in removed_by:
+        removal = removed_by[key]
+        who = removal.session
+        when = format_time(removal.clock)
     return Changed.of(
-        key, old, new, session=readable(who, _LONGEST_NAME), time=when
+        key,
+        old,
+        new,
+        session=readable(who, _LONGEST_NAME),
+        time=when,
     )
 
 
 def _filter(scopes: Sequence[str] | None) -> Callable[[Key], bool]:
+    """Return a function that decides whether a key is in one of some scopes; None: the default."""
     if scopes is None:
-        return lambda key: key.scope[:1] != SESSIONS
+        return _is_outside_sessions
     patterns = [compile_pattern(scope) for scope in scopes]
-    return lambda key: any(
-        pattern.match(format_scope(key.scope)) for pattern in patterns
-    )
+
+    def is_wanted(key: Key) -> bool:
+        scope = format_scope(key.scope)
+        return any(pattern.match(scope) for pattern in patterns)
+
+    return is_wanted
+
+
+def _is_outside_sessions(key: Key) -> bool:
+    return key.scope[:1] != SESSIONS
 
 
 def _commit(text: str | None) -> str | None:
-    return None if text in {None, _NONE} else text
+    if text == _NONE:
+        return None
+    return text

@@ -1,4 +1,4 @@
-"""The past, as people and models ask for it."""
+"""Answers about the history: which edits were made, and what the store contained before."""
 
 import json
 from itertools import islice
@@ -17,8 +17,9 @@ from csc_git.core.clock import format_time
 from csc_git.core.key import Key, format_scope
 from csc_git.core.moment import parse_moment
 from csc_git.core.session import parse_session, resolve_key, resolve_scope
+from csc_git.core.value import Entry
 from csc_git.errors import InputError, UnreadableValue
-from csc_git.store.difference import changed_keys
+from csc_git.store.difference import Change, changed_keys
 from csc_git.store.past_edits import PastEdit, Place, commit_at, edits
 from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
@@ -31,39 +32,63 @@ _LONGEST_VALUE: Final = 1000
 
 
 class Past:
-    """Answers about the history.
+    """Answers about the history of a store.
 
     Args:
         store: The clone's store.
-        machine: Completes short session names.
+        machine: This machine's name, which completes short session names.
     """
 
-    def __init__(self, store: Store, machine: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        machine: str,
+    ) -> None:
         self._store = store
         self._machine = machine
 
-    def place(self, scope: str | None, key: str | None = None) -> Place:
-        """A part of the store, checked."""
+    def place(
+        self,
+        scope: str | None,
+        key: str | None = None,
+    ) -> Place:
+        """Check a scope and a key, and return the part of the store that they name.
+
+        Args:
+            scope: The scope as typed; None: everything.
+            key: The name of one key in it; None: all keys.
+
+        Raises:
+            InputError: a name is not valid, or there is a key without a scope.
+        """
         if scope is None:
             if key is not None:
                 raise InputError("A key needs its scope")
             return Place()
         if key is None:
-            return Place(resolve_scope(scope, self._machine))
-        return Place(*resolve_key(scope, key, self._machine))
+            segments = resolve_scope(scope, self._machine)
+            return Place(segments)
+        full_key = resolve_key(scope, key, self._machine)
+        return Place(full_key.scope, full_key.name)
 
     def at(self, moment: str) -> Snapshot:
-        """The store as it was at a time or a commit.
+        """Return the store as it was at a time or a commit.
 
         Raises:
-            InputError: neither a time nor a commit, or one that isn't here.
+            InputError: `moment` is neither a time nor a commit, or this clone does not have the
+                commit.
         """
         now = clock.now()
         wanted = parse_moment(moment, now)
+        repository = self._store.repository
+        tip = self._store.branch.tip
         commit = commit_at(
-            self._store.repository, self._store.branch.tip, wanted, now
+            repository,
+            tip,
+            wanted,
+            now,
         )
-        return Snapshot(self._store.repository.objects, commit)
+        return Snapshot(repository.objects, commit)
 
     def history(
         self,
@@ -75,103 +100,171 @@ class Past:
         until: str | None = None,
         limit: int = 20,
     ) -> History:
-        """The edits of a place or a session, newest first.
+        """Return the edits of a place or a session, newest first.
 
         Args:
-            scope: With the scopes below it; None: all.
-            key: One key of it.
-            session: Short or full name; any author's full name.
-            since: Only those that entered the history after this time or commit.
-            until: Only those up to it.
-            limit: Most edits to return.
+            scope: Only edits in this scope and the scopes below it; None: in all.
+            key: Only edits of this key of the scope; None: of all keys.
+            session: Only edits by this author: the short or full name of a session, or the full
+                name of a person; None: by all.
+            since: Only edits that entered the history after this time or commit; None: all.
+            until: Only edits that entered the history up to this time or commit; None: all.
+            limit: The most edits to return.
+
+        Raises:
+            InputError: `limit` is out of range, or another argument is not valid.
         """
         if not 1 <= limit <= MOST_EDITS:
             raise InputError(
-                f"limit {limit} is out of range; 1 to {MOST_EDITS} do"
+                f"limit {limit} is out of range; it must be 1 to {MOST_EDITS}"
             )
-        start = self.at(until).commit if until else self._store.branch.tip
-        end = self.at(since).commit if since else None
+        start = self._store.branch.tip
+        if until:
+            start = self.at(until).commit
+        end: str | None = None
+        if since:
+            end = self.at(since).commit
         author = self._author(session)
         place = self.place(scope, key)
-        all_of_them = edits(
-            self._store.repository, start, place, session=author, after=end
+        newest_first = edits(
+            self._store.repository,
+            start,
+            place,
+            session=author,
+            after=end,
         )
-        found = list(islice(all_of_them, limit + 1))
+        found = list(islice(newest_first, limit + 1))
         return History(
             edits=[_past(edit) for edit in found[:limit]],
             more=len(found) > limit,
         )
 
-    def unreadable(self, key: Key, snapshot: Snapshot) -> UnreadableValue:
-        """Why a file of the branch is no value: who wrote it, and the last value before."""
-        place, broken_by, good = Place(key.scope, key.name), None, None
-        for edit in islice(
-            edits(self._store.repository, snapshot.commit, place),
-            _MOST_SEARCHED,
-        ):
-            broken_by = broken_by or edit
-            old = edit.before.look(key)
-            good = old if old is not None and old.is_readable else None
-            if good is not None:
-                break
+    def unreadable(
+        self,
+        key: Key,
+        snapshot: Snapshot,
+    ) -> UnreadableValue:
+        """Return an error for a file of the branch that can't be read as a value.
+
+        It reports who wrote the file, and the last readable value before.
+
+        Args:
+            key: The key whose file it is.
+            snapshot: The store that contains the file.
+        """
+        broken_by, good = self._broken(key, snapshot)
         who = ""
         if broken_by is not None:
-            by = quoted(broken_by.record.session)
-            who = f": commit {broken_by.commit.id[:12]} by {by} changed it"
+            commit = broken_by.commit.id[:12]
+            author = quoted(broken_by.record.session)
+            who = f": commit {commit} by {author} changed it"
         last = "No earlier value of it was found"
         if good is not None:
-            value = readable(json.dumps(good.entry.value), _LONGEST_VALUE)
-            author = quoted(good.entry.session)
-            when = format_time(good.entry.time)
+            text = json.dumps(good.value)
+            value = readable(text, _LONGEST_VALUE)
+            author = quoted(good.session)
+            when = format_time(good.time)
             last = f"The last value before is data stored by {author} at {when}: {value}"
         return UnreadableValue(
             f"{key} can't be read, since its file is not in csc-git's format{who}",
             safe=f"Nothing was changed. {last}",
         )
 
+    def _broken(
+        self,
+        key: Key,
+        snapshot: Snapshot,
+    ) -> tuple[PastEdit | None, Entry | None]:
+        """Return the last edit of a key, and the last readable entry before it."""
+        broken_by: PastEdit | None = None
+        newest_first = edits(
+            self._store.repository,
+            snapshot.commit,
+            Place(key.scope, key.name),
+        )
+        for edit in islice(newest_first, _MOST_SEARCHED):
+            if broken_by is None:
+                broken_by = edit
+            old = edit.before.look(key)
+            if old is not None and old.is_readable:
+                return broken_by, old.entry
+        return broken_by, None
+
     def blame(self, scope: str) -> Blame:
-        """Who last changed each key of a scope, and by which edit."""
+        """Return who last changed each key of a scope, and by which edit.
+
+        Raises:
+            InputError: `scope` is not valid.
+        """
         place = self.place(scope)
         snapshot = self._store.snapshot()
         missing = set(snapshot.keys(place.scope))
-        lines: dict[str, PastChange] = {}
-        for edit in edits(self._store.repository, snapshot.commit, place):
+        found: dict[str, PastChange] = {}
+        newest_first = edits(
+            self._store.repository,
+            snapshot.commit,
+            place,
+        )
+        for edit in newest_first:
             if not missing:
                 break
-            for key in edit.keys:
-                if key in missing:
-                    missing.discard(key)
-                    lines[key.name] = _past(edit)
+            for key in missing.intersection(edit.keys):
+                missing.discard(key)
+                found[key.name] = _past(edit)
+        in_order = sorted(found.items())
         return Blame(
-            scope=format_scope(place.scope), keys=dict(sorted(lines.items()))
+            scope=format_scope(place.scope),
+            keys=dict(in_order),
         )
 
-    def diff(self, one: str, other: str | None = None) -> list[Difference]:
-        """In which keys two moments differ, with both values; None is now."""
+    def diff(
+        self,
+        one: str,
+        other: str | None = None,
+    ) -> list[Difference]:
+        """Return the keys in which two moments differ, with both values.
+
+        Args:
+            one: A time or a commit.
+            other: Another one; None: now.
+
+        Raises:
+            InputError: one of them is neither a time nor a commit, or this clone does not have the
+                commit.
+        """
         before = self.at(one)
-        after = self._store.snapshot() if other is None else self.at(other)
-        changed = changed_keys(self._store.repository.objects, before, after)
-        return [_difference(key, old, new) for key, old, new in changed]
+        if other is None:
+            after = self._store.snapshot()
+        else:
+            after = self.at(other)
+        objects = self._store.repository.objects
+        changes = changed_keys(objects, before, after)
+        return [_difference(change) for change in changes]
 
     def _author(self, session: str | None) -> str | None:
         if session is None or "@" in session:
             return session
-        return str(parse_session(session, self._machine))
+        name = parse_session(session, self._machine)
+        return str(name)
 
 
-def _difference(key: Key, old: Stored | None, new: Stored | None) -> Difference:
+def _difference(change: Change) -> Difference:
+    key, old, new = change
+    is_unreadable = _is_unreadable(old) or _is_unreadable(new)
     return Difference(
         scope=format_scope(key.scope),
         key=key.name,
         before=_version(old),
         after=_version(new),
-        unreadable=_is_unreadable(old) or _is_unreadable(new),
+        unreadable=is_unreadable,
     )
 
 
 def _version(stored: Stored | None) -> Version | None:
-    """The value of a key; None also if its file can't be read."""
-    return None if _is_unreadable(stored) else Version.of(stored)
+    """Return the value of a key; None if it has none, or if its file can't be read."""
+    if _is_unreadable(stored):
+        return None
+    return Version.of(stored)
 
 
 def _is_unreadable(stored: Stored | None) -> bool:
@@ -179,17 +272,20 @@ def _is_unreadable(stored: Stored | None) -> bool:
 
 
 def _past(edit: PastEdit) -> PastChange:
-    changed = [
-        ChangedKey.of(key, old, new)
-        for key, old, new in edit.changes(_MOST_KEYS)
-    ]
+    record = edit.record
+    changed: list[ChangedKey] = []
+    for key, old, new in edit.changes(_MOST_KEYS):
+        one = ChangedKey.of(key, old, new)
+        changed.append(one)
+    count = len(edit.keys)
+    unlisted = count - _MOST_KEYS
     return PastChange(
         time=format_time(edit.commit.author_time),
-        session=readable(edit.record.session, 200),
-        subject=readable(edit.record.subject, 200),
-        op=printable(edit.record.op),
+        session=readable(record.session, 200),
+        subject=readable(record.subject, 200),
+        op=printable(record.op),
         commit=edit.commit.id,
-        outcome=edit.record.outcome,
+        outcome=record.outcome,
         changed=changed,
-        unlisted=max(0, len(edit.keys) - _MOST_KEYS),
+        unlisted=max(0, unlisted),
     )

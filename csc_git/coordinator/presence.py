@@ -1,8 +1,8 @@
-"""Presence: which sessions are signed on, as far as this clone knows.
+"""Presence: which sessions are signed on and alive, by what this clone knows.
 
-Inside a clone a session is alive while its process holds its lock file, which the kernel frees
-when the process dies. Seen from another clone it is alive until its lease lapses. Light to import:
-hooks use it.
+Within its own clone a session is alive while its process has its lock file locked; the kernel frees
+the lock when the process dies. For another clone it is alive until its lease lapses. Hooks import
+this module, so it imports little.
 """
 
 import json
@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
@@ -26,7 +25,6 @@ from csc_git.core.key import decode, encode
 from csc_git.core.lease import (
     SESSIONS,
     Instant,
-    Lease,
     Sighting,
     has_lapsed,
     lease_key,
@@ -40,15 +38,15 @@ from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 
 MOST_INSTANCES: Final = 9999
-_LATELY: Final = 120.0
-"""Seconds; a server leaves a sign of life at least as often as it looks at the remote."""
+_RECENT: Final = 120.0
+"""Seconds; a server marks its sessions as alive each time it looks at the remote, or more often."""
 
 
 class SignedOn(NamedTuple):
     """A sign-on in this clone.
 
     Attributes:
-        holder: Of the session's lease.
+        holder: The id of the sign-on, from the session's lease.
         settings: Branch, remote and sync settings given to its server alone. All others are in
             git's configuration, so they also apply to a hook that acts for the session.
     """
@@ -57,30 +55,8 @@ class SignedOn(NamedTuple):
     settings: Mapping[str, Any]
 
 
-@dataclass
-class OwnSession:
-    """A session of this process."""
-
-    name: SessionName
-    lease: Lease
-    lock: FileLock
-    op: str | None
-    renewed: Instant
-    resumes: tuple[str, ...] = ()
-    """What it had claimed when its server ended a moment ago."""
-
-    def is_mine(self, snapshot: Snapshot) -> bool:
-        """Whether the record on the branch is still of this sign-on."""
-        lease = read_lease(snapshot.get(lease_key(str(self.name))))
-        return (
-            lease is not None
-            and lease.holder == self.lease.holder
-            and lease.state == "active"
-        )
-
-
 class _Row(NamedTuple):
-    """A session that did not sign off.
+    """A session that has not signed off.
 
     Attributes:
         name: Its name.
@@ -99,6 +75,9 @@ class _Row(NamedTuple):
 
 _CHANGED: Final = attrgetter("changed")
 
+_Records = Mapping[str, Stored]
+_Seen = Mapping[str, Sighting]
+
 
 class Presence:
     """The sessions of all clones.
@@ -109,7 +88,12 @@ class Presence:
         directory: The clone's `csc` directory.
     """
 
-    def __init__(self, store: Store, clone: Clone, directory: Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clone: Clone,
+        directory: Path,
+    ) -> None:
         self._store = store
         self._clone = clone
         self._locks = directory / "sessions"
@@ -117,128 +101,172 @@ class Presence:
         self._mutex = Lock()
         self._rows: dict[str, _Row] = {}
         self._latest: list[_Row] = []
-        self._made_of: tuple[Mapping[str, Stored], Mapping[str, Sighting]] = (
-            {},
-            {},
-        )
+        self._records: _Records = {}
+        self._seen: _Seen = {}
 
-    def is_active(self, name: str, stored: Stored) -> bool:
-        """Whether a session is alive."""
+    def is_active(
+        self,
+        name: str,
+        stored: Stored,
+    ) -> bool:
+        """Check whether a session is alive.
+
+        Args:
+            name: Its full name.
+            stored: Its record.
+        """
         lease = read_lease(stored)
         if lease is None or lease.state != "active":
             return False
         if lease.clone == self._clone.id:
-            return not self._lock_is_free(name)
+            return self._is_locked(name)
         contact = self._store.sync_status.contact
         seen = self.sightings.get(lease_key(name))
-        return not has_lapsed(lease.seconds, stored.revision, seen, contact)
+        return not has_lapsed(
+            lease.seconds,
+            stored.revision,
+            seen,
+            contact,
+        )
 
     def signed_on(self, snapshot: Snapshot) -> list[str]:
-        """Names of the sessions that have not signed off, alive or not."""
-        return [row.name for row in self._latest_first(snapshot)]
+        """Return the names of the sessions that have not signed off, alive or not."""
+        rows = self._latest_first(snapshot)
+        return [row.name for row in rows]
 
     def signed_on_here(self, snapshot: Snapshot) -> list[str]:
-        """Names of the sessions that signed on in this clone and have not signed off."""
-        return [row.name for row in self._latest_first(snapshot) if row.is_here]
+        """Return the names of the sessions that signed on in this clone and have not signed off."""
+        rows = self._latest_first(snapshot)
+        return [row.name for row in rows if row.is_here]
 
     def alive(self, snapshot: Snapshot) -> list[str]:
-        """The sessions that are alive. Those whose record changed last come first."""
+        """Return the sessions that are alive. Those whose record changed last come first."""
         contact = self._store.sync_status.contact
-        return [
-            row.name
-            for row in self._latest_first(snapshot)
-            if self._is_alive(row, contact)
-        ]
+        rows = self._latest_first(snapshot)
+        return [row.name for row in rows if self._is_alive(row, contact)]
 
-    def _is_alive(self, row: "_Row", contact: Instant | None) -> bool:
+    def _is_alive(
+        self,
+        row: _Row,
+        contact: Instant | None,
+    ) -> bool:
         if row.is_here:
-            return not self._lock_is_free(row.name)
-        if row.seen is None or contact is None:
+            return self._is_locked(row.name)
+        seen = row.seen
+        if seen is None or contact is None:
             return True
-        if row.seen.boot == contact.boot:
-            return contact.seconds - row.seen.seconds < row.length
-        return contact.since(row.seen) < row.length
+        elapsed = contact.seconds - seen.seconds
+        if seen.boot != contact.boot:
+            elapsed = contact.since(seen)
+        return elapsed < row.length
 
-    def _latest_first(self, snapshot: Snapshot) -> list["_Row"]:
-        """The sessions that did not sign off. Only those whose record changed are looked at."""
-        records, seen = snapshot.records(SESSIONS), self.sightings.all()
+    def _latest_first(self, snapshot: Snapshot) -> list[_Row]:
+        """Return the sessions that have not signed off. The latest record comes first."""
+        records = snapshot.records(SESSIONS)
+        seen = self.sightings.all()
         with self._mutex:
-            old, old_seen = self._made_of
-            if records is old and seen is old_seen:
+            if records is self._records and seen is self._seen:
                 return self._latest
-            known = old if seen is old_seen else {}
-            for name in old.keys() - records.keys():
-                self._rows.pop(name, None)
-            for name in [
-                name for name in records if known.get(name) is not records[name]
-            ]:
-                self._look_at(name, records[name], seen)
-            self._latest = sorted(
-                self._rows.values(), key=_CHANGED, reverse=True
-            )
-            self._made_of = records, seen
+            self._update_rows(records, seen)
+            rows = self._rows.values()
+            self._latest = sorted(rows, key=_CHANGED, reverse=True)
+            self._records = records
+            self._seen = seen
             return self._latest
 
-    def _look_at(
-        self, name: str, stored: Stored, seen: Mapping[str, Sighting]
+    def _update_rows(
+        self,
+        records: _Records,
+        seen: _Seen,
     ) -> None:
-        row = self._row(name, stored, seen)
-        if row is not None:
-            self._rows[name] = row
-        else:
+        """Read the records that changed; if the sightings changed, read all of them."""
+        gone = self._records.keys() - records.keys()
+        for name in gone:
             self._rows.pop(name, None)
+        known: _Records = {}
+        if seen is self._seen:
+            known = self._records
+        for name, stored in records.items():
+            if known.get(name) is stored:
+                continue
+            row = self._row(name, stored, seen)
+            if row is not None:
+                self._rows[name] = row
+            else:
+                self._rows.pop(name, None)
 
     def _row(
-        self, name: str, stored: Stored, seen: Mapping[str, Sighting]
-    ) -> "_Row | None":
+        self,
+        name: str,
+        stored: Stored,
+        seen: _Seen,
+    ) -> _Row | None:
         lease = read_lease(stored)
-        if (
-            lease is None
-            or lease.state != "active"
-            or not is_session_name(name)
-        ):
+        if lease is None or lease.state != "active":
             return None
-        sighting = seen.get(_lease_path(name))
-        is_current = (
-            sighting is not None and sighting.revision == stored.revision
-        )
+        if not is_session_name(name):
+            return None
+        path = _lease_path(name)
+        sighting = seen.get(path)
+        first_seen = None
+        if sighting is not None and sighting.revision == stored.revision:
+            first_seen = sighting.first
         return _Row(
             name=name,
             changed=stored.entry.time,
             length=lease.seconds,
-            seen=sighting.first
-            if sighting is not None and is_current
-            else None,
+            seen=first_seen,
             is_here=lease.clone == self._clone.id,
         )
 
-    def is_alive(self, name: str, snapshot: Snapshot) -> bool:
-        """Whether a session of that name is alive."""
+    def is_alive(
+        self,
+        name: str,
+        snapshot: Snapshot,
+    ) -> bool:
+        """Check whether a session of a name is alive.
+
+        Args:
+            name: The full name.
+            snapshot: The state to look at.
+        """
         stored = snapshot.get(lease_key(name))
-        return stored is not None and self.is_active(name, stored)
+        if stored is None:
+            return False
+        return self.is_active(name, stored)
 
     def first_free(
-        self, snapshot: Snapshot, besides: Collection[str] = ()
+        self,
+        snapshot: Snapshot,
+        besides: Collection[str] = (),
     ) -> str:
-        """The first unused `claude_N` name that is not in `besides`."""
+        """Return the first unused `claude_N` name that is not in `besides`; empty if there is none.
+
+        Args:
+            snapshot: The state to look at.
+            besides: Full names that are not to be returned.
+        """
         for number in range(1, MOST_INSTANCES):
-            name = str(
-                SessionName(f"{DEFAULT_STEM}_{number}", self._clone.machine)
-            )
-            if name not in besides and not self.is_alive(name, snapshot):
-                return name
+            stem = f"{DEFAULT_STEM}_{number}"
+            session = SessionName(stem, self._clone.machine)
+            name = str(session)
+            if name in besides or self.is_alive(name, snapshot):
+                continue
+            return name
         return ""
 
     def is_here(self, stored: Stored) -> bool:
-        """Whether a session's record was made in this clone."""
+        """Check whether a session's record was made in this clone."""
         lease = read_lease(stored)
-        return lease is not None and lease.clone == self._clone.id
+        if lease is None:
+            return False
+        return lease.clone == self._clone.id
 
     def of_client(self, client: str | None) -> dict[str, SignedOn]:
-        """The sessions that signed on in this clone, in whatever process, for one client.
+        """Return one client's sessions that signed on in this clone, in any process, by name.
 
         Args:
-            client: See `client_identity`; None has none.
+            client: What `client_identity` returned; None has no sessions.
         """
         if client is None:
             return {}
@@ -246,119 +274,157 @@ class Presence:
         found: dict[str, SignedOn] = {}
         for name in self._names_here():
             noted = self._noted(name)
-            lease = read_lease(snapshot.get(lease_key(name)))
-            is_here = lease is not None and lease.clone == self._clone.id
-            if (
-                is_here
-                and lease
-                and lease.state == "active"
-                and noted.get("client") == client
-            ):
-                found[name] = SignedOn(
-                    lease.holder, noted.get("settings") or {}
-                )
+            if noted.get("client") != client:
+                continue
+            stored = snapshot.get(lease_key(name))
+            lease = read_lease(stored)
+            if lease is None or lease.clone != self._clone.id:
+                continue
+            if lease.state == "active":
+                settings = noted.get("settings") or {}
+                found[name] = SignedOn(lease.holder, settings)
         return found
 
     def _names_here(self) -> list[str]:
-        """Sessions that ever signed on in this clone: each has a file that was locked."""
-        files = sorted(self._locks.glob("*")) if self._locks.is_dir() else []
-        names = (_name_of(file) for file in files)
-        return [name for name in names if is_session_name(name)]
+        """Return the sessions that ever signed on in this clone: each has a lock file."""
+        if not self._locks.is_dir():
+            return []
+        names: list[str] = []
+        for file in sorted(self._locks.glob("*")):
+            name = _name_of(file)
+            if is_session_name(name):
+                names.append(name)
+        return names
 
     def lock(self, name: str) -> FileLock:
-        """What a session holds while its process lives."""
-        return FileLock(self._lock_file(name))
+        """Return the lock that a session's process keeps locked while the session is alive."""
+        file = self._lock_file(name)
+        return FileLock(file)
 
-    def note(
-        self, name: str, settings: Mapping[str, Any], directory: str
+    def note_owner(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        directory: str,
     ) -> None:
-        """Note in a session's lock file whose it is, and by which settings it is served.
+        """Note in a session's lock file which client it belongs to, and its server's settings.
 
-        The holder of the lock writes this for the hooks, which act for the same client and must use
-        the same branch and remote.
+        The process that has the lock writes this for the hooks, which act for the same client and
+        must use the same branch and remote.
 
         Args:
-            name: The session's.
+            name: The session's full name.
             settings: Branch, remote and sync settings given to its server alone.
             directory: The work tree that its server was started in.
         """
-        self._write(
-            name,
-            {
-                "client": client_identity(),
-                "settings": dict(settings),
-                "directory": directory,
-            },
-        )
+        noted = {
+            "client": client_identity(),
+            "settings": dict(settings),
+            "directory": directory,
+        }
+        self._write(name, noted)
 
-    def note_end(self, name: str, claims: Sequence[str]) -> None:
-        """Note that a session's server has ended, and what the session had claimed."""
-        ended = {"ended": clock.instant().to_json(), "claims": list(claims)}
-        self._write(name, {**self._noted(name), **ended})
+    def note_end(
+        self,
+        name: str,
+        claims: Sequence[str],
+    ) -> None:
+        """Note in a session's lock file that its server has ended.
 
-    def show_life(self, name: str) -> None:
-        """Leave a sign of life in a session's lock file: the time of its last change."""
+        Args:
+            name: The session's full name.
+            claims: The resources that the session had claimed.
+        """
+        now = clock.instant()
+        noted = self._noted(name)
+        noted["ended"] = now.to_json()
+        noted["claims"] = list(claims)
+        self._write(name, noted)
+
+    def mark_alive(self, name: str) -> None:
+        """Set the time of a session's lock file to now, as a sign that the session is alive."""
+        file = self._lock_file(name)
         with suppress(OSError):
-            os.utime(self._lock_file(name))
+            os.utime(file)
 
-    def was_alive_lately(self, name: str) -> bool:
-        """Whether a session left a sign of life in the last two minutes."""
+    def was_alive_recently(self, name: str) -> bool:
+        """Check whether a session was marked as alive in the last two minutes."""
+        file = self._lock_file(name)
         try:
-            return time.time() - self._lock_file(name).stat().st_mtime < _LATELY
+            marked = file.stat().st_mtime
         except OSError:
             return False
+        return time.time() - marked < _RECENT
 
-    def lately_ended(
-        self, directory: str, seconds: float
+    def recently_ended(
+        self,
+        directory: str,
+        seconds: float,
     ) -> dict[str, list[str]]:
-        """Find the sessions whose server ended lately in a work tree. The latest comes first.
+        """Find the sessions whose server ended a short time ago in a work tree.
 
         Args:
             directory: The work tree.
-            seconds: How long ago at most.
+            seconds: The longest time since then.
 
         Returns:
-            Each session's name, and what it had claimed.
+            The resources that each session had claimed, by its name. The latest comes first.
         """
         now = clock.instant()
         found: list[tuple[float, str, list[str]]] = []
         for name in self._names_here():
             noted = self._noted(name)
             with suppress(KeyError, TypeError, ValueError, AttributeError):
-                age = now.since(Instant.from_json(noted["ended"]))
-                if noted["directory"] == directory and age <= seconds:
-                    found.append(
-                        (age, name, [str(one) for one in noted["claims"]])
-                    )
-        return {name: claims for _, name, claims in sorted(found)}
+                ended = Instant.from_json(noted["ended"])
+                age = now.since(ended)
+                if noted["directory"] != directory or age > seconds:
+                    continue
+                claims = [str(one) for one in noted["claims"]]
+                found.append((age, name, claims))
+        found.sort()
+        return {name: claims for _, name, claims in found}
 
-    def _write(self, name: str, noted: Mapping[str, Any]) -> None:
-        self._lock_file(name).write_text(json.dumps(noted), encoding="ascii")
+    def _write(
+        self,
+        name: str,
+        noted: Mapping[str, Any],
+    ) -> None:
+        text = json.dumps(noted)
+        file = self._lock_file(name)
+        file.write_text(text, encoding="ascii")
 
     def _noted(self, name: str) -> dict[str, Any]:
-        noted = read_json(self._lock_file(name))
-        return noted if isinstance(noted, dict) else {}
+        file = self._lock_file(name)
+        noted = read_json(file)
+        if isinstance(noted, dict):
+            return noted
+        return {}
 
     def _lock_file(self, name: str) -> Path:
-        return self._locks / encode(name, directory=True).decode()
+        encoded = encode(name, directory=True)
+        return self._locks / encoded.decode()
 
-    def _lock_is_free(self, name: str) -> bool:
-        return self.lock(name).is_free()
+    def _is_locked(self, name: str) -> bool:
+        lock = self.lock(name)
+        return not lock.is_free()
 
 
 @lru_cache(maxsize=1 << 14)
 def _lease_path(name: str) -> str:
-    return path_text(lease_key(name))
+    key = lease_key(name)
+    return path_text(key)
 
 
 def session_names(snapshot: Snapshot) -> Iterator[str]:
-    """All sessions that ever signed on; records under other names are nobody's."""
-    return filter(is_session_name, snapshot.names(SESSIONS))
+    """Return the names of all sessions that ever signed on; other records are skipped."""
+    names = snapshot.names(SESSIONS)
+    return filter(is_session_name, names)
 
 
 def _name_of(file: Path) -> str:
-    """The session that a lock file belongs to; empty if it belongs to none."""
+    """Return the session that a lock file belongs to; empty if it belongs to none."""
     try:
-        return decode(file.name.encode(), directory=True) or ""
+        encoded = file.name.encode()
+        return decode(encoded, directory=True) or ""
     except ValueError:
         return ""

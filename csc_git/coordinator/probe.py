@@ -1,7 +1,7 @@
-"""The probe: makes an edit here, pushes it and reads it back. Only that shows that all works.
+"""The probe: make an edit, push it, and ask the remote for it. Only that shows that sync works.
 
-The edit changes no key. It leaves one commit in the history, which `csc-git log` and `history` pass
-over, and nothing at all if the remote does not take it.
+The edit changes no key. It leaves one commit in the history, which `csc-git log` and `history` do
+not show, and nothing at all if the remote does not accept it.
 """
 
 import time
@@ -22,19 +22,19 @@ from csc_git.store.snapshot import Snapshot
 from csc_git.store.sync_status import SyncStatus
 from csc_git.store.transaction import Draft
 
-_NOBODYS: Final = Key(("settings",), "probe")
-"""A key that has no value: requiring that is what makes an edit of a probe."""
+_UNUSED: Final = Key(("settings",), "probe")
+"""A key that never has a value. The edit of a probe only requires that."""
 
 _LATELY: Final = timedelta(days=30)
 
 
 class RoundTrip(NamedTuple):
-    """How it went.
+    """The result of a probe.
 
     Attributes:
-        works: Whether the remote has the edit, and reported it when asked again.
+        works: Whether the remote has the edit, and reported it when it was asked again.
         status: How the last sync ended.
-        seconds: How long it took.
+        seconds: How long the probe took.
     """
 
     works: bool
@@ -43,66 +43,81 @@ class RoundTrip(NamedTuple):
 
 
 def namesakes(coordinator: Coordinator) -> int:
-    """How many other clones signed on lately under this clone's machine name."""
-    snapshot, here = coordinator.store.snapshot(), coordinator.clone
+    """Count the other clones that lately signed on under this clone's machine name."""
+    snapshot = coordinator.store.snapshot()
+    here = coordinator.clone
     oldest = format_time(clock.now() - _LATELY)
     clones = set[str]()
     for name in session_names(snapshot):
-        if name.partition("@")[2] == here.machine:
-            lease = read_lease(snapshot.get(lease_key(name)))
-            if (
-                lease is not None
-                and lease.clone != here.id
-                and lease.since > oldest
-            ):
-                clones.add(lease.clone)
+        _, _, machine = name.partition("@")
+        if machine != here.machine:
+            continue
+        lease = read_lease(snapshot.get(lease_key(name)))
+        if lease is None or lease.clone == here.id:
+            continue
+        if lease.since > oldest:
+            clones.add(lease.clone)
     return len(clones)
 
 
-def round_trip(coordinator: Coordinator, user: str) -> RoundTrip:
-    """Try it.
+def round_trip(
+    coordinator: Coordinator,
+    user: str,
+) -> RoundTrip:
+    """Probe the remote: make an edit, push it, and ask the remote for it.
 
-    Each call makes an edit of its own: a remote that accepted one yesterday may decline one today.
+    Each call makes a new edit: a remote that accepted one yesterday may decline one today.
 
     Args:
-        coordinator: Of the clone.
-        user: The person on whose behalf.
+        coordinator: The coordinator of the clone.
+        user: The person who asked for the probe, without the machine; signs the edit.
     """
     began = time.monotonic()
     status = coordinator.syncing.sync()
     if status.state is not RemoteState.OK:
         return RoundTrip(
-            works=False, status=status, seconds=time.monotonic() - began
+            works=False,
+            status=status,
+            seconds=time.monotonic() - began,
         )
     op = _probe(coordinator, user)
     status = coordinator.syncing.sync()
     if status.state is RemoteState.OK:
         status = coordinator.syncing.sync()
-    if op in coordinator.store.branch.parked():
+    store = coordinator.store
+    if op in store.branch.parked():
         status = replace(
             status,
             state=RemoteState.DECLINED,
             detail=status.reasons.get(op, ""),
         )
-    works = (
-        status.state is RemoteState.OK
-        and coordinator.store.fate(op).where == "synced"
-    )
+    works = False
+    if status.state is RemoteState.OK:
+        works = store.fate(op).where == "synced"
     if not works:
-        coordinator.store.withdraw(op, clock.now())
-    return RoundTrip(works, status, time.monotonic() - began)
+        store.withdraw(op, clock.now())
+    return RoundTrip(
+        works=works,
+        status=status,
+        seconds=time.monotonic() - began,
+    )
 
 
-def _probe(coordinator: Coordinator, user: str) -> str:
+def _probe(
+    coordinator: Coordinator,
+    user: str,
+) -> str:
+    """Make the edit of a probe, and return its op."""
     machine = coordinator.clone.machine
 
     def decide(_: Snapshot) -> Draft:
         return Draft(
             f"{PROBE}: {machine}",
             f"{user}@{machine}",
-            requires={_NOBODYS: None},
+            requires={_UNUSED: None},
         )
 
-    op = coordinator.writer.make(decide).receipt.op
+    done = coordinator.writer.make(decide)
+    op = done.receipt.op
     assert op is not None  # noqa: S101  a condition alone makes an edit
     return op

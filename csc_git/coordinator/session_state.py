@@ -1,31 +1,119 @@
-"""What sessions store about themselves, as a summary shows it."""
+"""A session as others see it: its record, and what it stores about its work."""
 
 import json
+from datetime import datetime
 from typing import Any, Final
 
+from csc_git.coordinator.presence import Presence
+from csc_git.coordinator.results.activity import SessionSummary
+from csc_git.core.clock import format_time
+from csc_git.core.key import Key
+from csc_git.core.lease import lease_key
+from csc_git.core.value import Entry, Json
+from csc_git.store.records import read_lease
+from csc_git.store.snapshot import Snapshot
+from csc_git.text import printable, readable
+
+_KEYS: Final = ("current_issue", "status", "todos")
+"""The keys of a session's own scope that a summary shows."""
+
 _DONE: Final = frozenset({"done", "completed", "closed", "cancelled"})
+"""Each `status` of a to-do item that is done."""
 _LONGEST: Final = 200
 """Characters of another session's value that a summary shows."""
 
 
-def cut(value: Any) -> Any:  # noqa: ANN401  any JSON
-    """A value as a summary shows it. A long value is cut, and its length is given."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    if len(text) <= _LONGEST:
+def summarize(
+    snapshot: Snapshot,
+    session: str,
+    presence: Presence,
+) -> SessionSummary:
+    """Return one session, as others see it.
+
+    Args:
+        snapshot: Where to read.
+        session: The session's full name.
+        presence: Decides whether the session is alive.
+    """
+    key = lease_key(session)
+    record = snapshot.get(key)
+    is_active = False
+    is_here = False
+    if record is not None:
+        is_active = presence.is_active(session, record)
+        is_here = presence.is_here(record)
+    since = ""
+    lease = read_lease(record)
+    if lease is not None:
+        since = readable(lease.since, 40)
+    entries = _entries(snapshot, session)
+    values = {name: entry.value for name, entry in entries.items()}
+    stored_by: str | None = None
+    stored_at: str | None = None
+    newest = max(entries.values(), key=_time, default=None)
+    if newest is not None:
+        stored_by = readable(newest.session, _LONGEST)
+        stored_at = format_time(newest.time)
+    return SessionSummary(
+        session=printable(session),
+        active=is_active,
+        here=is_here,
+        since=since,
+        current_issue=_cut(values.get("current_issue")),
+        status=_cut(values.get("status")),
+        open_todos=_open_todos(values.get("todos")),
+        stored_by=stored_by,
+        stored_at=stored_at,
+    )
+
+
+def _entries(
+    snapshot: Snapshot,
+    session: str,
+) -> dict[str, Entry]:
+    """Return what a session has stored under the keys that a summary shows."""
+    scope = ("session", session)
+    found: dict[str, Entry] = {}
+    for name in _KEYS:
+        key = Key(scope, name)
+        stored = snapshot.get(key)
+        if stored is not None:
+            found[name] = stored.entry
+    return found
+
+
+def _time(entry: Entry) -> datetime:
+    return entry.time
+
+
+def _cut(value: Json) -> Json:
+    """Return a value as a summary shows it: a long one is cut, and its length is given."""
+    text = value
+    if not isinstance(value, str):
+        text = json.dumps(value)
+    length = len(text)
+    if length <= _LONGEST:
         return value
-    return f"{text[:_LONGEST]}… ({len(text):,} characters; read it with retrieve_data)"
+    start = text[:_LONGEST]
+    return f"{start}… ({length:,} characters; read it with retrieve_data)"
 
 
-def open_todos(todos: Any) -> int:  # noqa: ANN401  any JSON
-    """How many items of a `todos` value are still to be done."""
+def _open_todos(todos: Json) -> int:
+    """Count the items of a `todos` value that are not done; 0 if it is not a list."""
     if not isinstance(todos, list):
         return 0
-    return sum(1 for todo in todos if not _is_done(todo))
+    count = 0
+    for todo in todos:
+        if not _is_done(todo):
+            count += 1
+    return count
 
 
 def _is_done(todo: Any) -> bool:  # noqa: ANN401  any JSON
+    """Return whether an item is an object that is marked as done."""
     if not isinstance(todo, dict):
         return False
-    return (
-        todo.get("done") is True or str(todo.get("status", "")).lower() in _DONE
-    )
+    if todo.get("done") is True:
+        return True
+    status = str(todo.get("status", ""))
+    return status.lower() in _DONE

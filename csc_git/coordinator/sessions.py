@@ -1,8 +1,8 @@
-"""Sessions: who is here, under which name, and until when.
+"""Sessions: sign-on, renewal and sign-off of the sessions of this process.
 
-Inside a clone a session is alive while its process holds its lock file, which the kernel frees
-when the process dies. Seen from another clone it is alive until its lease lapses. See
-`core.lease` for the rules; here they meet files and the store.
+Within its own clone a session is alive while its process has its lock file locked; the kernel frees
+the lock when the process dies. For another clone it is alive until its lease lapses. `core.lease`
+has the rules; this module applies them to files and the store.
 """
 
 import threading
@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.endings import Endings, claimed_by
-from csc_git.coordinator.presence import MOST_INSTANCES, OwnSession, Presence
+from csc_git.coordinator.own_session import OwnSession
+from csc_git.coordinator.presence import MOST_INSTANCES, Presence
 from csc_git.coordinator.writer import Writer
 from csc_git.core.clock import format_time
 from csc_git.core.lease import Instant, Lease, lease_key
@@ -31,13 +32,12 @@ from csc_git.errors import (
 )
 from csc_git.store.clone_id import Clone
 from csc_git.store.records import read_lease
-from csc_git.store.snapshot import Snapshot
+from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
-from csc_git.text import quoted
 
 _RESUMED_WITHIN: Final = 60.0
-"""Seconds within which a server that is started again takes its session up again."""
+"""Seconds within which a server that is started again resumes its session."""
 
 
 class Sessions:
@@ -47,9 +47,9 @@ class Sessions:
         store: The clone's store.
         writer: Makes the edits.
         clone: Who this clone is.
-        lease_seconds: Of a sign-on.
-        given: Settings given to this process alone, not to others of this clone.
-        work_tree: Where this process works.
+        lease_seconds: Length of the lease of a session that signs on.
+        given: Branch, remote and sync settings given to this process alone; None for none.
+        work_tree: The directory of the work tree that this process works in.
     """
 
     def __init__(
@@ -65,13 +65,23 @@ class Sessions:
         self._store = store
         self._writer = writer
         self._clone = clone
-        self.presence = Presence(store, clone, store.directory)
+        self.presence = Presence(
+            store,
+            clone,
+            store.directory,
+        )
         self._seconds = lease_seconds
         self.own_settings = given or {}
         self._mutex = threading.RLock()
         self._own: dict[str, OwnSession] = {}
-        self.endings = Endings(store, writer, clone, self.presence, self._own)
-        self._news: dict[str, SessionFenced] = {}
+        self.endings = Endings(
+            store,
+            writer,
+            clone,
+            self.presence,
+            self._own,
+        )
+        self._lost: dict[str, SessionFenced] = {}
         self._unreported: list[str] = []
 
     @property
@@ -81,186 +91,254 @@ class Sessions:
 
     @property
     def handles(self) -> list[str]:
-        """Those, and the ones that its sessions lost: edits under these may still be queued."""
-        return [*self._own, *self._news]
+        """The handles of `here`, and those that were lost: their edits may still be queued."""
+        return [*self._own, *self._lost]
 
-    def sign_on(self, requested: str | None, now: datetime) -> OwnSession:
-        """Claim a name: the one asked for, or the first that is free.
+    def sign_on(
+        self,
+        requested: str | None,
+        now: datetime,
+    ) -> OwnSession:
+        """Claim a name: the one that is requested, or the first free one.
 
-        Calling it again with a name of this process, or without a name, returns the same session.
+        A second call with a name of this process, or without a name, returns the same session.
+
+        Args:
+            requested: A short or full session name; None for the first free one.
+            now: The wall clock.
 
         Raises:
-            SessionTaken: somebody else is using the name asked for.
+            InvalidName: the name is not a session name.
+            LooksLikeSecret: the name looks like a credential.
+            SessionTaken: another session uses the name, or the name has another machine.
         """
         with self._mutex:
-            wanted = _parsed(requested, self._clone.machine)
-            screen_names([requested] if requested else [])
-            if wanted and wanted.machine != self._clone.machine:
-                raise SessionTaken(
-                    f"{wanted} belongs to the machine {wanted.machine}; this is "
-                    f"{self._clone.machine}",
-                    then=f"Sign on as {wanted.name}, or without a name",
-                )
-            own = (
-                self._own.get(str(wanted))
-                if wanted
-                else next(iter(self._own.values()), None)
-            )
+            wanted = self._parse_requested(requested)
+            own = self._find_own(wanted)
             if own is not None and own.is_mine(self._store.snapshot()):
                 return own
             return self._claim(wanted, now)
 
-    def sign_off(self, handle: str | None, now: datetime) -> SessionName:
-        """Give a name back; its state stays for the next session of that name."""
+    def sign_off(
+        self,
+        handle: str | None,
+        now: datetime,
+    ) -> SessionName:
+        """Give a name back; its state stays for the next session of that name.
+
+        Args:
+            handle: The session's name; None for the first one that signed on.
+            now: The wall clock.
+
+        Raises:
+            NotSignedOn: this process has no such session.
+            SessionFenced: the session lost its name.
+        """
         with self._mutex:
             own = self.find(handle)
+            decide = partial(_signed_off, own)
             try:
-                self._writer.write(partial(self._sign_off, own), now)
+                self._writer.write(decide, now)
             except SessionFenced as fenced:
-                raise self.explained(fenced, now) from None
+                raise self.explain_refusal(fenced, now) from None
             self._forget(own)
             return own.name
 
-    def leave(self, now: datetime) -> None:
-        """Sign every session of this process off, since the process ends.
+    def sign_off_all(self, now: datetime) -> None:
+        """Sign every session of this process off, because the process ends.
 
-        A client that starts its server again within a minute takes its session up again.
+        A client that starts its server again within a minute resumes its session.
         """
         with self._mutex:
             for own in list(self._own.values()):
+                decide = partial(_signed_off, own)
                 with suppress(CscError, OSError):
-                    claimed = claimed_by(
-                        own.lease.holder, self._store.snapshot()
-                    )
-                    self.presence.note_end(str(own.name), claimed)
+                    self._note_end(own)
                 with suppress(CscError, OSError):
-                    self._writer.write(partial(self._sign_off, own), now)
+                    self._writer.write(decide, now)
                 self._forget(own)
 
     def find(self, handle: str | None) -> OwnSession:
-        """This process's session of that name; the first signed on if none is named.
+        """Return this process's session of a name; without a name, the first one signed on.
 
         Raises:
-            NotSignedOn: there is none.
-            SessionFenced: it lost its name since.
+            NotSignedOn: there is no such session.
+            SessionFenced: it lost its name.
         """
         with self._mutex:
             if handle is None:
-                if (
-                    self._unreported
-                ):  # once; without a handle the session goes on by its new name
-                    raise self._notified(self._unreported[0])
-                if not self._own:
-                    raise NotSignedOn("No session is signed on in this server")
-                return next(iter(self._own.values()))
-            name = str(parse_session(handle, self._clone.machine))
+                return self._find_first()
+            session = parse_session(handle, self._clone.machine)
+            name = str(session)
             if name in self._own:
                 return self._own[name]
-            if name in self._news:
-                raise self._notified(name)
+            if name in self._lost:
+                raise self._report_lost(name)
             raise NotSignedOn(f"{name} is not signed on in this server")
 
-    def check(self, own: OwnSession, snapshot: Snapshot) -> None:
-        """Refuse to write for a session whose name somebody else holds now.
-
-        Called under the store's lock, so it takes none: sign-on and renewal take theirs first and
-        the store's second.
-
-        Raises:
-            SessionFenced: so it is.
-        """
-        if not own.is_mine(snapshot):
-            raise _lost(own, snapshot)
-
     def first_available(self, snapshot: Snapshot) -> str:
-        """The name that `sign_on` without a name would give somebody else now."""
+        """Return the name that the next sign-on without a name would get in another process."""
         return self.presence.first_free(snapshot, self._own)
 
     def notice_lost(self, now: datetime) -> None:
-        """After a sync: notice names lost to others, and take the next ones.
+        """Notice the names that a sync lost to other sessions, and replace some of them.
 
-        Of two clones that took one name offline, the one placed later takes the next number. A
-        name taken over after its lease lapsed is not replaced: that session must sign on again.
+        If two clones took one name while offline, the one whose edit was placed later gets the
+        next free name. A session whose name was taken over after its lease lapsed gets no new name:
+        it must sign on again.
         """
         with self._mutex:
             snapshot = self._store.snapshot()
             for own in list(self._own.values()):
-                if own.is_mine(snapshot):
-                    continue
-                winner = read_lease(snapshot.get(lease_key(str(own.name))))
-                self._forget(own)
-                self._news[str(own.name)] = _lost(own, snapshot)
-                self._unreported.append(str(own.name))
-                ended = winner is None or winner.holder == own.lease.holder
-                if (
-                    winner is not None
-                    and not ended
-                    and winner.fence <= own.lease.fence
-                ):
-                    self._news[str(own.name)] = self._renamed(own, now)
+                if not own.is_mine(snapshot):
+                    self._lose(own, snapshot, now)
 
-    def explained(self, fenced: SessionFenced, now: datetime) -> SessionFenced:
-        """A refusal by `check`, with the new name that the session may have got by now."""
+    def explain_refusal(
+        self,
+        fenced: SessionFenced,
+        now: datetime,
+    ) -> SessionFenced:
+        """Return the error for a write that was refused, with the session's new name if any.
+
+        Args:
+            fenced: The error that `OwnSession.check` raised.
+            now: The wall clock.
+        """
         with self._mutex:
             self.notice_lost(now)
-            return (
-                self._notified(fenced.session)
-                if fenced.session in self._news
-                else fenced
-            )
+            if fenced.session in self._lost:
+                return self._report_lost(fenced.session)
+            return fenced
 
-    def renew(self, now: datetime, instant: Instant) -> None:
-        """Renew the leases that are due, unless an earlier renewal still waits to be synced."""
+    def renew(
+        self,
+        now: datetime,
+        instant: Instant,
+    ) -> None:
+        """Renew the leases that are due, unless an earlier renewal still waits to be synced.
+
+        Args:
+            now: The wall clock.
+            instant: This moment.
+        """
         with self._mutex:
             for own in list(self._own.values()):
-                self.presence.show_life(str(own.name))
-                if instant.since(own.renewed) < own.lease.seconds / 3:
-                    continue
-                if (
-                    own.op is not None
-                    and self._store.fate(own.op).where == "local"
-                ):
-                    continue
-                self._renew(own, now, instant)
+                name = str(own.name)
+                self.presence.mark_alive(name)
+                if self._is_renewal_due(own, instant):
+                    self._renew(own, now, instant)
 
-    def release_all(self) -> None:
-        """Let go of the lock files, as the end of the process would."""
+    def release_locks(self) -> None:
+        """Release the lock files, as the kernel does when the process ends."""
         with self._mutex:
             for own in list(self._own.values()):
                 self._forget(own)
 
-    def _sign_off(self, own: OwnSession, snapshot: Snapshot) -> Draft:
-        self.check(own, snapshot)
-        return self._draft(
-            own, replace(own.lease, state="signed_off"), snapshot, "off"
+    def _parse_requested(self, requested: str | None) -> SessionName | None:
+        if requested is None:
+            return None
+        machine = self._clone.machine
+        wanted = parse_session(requested, machine)
+        screen_names([requested])
+        if wanted.machine == machine:
+            return wanted
+        raise SessionTaken(
+            f"{wanted} belongs to the machine {wanted.machine}; this is {machine}",
+            then=f"Sign on as {wanted.name}, or without a name",
         )
 
-    def _renew(self, own: OwnSession, now: datetime, instant: Instant) -> None:
-        renewed = replace(own.lease, renewed=own.lease.renewed + 1)
+    def _find_own(self, wanted: SessionName | None) -> OwnSession | None:
+        """Return this process's session of a name, or its first one if there is no name."""
+        if wanted is not None:
+            return self._own.get(str(wanted))
+        sessions = iter(self._own.values())
+        return next(sessions, None)
+
+    def _find_first(self) -> OwnSession:
+        """Return the first session, unless the loss of a name has yet to be reported.
+
+        After that report, a caller without a handle continues under the session's new name.
+        """
+        if self._unreported:
+            name = self._unreported[0]
+            raise self._report_lost(name)
+        first = self._find_own(None)
+        if first is None:
+            raise NotSignedOn("No session is signed on in this server")
+        return first
+
+    def _note_end(self, own: OwnSession) -> None:
+        """Note what a session had claimed, so that its client can resume it."""
+        snapshot = self._store.snapshot()
+        claimed = claimed_by(own.lease.holder, snapshot)
+        name = str(own.name)
+        self.presence.note_end(name, claimed)
+
+    def _lose(
+        self,
+        own: OwnSession,
+        snapshot: Snapshot,
+        now: datetime,
+    ) -> None:
+        """Forget a session that lost its name, and sign on again if another clone was first."""
+        name = str(own.name)
+        stored = snapshot.get(lease_key(name))
+        winner = read_lease(stored)
+        self._forget(own)
+        self._lost[name] = own.lost_name(snapshot)
+        self._unreported.append(name)
+        if winner is None or winner.holder == own.lease.holder:
+            return  # it was signed off
+        if winner.fence <= own.lease.fence:
+            self._lost[name] = self._renamed(own, now)
+
+    def _is_renewal_due(self, own: OwnSession, instant: Instant) -> bool:
+        age = instant.since(own.renewed)
+        if age < own.lease.seconds / 3:
+            return False
+        if own.op is None:
+            return True
+        fate = self._store.fate(own.op)
+        return fate.where != "local"
+
+    def _renew(
+        self,
+        own: OwnSession,
+        now: datetime,
+        instant: Instant,
+    ) -> None:
+        count = own.lease.renewed + 1
+        renewed = replace(own.lease, renewed=count)
 
         def decide(snapshot: Snapshot) -> Draft:
-            self.check(own, snapshot)
-            return self._draft(own, renewed, snapshot, "renewal of")
+            own.check(snapshot)
+            return own.draft(renewed, snapshot, "renewal of")
 
         try:
             receipt = self._writer.write(decide, now, wakes=False)
         except (SessionFenced, ConditionFailed):
             return  # `notice_lost` deals with a lost name
-        own.lease, own.op, own.renewed = renewed, receipt.op, instant
+        own.lease = renewed
+        own.op = receipt.op
+        own.renewed = instant
 
     def _claim(self, wanted: SessionName | None, now: datetime) -> OwnSession:
         """Sign on with the name wanted, or the first free one.
 
-        The name is locked within this clone before the edit is made. If the name's record changes
-        in between, because a sync brought another one, the next try looks again.
+        The name is locked within this clone before the edit is made. If a sync changes the name's
+        record in between, the edit fails, and the next try looks at the new record.
         """
-        ended = self.presence.lately_ended(self._work_tree, _RESUMED_WITHIN)
+        ended = self.presence.recently_ended(
+            self._work_tree,
+            _RESUMED_WITHIN,
+        )
         while True:
             snapshot = self._store.snapshot()
             own = self._pick(wanted, ended, snapshot, now)
-            draft = self._draft(own, own.lease, snapshot, "on")
+            draft = own.draft(own.lease, snapshot, "sign on")
+            decide = partial(_drafted_before, draft)
             try:
-                receipt = self._writer.write(partial(_return, draft), now)
+                receipt = self._writer.write(decide, now)
                 break
             except ConditionFailed:
                 own.lock.release()
@@ -268,13 +346,14 @@ class Sessions:
                 own.lock.release()
                 raise
         name = str(own.name)
+        claimed = ended.get(name, ())
         own.op = receipt.op
-        own.resumes = tuple(ended.get(name, ()))
+        own.resumes = tuple(claimed)
         earlier = self._own.get(name)
         if earlier is not None:
             self._forget(earlier)
         self._own[name] = own
-        self._news.pop(name, None)
+        self._lost.pop(name, None)
         return own
 
     def _pick(
@@ -285,9 +364,8 @@ class Sessions:
         now: datetime,
     ) -> OwnSession:
         """Lock the name wanted, or the first free one, within this clone."""
-        names = self._candidates(ended) if wanted is None else [wanted]
-        for name in names:
-            own = self._try(name, snapshot, now)
+        for name in self._candidates(wanted, ended):
+            own = self._try_name(name, snapshot, now)
             if own is not None:
                 return own
         free = self.first_available(snapshot)
@@ -296,62 +374,82 @@ class Sessions:
             then=f"Sign on without a name, or as {free}",
         )
 
-    def _candidates(self, ended: Iterable[str]) -> Iterator[SessionName]:
-        """Names to sign on with when the caller gave no name."""
+    def _candidates(
+        self, wanted: SessionName | None, ended: Iterable[str]
+    ) -> Iterator[SessionName]:
+        """Yield the names to try: the one wanted, or those of ended sessions and then all."""
+        if wanted is not None:
+            yield wanted
+            return
+        machine = self._clone.machine
         for one in ended:
-            name = parse_session(one, self._clone.machine)
-            if name.machine == self._clone.machine:
+            name = parse_session(one, machine)
+            if name.machine == machine:
                 yield name
-        yield from _instances(self._clone.machine)
+        for number in range(1, MOST_INSTANCES):
+            yield SessionName(f"{DEFAULT_STEM}_{number}", machine)
 
-    def _try(
-        self, name: SessionName, snapshot: Snapshot, now: datetime
+    def _try_name(
+        self,
+        session: SessionName,
+        snapshot: Snapshot,
+        now: datetime,
     ) -> OwnSession | None:
-        stored = snapshot.get(lease_key(str(name)))
+        """Lock a name within this clone; None if another session uses it."""
+        name = str(session)
+        stored = snapshot.get(lease_key(name))
         old = read_lease(stored)
-        foreign = old is not None and old.clone != self._clone.id
-        if (
-            foreign
-            and stored is not None
-            and self.presence.is_active(str(name), stored)
-        ):
+        if self._is_used_elsewhere(name, stored):
             return None
-        mine = self._own.get(str(name))
-        if mine is not None:  # a sign-on of ours that lost its record
+        mine = self._own.get(name)
+        if mine is not None:  # a sign-on of this process that lost its record
             self._forget(mine)
-        lock = self.presence.lock(str(name))
+        lock = self.presence.lock(name)
         if not lock.try_acquire():
             return None
         try:
-            self.presence.note(str(name), self.own_settings, self._work_tree)
+            self.presence.note_owner(
+                name,
+                self.own_settings,
+                self._work_tree,
+            )
         except BaseException:
             lock.release()
             raise
-        lease = Lease(
+        lease = self._new_lease(old, now)
+        return OwnSession(
+            session,
+            lease,
+            lock,
+            None,
+            clock.instant(),
+        )
+
+    def _is_used_elsewhere(self, name: str, stored: Stored | None) -> bool:
+        """Check whether another clone has a live session of this name."""
+        lease = read_lease(stored)
+        if stored is None or lease is None:
+            return False
+        if lease.clone == self._clone.id:
+            return False
+        return self.presence.is_active(name, stored)
+
+    def _new_lease(self, old: Lease | None, now: datetime) -> Lease:
+        """Make the lease of a sign-on; its fence is higher than that of the one before."""
+        fence = 1
+        if old is not None:
+            fence = old.fence + 1
+        return Lease(
             holder=uuid.uuid4().hex,
             clone=self._clone.id,
-            fence=old.fence + 1 if old else 1,
+            fence=fence,
             seconds=self._seconds,
             state="active",
             since=format_time(now),
         )
-        return OwnSession(name, lease, lock, None, clock.instant())
-
-    def _draft(
-        self, own: OwnSession, lease: Lease, snapshot: Snapshot, what: str
-    ) -> Draft:
-        key = lease_key(str(own.name))
-        return Draft(
-            subject=f"sign {what} {own.name}"
-            if what in {"on", "off"}
-            else f"{what} {own.name}",
-            session=str(own.name),
-            puts={key: lease.to_json()},
-            requires={key: snapshot.revision(key)},
-            fence=lease.fence,
-        )
 
     def _renamed(self, own: OwnSession, now: datetime) -> SessionFenced:
+        """Sign on under another name, and return the error that reports it."""
         new = self._claim(None, now)
         return SessionFenced(
             f"Another clone had signed on as {own.name} first; you are {new.name} now",
@@ -359,39 +457,25 @@ class Sessions:
             then=f"Repeat the call with session={new.name}, or without session",
         )
 
-    def _notified(self, name: str) -> SessionFenced:
-        """What became of a session that lost its name; without a handle it is notified once."""
+    def _report_lost(self, name: str) -> SessionFenced:
+        """Return the error for a session that lost its name, and note that it was reported."""
         if name in self._unreported:
             self._unreported.remove(name)
-        return self._news[name]
+        return self._lost[name]
 
     def _forget(self, own: OwnSession) -> None:
         own.lock.release()
-        self._own.pop(str(own.name), None)
+        name = str(own.name)
+        self._own.pop(name, None)
 
 
-def _return(draft: Draft, _: Snapshot) -> Draft:
+def _signed_off(own: OwnSession, snapshot: Snapshot) -> Draft:
+    """Decide on a sign-off."""
+    own.check(snapshot)
+    lease = replace(own.lease, state="signed_off")
+    return own.draft(lease, snapshot, "sign off")
+
+
+def _drafted_before(draft: Draft, _: Snapshot) -> Draft:
     """Decide on a draft that was made before; its conditions show whether it still fits."""
     return draft
-
-
-def _parsed(requested: str | None, machine: str) -> SessionName | None:
-    return None if requested is None else parse_session(requested, machine)
-
-
-def _instances(machine: str) -> list[SessionName]:
-    return [
-        SessionName(f"{DEFAULT_STEM}_{n}", machine)
-        for n in range(1, MOST_INSTANCES)
-    ]
-
-
-def _lost(own: OwnSession, snapshot: Snapshot) -> SessionFenced:
-    """Why a session's name is not its own any more."""
-    stored = snapshot.get(lease_key(str(own.name)))
-    lease = read_lease(stored)
-    if stored and lease and lease.holder == own.lease.holder:
-        what = f"{own.name} was signed off by {quoted(stored.entry.session)}"
-    else:
-        what = f"The name {own.name} is own by somebody else now: its lease had lapsed"
-    return SessionFenced(what, str(own.name))

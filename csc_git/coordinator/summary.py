@@ -1,9 +1,8 @@
-"""Summaries: the state of the store as people and models ask for it."""
+"""Summaries: the state of the store, as answers for people and models."""
 
-from collections.abc import Iterable
-from datetime import datetime
-from itertools import filterfalse, islice
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.claims import Claims
@@ -18,23 +17,26 @@ from csc_git.coordinator.results.activity import (
 from csc_git.coordinator.results.data import Retrieved
 from csc_git.coordinator.results.sync import (
     Decision,
-    LostEdit,
     ParkedEdit,
     SyncSummary,
 )
-from csc_git.coordinator.session_state import cut, open_todos
+from csc_git.coordinator.session_state import summarize
 from csc_git.coordinator.sessions import Sessions
+from csc_git.coordinator.sync_summary import (
+    contact_age,
+    parked_edits,
+    summarize_decision,
+    summarize_sync,
+)
 from csc_git.coordinator.wrong_clocks import wrong_clocks
 from csc_git.core.clock import format_time
-from csc_git.core.commit import CommitInfo
 from csc_git.core.conflict import CONFLICTS
-from csc_git.core.edit import Record
 from csc_git.core.key import Key, format_scope
 from csc_git.core.lease import lease_key
 from csc_git.core.pace import requests_per_hour
-from csc_git.core.remote_state import RemoteState, describe_ok
+from csc_git.core.remote_state import RemoteState
 from csc_git.core.session import SessionName, parse_session
-from csc_git.core.value import Entry
+from csc_git.core.value import Json
 from csc_git.store.claiming import nobodys
 from csc_git.store.clone_id import Clone
 from csc_git.store.layout import Foreign
@@ -48,32 +50,32 @@ _MOST_LISTED: Final = 50
 """Sessions, claims and conflicts that the command line's status shows."""
 
 _MOST_SHOWN: Final = 10
-"""Sessions, claims and conflicts that an answer to a model shows; of the others the number."""
+"""Sessions, claims and conflicts that an answer to a model contains; the others are counted."""
 
 _MOST_GONE: Final = 200
-"""Sessions that are looked at to find unfinished work."""
+"""Sessions that are read to find unfinished work."""
 
 _LONGEST: Final = 200
-"""Characters of another session's value that a summary shows."""
+"""Characters of an author's name that an answer contains."""
 
 _LOOK_SECONDS: Final = 0.3
-"""Seconds for which files are looked at, whether they can be read; the doctor takes longer."""
+"""Seconds for which a status reads files to find those that can't be read; the doctor has more."""
 
 _MOST_FOREIGN: Final = 100
-_SAID: Final = ("current_issue", "status", "todos")
+_NOT_OURS: Final = "csc-git can't have written this record"
 
 
 class Summary:
-    """Answers about the state as a whole; reads only.
+    """Answers about the state as a whole. It only reads.
 
     Args:
         store: The clone's store.
-        sessions: Those of this process.
-        claims: Theirs, and what is known of all others.
-        clone: Who this clone is.
+        sessions: The sessions of this process.
+        claims: The claims of these sessions, and what is known of all others.
+        clone: This clone.
         project: The project's name.
-        remote: The remote's URL as configured, or None.
-        poll: Most seconds between looks at the remote.
+        remote: The remote's URL as configured; None if there is no remote.
+        poll: The most seconds between two looks at the remote.
     """
 
     def __init__(  # noqa: PLR0913  the state as a whole has so many parts
@@ -89,6 +91,7 @@ class Summary:
     ) -> None:
         self._store = store
         self._sessions = sessions
+        self._presence = sessions.presence
         self._claims = claims
         self._clone = clone
         self._project = project
@@ -101,328 +104,316 @@ class Summary:
         return self._clone.machine
 
     def signed_on(
-        self, name: SessionName, cursor: str, resumed: list[str]
+        self,
+        name: SessionName,
+        cursor: str,
+        resumed: list[str],
     ) -> SignedOn:
-        """What a session that has just signed on needs next."""
+        """Return what a session that has just signed on needs to know.
+
+        Args:
+            name: The session's name.
+            cursor: A cursor of the change feed that has seen everything up to now.
+            resumed: The resources that the session has claimed again.
+        """
         snapshot = self._store.snapshot()
+        handle = str(name)
+        left_here = [key.name for key in snapshot.keys(name.scope)]
+        alive = self._presence.alive(snapshot)
+        others = [other for other in alive if other != handle]
+        conflicts = snapshot.names(CONFLICTS)
         return SignedOn(
-            session=str(name),
+            session=handle,
             machine=name.machine,
             project=self._project,
-            session_id=str(name),
+            session_id=handle,
             full_scope_prefix=f"{name.machine}:{self._project}",
             own_scope=format_scope(name.scope),
-            left_here=[key.name for key in snapshot.keys(name.scope)],
+            left_here=left_here,
             resumed=resumed,
-            **self._others(snapshot, str(name)),
-            conflicts=len(snapshot.names(CONFLICTS)),
+            others=self._summaries(snapshot, others[:_MOST_SHOWN]),
+            others_more=_beyond(_MOST_SHOWN, others),
+            conflicts=len(conflicts),
             cursor=cursor,
             sync=self.sync_state(),
         )
 
-    def retrieved(self, snapshot: Snapshot, key: Key) -> Retrieved:
-        """A key's value."""
-        stored, status = snapshot.read(key), self._store.sync_status
-        where = Retrieved(
+    def retrieved(
+        self,
+        snapshot: Snapshot,
+        key: Key,
+    ) -> Retrieved:
+        """Return a key's value with its author and time.
+
+        Args:
+            snapshot: Where to read.
+            key: The key.
+        """
+        stored = snapshot.read(key)
+        status = self._store.sync_status
+        answer = Retrieved(
             found=False,
             scope=format_scope(key.scope),
             key=key.name,
-            contact_age=_rounded(status.age(clock.instant())),
+            contact_age=contact_age(status),
             sync_state=str(status.state),
         )
-        if stored is None:  # a revision without a value: the file can't be read
-            return where.model_copy(update={"revision": snapshot.revision(key)})
+        if stored is None:
+            # A revision without a value: the file can't be read.
+            revision = snapshot.revision(key)
+            return answer.model_copy(update={"revision": revision})
         entry = stored.entry
+        some_authors = entry.authors[:_MOST_LISTED]
+        authors = [readable(author, _LONGEST) for author in some_authors]
         found = {
             "found": True,
             "value": entry.value,
             "revision": stored.revision,
             "session": readable(entry.session, _LONGEST),
             "time": format_time(entry.time),
-            "authors": [
-                readable(author, _LONGEST)
-                for author in entry.authors[:_MOST_LISTED]
-            ],
+            "authors": authors,
         }
-        return where.model_copy(update=found)
+        return answer.model_copy(update=found)
 
     def sync_state(self) -> SyncSummary:
-        """How things stand with the remote."""
-        status = self._store.sync_status
-        queued = len(self._store.branch.queue())
-        parked = len(self._store.branch.parked())
-        what, then = status.describe()
-        age = status.age(clock.instant())
-        if status.state is RemoteState.OK:
-            what = describe_ok(queued, age)
-        return SyncSummary(
-            state=str(status.state),
-            message=f"{what}.",
-            next=f"{then}." if then else "",
-            queued=queued,
-            parked=parked,
-            contact_age=_rounded(age),
-        )
+        """Return the state of the sync with the remote."""
+        return summarize_sync(self._store)
 
     def decision(self, found: Divergence) -> Decision:
-        """What a person must know before deciding how to go on from a lost or replaced branch."""
-        status = self._store.sync_status
-        newest_first = found.lost[::-1]
-        return Decision(
-            state=str(status.state),
-            message=f"{status.describe()[0]}.",
-            lost=[_lost_edit(commit) for commit in newest_first[:_MOST_LISTED]],
-            lost_count=len(found.lost),
-            unknown_count=len(found.unknown),
-            queued=found.queued,
-            only_here=[
-                str(key)
-                for key, here, there in found.changes
-                if here and not there
-            ],
-            only_there=[
-                str(key)
-                for key, here, there in found.changes
-                if there and not here
-            ],
-            differing=[
-                str(key) for key, here, there in found.changes if here and there
-            ],
-        )
-
-    def _others(self, snapshot: Snapshot, name: str) -> dict[str, Any]:
-        """The sessions that are alive besides one: the latest, and how many more there are."""
-        names = [
-            one
-            for one in self._sessions.presence.alive(snapshot)
-            if one != name
-        ]
-        return {
-            "others": self._summaries(snapshot, names[:_MOST_SHOWN]),
-            "others_more": max(0, len(names) - _MOST_SHOWN),
-        }
+        """Return what a person must know to decide how to go on from a lost or replaced branch."""
+        return summarize_decision(self._store, found)
 
     def active(self, snapshot: Snapshot) -> list[SessionSummary]:
-        """The sessions that are alive. Those whose record changed last come first."""
-        return self._summaries(
-            snapshot, self._sessions.presence.alive(snapshot)
-        )
+        """Return the sessions that are alive. Those whose record changed last come first."""
+        alive = self._presence.alive(snapshot)
+        return self._summaries(snapshot, alive)
 
     def everyone(self, snapshot: Snapshot) -> list[SessionSummary]:
-        """All sessions that ever signed on."""
-        return self._summaries(snapshot, session_names(snapshot))
+        """Return all sessions that ever signed on."""
+        names = session_names(snapshot)
+        return self._summaries(snapshot, names)
 
     def _summaries(
-        self, snapshot: Snapshot, names: Iterable[str]
+        self,
+        snapshot: Snapshot,
+        names: Iterable[str],
     ) -> list[SessionSummary]:
         return [self.summary(snapshot, name) for name in names]
 
     def unfinished(self, snapshot: Snapshot) -> list[str]:
-        """Names of sessions that are gone and left unfinished work; only some are looked at."""
-        alive = set(self._sessions.presence.alive(snapshot))
+        """Return names of sessions that are gone and left unfinished work; only some are read."""
+        alive = set(self._presence.alive(snapshot))
         gone = (name for name in session_names(snapshot) if name not in alive)
-        found = (
-            self.summary(snapshot, name) for name in islice(gone, _MOST_GONE)
-        )
-        left = (
-            one.session for one in found if one.open_todos or one.current_issue
-        )
-        return list(islice(left, _MOST_SHOWN))
+        found: list[str] = []
+        for name in islice(gone, _MOST_GONE):
+            one = self.summary(snapshot, name)
+            if one.open_todos or one.current_issue:
+                found.append(one.session)
+            if len(found) == _MOST_SHOWN:
+                break
+        return found
 
     def context(self) -> Context:
-        """Content of `session://context`."""
-        snapshot, here = self._store.snapshot(), self._sessions.here
-        alive = self._sessions.presence.alive(snapshot)
-        shown = self._summaries(snapshot, alive[:_MOST_SHOWN])
-        is_alive = set(alive).__contains__
-        gone = filterfalse(
-            is_alive, islice(session_names(snapshot), _MOST_GONE)
-        )
+        """Return the content of `session://context`."""
+        snapshot = self._store.snapshot()
+        here = self._sessions.here
+        session: str | None = None
+        if here:
+            session = here[0]
+        alive = self._presence.alive(snapshot)
+        active = self._summaries(snapshot, alive[:_MOST_SHOWN])
+        instances = {one.session: "active" for one in active}
+        instances |= _some_gone(snapshot, alive)
         claims = self._claims.active(snapshot, _MOST_SHOWN + 1)
         return Context(
             machine=self._clone.machine,
             project=self._project,
-            session=here[0] if here else None,
+            session=session,
             signed_on_here=here,
-            active=shown,
-            active_more=max(0, len(alive) - _MOST_SHOWN),
-            instances={
-                **{one.session: "active" for one in shown},
-                **{
-                    name: self._gone(snapshot, name)
-                    for name in islice(gone, _MOST_SHOWN)
-                },
-            },
+            active=active,
+            active_more=_beyond(_MOST_SHOWN, alive),
+            instances=instances,
             first_available=self._sessions.first_available(snapshot),
             claims=claims[:_MOST_SHOWN],
             claims_more=len(claims) > _MOST_SHOWN,
             conflicts=self.conflicts(snapshot, _MOST_SHOWN),
             sync=self.sync_state(),
-            next=self._next(here, bool(alive), len(snapshot.names(CONFLICTS))),
+            next=self._next(snapshot, here, alive),
         )
 
     def state(self, session: str) -> SessionState:
-        """Content of `session://state/{id}`; raises InvalidName."""
+        """Return the content of `session://state/{id}`.
+
+        Raises:
+            InvalidName: `session` is not the name of a session.
+        """
         name = parse_session(session, self._clone.machine)
+        handle = str(name)
         snapshot = self._store.snapshot()
-        record = snapshot.get(lease_key(str(name)))
-        value = record.entry.value if record else None
+        stored = snapshot.get(lease_key(handle))
+        is_active = False
+        record: dict[str, Json] | None = None
+        if stored is not None:
+            is_active = self._presence.is_active(handle, stored)
+            if isinstance(stored.entry.value, dict):
+                record = stored.entry.value
+        values: dict[str, Retrieved] = {}
+        for key in snapshot.keys(name.scope):
+            values[key.name] = self.retrieved(snapshot, key)
         return SessionState(
-            session=str(name),
+            session=handle,
             scope=format_scope(name.scope),
-            active=record is not None
-            and self._sessions.presence.is_active(str(name), record),
-            record=value if isinstance(value, dict) else None,
-            state={
-                k.name: self.retrieved(snapshot, k)
-                for k in snapshot.keys(name.scope)
-            },
+            active=is_active,
+            record=record,
+            state=values,
         )
 
     def conflicts(
-        self, snapshot: Snapshot, most: int = _MOST_LISTED
+        self,
+        snapshot: Snapshot,
+        most: int = _MOST_LISTED,
     ) -> list[str]:
-        """The open conflicts, a line each; of many only some, and how many more there are."""
+        """Return the open conflicts, a line each.
+
+        Args:
+            snapshot: Where to read.
+            most: How many conflicts to describe; the last line has the number of the others.
+        """
         names = snapshot.names(CONFLICTS)
-        stored = (snapshot.get(Key(CONFLICTS, name)) for name in names[:most])
-        found = map(read_conflict, stored)
-        lines = [
-            readable(conflict.summary(), 300) for conflict in found if conflict
-        ]
-        more = len(names) - most
-        return [*lines, f"and {more:,} more"] if more > 0 else lines
+        lines: list[str] = []
+        for name in names[:most]:
+            stored = snapshot.get(Key(CONFLICTS, name))
+            conflict = read_conflict(stored)
+            if conflict is not None:
+                line = readable(conflict.summary(), 300)
+                lines.append(line)
+        more = _beyond(most, names)
+        if more:
+            lines.append(f"and {more:,} more")
+        return lines
 
     def parked(self) -> list[ParkedEdit]:
-        """The edits that the remote declined."""
-        reasons = self._store.sync_status.reasons
-        return [
-            self._parked(op, commit, reasons.get(op, ""))
-            for op, commit in sorted(self._store.branch.parked().items())
-        ]
+        """Return the edits that the remote declined."""
+        return parked_edits(self._store)
 
     def status(self) -> Status:
-        """Answer of `csc-git status`."""
+        """Return the answer of `csc-git status`."""
+        store = self._store
         cost = (0, 0)
-        if self._store.syncs:
+        if store.syncs:
             cost = requests_per_hour(self._poll)
-        snapshot = self._store.snapshot()
-        until = clock.instant().seconds + _LOOK_SECONDS
-        files = snapshot.foreign(lambda: clock.instant().seconds < until)
-        found = [*files, *_nobodys(snapshot)]
-        foreign = [
-            f"{entry.path.decode(errors='replace')}: {entry.why}"
-            for entry in found[:_MOST_FOREIGN]
-        ]
-        alive = self._sessions.presence.alive(snapshot)
+        remote: str | None = None
+        if self._remote:
+            remote = readable(self._remote)
+        snapshot = store.snapshot()
+        foreign = _foreign(snapshot)
+        lines = [_line(entry) for entry in foreign[:_MOST_FOREIGN]]
+        alive = self._presence.alive(snapshot)
         return Status(
             project=self._project,
             machine=self._clone.machine,
             clone=self._clone.id,
-            repository=str(self._store.repository.path),
-            branch=self._store.branch.name,
-            remote=readable(self._remote) if self._remote else None,
+            repository=str(store.repository.path),
+            branch=store.branch.name,
+            remote=remote,
             sync=self.sync_state(),
             parked=self.parked(),
             active=self._summaries(snapshot, alive[:_MOST_LISTED]),
             active_count=len(alive),
             claims=self._claims.active(snapshot, _MOST_LISTED),
             conflicts=self.conflicts(snapshot),
-            keys=self._store.count_keys(snapshot),
-            foreign=[printable(line) for line in foreign],
-            foreign_count=len(found),
+            keys=store.count_keys(snapshot),
+            foreign=lines,
+            foreign_count=len(foreign),
             clocks=self.clocks(),
             requests_per_hour=cost,
         )
 
     def clocks(self) -> list[str]:
-        """Which machines' clocks are wrong by more than minutes, a line each."""
+        """Return a line for each machine whose clock is wrong by several minutes or more."""
         return wrong_clocks(self._store, self._clone.machine)
 
-    def _parked(self, op: str, commit: str, reason: str) -> ParkedEdit:
-        record = Record.parse(
-            self._store.repository.objects.commit(commit).message
-        )
-        return ParkedEdit(
-            op=op,
-            subject=readable(record.subject if record else ""),
-            session=readable(record.session if record else ""),
-            reason=readable(reason),
-        )
+    def summary(
+        self,
+        snapshot: Snapshot,
+        session: str,
+    ) -> SessionSummary:
+        """Return one session, as others see it.
 
-    def summary(self, snapshot: Snapshot, session: str) -> SessionSummary:
-        """One session, as others see it."""
-        stored = snapshot.get(lease_key(session))
-        lease = read_lease(stored)
-        scope = ("session", session)
-        said = {name: snapshot.get(Key(scope, name)) for name in _SAID}
-        newest = max(
-            (one.entry for one in said.values() if one), key=_time, default=None
-        )
-        issue, status, todos = (
-            one.entry.value if one else None for one in said.values()
-        )
-        return SessionSummary(
-            session=printable(session),
-            active=stored is not None
-            and self._sessions.presence.is_active(session, stored),
-            here=stored is not None and self._sessions.presence.is_here(stored),
-            since=readable(lease.since, 40) if lease else "",
-            current_issue=cut(issue),
-            status=cut(status),
-            open_todos=open_todos(todos),
-            stored_by=readable(newest.session, _LONGEST) if newest else None,
-            stored_at=format_time(newest.time) if newest else None,
-        )
+        Args:
+            snapshot: Where to read.
+            session: The session's full name.
+        """
+        return summarize(snapshot, session, self._presence)
 
-    def _gone(self, snapshot: Snapshot, session: str) -> str:
-        lease = read_lease(snapshot.get(lease_key(session)))
-        return (
-            "signed_off"
-            if lease is not None and lease.state == "signed_off"
-            else "gone"
-        )
-
-    def _next(self, here: list[str], others: bool, conflicts: int) -> list[str]:  # noqa: FBT001
-        steps = [] if here else ["Call sign_on before you write anything."]
-        if others:
+    def _next(
+        self,
+        snapshot: Snapshot,
+        here: list[str],
+        alive: list[str],
+    ) -> list[str]:
+        """Return what a session should do next, as sentences."""
+        steps: list[str] = []
+        if not here:
+            steps.append("Call sign_on before you write anything.")
+        if alive:
             steps.append(
                 "See what the active sessions do before you choose your own work."
             )
         steps.append(
             "Store current_issue, status and todos in your own scope as you go."
         )
+        conflicts = len(snapshot.names(CONFLICTS))
         if conflicts:
             steps.append(
                 f"Resolve the open conflicts ({conflicts}) or tell the user: list_conflicts."
             )
         status = self._store.sync_status
         if status.state not in {RemoteState.OK, RemoteState.NEVER}:
-            steps.append(
-                " ".join(f"{part}." for part in status.describe() if part)
-            )
+            parts = [f"{part}." for part in status.describe() if part]
+            steps.append(" ".join(parts))
         return steps
 
 
-def _nobodys(snapshot: Snapshot) -> list[Foreign]:
-    return [
-        Foreign(str(key).encode(), "no session can be called so")
-        for key in nobodys(snapshot)
-    ]
+def _some_gone(
+    snapshot: Snapshot,
+    alive: Iterable[str],
+) -> dict[str, str]:
+    """Return a few sessions that are not alive, and whether each is `gone` or `signed_off`."""
+    is_alive = set(alive)
+    names = islice(session_names(snapshot), _MOST_GONE)
+    gone = (name for name in names if name not in is_alive)
+    found: dict[str, str] = {}
+    for name in islice(gone, _MOST_SHOWN):
+        lease = read_lease(snapshot.get(lease_key(name)))
+        found[name] = "gone"
+        if lease is not None and lease.state == "signed_off":
+            found[name] = "signed_off"
+    return found
 
 
-def _lost_edit(commit: CommitInfo) -> LostEdit:
-    record = Record.parse(commit.message)
-    return LostEdit(
-        commit=commit.id,
-        time=format_time(record.clock if record else commit.author_time),
-        session=readable(record.session if record else commit.author, 80),
-        subject=readable(record.subject if record else commit.message, 120),
-    )
+def _foreign(snapshot: Snapshot) -> list[Foreign]:
+    """Return the foreign entries that are found in a short time."""
+    until = clock.instant().seconds + _LOOK_SECONDS
+
+    def has_time() -> bool:
+        return clock.instant().seconds < until
+
+    found = list(snapshot.foreign(has_time))
+    for key in nobodys(snapshot):
+        path = str(key).encode()
+        found.append(Foreign(path, _NOT_OURS))
+    return found
 
 
-def _time(entry: Entry) -> datetime:
-    return entry.time
+def _line(entry: Foreign) -> str:
+    path = entry.path.decode(errors="replace")
+    return printable(f"{path}: {entry.why}")
 
 
-def _rounded(age: float | None) -> float | None:
-    return None if age is None else round(age, 1)
+def _beyond(
+    most: int,
+    listed: Sequence[str],
+) -> int:
+    """Return how many of some things are left out if at most so many are shown."""
+    return max(0, len(listed) - most)

@@ -1,4 +1,4 @@
-"""Syncing: bring the clone and its remote together, and do what follows from it."""
+"""Syncing: bring the clone and its remote together, and notice lost names and claims."""
 
 import random
 import threading
@@ -12,6 +12,7 @@ from csc_git.coordinator.sessions import Sessions
 from csc_git.coordinator.writer import Writer
 from csc_git.core.backoff import Backoff
 from csc_git.core.edit import Outcome
+from csc_git.core.key import Key
 from csc_git.core.lease import SESSIONS, Instant, Lease, lease_key
 from csc_git.core.remote_failure import RemoteFailure
 from csc_git.core.remote_state import PASSING, RemoteState
@@ -20,14 +21,10 @@ from csc_git.store.attempt import Progress
 from csc_git.store.clone_id import Clone
 from csc_git.store.records import read_lease
 from csc_git.store.recovery import Permit
-from csc_git.store.store import Store
+from csc_git.store.store import Store, no_progress
 from csc_git.store.sync_status import SyncStatus
 
-_AGAIN: Final = Backoff(first=1.0, most=60.0)
-
-
-def no_progress(_: str) -> None:
-    """Report nothing, for a sync that nobody watches."""
+_RETRY: Final = Backoff(first=1.0, most=60.0)
 
 
 class Syncing:
@@ -35,11 +32,11 @@ class Syncing:
 
     Args:
         store: The clone's store.
-        sessions: Those of this process.
-        claims: Theirs.
-        writer: Wakes the background.
+        sessions: The sessions of this process.
+        claims: The claims of these sessions.
+        writer: Wakes the background thread.
         clone: Who this clone is.
-        progress: Called with what a sync does, unless the caller of `sync` gives another.
+        progress: Called with each step of a sync, unless the caller of `sync` gives another.
     """
 
     def __init__(
@@ -70,28 +67,31 @@ class Syncing:
         Args:
             permit: What a person allows it to do beyond what is safe.
             began: When the caller's round began; None for now.
-            progress: Called with what it does.
+            progress: Called with each step; None for the progress of this object.
         """
-        # A sign-off that fails is tried again: the dead session's name is free here anyway.
+        now = clock.now()
+        # A sign-off that fails is repeated by the next sync. Within this clone, the name of a dead
+        # session is free in any case.
         with suppress(CscError, OSError):
-            self._sessions.endings.bury(clock.now())
+            self._sessions.endings.sign_off_dead(now)
         status = self._store.sync(
             clock.now(),
             began or clock.instant(),
             permit=permit,
             progress=progress or self._progress,
         )
-        # Leases whose sighting can't be noted only last longer.
+        # If sightings can't be noted, leases only last longer.
         with suppress(OSError):
             self._observe(status)
-        self._sessions.notice_lost(clock.now())
+        now = clock.now()
+        self._sessions.notice_lost(now)
         self._claims.notice_lost()
         return status
 
     def sync_until_pushed(self, seconds: float) -> SyncStatus:
         """Sync until nothing is queued, or until time runs out.
 
-        It ends at once where only a person can help.
+        It ends at once if only a person can solve the problem.
 
         Args:
             seconds: How long to try.
@@ -104,29 +104,35 @@ class Syncing:
             if status.state not in PASSING or not self.has_queue():
                 return status
             failures += 1
-            wait = _AGAIN.wait(failures, random.random())  # noqa: S311  jitter
-            if clock.instant().since(began) + wait > seconds:
+            chance = random.random()  # noqa: S311  jitter
+            wait = _RETRY.wait(failures, chance)
+            elapsed = clock.instant().since(began)
+            if elapsed + wait > seconds:
                 return status
             pause.wait(wait)
 
     def release(self, op: str) -> Outcome | None:
-        """Queue a parked edit again; None if it is not parked."""
-        outcome = self._store.release(op, clock.now())
-        self._writer.wrote()
+        """Queue a parked edit again, and return how it was replayed; None if it is not parked."""
+        now = clock.now()
+        outcome = self._store.release(op, now)
+        self._writer.request_sync()
         return outcome
 
     def rotate(self, progress: Progress | None = None) -> Rotated:
-        """Go on with a new, short history; see `store.rotation`.
+        """Replace the branch's history by a short one with the same data; see `store.rotation`.
 
         Args:
-            progress: Called with what it does.
+            progress: Called with each step; None for the progress of this object.
 
         Raises:
-            NotRotated: the remote does not take part.
+            NotRotated: the remote could not be synced.
         """
-        report = progress or self._progress
         try:
-            done = self._store.rotate(clock.now(), clock.instant(), report)
+            done = self._store.rotate(
+                clock.now(),
+                clock.instant(),
+                progress or self._progress,
+            )
         except RemoteFailure as failure:
             raise NotRotated(failure.what, then=failure.then) from failure
         return Rotated(
@@ -134,30 +140,30 @@ class Syncing:
         )
 
     def has_queue(self) -> bool:
-        """Whether edits wait to be pushed; False if the store can't be read."""
+        """Check whether edits wait to be pushed; False if the store can't be read."""
         try:
-            return bool(self._store.branch.queue())
+            queue = self._store.branch.queue()
         except (CscError, OSError):
             return False
+        return bool(queue)
 
     def _observe(self, status: SyncStatus) -> None:
-        """Note when other clones' leases were first seen as they are now."""
+        """Note when the leases of other clones, and claims, were first seen as they are now."""
         if status.state is not RemoteState.OK:
             return
         snapshot = self._store.snapshot()
-        others = [
-            (lease_key(name), stored.revision)
-            for name, stored in snapshot.records(SESSIONS).items()
-            if _is_others(read_lease(stored), self._clone)
-        ]
-        self._sessions.presence.sightings.note(
-            [*others, *self._claims.timed(snapshot)], clock.instant()
-        )
+        records: list[tuple[Key, str]] = []
+        for name, stored in snapshot.records(SESSIONS).items():
+            lease = read_lease(stored)
+            if _is_of_other_clone(lease, self._clone):
+                key = lease_key(name)
+                records.append((key, stored.revision))
+        records.extend(self._claims.timed(snapshot))
+        now = clock.instant()
+        self._sessions.presence.sightings.note(records, now)
 
 
-def _is_others(lease: Lease | None, clone: Clone) -> bool:
-    return (
-        lease is not None
-        and lease.state == "active"
-        and lease.clone != clone.id
-    )
+def _is_of_other_clone(lease: Lease | None, clone: Clone) -> bool:
+    if lease is None or lease.state != "active":
+        return False
+    return lease.clone != clone.id

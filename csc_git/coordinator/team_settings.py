@@ -1,7 +1,7 @@
 """The team's settings: read when a coordinator is opened, changed by people.
 
-Their model is imported only where there are any: most stores have none, and a server starts
-without it.
+Their model is imported only if the store has such settings. Most stores have none, and a server
+starts faster without it.
 """
 
 import logging
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from csc_git.coordinator.edits import Author
 from csc_git.coordinator.writer import Delivered, Writer
-from csc_git.core.key import TEAM_KEY
-from csc_git.core.value import is_same
+from csc_git.core.key import TEAM_KEY, Key
+from csc_git.core.value import Json, is_same
 from csc_git.errors import CscError, InputError, InvalidSetting
 from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
@@ -26,8 +26,8 @@ class Team(NamedTuple):
     """What a team has agreed on.
 
     Attributes:
-        settings: That can be used.
-        unusable: Others that stand there.
+        settings: The settings that can be used, by name.
+        unusable: The settings on the branch that can't be used.
     """
 
     settings: dict[str, Any]
@@ -35,10 +35,10 @@ class Team(NamedTuple):
 
 
 def read_team(snapshot: Snapshot) -> Team:
-    """What the team has agreed on."""
+    """Return what the team has agreed on."""
     stored = snapshot.get(TEAM_KEY)
     if stored is None:
-        return Team({}, [])
+        return Team(settings={}, unusable=[])
     from csc_git.config.team_names import TeamSettings  # noqa: PLC0415
 
     settings, unusable = TeamSettings.of(stored.entry.value)
@@ -46,10 +46,11 @@ def read_team(snapshot: Snapshot) -> Team:
 
 
 def agreed(store: Store) -> dict[str, Any]:
-    """The settings that can be used. Those that can't are reported in the log."""
+    """Return the team's settings that can be used. Those that can't are reported in the log."""
     try:
         team = read_team(store.snapshot())
-    except (CscError, OSError):  # a damaged store is reported at its first use
+    except (CscError, OSError):
+        # A damaged store is reported at its first use.
         _log.debug("the team's settings can't be read", exc_info=True)
         return {}
     for why in team.unusable:
@@ -58,11 +59,21 @@ def agreed(store: Store) -> dict[str, Any]:
 
 
 def change(
-    writer: Writer, author: Author, name: str, value: str | None
+    writer: Writer,
+    author: Author,
+    name: str,
+    value: str | None,
 ) -> Delivered[Draft]:
-    """Agree on a setting, or (None) on none, for all clones.
+    """Set or remove one of the team's settings, for all clones.
 
-    What others set at the same time stands beside it; of two values for one setting the later one.
+    Other settings that somebody changes at the same time are kept. Of two values for the same
+    setting, the later one is kept.
+
+    Args:
+        writer: Makes the edit.
+        author: Who changes the setting.
+        name: The setting.
+        value: The value as typed; None: remove the setting.
 
     Raises:
         InputError: there is no such setting.
@@ -76,27 +87,40 @@ def change(
     )
 
     if name not in TEAM_NAMES:
+        names = ", ".join(TEAM_NAMES)
         raise InputError(
             f"A team can't set {name[:80]!a}",
-            then=f"There are: {', '.join(TEAM_NAMES)}",
+            then=f"It can set {names}",
         )
-    given = {} if value is None else {name: TeamSettings.check(name, value)}
+    given: dict[str, Json] = {}
+    subject = f"unset {name}"
+    if value is not None:
+        given[name] = TeamSettings.check(name, value)
+        subject = f"agree on {name}"
 
     def decide(snapshot: Snapshot) -> Draft:
-        stored = snapshot.get(TEAM_KEY)
-        old = (
-            stored.entry.value
-            if stored and isinstance(stored.entry.value, dict)
-            else {}
-        )
+        old = _members(snapshot)
         if is_later(old):
             raise InvalidSetting(LATER.what, then=LATER.then)
-        kept = {k: v for k, v in old.items() if k != name}
-        new = {**kept, "version": 1, **given}
+        old["version"] = 1
+        new = dict(old)
+        new.pop(name, None)
+        new.update(given)
+        puts: dict[Key, Json] = {}
+        if not is_same(new, old):
+            puts[TEAM_KEY] = new
         return Draft(
-            subject=f"agree on {name}" if given else f"agree on no {name}",
+            subject=subject,
             session=author.name,
-            puts={} if is_same(new, {**old, "version": 1}) else {TEAM_KEY: new},
+            puts=puts,
         )
 
     return writer.make(decide)
+
+
+def _members(snapshot: Snapshot) -> dict[str, Json]:
+    """Return a copy of the team's settings as they are stored, without checking them."""
+    stored = snapshot.get(TEAM_KEY)
+    if stored is None or not isinstance(stored.entry.value, dict):
+        return {}
+    return dict(stored.entry.value)

@@ -1,14 +1,15 @@
-"""Transfer: values in JSON Lines, out of a store and into one.
+"""Transfer: export values of a store as JSON Lines, and read values for an import.
 
-Also out of the files that claude_session_coordinator (a server of another project, with the same
-eight tools) keeps on one machine: a directory with a JSON file a scope, named after machine,
-project and scope, with `__` for what separates them, and the values under `data`.
+An import can also read the files of claude_session_coordinator, a server of another project with
+the same eight tools. It keeps them on one machine, in a directory with one JSON file for each
+scope. A file is named after machine, project and scope, separated by `__`, and has the values under
+`data`.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,7 +22,15 @@ from csc_git.errors import CscError, InvalidValue
 from csc_git.store.snapshot import Snapshot
 
 _REGISTRY: Final = "__instances"
-"""How the file of a project's registry ends."""
+"""How the name of a project's registry ends, without `.json`."""
+
+_SEPARATOR: Final = "__"
+
+
+_Matches = Callable[[str], object]
+"""Returns something true for the text of a scope that is wanted."""
+
+_Values = dict[Key, Json]
 
 
 class _Line(BaseModel):
@@ -42,156 +51,249 @@ class _File(BaseModel):
     data: dict[str, Any]
 
 
+class _Source(NamedTuple):
+    """What a file of claude_session_coordinator contains.
+
+    Attributes:
+        stem: The file's name without `.json`.
+        values: The values by the names of their keys.
+    """
+
+    stem: str
+    values: dict[str, Json]
+
+    @property
+    def is_registry(self) -> bool:
+        """Whether the file lists the sessions that are signed on.
+
+        It is not imported then, but its name shows the prefix of the other files.
+        """
+        registry = self.values.get("registry")
+        is_named_so = self.stem.endswith(_REGISTRY)
+        return is_named_so and isinstance(registry, dict)
+
+
 def export(
-    snapshot: Snapshot, matches: Callable[[str], object]
+    snapshot: Snapshot,
+    matches: _Matches,
 ) -> Iterator[Exported]:
-    """The values of the scopes that match, in the order of their names; none of csc-git's own."""
-    for scope in sorted(snapshot.scopes()):
-        name = format_scope(scope)
-        if scope[0] in RESERVED or not matches(name):
-            continue
-        for key in sorted(snapshot.keys(scope)):
-            if (stored := snapshot.read(key)) is not None:
-                entry = stored.entry
-                yield Exported(
-                    scope=name,
-                    key=key.name,
-                    value=entry.value,
-                    session=entry.session,
-                    time=format_time(entry.time),
-                )
+    """Yield the readable values of some scopes, in the order of their names.
+
+    Args:
+        snapshot: Where to read.
+        matches: Returns whether a scope is wanted; csc-git's own scopes are left out.
+    """
+    scopes = sorted(_wanted(snapshot, matches))
+    for scope in scopes:
+        keys = sorted(snapshot.keys(scope))
+        for key in keys:
+            stored = snapshot.read(key)
+            if stored is None:
+                continue
+            entry = stored.entry
+            yield Exported(
+                scope=format_scope(scope),
+                key=key.name,
+                value=entry.value,
+                session=entry.session,
+                time=format_time(entry.time),
+            )
 
 
 def unreadable(
-    snapshot: Snapshot, matches: Callable[[str], object]
+    snapshot: Snapshot,
+    matches: _Matches,
 ) -> list[str]:
-    """The keys of the scopes that match whose files can't be read, as scope/key."""
-    return [
-        str(key)
-        for scope in snapshot.scopes()
-        if scope[0] not in RESERVED and matches(format_scope(scope))
-        for key in snapshot.keys(scope)
-        if snapshot.read(key) is None
-    ]
+    """Return the keys of some scopes whose files can't be read, as scope/key.
+
+    Args:
+        snapshot: Where to read.
+        matches: Returns whether a scope is wanted; csc-git's own scopes are left out.
+    """
+    found: list[str] = []
+    for scope in _wanted(snapshot, matches):
+        keys = snapshot.keys(scope)
+        found += [str(key) for key in keys if snapshot.read(key) is None]
+    return found
 
 
-def read_lines(lines: Iterator[str], machine: str) -> dict[Key, Json]:
-    """The values of JSON Lines as `export` writes them; the last of a key wins.
+def _wanted(
+    snapshot: Snapshot,
+    matches: _Matches,
+) -> Iterator[Scope]:
+    for scope in snapshot.scopes():
+        if scope[0] in RESERVED:
+            continue
+        text = format_scope(scope)
+        if matches(text):
+            yield scope
+
+
+class Comparison(NamedTuple):
+    """What an import would do.
+
+    Attributes:
+        new: The keys that it would create.
+        changed: The keys whose value it would change.
+    """
+
+    new: list[Key]
+    changed: list[Key]
+
+
+def read_lines(
+    lines: Iterator[str],
+    machine: str,
+) -> dict[Key, Json]:
+    """Return the values in JSON Lines that `export` wrote; of a key that is there twice, the last.
+
+    Args:
+        lines: The lines of a file.
+        machine: This machine's name, which completes short session names in scopes.
 
     Raises:
-        InvalidValue: a line is not valid; the message names it.
+        InvalidValue: a line is not valid; the message contains its number.
     """
-    found: dict[Key, Json] = {}
-    for number, line in enumerate(_decoded(lines), 1):
+    found: _Values = {}
+    decoded = _decoded(lines)
+    for number, line in enumerate(decoded, 1):
         if not line.strip():
             continue
         try:
-            read = _Line.model_validate(parse(line))
+            members = parse(line)
+            read = _Line.model_validate(members)
             key = resolve_key(read.scope, read.key, machine)
-            found[key] = read.value
         except (CscError, ValueError) as error:
-            raise _invalid(f"line {number}: {_why(error)}") from None
+            place = f"line {number}"
+            raise _failed(place, error) from None
+        found[key] = read.value
     return found
 
 
 def read_directory(directory: Path) -> dict[Key, Json]:
-    """The values of a directory of claude_session_coordinator.
+    """Return the values in a directory of claude_session_coordinator.
 
     Raises:
-        InvalidValue: a file in it can't be read as one of its scopes.
+        InvalidValue: there are no such files, one of them can't be read as a scope, or two of them
+            have different values for the same key.
+        InvalidName: a file has a key whose name is not valid.
     """
-    found: dict[Key, Json] = {}
-    if not (files := sorted(directory.glob("*.json"))):
+    paths = directory.glob("*.json")
+    files = [_read(path) for path in sorted(paths)]
+    if not files:
         raise _invalid(f"there are no *.json in {directory}")
-    data = {file.stem: _data_of(file) for file in files}
-    registries = [
-        stem.removesuffix(_REGISTRY)
-        for stem in data
-        if _is_registry(stem, data[stem])
-    ]
-    for stem, values in data.items():
-        if not _is_registry(stem, values):
-            scope = _scope_of(stem, registries)
-            for name, value in values.items():
-                check_name(name, "key")
-                _add(found, Key(scope, name), value, stem)
+    prefixes: list[str] = []
+    for file in files:
+        if file.is_registry:
+            prefix = file.stem.removesuffix(_REGISTRY)
+            prefixes.append(prefix)
+    found: _Values = {}
+    for file in files:
+        if file.is_registry:
+            continue
+        scope = _scope_of(file.stem, prefixes)
+        for name, value in file.values.items():
+            check_name(name, "key")
+            key = Key(scope, name)
+            earlier = found.setdefault(key, value)
+            if not is_same(earlier, value):
+                raise _invalid(
+                    f"{file.stem}.json: "
+                    f"another file has another value for {key}"
+                )
     return found
 
 
 def compare(
-    snapshot: Snapshot, values: Mapping[Key, Json]
-) -> tuple[list[Key], list[Key]]:
-    """Which of some values would be new, and which would change something."""
-    new, other = list[Key](), list[Key]()
+    snapshot: Snapshot,
+    values: Mapping[Key, Json],
+) -> Comparison:
+    """Compare the values of an import with those that the store has.
+
+    Args:
+        snapshot: The store before the import.
+        values: What would be imported.
+    """
+    new: list[Key] = []
+    changed: list[Key] = []
     for key, value in values.items():
         stored = snapshot.get(key)
         if stored is None:
             new.append(key)
         elif not is_same(stored.entry.value, value):
-            other.append(key)
-    return new, other
+            changed.append(key)
+    return Comparison(new, changed)
 
 
-def _data_of(file: Path) -> dict[str, Json]:
+def _read(path: Path) -> _Source:
+    values: dict[str, Json] = {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        values = _File.model_validate(content).data
-        return {
-            name: parse(json.dumps(value)) for name, value in values.items()
-        }
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        file = _File.model_validate(content)
+        for name, value in file.data.items():
+            # `parse` refuses what the store can't hold, such as numbers that are not finite.
+            text = json.dumps(value)
+            values[name] = parse(text)
     except (CscError, OSError, ValueError, RecursionError) as error:
-        raise _invalid(f"{file.name}: {_why(error)}") from None
+        raise _failed(path.name, error) from None
+    return _Source(path.stem, values)
 
 
-def _is_registry(stem: str, values: Mapping[str, Json]) -> bool:
-    """Whether a file lists who is signed on. It is not imported, but its name has the prefix."""
-    return stem.endswith(_REGISTRY) and isinstance(values.get("registry"), dict)
+def _scope_of(
+    stem: str,
+    prefixes: Iterable[str],
+) -> Scope:
+    """Return the scope of a file.
 
-
-def _scope_of(stem: str, prefixes: Iterable[str]) -> Scope:
-    """`laptop__owner__project__session__claude_1` as `session:claude_1@laptop`.
-
-    The registry beside it shows how much of the name is machine and project: a project has an
-    owner, or none. Nothing shows which parts of the rest were separated by a slash.
+    That of `laptop__owner__project__session__claude_1` is `session:claude_1@laptop`. The name of
+    the project's registry shows which part of the name is machine and project, since a project may
+    have an owner or not. Nothing shows which parts of the rest were separated by a slash.
     """
-    longest = max(
-        (one for one in prefixes if stem.startswith(f"{one}__")),
-        key=len,
-        default=None,
-    )
-    if longest is None:
+    starts = [prefix + _SEPARATOR for prefix in prefixes]
+    fitting = list(filter(stem.startswith, starts))
+    if not fitting:
         raise _invalid(
             f"{stem}.json: no *{_REGISTRY}.json shows the project's name in it"
         )
-    scope = stem.removeprefix(f"{longest}__").replace("__", ":")
-    return resolve_scope(scope, machine_from_host(longest.partition("__")[0]))
-
-
-def _add(found: dict[Key, Json], key: Key, value: Json, stem: str) -> None:
-    if key in found and not is_same(found[key], value):
-        raise _invalid(f"{stem}.json: another file has another value for {key}")
-    found[key] = value
+    start = max(fitting, key=len)
+    rest = stem.removeprefix(start)
+    host, _, _ = start.partition(_SEPARATOR)
+    machine = machine_from_host(host)
+    scope = rest.replace(_SEPARATOR, ":")
+    return resolve_scope(scope, machine)
 
 
 def _decoded(lines: Iterator[str]) -> Iterator[str]:
     try:
         yield from lines
     except UnicodeDecodeError as error:
-        raise _invalid(f"it is no text in UTF-8 ({error.reason})") from None
+        reason = error.reason
+        raise _invalid(f"it is not UTF-8 text ({reason})") from None
 
 
 def _why(error: Exception) -> str:
-    """What is wrong with a line or a file, in a few words."""
+    """Return what is wrong with a line or a file, in a few words."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+        names = map(str, first["loc"])
+        place = ".".join(names) or "it"
+        message = first["msg"]
+        return f"{place}: {message}"
     if isinstance(error, CscError):
         return error.what
-    return (
-        f"it is no JSON ({error})"
-        if isinstance(error, ValueError)
-        else str(error)
-    )
+    if isinstance(error, ValueError):
+        return f"it is not JSON ({error})"
+    return str(error)
+
+
+def _failed(
+    place: str,
+    error: Exception,
+) -> InvalidValue:
+    """Return the error for a line or a file that could not be read."""
+    why = _why(error)
+    return _invalid(f"{place}: {why}")
 
 
 def _invalid(what: str) -> InvalidValue:

@@ -1,4 +1,4 @@
-"""Values: what the store has under a key, and which keys and scopes it has."""
+"""Values: reading keys, and listing keys and scopes."""
 
 from csc_git.coordinator.past import Past
 from csc_git.coordinator.results.data import Keys, Retrieved, Scopes
@@ -11,13 +11,13 @@ from csc_git.store.store import Store
 
 
 class Values:
-    """Reads values, here and now or as they were.
+    """Reads values as they are now, or as they were.
 
     Args:
         store: The clone's store.
-        writer: Asks the remote for a read that shall be fresh.
+        writer: Asks the remote before a fresh read.
         past: Reads the store as it was.
-        summary: Answers with a value.
+        summary: Makes the result of a read.
         machine: Completes `session:claude_1` to `session:claude_1@<machine>`.
     """
 
@@ -43,16 +43,18 @@ class Values:
         fresh: bool = False,
         at: str | None = None,
     ) -> Retrieved:
-        """A key's value.
+        """Read a key's value.
 
         Args:
-            scope: Its scope.
-            key: Its name.
-            fresh: Ask the remote first; if it does not answer in time, read what is here.
-            at: Read the past, as of a time or a commit.
+            scope: The key's scope.
+            key: The key's name.
+            fresh: Whether to ask the remote first. If it does not answer in time, the value of this
+                clone is read.
+            at: The time or the commit whose value to read; None for the value now.
 
         Raises:
-            UnreadableValue: somebody edited its file by hand, and it is no value any more.
+            InputError: a name, the time or the commit can't be used.
+            UnreadableValue: the key's file is not a value that csc-git can read.
         """
         place = resolve_key(scope, key, self._machine)
         if fresh:
@@ -67,19 +69,30 @@ class Values:
         return found
 
     def list_keys(
-        self, scope: str, after: str | None = None, limit: int | None = None
+        self,
+        scope: str,
+        after: str | None = None,
+        limit: int | None = None,
     ) -> Keys:
-        """The keys of a scope, in the order of their names.
+        """List the keys of a scope, in the order of their names.
 
         Args:
             scope: The scope.
-            after: Only the names behind this one.
-            limit: How many at most; None: all.
+            after: List only the names that follow this one; None for all of them.
+            limit: Most keys to list, 1 or more; None for all of them.
+
+        Raises:
+            InputError: the scope or the limit can't be used.
         """
         segments = resolve_scope(scope, self._machine)
-        names = self._store.snapshot().names(segments)
+        snapshot = self._store.snapshot()
+        names = snapshot.names(segments)
         page, more = part(names, after, limit)
-        return Keys(scope=format_scope(segments), keys=page, more=more)
+        return Keys(
+            scope=format_scope(segments),
+            keys=page,
+            more=more,
+        )
 
     def list_scopes(
         self,
@@ -87,14 +100,18 @@ class Values:
         after: str | None = None,
         limit: int | None = None,
     ) -> Scopes:
-        """The scopes that hold keys, in the order of their names.
+        """List the scopes that have keys, in the order of their names.
 
         Args:
-            pattern: A glob that they match; None: all of them.
-            after: Only those behind this one.
-            limit: How many at most; None: all.
+            pattern: The pattern that the scopes must match; None for all scopes.
+            after: List only the scopes that follow this one; None for all of them.
+            limit: Most scopes to list, 1 or more; None for all of them.
+
+        Raises:
+            InputError: the pattern or the limit can't be used.
         """
-        scopes = self._store.snapshot().scope_texts()
+        snapshot = self._store.snapshot()
+        scopes = snapshot.scope_texts()
         if pattern is not None:
             scopes = matching(pattern, scopes)
         page, more = part(scopes, after, limit)

@@ -1,7 +1,8 @@
-"""The writer: makes edits, and waits for what becomes of them.
+"""The writer: makes edits, and waits until the remote has confirmed or refused them.
 
-An edit is `local` when its transaction returns. A caller that asks for more waits, bounded, until
-the remote has it, replay has refused it, or the remote has declined it for its content.
+An edit is `local` when its transaction returns. A caller that asks for confirmation waits, at most
+for a set time, until the remote has the edit, a replay has refused it, or the remote has declined
+it for its content.
 """
 
 import os
@@ -32,43 +33,43 @@ from csc_git.store.store import Store
 from csc_git.store.transaction import D, Decide, Receipt, new_op
 
 _LAST_PUSH: Final = 1.5
-"""Seconds for a last push at the end of the process; clients kill a server that lingers."""
+"""Seconds for a last push at the end of the process; clients kill a server that takes longer."""
 
 _MOMENT: Final = 0.4
-"""Seconds that the end of a server waits for a remote that is quick."""
+"""Seconds that a server which ends waits for a push, in case the remote is quick."""
 
 _LONGEST_PUSH: Final = 900
-"""Seconds for which the process that pushes the rest tries again."""
+"""Seconds for which a process that was started to push the rest keeps trying."""
 
 SHARING: Final = frozenset({"CSC_BRANCH", "CSC_REMOTE", "CSC_SYNC"})
 """Environment variables of the branch, remote and sync settings."""
 
 _AT_ONCE: Final = 2.0
-"""Seconds that `hear` and `hear_first` wait at most."""
+"""Most seconds that `fetch_if_hopeful` and `wait_for_first_contact` wait."""
 
 _LONGEST_FIRST: Final = 10.0
-"""Seconds that a command waits for the remote before it stores; it syncs on meanwhile."""
+"""Most seconds that a command waits for a fetch before it stores; the sync itself continues."""
 
 _RECENT: Final = 60.0
-"""Seconds since the last contact below which a first read asks nobody."""
+"""Seconds after an attempt to sync during which a first read does not ask the remote."""
 
 _STORED: Final = "The edit is stored here. Whether the remote has it is unknown at the moment"
 
 _LOST: Final = (
-    "A later value of the same key stands; yours is kept in full as an open conflict, see "
-    "list_conflicts"
+    "A later value of the same key is the current one; yours is kept in full as an open "
+    "conflict, see list_conflicts"
 )
 
 
 @dataclass(frozen=True)
 class Delivered(Generic[D]):
-    """An edit, and what is true of it.
+    """An edit, and whether the remote has it.
 
     Attributes:
-        receipt: What the transaction did here.
-        where: `synced` only if the remote has it in its history.
-        outcome: How it was replayed, if it was.
-        reason: Why it is not what was hoped for.
+        receipt: What the transaction did in this clone.
+        where: `synced` only if the remote has the edit in its history.
+        outcome: How it was replayed; None if it was not.
+        reason: Why it is not synced, or why its value is not the current one; else empty.
     """
 
     receipt: Receipt[D]
@@ -82,10 +83,10 @@ class Writer:
 
     Args:
         store: The clone's store.
-        patience: Seconds to wait for the remote at most.
-        upkeep: Told of each edit that a server makes.
+        patience: Most seconds to wait for the remote.
+        upkeep: Counts the edits that a server makes.
         sync: Syncs once, for a process without a background thread.
-        explained: Says what became of a session that may not write any more.
+        explain: Returns the error to raise for a session that lost its name.
     """
 
     def __init__(
@@ -94,20 +95,25 @@ class Writer:
         patience: float,
         upkeep: Upkeep,
         sync: Callable[[], object],
-        explained: Callable[[SessionFenced], SessionFenced],
+        explain: Callable[[SessionFenced], SessionFenced],
     ) -> None:
         self._store = store
         self._upkeep = upkeep
         self._patience = patience
         self._sync = sync
-        self._explained = explained
+        self._explain = explain
         self.background: Background | None = None
         self.fetches_first = False
         self._began: Instant | None = None
-        self._has_heard = False
+        self._has_waited = False
         self._asking: threading.Thread | None = None
 
-    def make(self, decide: Decide[D], *, confirm: bool = False) -> Delivered[D]:
+    def make(
+        self,
+        decide: Decide[D],
+        *,
+        confirm: bool = False,
+    ) -> Delivered[D]:
         """Make one edit; with `confirm`, wait until its fate is certain or time runs out.
 
         Args:
@@ -115,8 +121,10 @@ class Writer:
             confirm: Whether to wait.
 
         Raises:
-            ConditionFailed: refused here. (What is refused at replay comes back as an outcome.)
-            CscError: whatever `decide` raises.
+            ConditionFailed: a condition does not hold in this clone. (A refusal at replay is
+                returned as the outcome.)
+            Interrupted: a person interrupted the wait.
+            CscError: any error that `decide` raises.
         """
         op = new_op()
         try:
@@ -142,36 +150,48 @@ class Writer:
         Args:
             decide: See `store.transaction.Decide`.
             now: The wall clock.
-            op: The edit's id; None: a new one.
-            wakes: Whether the background shall sync it soon; else its next sync pushes it.
+            op: The edit's id; None for a new one.
+            wakes: Whether the background thread is to sync the edit soon; otherwise its next sync
+                pushes it.
 
         Raises:
-            ConditionFailed: refused here.
-            CscError: whatever `decide` raises.
+            ConditionFailed: a condition does not hold in this clone.
+            CscError: any error that `decide` raises.
         """
         receipt = self._store.transact(decide, now, op)
         if wakes:
-            self.wrote()
+            self.request_sync()
         if self.background is not None:
-            self._upkeep.wrote()
+            self._upkeep.count_edit()
         return receipt
 
-    def _confirmed(self, decide: Decide[D], op: str) -> Delivered[D]:
+    def _confirmed(
+        self,
+        decide: Decide[D],
+        op: str,
+    ) -> Delivered[D]:
         """Make an edit and wait for the remote.
 
-        An edit that changes nothing here shows nothing of the remote, which may have another value
-        by now. So the remote is asked, and the edit is decided again on what it has.
+        An edit that changes nothing in this clone may still change something on the remote, which
+        may have another value by now. So the remote is asked, and the edit is decided again on what
+        the remote has.
         """
-        reached = self._reach_first()
+        is_reached = self._reach_first()
         with self._store.awaiting(op) as answer:
             receipt = self._transact(decide, op)
             if receipt.op is None:
-                if not (reached and self._ask()):
-                    return Delivered(receipt, "local", reason=self._why_local())
+                if not is_reached or not self._ask():
+                    reason = self._why_local()
+                    return Delivered(receipt, "local", reason=reason)
                 receipt = self._transact(decide, op)
             if receipt.op is None:
                 return self._unchanged(receipt, explained=True)
-            return self._answered_in_time(receipt, op, answer, asks=reached)
+            return self._answered_in_time(
+                receipt,
+                op,
+                answer,
+                asks=is_reached,
+            )
 
     def _answered_in_time(
         self,
@@ -181,21 +201,22 @@ class Writer:
         *,
         asks: bool,
     ) -> Delivered[D]:
+        """Return what became of an edit, after waiting for the remote if `asks`."""
         try:
             if asks:
                 self._wait_until(lambda: _is_decided(self._store.fate(op)))
-            return self._answered(receipt, answer())
+            fate = answer()
+            return self._answered(receipt, fate)
         except (StorageFailed, OSError) as error:
-            raise StorageFailed(
-                as_csc_error(error).what, safe=_STORED
-            ) from error
+            what = as_csc_error(error).what
+            raise StorageFailed(what, safe=_STORED) from error
 
     def _reach_first(self) -> bool:
         """Fetch before an edit, if this is a command that a person typed.
 
-        Such a process knows only what the last sync brought, and would store over, or conflict
-        with, values that have been there for long. False if the remote could not be reached: then
-        it is not asked a second time.
+        Such a process knows only what the last sync fetched. Without a new fetch it could replace
+        values that it has never seen, or conflict with them. False if the remote could not be
+        reached: then it is not asked a second time.
         """
         if not self.fetches_first:
             return True
@@ -206,7 +227,7 @@ class Writer:
         return self._was_reached_since(began)
 
     def _ask(self) -> bool:
-        """Ask the remote once; whether it answered in time."""
+        """Ask the remote once, and return whether it answered in time."""
         if not self._store.syncs:
             return False
         began = clock.instant()
@@ -215,16 +236,19 @@ class Writer:
 
     def _was_reached_since(self, began: Instant) -> bool:
         contact = self._store.sync_status.contact
-        return contact is not None and contact.is_after(began)
+        if contact is None:
+            return False
+        return contact.is_after(began)
 
     def _interrupted(self, op: str) -> Interrupted:
-        """What is true of an edit whose author did not wait for the answer."""
-        where = self._store.fate(op).where
-        if where == "unknown":
+        """Return the error for an edit whose author did not wait for the answer."""
+        fate = self._store.fate(op)
+        if fate.where == "unknown":
             return Interrupted("Interrupted before the edit was stored")
-        if where == "synced":
+        if fate.where == "synced":
             return Interrupted(
-                "Interrupted", safe="The edit is stored, and the remote has it"
+                "Interrupted",
+                safe="The edit is stored, and the remote has it",
             )
         return Interrupted(
             "Interrupted while waiting for the remote",
@@ -232,43 +256,53 @@ class Writer:
             then="A running server pushes it, or csc-git sync",
         )
 
-    def hear(self) -> None:
-        """What others did until now, if the remote answers at once; for a server only."""
-        if (
-            self.background is not None
-            and self._store.syncs
-            and self._is_hopeful()
-        ):
+    def fetch_if_hopeful(self) -> None:
+        """Wait briefly for what others did until now, if the remote answered when last asked.
+
+        Only a server does so.
+        """
+        if self.background is None or not self._store.syncs:
+            return
+        if self._is_hopeful():
             self.refresh(_AT_ONCE)
 
-    def hear_first(self) -> None:
-        """Before the first read of a process: wait briefly for a first contact with the remote.
+    def wait_for_first_contact(self) -> None:
+        """Wait briefly, before the first read of a process, until the remote was reached once.
 
-        A clone that has not been synced for long knows little of what others stored.
+        A clone that was not synced for a long time lacks most of what others stored.
         """
-        if self._has_heard or not self._store.syncs:
+        if self._has_waited or not self._store.syncs:
             return
-        self._has_heard = True
+        self._has_waited = True
         if not self._is_hopeful():
             return
         if self.background is not None:
             began = self._began or clock.instant()
-            self._wait_until(lambda: self._was_reached_since(began), _AT_ONCE)
+            self._wait_until(
+                lambda: self._was_reached_since(began),
+                _AT_ONCE,
+            )
             return
-        now, status = clock.instant(), self._store.sync_status
-        asked = [
-            at for at in (status.contact, status.attempt) if at is not None
-        ]
-        if any(now.since(at) < _RECENT for at in asked):
+        if self._was_asked_recently():
             return
-        with suppress(CscError, OSError):  # a read goes on without the remote
+        # A read continues without the remote.
+        with suppress(CscError, OSError):
             self._sync_aside(_AT_ONCE)
 
+    def _was_asked_recently(self) -> bool:
+        """Check whether this clone reached the remote, or tried to, a short time ago."""
+        now = clock.instant()
+        status = self._store.sync_status
+        for asked in (status.contact, status.attempt):
+            if asked is not None and now.since(asked) < _RECENT:
+                return True
+        return False
+
     def _sync_aside(self, seconds: float) -> None:
-        """Sync in a thread and wait for it; an error that it raises meanwhile is raised here.
+        """Sync in a thread and wait for it; an error that it raises by then is raised here.
 
         Args:
-            seconds: How long to wait; the sync then goes on.
+            seconds: How long to wait; after that the sync continues in its thread.
         """
         raised: list[Exception] = []
 
@@ -287,131 +321,153 @@ class Writer:
             raise raised[0]
 
     def _is_hopeful(self) -> bool:
-        """Whether the remote answered when it was last asked."""
-        return self._store.sync_status.state in {
-            RemoteState.OK,
-            RemoteState.NEVER,
-        }
+        """Check whether the remote answered when it was last asked, or was never asked."""
+        status = self._store.sync_status
+        return status.state in {RemoteState.OK, RemoteState.NEVER}
 
     def refresh(self, patience: float | None = None) -> None:
-        """Ask the remote once, and wait for the answer, bounded.
+        """Ask the remote once, and wait for the answer.
 
         Args:
-            patience: Seconds; None for as long as for an edit.
+            patience: Most seconds to wait; None for as long as an edit waits.
         """
         began = clock.instant()
-        self._wait_until(lambda: self._was_reached_since(began), patience)
+        self._wait_until(
+            lambda: self._was_reached_since(began),
+            patience,
+        )
 
-    def begin(self, background: Background) -> None:
-        """Leave syncing to a thread from now on."""
-        self.background, self._began = background, clock.instant()
+    def use_background(self, background: Background) -> None:
+        """Leave syncing to a background thread from now on."""
+        self.background = background
+        self._began = clock.instant()
 
-    def wrote(self) -> None:
-        """Say that something was written here."""
+    def request_sync(self) -> None:
+        """Have the background thread sync soon what was written."""
         if self.background is not None and self._store.syncs:
-            self.background.wrote()
+            self.background.request_sync()
 
-    def abandon(self) -> None:
-        """End the background; what it could not push in a moment another process pushes."""
+    def stop_background(self) -> None:
+        """Stop the background thread of a server that ends.
+
+        It gets a moment to push the queue. Another process pushes what is left.
+        """
         if self.background is None:
             return
         with suppress(CscError, OSError):
             if self._store.syncs and self._is_hopeful():
-                self.background.wait_until(
-                    lambda: not self._store.branch.queue(), _MOMENT
-                )
+                self.background.wait_until(self._is_pushed, _MOMENT)
         self.background.stop(_LAST_PUSH)
         self.background = None
 
-    def go_on(self, place: Path, settings: Mapping[str, Any]) -> None:
-        """Start a process that pushes what is queued, and goes on when this one has ended.
+    def push_after_exit(
+        self,
+        place: Path,
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Start a process that pushes the queue, and continues after this process has ended.
 
         Args:
             place: A directory of the repository.
             settings: Branch, remote and sync settings given to this process by flag or
                 environment. The new process gets the same ones.
         """
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in SHARING
-        }
-        given = {
-            f"CSC_{name.upper()}": str(value)
-            for name, value in settings.items()
-        }
+        environment = dict(os.environ)
+        for name in SHARING:
+            environment.pop(name, None)
+        for name, value in settings.items():
+            variable = f"CSC_{name.upper()}"
+            environment[variable] = str(value)
         arguments = [
             "sync",
             "-C",
             str(place),
             f"--until-pushed={_LONGEST_PUSH}",
         ]
-        start_detached("csc_git", arguments, kept | given)
+        start_detached("csc_git", arguments, environment)
 
     def finish(self) -> None:
-        """Give queued edits a last chance, and end the background."""
+        """Wait briefly for a last push, and stop the background thread."""
         if self._asking is not None and self._asking.is_alive():
             self._store.stop()
             self._asking.join(_LAST_PUSH)
         if self.background is None:
             return
-        with suppress(
-            CscError, OSError
-        ):  # a store that is gone has nothing to push
-            if self._store.sync_status.state is RemoteState.OK:
-                self.background.wait_until(
-                    lambda: not self._store.branch.queue(), _LAST_PUSH
-                )
+        # A store that is gone has nothing to push.
+        with suppress(CscError, OSError):
+            status = self._store.sync_status
+            if status.state is RemoteState.OK:
+                self.background.wait_until(self._is_pushed, _LAST_PUSH)
         self.background.stop()
 
-    def _transact(self, decide: Decide[D], op: str) -> Receipt[D]:
+    def _is_pushed(self) -> bool:
+        queue = self._store.branch.queue()
+        return not queue
+
+    def _transact(
+        self,
+        decide: Decide[D],
+        op: str,
+    ) -> Receipt[D]:
+        now = clock.now()
         try:
-            return self.write(decide, clock.now(), op)
+            return self.write(decide, now, op)
         except SessionFenced as fenced:
-            raise self._explained(fenced) from None
+            raise self._explain(fenced) from None
 
     def _wait_until(
-        self, enough: Callable[[], bool], patience: float | None = None
+        self,
+        enough: Callable[[], bool],
+        patience: float | None = None,
     ) -> None:
+        """Sync until `enough` or until time runs out; without a background thread, sync once."""
         if not self._store.syncs:
             return
+        if patience is None:
+            patience = self._patience
         if self.background is not None:
-            self.background.wait_until(
-                enough, self._patience if patience is None else patience
-            )
+            self.background.wait_until(enough, patience)
         elif not enough():
             self._sync()
 
     def _unchanged(
-        self, receipt: Receipt[D], *, explained: bool = False
+        self,
+        receipt: Receipt[D],
+        *,
+        explained: bool = False,
     ) -> Delivered[D]:
         """Result of an edit that changed nothing: does the remote have the same values?"""
         if self._store.is_confirmed(receipt.unchanged):
             return Delivered(receipt, "synced")
         snapshot = self._store.snapshot()
-        if any(
-            snapshot.revision(key) != rev
-            for key, rev in receipt.unchanged.items()
-        ):
-            return Delivered(
-                receipt, "local", reason="Somebody has changed it meanwhile"
-            )
-        return Delivered(
-            receipt, "local", reason=self._why_local() if explained else ""
-        )
+        for key, revision in receipt.unchanged.items():
+            if snapshot.revision(key) != revision:
+                reason = "Somebody has changed it meanwhile"
+                return Delivered(receipt, "local", reason=reason)
+        reason = ""
+        if explained:
+            reason = self._why_local()
+        return Delivered(receipt, "local", reason=reason)
 
-    def _answered(self, receipt: Receipt[D], fate: Fate) -> Delivered[D]:
-        lost = _LOST if fate.outcome is Outcome.LOST else ""
+    def _answered(
+        self,
+        receipt: Receipt[D],
+        fate: Fate,
+    ) -> Delivered[D]:
+        """Result of an edit by its fate."""
+        lost = ""
+        if fate.outcome is Outcome.LOST:
+            lost = _LOST
         if fate.where == "synced":
             return Delivered(receipt, "synced", fate.outcome, lost)
         if fate.where == "parked":
             why = "The remote declined this edit for what it contains; see csc-git status"
             return Delivered(receipt, "local", None, why)
-        return Delivered(
-            receipt, "local", fate.outcome, lost or self._why_local()
-        )
+        reason = lost or self._why_local()
+        return Delivered(receipt, "local", fate.outcome, reason)
 
     def _why_local(self) -> str:
+        """Explain why an edit is not confirmed."""
         status = self._store.sync_status
         what, then = status.describe()
         if status.state is RemoteState.OK:
@@ -420,4 +476,6 @@ class Writer:
 
 
 def _is_decided(fate: Fate) -> bool:
-    return fate.where in {"synced", "parked"} or fate.outcome is Outcome.REFUSED
+    if fate.outcome is Outcome.REFUSED:
+        return True
+    return fate.where in {"synced", "parked"}

@@ -1,4 +1,4 @@
-"""Clocks of machines that are wrong, as their commits show."""
+"""Machines whose clocks are wrong, as the times of their commits show."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,47 +12,62 @@ from csc_git.store.store import Store
 from csc_git.text import printable, span
 
 _LATELY: Final = 50
+"""Newest commits whose machines are compared with this one."""
+
+_FEWEST_OTHERS: Final = 2
+"""A single other machine can't show which of the two clocks is wrong."""
 
 
-def wrong_clocks(store: Store, machine: str) -> list[str]:
-    """Which machines' clocks are wrong by more than minutes, a line each.
+def wrong_clocks(
+    store: Store,
+    machine: str,
+) -> list[str]:
+    """Return a line for each machine whose clock is wrong by several minutes or more.
 
-    Nothing but the other machines' clocks shows which of two is right. If all others are ahead of
-    this one, this one is behind.
+    Only the clocks of other machines show which of two is right. If all others are ahead of this
+    machine, this one is behind.
 
     Args:
         store: The clone's store.
         machine: The name of this machine.
     """
-    found = clock_faults(store.repository, store.branch.tip, clock.now())
+    found = clock_faults(
+        store.repository,
+        store.branch.tip,
+        clock.now(),
+    )
     behind = _behind_all_others(store, machine, found.ahead)
-    if behind:
-        return [
-            f"The clock of this machine is {behind} behind those of all others"
-        ]
-    lines = [
-        f"The clock of {one} is {_by(gap)} ahead"
-        for one, gap in found.ahead.items()
-    ]
-    lines += [
-        f"The clock of {one} is {_by(gap)} behind"
-        for one, gap in found.behind.items()
-    ]
-    return [printable(line) for line in lines]
+    if behind is not None:
+        by = _span(behind)
+        return [f"The clock of this machine is {by} behind those of all others"]
+    lines: list[str] = []
+    for name, gap in found.ahead.items():
+        by = _span(gap)
+        lines.append(f"The clock of {name} is {by} ahead")
+    for name, gap in found.behind.items():
+        by = _span(gap)
+        lines.append(f"The clock of {name} is {by} behind")
+    return list(map(printable, lines))
 
 
 def _behind_all_others(
-    store: Store, machine: str, ahead: Mapping[str, timedelta]
-) -> str:
-    """By how much this machine is behind, if all of several others are ahead of it."""
-    newest = islice(
-        ancestry(store.repository.objects, store.branch.tip), _LATELY
-    )
-    others = {commit.committer for commit in newest} - {machine}
-    if len(others) > 1 and others <= ahead.keys():
-        return _by(min(ahead[one] for one in others))
-    return ""
+    store: Store,
+    machine: str,
+    ahead: Mapping[str, timedelta],
+) -> timedelta | None:
+    """Return by how much this machine is behind; None if not all of several others are ahead."""
+    objects = store.repository.objects
+    tip = store.branch.tip
+    newest = islice(ancestry(objects, tip), _LATELY)
+    others = {commit.committer for commit in newest}
+    others.discard(machine)
+    if len(others) < _FEWEST_OTHERS:
+        return None
+    if others <= ahead.keys():
+        return min(ahead[name] for name in others)
+    return None
 
 
-def _by(gap: timedelta) -> str:
-    return span(gap.total_seconds())
+def _span(gap: timedelta) -> str:
+    seconds = gap.total_seconds()
+    return span(seconds)

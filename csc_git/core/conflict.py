@@ -28,17 +28,17 @@ class Conflict:
         why: `lost` if the later time won; `refused` if a condition did not hold, or if an edit of
             several keys met somebody else's change.
         lost: The version that was set aside, in full.
-        stands: Revision of the version that was current when this was decided, or `ABSENT`.
-        stands_session: Author of the current version.
-        stands_time: Time of the current version.
+        current: Revision of the version that was current when this was decided, or `ABSENT`.
+        current_session: Author of the current version.
+        current_time: Time of the current version.
     """
 
     key: Key
     why: Outcome
     lost: Version
-    stands: str
-    stands_session: str
-    stands_time: datetime
+    current: str
+    current_session: str
+    current_time: datetime
 
     def to_json(self) -> Json:
         """Make the record's value."""
@@ -58,9 +58,9 @@ class Conflict:
             "why": str(self.why),
             "lost": lost,
             "stands": {
-                "revision": self.stands,
-                "session": self.stands_session,
-                "time": format_time(self.stands_time),
+                "revision": self.current,
+                "session": self.current_session,
+                "time": format_time(self.current_time),
             },
         }
 
@@ -76,14 +76,14 @@ class Conflict:
     def _from_members(cls, value: Json) -> "Conflict":
         scope = str(value["scope"])
         name = str(value["key"])
-        stands = value["stands"]
+        current = value["stands"]
         return cls(
             key=parse_key(scope, name),
             why=Outcome(value["why"]),
             lost=_version(value["lost"]),
-            stands=str(stands["revision"]),
-            stands_session=str(stands["session"]),
-            stands_time=parse_time(str(stands["time"])),
+            current=str(current["revision"]),
+            current_session=str(current["session"]),
+            current_time=parse_time(str(current["time"])),
         )
 
     def summary(self) -> str:
@@ -99,7 +99,7 @@ class Conflict:
         )
 
 
-def stands(
+def as_current(
     revision: str | None,
     theirs: Version,
 ) -> tuple[str, str, datetime]:

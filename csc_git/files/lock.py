@@ -66,7 +66,7 @@ class FileLock:
             os.close(descriptor)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep the lock for the length of a `with` block."""
         self.acquire()
         try:
@@ -172,7 +172,7 @@ def excludes(path: Path) -> bool:
         OSError: the file can't be made or locked.
     """
     lock = FileLock(path)
-    with lock.held():
+    with lock.locked():
         command = [sys.executable, "-I", "-S", "-c", _PROBE, str(path)]
         done = subprocess.run(  # noqa: S603  our own few lines, an argument list
             command,

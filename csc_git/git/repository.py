@@ -190,7 +190,7 @@ class Repository:
             StorageFailed: the disk refused something in the block.
         """
         try:
-            with self.lock.held():
+            with self.lock.locked():
                 self.check_place()
                 yield
         except OSError as error:
@@ -325,7 +325,7 @@ def _ensure(
         return
     directory.mkdir(exist_ok=True)
     lock = FileLock(directory / "locks" / "write")
-    with lock.held():
+    with lock.locked():
         if not head.exists():
             _create(path, object_format(), branch)
 

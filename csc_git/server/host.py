@@ -62,7 +62,7 @@ class Host:
             CscError: as `get` does.
         """
         coordinator = self.get()
-        coordinator.writer.hear_first()
+        coordinator.writer.wait_for_first_contact()
         return coordinator
 
     def _check_place(self, coordinator: Coordinator) -> None:

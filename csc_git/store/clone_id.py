@@ -120,7 +120,7 @@ def identify(directory: Path, machine: str | None, host: str) -> Clone:
     """
     locks = directory / "locks"
     file = directory / _FILE
-    with FileLock(locks / "clone").held():
+    with FileLock(locks / "clone").locked():
         # Only now: in a container, taking the lock may make the directory.
         place = Place.of(directory)
         known = _load(file)

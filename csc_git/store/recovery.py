@@ -25,7 +25,7 @@ from typing import Final
 
 from csc_git.core.claim import CLAIMS
 from csc_git.core.commit import CommitInfo
-from csc_git.core.conflict import CONFLICTS, Conflict, stands
+from csc_git.core.conflict import CONFLICTS, Conflict, as_current
 from csc_git.core.edit import Kind, Outcome, Record, path_text
 from csc_git.core.key import Key
 from csc_git.core.lease import SESSIONS
@@ -213,7 +213,7 @@ def _both(
         revision = mine.revision
     if decision.lost is None:
         return entry, None
-    current = stands(revision, winner)
+    current = as_current(revision, winner)
     return entry, Conflict(key, Outcome.LOST, decision.lost, *current)
 
 

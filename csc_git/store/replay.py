@@ -27,7 +27,7 @@ from datetime import datetime
 from csc_git.core.claim import CLAIMS, Tracked
 from csc_git.core.clock import EPOCH, is_ahead
 from csc_git.core.commit import CommitInfo
-from csc_git.core.conflict import CONFLICTS, Conflict, stands
+from csc_git.core.conflict import CONFLICTS, Conflict, as_current
 from csc_git.core.edit import ABSENT, Kind, Outcome, Record
 from csc_git.core.key import Key
 from csc_git.core.lease import SESSIONS
@@ -242,9 +242,9 @@ class Replay:
         if decision.lost is None:
             return decision.outcome
         if decision.outcome is Outcome.APPLIED:
-            winner = stands(revision_of(change.after), ours)
+            winner = as_current(revision_of(change.after), ours)
         else:
-            winner = stands(revision_of(current), theirs)
+            winner = as_current(revision_of(current), theirs)
         conflict = Conflict(change.key, Outcome.LOST, decision.lost, *winner)
         self._record(conflict, verdict)
         return decision.outcome
@@ -256,7 +256,7 @@ class Replay:
                 continue
             current = edit.here.read(change.key)
             theirs = self._theirs(change, current)
-            winner = stands(revision_of(current), theirs)
+            winner = as_current(revision_of(current), theirs)
             lost = _ours(edit, change)
             conflict = Conflict(change.key, Outcome.REFUSED, lost, *winner)
             self._record(conflict, verdict)

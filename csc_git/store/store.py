@@ -2,7 +2,12 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -38,10 +43,24 @@ from csc_git.store.transaction import (
 
 
 class Connect(Protocol):
-    """Gives the remote as the settings have it now."""
+    """Returns the remote as the settings have it now."""
 
     def __call__(self, repository: Repository, *, reread: bool) -> Remote:
-        """The remote of our repository; `reread` after a failure, to read the settings again."""
+        """Return the remote of our repository.
+
+        Args:
+            repository: Ours.
+            reread: Whether to read the settings again, as after a failure.
+        """
+
+
+def no_files() -> tuple[str, ...]:
+    """List no tracked files, for a store whose claims are never compared with any."""
+    return ()
+
+
+def no_progress(_: str) -> None:
+    """Report nothing, for a sync that nobody watches."""
 
 
 class Store:
@@ -65,7 +84,7 @@ class Store:
         object_format: Callable[[], str],
         connect: Connect | None,
         *,
-        tracked: Tracked = tuple,
+        tracked: Tracked = no_files,
         dedicated: bool = False,
     ) -> None:
         self.directory = directory
@@ -88,11 +107,11 @@ class Store:
             self._sync = Sync(self._replica, remote, directory, self._stopped)
 
     def snapshot(self) -> Snapshot:
-        """The newest state in this clone."""
+        """Return the newest state in this clone."""
         return Snapshot(self.repository.objects, self.branch.tip)
 
     def count_keys(self, snapshot: Snapshot) -> int:
-        """How many keys a snapshot has, by git: it counts a hundred thousand in a moment."""
+        """Count the keys of a snapshot, by git: it counts a hundred thousand in a moment."""
         if snapshot.commit is None:
             return 0
         counted = count_files(self.repository.path, snapshot.commit, "data")
@@ -101,7 +120,10 @@ class Store:
         return sum(len(snapshot.names(scope)) for scope in snapshot.scopes())
 
     def count_commits(self, tip: str) -> int:
-        """How many commits a history has.
+        """Count the commits of a history.
+
+        Args:
+            tip: Its newest commit.
 
         Raises:
             GitMissing: there is no git on PATH.
@@ -109,7 +131,7 @@ class Store:
         return count_commits(self.repository.path, tip)
 
     def log(self, arguments: Sequence[str]) -> Iterator[str]:
-        """What `git log` prints in our repository; see `git.log.log_lines`."""
+        """Yield what `git log` prints in our repository; see `git.log.log_lines`."""
         return log_lines(self.repository.path, arguments)
 
     def transact(
@@ -137,9 +159,17 @@ class Store:
         began: Instant,
         *,
         permit: Permit = Permit(),  # noqa: B008  immutable
-        progress: Progress = lambda _: None,
+        progress: Progress = no_progress,
     ) -> SyncStatus:
-        """Bring this clone and the remote together once."""
+        """Bring this clone and the remote together once.
+
+        Args:
+            now: The wall clock.
+            began: When the caller's round began. A result of a later attempt of another process
+                is taken.
+            permit: What a person allows it to do beyond what is safe.
+            progress: Called with what it does.
+        """
         if self._sync is None:
             return self.sync_status
         return self._sync.attempt(now, began, permit, progress)
@@ -155,9 +185,14 @@ class Store:
         return self._sync.divergence()
 
     def rotate(
-        self, now: datetime, began: Instant, progress: Progress = lambda _: None
+        self, now: datetime, began: Instant, progress: Progress = no_progress
     ) -> Rotation:
         """Go on with a new, short history; see `store.rotation`.
+
+        Args:
+            now: The wall clock.
+            began: When it was asked for.
+            progress: Called with what it does.
 
         Raises:
             RemoteFailure: the remote refuses, or there is none; nothing was rotated.
@@ -169,11 +204,9 @@ class Store:
     @property
     def sync_status(self) -> SyncStatus:
         """How the last attempt to sync ended."""
-        return (
-            self._sync.status
-            if self._sync
-            else SyncStatus(state=RemoteState.OFF)
-        )
+        if self._sync is None:
+            return SyncStatus(state=RemoteState.OFF)
+        return self._sync.status
 
     @property
     def syncs(self) -> bool:
@@ -183,18 +216,21 @@ class Store:
     @property
     def pace(self) -> Pace:
         """How this clone shares the branch with others."""
-        return self._sync.pace if self._sync else Pace()
+        if self._sync is None:
+            return Pace()
+        return self._sync.pace
 
     def fate(self, op: str) -> Fate:
-        """What became of an edit."""
+        """Return what became of an edit."""
         return self.branch.fate(op)
 
     @contextmanager
     def awaiting(self, op: str) -> Iterator[Callable[[], Fate]]:
         """Wait for an edit: it is made and waited for inside the `with` block.
 
-        Calling the result ends the wait and returns what is then certain of the edit. As long as it
-        wasn't made, a refusal at replay is the author's to tell and leaves no conflict record.
+        The value of the `with` block is a function. Calling it ends the wait and returns what is
+        then certain of the edit. A refusal at replay before that is an answer to the author, so
+        it leaves no conflict record.
         """
         self.repository.check_place()
         with self._pending.for_answer(op) as done:
@@ -207,67 +243,90 @@ class Store:
             yield answer
 
     def is_confirmed(self, unchanged: Mapping[Key, str | None]) -> bool:
-        """Whether the remote has these keys at these revisions (None: has them not)."""
+        """Check whether the remote has these keys at these revisions.
+
+        Args:
+            unchanged: The revision of each key; None if it has no value. If it is empty, the
+                remote must have all edits of this clone.
+        """
         base = self.branch.base
-        if (
-            not unchanged
-        ):  # of nothing, only that there is nothing more to tell the remote
-            return base is not None and not self.branch.queue()
+        if base is None:
+            return False
+        if not unchanged:
+            return not self.branch.queue()
         confirmed = Snapshot(self.repository.objects, base)
-        return base is not None and all(
+        return all(
             confirmed.revision(key) == revision
             for key, revision in unchanged.items()
         )
 
     def release(self, op: str, now: datetime) -> Outcome | None:
-        """Queue a held edit again, for the next attempt to push; None if it isn't held."""
+        """Queue a parked edit again, for the next attempt to push.
+
+        Args:
+            op: The edit's id.
+            now: The wall clock.
+
+        Returns:
+            How it was replayed; None if it is not parked.
+        """
         with self._alone():
             commit = self.branch.parked().get(op)
             if commit is None:
                 return None
             tip = self.branch.tip
             assert tip is not None  # noqa: S101  an edit was made, so there is a branch
-            if (
-                op not in self.branch.queued_ops()
-            ):  # else an attempt ended before it took it out
+            # It is queued still if the attempt that parked it was cut short.
+            if op not in self.branch.queued_ops():
                 batch = self.repository.batch()
+                edit = self.repository.objects.commit(commit)
                 replay = self._replica.replay_on(batch, tip, None, now)
-                self._replica.replay(
-                    replay, [self.repository.objects.commit(commit)]
-                )
+                self._replica.replay(replay, [edit])
                 self.repository.set_ref(self.branch.ref, tip, replay.tip, batch)
             self.branch.unpark(op)
         return self.fate(op).outcome or Outcome.APPLIED
 
     def drop(self, op: str, now: datetime) -> bool:
-        """Give up an edit that the remote declines, as a person decided; whether there was one.
+        """Give up an edit that the remote declines, as a person decided.
 
-        That is a held one, or a queued one while the remote declines everything.
+        That is a parked one, or a queued one while the remote declines everything.
+
+        Args:
+            op: The edit's id.
+            now: The wall clock.
+
+        Returns:
+            Whether there was such an edit.
         """
         with self._alone():
-            queued = op in self.branch.queued_ops()
-            held = op in self.branch.parked()
-            if not held and not (
-                queued and self.sync_status.state is RemoteState.DECLINED
-            ):
+            is_queued = op in self.branch.queued_ops()
+            is_parked = op in self.branch.parked()
+            declines_all = self.sync_status.state is RemoteState.DECLINED
+            if not is_parked and not (is_queued and declines_all):
                 return False
-            if queued:
+            if is_queued:
                 self._without(op, now)
             self.branch.unpark(op)
         return True
 
     def withdraw(self, op: str, now: datetime) -> None:
-        """Take back an edit that no remote has confirmed, and that its author no longer wants."""
+        """Take back an edit that no remote has confirmed, and that its author no longer wants.
+
+        Args:
+            op: The edit's id.
+            now: The wall clock.
+        """
         with self._alone():
             if op in self.branch.queued_ops():
                 self._without(op, now)
             self.branch.unpark(op)
 
     def _without(self, op: str, now: datetime) -> None:
-        """Make the queue again as if one edit had not been made; that one is kept a while."""
-        queue, tip = self.branch.queue(), self.branch.tip
+        """Make the queue again as if one edit had not been made; its commit is kept for 30 days."""
+        queue = self.branch.queue()
+        tip = self.branch.tip
         onto = queue[0].parent
-        assert onto is not None  # noqa: S101  a queue stands on something
+        assert onto is not None  # noqa: S101  every queued edit has a parent
         batch = self.repository.batch()
         replay = self._replica.replay_on(batch, onto, onto, now)
         self._replica.replay(replay, queue, aside=frozenset({op}))
@@ -276,15 +335,15 @@ class Store:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Neither sync nor write meanwhile, in any process of the clone."""
-        with (
-            self._sync.exclusively() if self._sync else nullcontext(),
-            self.repository.writing(),
-        ):
+        """Exclude syncs and writes of all processes of the clone while the block lasts."""
+        without_sync: AbstractContextManager[None] = nullcontext()
+        if self._sync is not None:
+            without_sync = self._sync.exclusively()
+        with without_sync, self.repository.writing():
             yield
 
     def remote_clock(self) -> datetime | None:
-        """The remote's time, if the remote reports it."""
+        """Return the remote's time, if the remote reports it."""
         if self._connect is None:
             return None
         with suppress(RemoteFailure):
@@ -292,7 +351,7 @@ class Store:
         return None
 
     def stop(self) -> None:
-        """Let a running attempt give up, its git children included."""
+        """End a running attempt, and the git processes of this store."""
         self._stopped.set()
         self.repository.children.kill()
 

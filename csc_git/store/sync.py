@@ -64,7 +64,7 @@ class Sync:
     @contextmanager
     def exclusively(self) -> Iterator[None]:
         """Keep every process of the clone from syncing for the length of a `with` block."""
-        with self._lock.held():
+        with self._lock.locked():
             yield
 
     @property
@@ -113,7 +113,7 @@ class Sync:
         """
         repository = self._replica.repository
         branch = self._replica.branch
-        with self._lock.held():
+        with self._lock.locked():
             remote = self._connect(True)  # noqa: FBT003  a person is about to decide
             fetched = remote.fetch()
             found = divergence(repository.objects, branch, fetched)
@@ -137,7 +137,7 @@ class Sync:
         Raises:
             RemoteFailure: the remote refuses, or others push all the time; nothing was rotated.
         """
-        with self._lock.held():
+        with self._lock.locked():
             remote = self._connect(True)  # noqa: FBT003  a person has decided
             reasons = dict(self.status.reasons)
 
@@ -166,7 +166,7 @@ class Sync:
         permit: Permit,
         progress: Progress,
     ) -> SyncStatus:
-        with self._lock.held():
+        with self._lock.locked():
             self._replica.repository.check_place()
             before = self.status
             if _serves(before, began) and not self._replica.branch.queue():

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from csc_git.core.clock import format_time, tick
@@ -48,14 +49,20 @@ commit is one edit that a session made; `git log` here is the record of what the
 
 @dataclass(frozen=True)
 class Identity:
-    """Who places commits: this clone, on behalf of its user."""
+    """Who places commits: this clone, on behalf of its user.
+
+    Attributes:
+        machine: The clone's machine name.
+        clone: Its random id.
+        email: The user's address.
+    """
 
     machine: str
     clone: str
     email: str
 
     def committer(self, now: datetime) -> Signature:
-        """The committer of a commit placed now."""
+        """Return the committer of a commit placed now."""
         return Signature(self.machine, self.email, now)
 
 
@@ -100,7 +107,7 @@ class Receipt(Generic[D]):
         commit: The local tip that holds it.
         revisions: Revisions of the keys put.
         removed: The keys that were removed.
-        unchanged: Where nothing was written: each key asked for with what stands there.
+        unchanged: If nothing was written, the current revision of each key of the draft.
         time: The edit's time, or None if nothing was written.
     """
 
@@ -121,7 +128,7 @@ It has no side effects, and may be called more than once for one edit.
 
 
 def new_op() -> str:
-    """A new edit's unique id."""
+    """Make an edit's unique id."""
     return uuid.uuid4().hex
 
 
@@ -136,7 +143,7 @@ def transact(
     """Make one edit.
 
     Args:
-        repository: Where.
+        repository: Where the branch is.
         ref: The branch's full name.
         identity: Who places the commit.
         decide: Decides what to change; called once, under the lock.
@@ -144,7 +151,7 @@ def transact(
         op: The edit's unique id.
 
     Raises:
-        ConditionFailed: a required revision is not what stands there.
+        ConditionFailed: a key does not have the revision required.
         StorageFailed: the disk refused.
         CscError: whatever `decide` raises.
     """
@@ -176,7 +183,15 @@ def transact(
 def check_conditions(
     snapshot: Snapshot, requires: Mapping[Key, str | None]
 ) -> None:
-    """Raise ConditionFailed where a key does not have the revision required of it."""
+    """Check that keys have the revisions required of them.
+
+    Args:
+        snapshot: The state to check.
+        requires: The revision of each key; None: it must have no value.
+
+    Raises:
+        ConditionFailed: a key has another revision.
+    """
     failed = {
         key: wanted
         for key, wanted in requires.items()
@@ -187,19 +202,30 @@ def check_conditions(
 
 
 def explain(snapshot: Snapshot, required: Mapping[Key, str | None]) -> str:
-    """The current values of keys where other revisions were required, for the author's decision."""
-    shown = list(required.items())[:_MOST_EXPLAINED]
-    lines = [
-        f"{describe_value(snapshot, key)}, but {wanted or ABSENT} was required"
-        for key, wanted in shown
-    ]
-    if len(required) > len(shown):
-        lines.append(f"and {len(required) - len(shown)} more")
+    """Describe the current values of keys where other revisions were required.
+
+    Args:
+        snapshot: The state to describe.
+        required: The keys, with the revisions that were required; None: no value.
+    """
+    lines: list[str] = []
+    for key, revision in islice(required.items(), _MOST_EXPLAINED):
+        current = describe_value(snapshot, key)
+        wanted = revision or ABSENT
+        lines.append(f"{current}, but {wanted} was required")
+    unlisted = len(required) - len(lines)
+    if unlisted:
+        lines.append(f"and {unlisted} more")
     return "; ".join(lines)
 
 
 def describe_value(snapshot: Snapshot, key: Key) -> str:
-    """Describe the current value of a key: marked as data, and left out if it is long."""
+    """Describe the current value of a key: marked as data, and left out if it is long.
+
+    Args:
+        snapshot: The state to describe.
+        key: The key.
+    """
     found = snapshot.revision(key)
     if found is None:
         return f"{key} has no value"
@@ -211,10 +237,8 @@ def describe_value(snapshot: Snapshot, key: Key) -> str:
         value = (
             f"{len(value):,} characters of JSON, to be read with retrieve_data"
         )
-    who, when = (
-        quoted(stored.entry.session, _LONGEST_NAME),
-        format_time(stored.entry.time),
-    )
+    who = quoted(stored.entry.session, _LONGEST_NAME)
+    when = format_time(stored.entry.time)
     return (
         f"{key} has revision {found} (data stored by {who} at {when}: {value})"
     )
@@ -230,7 +254,7 @@ class _Written(NamedTuple):
 
 @dataclass(frozen=True)
 class _Edit:
-    """A draft held against the state it meets: only what changes anything is left."""
+    """A draft, reduced to what changes the state that it meets."""
 
     draft: Draft
     snapshot: Snapshot
@@ -244,11 +268,9 @@ class _Edit:
         unchanged: dict[Key, str] = {}
         for key, value in draft.puts.items():
             stored = snapshot.get(key)
-            if (
-                stored is not None
-                and not draft.requires
-                and is_same(stored.entry.value, value)
-            ):
+            if stored is None or draft.requires:
+                puts[key] = value
+            elif is_same(stored.entry.value, value):
                 unchanged[key] = stored.revision
             else:
                 puts[key] = value
@@ -263,10 +285,10 @@ class _Edit:
 
     @property
     def _restated(self) -> dict[Key, str | None]:
-        """What an edit of several keys only repeats.
+        """The keys of an edit of several that it leaves as they are, with their revisions.
 
-        It leaves no trace in the tree, and yet all of the edit shall stand or nothing, so it is a
-        condition when the edit is replayed.
+        They leave no trace in the tree. But a replay applies all of the edit or nothing, so they
+        become conditions.
         """
         if self.draft.kind is not Kind.EDIT:
             return {}
@@ -283,66 +305,77 @@ class _Edit:
     ) -> _Written:
         draft = self.draft
         time = self._time(batch, parent, now)
-        blobs = {
-            key: batch.add_blob(self._entry(key, time).encode())
-            for key in self.puts
-        }
+        blobs: dict[Key, str] = {}
+        for key in self.puts:
+            content = self._entry(key, time).encode()
+            blobs[key] = batch.add_blob(content)
         changes: dict[Key, str | None] = {
             **blobs,
             **dict.fromkeys(self.deletes),
         }
         replaced: list[TreeEntry] = []
         tree = with_changes(batch, self.snapshot, changes, replaced)
-        requires = {**self._restated, **draft.requires}
+        conditions = {**self._restated, **draft.requires}
+        requires = {
+            path_text(key): revision or ABSENT
+            for key, revision in conditions.items()
+        }
         record = Record(
             subject=draft.subject + _note(replaced),
             op=op,
             session=draft.session,
             clock=time,
             fence=draft.fence,
-            requires={
-                path_text(key): rev or ABSENT for key, rev in requires.items()
-            },
+            requires=requires,
             kind=draft.kind,
             secret=draft.secret,
         )
         author = Signature(draft.session, identity.email, time)
+        committer = identity.committer(now)
         commit = batch.add_commit(
-            tree, parent, author, identity.committer(now), record.message()
+            tree, parent, author, committer, record.message()
         )
         return _Written(commit, blobs, time)
 
     def _time(self, batch: Batch, parent: str, now: datetime) -> datetime:
-        seen = high_water(batch, parent, now)
-        stored = (self.snapshot.get(key) for key in (*self.puts, *self.deletes))
-        return tick(
-            now,
-            [seen] if seen else [],
-            [old.entry.time for old in stored if old],
-        )
+        seen: list[datetime] = []
+        reached = high_water(batch, parent, now)
+        if reached is not None:
+            seen.append(reached)
+        replaced: list[datetime] = []
+        for key in (*self.puts, *self.deletes):
+            old = self.snapshot.get(key)
+            if old is not None:
+                replaced.append(old.entry.time)
+        return tick(now, seen, replaced)
 
     def _entry(self, key: Key, time: datetime) -> Entry:
+        extra: dict[str, Json] = {}
         old = self.snapshot.get(key)
+        if old is not None:
+            extra |= old.entry.extra
+        extra |= self.draft.extras.get(key, {})
+        full_name: tuple[str, str] | None = None
+        if key.is_cut:
+            full_name = (format_scope(key.scope), key.name)
         return Entry(
             value=self.puts[key],
             session=self.draft.session,
             time=time,
-            full_name=(format_scope(key.scope), key.name)
-            if key.is_cut
-            else None,
-            extra={
-                **(old.entry.extra if old else {}),
-                **self.draft.extras.get(key, {}),
-            },
+            full_name=full_name,
+            extra=extra,
         )
 
 
 def _note(replaced: list[TreeEntry]) -> str:
-    """The part of a commit's subject that names the foreign entries in its way."""
-    names = ", ".join(
-        f"{e.mode:06o} {e.name.decode(errors='replace')}" for e in replaced
-    )
-    return f" (in place of {names})" if names else ""
+    """The part of a commit's subject that names the foreign entries that it replaces."""
+    if not replaced:
+        return ""
+    names: list[str] = []
+    for entry in replaced:
+        name = entry.name.decode(errors="replace")
+        names.append(f"{entry.mode:06o} {name}")
+    return f" (in place of {', '.join(names)})"
 
 
 def with_changes(
@@ -351,36 +384,55 @@ def with_changes(
     changes: Mapping[Key, str | None],
     replaced: list[TreeEntry],
 ) -> str:
-    """The tree of a snapshot with keys set to blobs, or removed for None."""
+    """Write the tree of a snapshot with some keys changed.
+
+    Args:
+        batch: Where new trees are added.
+        snapshot: The state to change.
+        changes: The new blob of each key; None to remove the key.
+        replaced: Gets the foreign entries that were replaced.
+
+    Returns:
+        The new tree's id.
+    """
     nested: dict[bytes, Any] = {}
     for key, blob in changes.items():
         *directories, file = key.path
         place = nested
         for directory in directories:
             place = place.setdefault(directory, {})
-        place[file] = TreeEntry.of(file, FILE_MODE, blob) if blob else None
+        place[file] = None
+        if blob is not None:
+            place[file] = TreeEntry.of(file, FILE_MODE, blob)
     data = apply(batch, snapshot.data, nested, replaced)
-    lines = (
-        [line for line in batch.tree(snapshot.tree) if line.name != DATA]
-        if snapshot.tree
-        else []
-    )
+    lines: list[TreeEntry] = []
+    if snapshot.tree is not None:
+        old_lines = batch.tree(snapshot.tree)
+        lines = [line for line in old_lines if line.name != DATA]
     if data is not None:
         lines.append(TreeEntry.of(DATA, TREE_MODE, data))
     return batch.add_tree(lines, snapshot.tree)
 
 
 def root_commit(batch: Batch, identity: Identity, now: datetime) -> str:
-    """The first commit of a new store."""
+    """Write the first commit of a new store.
+
+    Args:
+        batch: Where its objects are added.
+        identity: Who places it.
+        now: The wall clock.
+
+    Returns:
+        The commit's id.
+    """
     content = {"format": FORMAT, "store": uuid.uuid4().hex, "previous": None}
+    format_file = batch.add_blob(canonical(content) + b"\n")
+    readme = batch.add_blob(README)
     lines = (
-        TreeEntry.of(b"README.md", FILE_MODE, batch.add_blob(README)),
-        TreeEntry.of(
-            FORMAT_FILE, FILE_MODE, batch.add_blob(canonical(content) + b"\n")
-        ),
+        TreeEntry.of(b"README.md", FILE_MODE, readme),
+        TreeEntry.of(FORMAT_FILE, FILE_MODE, format_file),
     )
+    tree = batch.add_tree(lines)
     record = Record("create the store", new_op(), identity.machine, now)
     signature = identity.committer(now)
-    return batch.add_commit(
-        batch.add_tree(lines), None, signature, signature, record.message()
-    )
+    return batch.add_commit(tree, None, signature, signature, record.message())

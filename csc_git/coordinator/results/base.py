@@ -1,4 +1,4 @@
-"""What all answers share."""
+"""What all answers have in common."""
 
 from typing import Any, Literal
 
@@ -12,26 +12,30 @@ Where = Literal["local", "synced"]
 
 
 def _terse(schema: dict[str, Any]) -> None:
-    """Drop titles: they repeat the names, and every schema is paid for in every conversation."""
+    """Drop titles: they repeat the names, and every schema costs tokens in every conversation."""
     schema.pop("title", None)
-    for member in schema.get("properties", {}).values():
+    properties = schema.get("properties", {})
+    for member in properties.values():
         member.pop("title", None)
 
 
 class Result(BaseModel):
-    """Base of all answers. Built on first use, since a command uses few of them."""
+    """Base of all answers. Each is built on first use, since a command uses few of them."""
 
     model_config = ConfigDict(
-        frozen=True, json_schema_extra=_terse, defer_build=True
+        frozen=True,
+        json_schema_extra=_terse,
+        defer_build=True,
     )
 
     def to_text(self, exclude: set[str] | None = None) -> str:
-        """The answer as JSON for a model to read: nothing in it hides, or reorders the rest."""
-        return printable_json(self.model_dump_json(indent=2, exclude=exclude))
+        """Return the answer as JSON for a model to read, in which every character is visible."""
+        text = self.model_dump_json(indent=2, exclude=exclude)
+        return printable_json(text)
 
 
 def build_all() -> None:
-    """Build every answer now: building one in two threads at once is not safe."""
+    """Build every answer that is imported: building one in two threads at once is not safe."""
     models = list(Result.__subclasses__())
     while models:
         model = models.pop()
@@ -49,7 +53,7 @@ class Version(Result):
 
     @classmethod
     def of(cls, stored: Stored | None) -> "Version | None":
-        """What a key holds; None if it holds nothing."""
+        """Return what a key holds; None if it holds nothing."""
         if stored is None:
             return None
         entry = stored.entry

@@ -1,4 +1,4 @@
-"""Answers about change: the feed, and the past."""
+"""Answers about what changed: the change feed and the history."""
 
 from typing import Literal, Self
 
@@ -20,22 +20,37 @@ class ChangedKey(Result):
 
     @classmethod
     def of(
-        cls, key: Key, old: Stored | None, new: Stored | None, **more: str
+        cls,
+        key: Key,
+        old: Stored | None,
+        new: Stored | None,
+        **more: str,
     ) -> Self:
-        """The change of a key from what it held to what it holds; None: no value."""
+        """Compare what a key held before with what it holds after.
+
+        Args:
+            key: The key.
+            old: What it held before; None if it held nothing.
+            new: What it holds after; None if it holds nothing.
+            more: The other fields of a subclass, by name.
+        """
         if new is None:
             change = "deleted"
         elif not new.is_readable:
             change = "unreadable"
+        elif old is None:
+            change = "created"
         else:
-            change = "created" if old is None else "changed"
-        place = {
+            change = "changed"
+        fields = {
             "scope": format_scope(key.scope),
             "key": key.name,
             "change": change,
+            "old": revision_of(old),
+            "new": revision_of(new),
+            **more,
         }
-        revisions = {"old": revision_of(old), "new": revision_of(new)}
-        return cls.model_validate({**place, **revisions, **more})
+        return cls.model_validate(fields)
 
 
 class Changed(ChangedKey):

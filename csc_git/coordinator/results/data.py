@@ -1,4 +1,4 @@
-"""Answers about values: read, stored, removed, in conflict."""
+"""Answers about values: to read, store and remove them, and to resolve conflicts."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from csc_git.coordinator.results.base import Result, Version, Where
 
 
 class Delivered(Result):
-    """What all answers to an edit say of it."""
+    """What all answers to an edit have in common."""
 
     op: str | None = Field(
         description="id of the edit; null: it was all there already"
