@@ -14,7 +14,7 @@ from csc_git.coordinator.sessions import Sessions
 from csc_git.git.maintenance import Maintenance
 from csc_git.git.objects.reader import Objects
 from csc_git.git.remote import Remote
-from csc_git.store.attempt import Attempt
+from csc_git.store.sync.attempt import Attempt
 
 
 def clone_of(remote: Remote) -> str:
@@ -121,7 +121,7 @@ def remember_parts_of_the_index(patch: pytest.MonkeyPatch, most: int) -> None:
 
     It is a constant. Only a huge store would reach it.
     """
-    patch.setattr("csc_git.store.scopes._MOST_PARTS", most)
+    patch.setattr("csc_git.store.tree.scopes._MOST_PARTS", most)
 
 
 def recheck_each(patch: pytest.MonkeyPatch, seconds: float) -> None:

@@ -16,9 +16,9 @@ from csc_git.git.objects.batch import Batch
 from csc_git.git.objects.commit import Signature
 from csc_git.git.objects.tree import FILE_MODE, TreeEntry
 from csc_git.git.repository import Repository
-from csc_git.store.layout import Foreign, apply, entries, find, spellings
-from csc_git.store.snapshot import Snapshot
 from csc_git.store.transaction import with_changes
+from csc_git.store.tree.layout import Foreign, apply, entries, find, spellings
+from csc_git.store.tree.snapshot import Snapshot
 from tests.by_hand import check_out_branch
 from tests.credentials import AWS_KEY_ID
 from tests.world import (

@@ -17,7 +17,7 @@ from csc_git.core.lease import Lease
 from csc_git.core.remote_failure import RemoteFailure
 from csc_git.core.remote_state import RemoteState
 from csc_git.errors import FormatTooNew
-from csc_git.store.recovery import Permit
+from csc_git.store.sync.recovery import Permit
 from tests.by_hand import check_out_branch
 from tests.inside import fail_pushes
 from tests.world import REF, World, git, person, put, state_of

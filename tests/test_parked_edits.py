@@ -10,7 +10,7 @@ import pytest
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.errors import CscError, LooksLikeSecret
-from csc_git.store.replica import Replica
+from csc_git.store.sync.replica import Replica
 from tests.inside import fail_after_parking
 from tests.world import (
     REF,

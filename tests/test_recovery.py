@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.store.recovery import Permit
+from csc_git.store.sync.recovery import Permit
 from tests.by_hand import check_out_branch
 from tests.inside import fail_pushes
 from tests.world import REF, World, git, put, state_of

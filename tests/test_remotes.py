@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from csc_git.store.recovery import Permit
+from csc_git.store.sync.recovery import Permit
 from tests.agents import agent, run
 from tests.commands import csc_here
 from tests.git_servers import git_daemon, http_server, ssh_server

@@ -11,8 +11,8 @@ import pytest
 
 from csc_git.coordinator import clock
 from csc_git.errors import NotRotated
-from csc_git.store import rotation
-from csc_git.store.recovery import Permit
+from csc_git.store.sync import rotation
+from csc_git.store.sync.recovery import Permit
 from tests.by_hand import check_out_branch
 from tests.world import REF, ROOT, Crowd, World, git, put, state_of
 

@@ -22,8 +22,8 @@ from csc_git.errors import InputError, StoreDamaged, TreeNotListed
 from csc_git.git.objects.reader import Objects
 from csc_git.store.commit_walk import ancestry
 from csc_git.store.past_edits import keys_of
-from csc_git.store.snapshot import Snapshot
 from csc_git.store.transaction import Draft
+from csc_git.store.tree.snapshot import Snapshot
 from tests.commands import csc
 from tests.inside import (
     ReadCount,

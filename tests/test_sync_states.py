@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.store.recovery import Permit
+from csc_git.store.sync.recovery import Permit
 from tests.agents import agent, run
 from tests.by_hand import check_out_branch
 from tests.git_servers import HttpServer
@@ -522,7 +522,7 @@ def test_endless_contention_is_reported_as_contended(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hook that pushes first, every time."""
-    monkeypatch.setattr("csc_git.store.attempt.MAX_ROUNDS", 2)
+    monkeypatch.setattr("csc_git.store.sync.attempt.MAX_ROUNDS", 2)
     one = world.open("one")
     put(one, "a", "b", 1)
     one.syncing.sync()

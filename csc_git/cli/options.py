@@ -17,8 +17,8 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.factory import open_coordinator
 from csc_git.core.remote_state import RemoteState
 from csc_git.core.session import machine_from_host
-from csc_git.store.attempt import Progress
 from csc_git.store.store import no_progress
+from csc_git.store.sync.attempt import Progress
 from csc_git.text import span
 
 _LONG: Final = 600.0

@@ -20,8 +20,8 @@ from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.results.sync import Decision, Synced, SyncSummary
 from csc_git.core.remote_state import CHOICES, RemoteState
 from csc_git.errors import InputError
-from csc_git.store.recovery import Permit
-from csc_git.store.sync_status import SyncStatus
+from csc_git.store.sync.recovery import Permit
+from csc_git.store.sync.status import SyncStatus
 from csc_git.text import count, printable
 
 _MOST: Final = 10

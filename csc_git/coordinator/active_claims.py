@@ -15,9 +15,9 @@ from csc_git.core.key import Key
 from csc_git.core.lease import Instant, has_lapsed, lease_key
 from csc_git.store.claiming import claims_on, is_signed_on
 from csc_git.store.clone_id import Clone
-from csc_git.store.records import StoredClaim, all_claims
-from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
+from csc_git.store.tree.records import StoredClaim, all_claims
+from csc_git.store.tree.snapshot import Snapshot, Stored
 
 
 class ActiveClaims:

@@ -19,7 +19,7 @@ from csc_git.core.lease import Instant
 from csc_git.core.pace import Pace
 from csc_git.errors import CscError, StoreGone
 from csc_git.store.store import Store
-from csc_git.store.sync_status import SyncStatus
+from csc_git.store.sync.status import SyncStatus
 
 _log: Final = logging.getLogger(__name__)
 _EDITS_BETWEEN_CHECKS: Final = 64

@@ -13,9 +13,9 @@ from csc_git.core.clock import format_time
 from csc_git.core.edit import Kind
 from csc_git.core.key import Key
 from csc_git.store.claiming import claims_on
-from csc_git.store.records import all_claims, next_fence
-from csc_git.store.snapshot import Snapshot
 from csc_git.store.transaction import Draft
+from csc_git.store.tree.records import all_claims, next_fence
+from csc_git.store.tree.snapshot import Snapshot
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ from csc_git.core.value import Json
 from csc_git.errors import ClaimLost, ConditionFailed, InputError
 from csc_git.store.claiming import Overlaps, claims_on
 from csc_git.store.clone_id import Clone
-from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
+from csc_git.store.tree.snapshot import Snapshot, Stored
 from csc_git.text import printable, readable
 
 MOST_RESOURCES: Final = 50

@@ -20,10 +20,10 @@ from csc_git.core.key import Key, format_scope
 from csc_git.core.secret import screen
 from csc_git.core.value import Json, check_value
 from csc_git.errors import ConditionFailed, InputError, NoSuchConflict
-from csc_git.store.records import read_conflict
-from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
+from csc_git.store.tree.records import read_conflict
+from csc_git.store.tree.snapshot import Snapshot, Stored
 from csc_git.text import printable
 
 Choice = Literal["current", "lost", "value"]

@@ -27,10 +27,10 @@ from csc_git.core.remote_state import PASSING, RemoteState
 from csc_git.errors import SessionFenced
 from csc_git.project.project import Project
 from csc_git.project.tracked import tracked_files
-from csc_git.store.attempt import Progress
 from csc_git.store.clone_id import Clone
 from csc_git.store.store import Store, no_progress
-from csc_git.store.sync_status import SyncStatus
+from csc_git.store.sync.attempt import Progress
+from csc_git.store.sync.status import SyncStatus
 from csc_git.store.watch import Watch
 
 

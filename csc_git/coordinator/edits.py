@@ -19,7 +19,6 @@ from csc_git.core.session import resolve_key, resolve_scope
 from csc_git.core.value import DEFAULT_LIMIT, Json, check_value
 from csc_git.errors import ConditionFailed, InputError, ReservedScope
 from csc_git.store.claiming import is_nobodys
-from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import (
     D,
@@ -28,6 +27,7 @@ from csc_git.store.transaction import (
     describe_value,
     explain,
 )
+from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import count
 
 MOST_CHANGES: Final = 500

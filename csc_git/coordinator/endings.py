@@ -18,10 +18,10 @@ from csc_git.core.lease import lease_key
 from csc_git.core.session import parse_session
 from csc_git.core.value import Json
 from csc_git.store.clone_id import Clone
-from csc_git.store.records import all_claims, read_lease
-from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
+from csc_git.store.tree.records import all_claims, read_lease
+from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import count
 
 _BATCH: Final = 100

@@ -18,9 +18,9 @@ from csc_git.project.discovery import discover
 from csc_git.project.project import Project
 from csc_git.project.tracked import tracked_files
 from csc_git.project.url import listed_format
-from csc_git.store.attempt import Progress
 from csc_git.store.clone_id import identify
 from csc_git.store.store import Store, no_progress
+from csc_git.store.sync.attempt import Progress
 from csc_git.store.transaction import Identity
 
 

@@ -25,10 +25,10 @@ from csc_git.core.lease import SESSIONS, lease_key
 from csc_git.core.pattern import compile_pattern
 from csc_git.errors import CursorExpired, InputError
 from csc_git.store.commit_walk import commits_back_to, descent, is_commit
-from csc_git.store.difference import Change, changed_keys
 from csc_git.store.past_edits import keys_of, removals
-from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
+from csc_git.store.tree.difference import Change, changed_keys
+from csc_git.store.tree.snapshot import Snapshot
 from csc_git.store.watch import Watch
 from csc_git.text import readable
 

@@ -6,9 +6,9 @@ from csc_git.core.lease import Instant, Lease, lease_key
 from csc_git.core.session import SessionName
 from csc_git.errors import SessionFenced
 from csc_git.files.lock import FileLock
-from csc_git.store.records import read_lease
-from csc_git.store.snapshot import Snapshot
 from csc_git.store.transaction import Draft
+from csc_git.store.tree.records import read_lease
+from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import quoted
 
 

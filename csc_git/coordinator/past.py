@@ -19,10 +19,10 @@ from csc_git.core.moment import parse_moment
 from csc_git.core.session import parse_session, resolve_key, resolve_scope
 from csc_git.core.value import Entry
 from csc_git.errors import InputError, UnreadableValue
-from csc_git.store.difference import Change, changed_keys
 from csc_git.store.past_edits import PastEdit, Place, commit_at, edits
-from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
+from csc_git.store.tree.difference import Change, changed_keys
+from csc_git.store.tree.snapshot import Snapshot, Stored
 from csc_git.text import printable, quoted, readable
 
 MOST_EDITS: Final = 500

@@ -33,9 +33,9 @@ from csc_git.core.session import DEFAULT_STEM, SessionName, is_session_name
 from csc_git.files.durable import read_json
 from csc_git.files.lock import FileLock
 from csc_git.store.clone_id import Clone
-from csc_git.store.records import read_lease
-from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
+from csc_git.store.tree.records import read_lease
+from csc_git.store.tree.snapshot import Snapshot, Stored
 
 MOST_INSTANCES: Final = 9999
 _RECENT: Final = 120.0

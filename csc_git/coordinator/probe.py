@@ -17,10 +17,10 @@ from csc_git.core.edit import PROBE
 from csc_git.core.key import Key
 from csc_git.core.lease import lease_key
 from csc_git.core.remote_state import RemoteState
-from csc_git.store.records import read_lease
-from csc_git.store.snapshot import Snapshot
-from csc_git.store.sync_status import SyncStatus
+from csc_git.store.sync.status import SyncStatus
 from csc_git.store.transaction import Draft
+from csc_git.store.tree.records import read_lease
+from csc_git.store.tree.snapshot import Snapshot
 
 _UNUSED: Final = Key(("settings",), "probe")
 """A key that never has a value. The edit of a probe only requires that."""

@@ -10,8 +10,8 @@ from csc_git.core.clock import format_time
 from csc_git.core.key import Key
 from csc_git.core.lease import lease_key
 from csc_git.core.value import Entry, Json
-from csc_git.store.records import read_lease
-from csc_git.store.snapshot import Snapshot
+from csc_git.store.tree.records import read_lease
+from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import printable, readable
 
 _KEYS: Final = ("current_issue", "status", "todos")

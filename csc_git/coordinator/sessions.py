@@ -31,10 +31,10 @@ from csc_git.errors import (
     SessionTaken,
 )
 from csc_git.store.clone_id import Clone
-from csc_git.store.records import read_lease
-from csc_git.store.snapshot import Snapshot, Stored
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
+from csc_git.store.tree.records import read_lease
+from csc_git.store.tree.snapshot import Snapshot, Stored
 
 _RESUMED_WITHIN: Final = 60.0
 """Seconds within which a server that is started again resumes its session."""

@@ -39,11 +39,11 @@ from csc_git.core.session import SessionName, parse_session
 from csc_git.core.value import Json
 from csc_git.store.claiming import nobodys
 from csc_git.store.clone_id import Clone
-from csc_git.store.layout import Foreign
-from csc_git.store.records import read_conflict, read_lease
-from csc_git.store.recovery import Divergence
-from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
+from csc_git.store.sync.recovery import Divergence
+from csc_git.store.tree.layout import Foreign
+from csc_git.store.tree.records import read_conflict, read_lease
+from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import printable, readable
 
 _MOST_LISTED: Final = 50

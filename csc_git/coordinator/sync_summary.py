@@ -13,9 +13,9 @@ from csc_git.core.clock import format_time
 from csc_git.core.commit import CommitInfo
 from csc_git.core.edit import Record
 from csc_git.core.remote_state import RemoteState, describe_ok
-from csc_git.store.recovery import Divergence
 from csc_git.store.store import Store
-from csc_git.store.sync_status import SyncStatus
+from csc_git.store.sync.recovery import Divergence
+from csc_git.store.sync.status import SyncStatus
 from csc_git.text import readable
 
 _MOST_LOST: Final = 50

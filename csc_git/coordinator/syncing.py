@@ -17,12 +17,12 @@ from csc_git.core.lease import SESSIONS, Instant, Lease, lease_key
 from csc_git.core.remote_failure import RemoteFailure
 from csc_git.core.remote_state import PASSING, RemoteState
 from csc_git.errors import CscError, NotRotated
-from csc_git.store.attempt import Progress
 from csc_git.store.clone_id import Clone
-from csc_git.store.records import read_lease
-from csc_git.store.recovery import Permit
 from csc_git.store.store import Store, no_progress
-from csc_git.store.sync_status import SyncStatus
+from csc_git.store.sync.attempt import Progress
+from csc_git.store.sync.recovery import Permit
+from csc_git.store.sync.status import SyncStatus
+from csc_git.store.tree.records import read_lease
 
 _RETRY: Final = Backoff(first=1.0, most=60.0)
 
@@ -119,7 +119,7 @@ class Syncing:
         return outcome
 
     def rotate(self, progress: Progress | None = None) -> Rotated:
-        """Replace the branch's history by a short one with the same data; see `store.rotation`.
+        """Replace the branch's history by a short one with the same data; see `store.sync.rotation`.
 
         Args:
             progress: Called with each step; None for the progress of this object.

@@ -12,9 +12,9 @@ from csc_git.coordinator.writer import Delivered, Writer
 from csc_git.core.key import TEAM_KEY, Key
 from csc_git.core.value import Json, is_same
 from csc_git.errors import CscError, InputError, InvalidSetting
-from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
 from csc_git.store.transaction import Draft
+from csc_git.store.tree.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from csc_git.config.team_names import Unusable

@@ -19,7 +19,7 @@ from csc_git.core.key import RESERVED, Key, Scope, check_name, format_scope
 from csc_git.core.session import machine_from_host, resolve_key, resolve_scope
 from csc_git.core.value import Json, is_same, parse
 from csc_git.errors import CscError, InvalidValue
-from csc_git.store.snapshot import Snapshot
+from csc_git.store.tree.snapshot import Snapshot
 
 _REGISTRY: Final = "__instances"
 """How the name of a project's registry ends, without `.json`."""

@@ -12,7 +12,7 @@ from csc_git.core.remote_state import RemoteState
 from csc_git.doctor.environment import client_environment, environment
 from csc_git.doctor.finding import Finding, doubtful, fine, wrong
 from csc_git.doctor.server_starts import Start
-from csc_git.store.sync_status import SyncStatus
+from csc_git.store.sync.status import SyncStatus
 
 Reopen = Callable[[], Coordinator]
 """Opens another coordinator of the clone, in the environment of the moment of the call."""

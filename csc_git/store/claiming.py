@@ -21,8 +21,8 @@ from csc_git.core.claim import (
 from csc_git.core.key import Key, Scope
 from csc_git.core.lease import SESSIONS, lease_key
 from csc_git.core.session import is_session_name
-from csc_git.store.records import StoredClaim, read_claim, read_lease
-from csc_git.store.snapshot import Snapshot, Stored
+from csc_git.store.tree.records import StoredClaim, read_claim, read_lease
+from csc_git.store.tree.snapshot import Snapshot, Stored
 
 
 class Overlaps:

@@ -11,7 +11,7 @@ from csc_git.core.commit import CommitInfo
 from csc_git.core.edit import Record
 from csc_git.core.key import Key
 from csc_git.errors import StoreDamaged
-from csc_git.store.snapshot import Reads, Snapshot
+from csc_git.store.tree.snapshot import Reads, Snapshot
 
 _CLOCK_SEARCH: Final = 1000
 _MANY: Final = 64

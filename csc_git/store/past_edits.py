@@ -30,14 +30,14 @@ from csc_git.store.commit_walk import (
     is_commit,
     record_of,
 )
-from csc_git.store.difference import (
+from csc_git.store.tree.difference import (
     Change,
     changed_files,
     changed_keys,
     changed_places,
 )
-from csc_git.store.layout import Components, is_fan_name, spellings
-from csc_git.store.snapshot import Reads, Snapshot
+from csc_git.store.tree.layout import Components, is_fan_name, spellings
+from csc_git.store.tree.snapshot import Reads, Snapshot
 
 _STRIDE: Final = 256
 _SAMPLES: Final = 4

@@ -23,15 +23,14 @@ from csc_git.core.remote_state import RemoteState
 from csc_git.git.log import count_commits, count_files, log_lines
 from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
-from csc_git.store.attempt import Progress
 from csc_git.store.branch import Branch, Fate
-from csc_git.store.pending_answers import PendingAnswers
-from csc_git.store.recovery import Divergence, Permit
-from csc_git.store.replica import Replica
-from csc_git.store.rotation import Rotation
-from csc_git.store.snapshot import Snapshot
-from csc_git.store.sync import Sync
-from csc_git.store.sync_status import SyncStatus
+from csc_git.store.sync.attempt import Progress
+from csc_git.store.sync.pending_answers import PendingAnswers
+from csc_git.store.sync.recovery import Divergence, Permit
+from csc_git.store.sync.replica import Replica
+from csc_git.store.sync.rotation import Rotation
+from csc_git.store.sync.status import SyncStatus
+from csc_git.store.sync.sync import Sync
 from csc_git.store.transaction import (
     D,
     Decide,
@@ -40,6 +39,7 @@ from csc_git.store.transaction import (
     new_op,
     transact,
 )
+from csc_git.store.tree.snapshot import Snapshot
 
 
 class Connect(Protocol):
@@ -187,7 +187,7 @@ class Store:
     def rotate(
         self, now: datetime, began: Instant, progress: Progress = no_progress
     ) -> Rotation:
-        """Go on with a new, short history; see `store.rotation`.
+        """Go on with a new, short history; see `store.sync.rotation`.
 
         Args:
             now: The wall clock.

@@ -23,8 +23,8 @@ from csc_git.git.objects.commit import Signature
 from csc_git.git.objects.tree import FILE_MODE, TREE_MODE, TreeEntry
 from csc_git.git.repository import Repository
 from csc_git.store.commit_walk import high_water
-from csc_git.store.layout import apply
-from csc_git.store.snapshot import DATA, FORMAT, FORMAT_FILE, Snapshot
+from csc_git.store.tree.layout import apply
+from csc_git.store.tree.snapshot import DATA, FORMAT, FORMAT_FILE, Snapshot
 from csc_git.text import quoted
 
 _MOST_SHOWN: Final = 1000

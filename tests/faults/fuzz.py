@@ -28,9 +28,9 @@ from csc_git.git.objects.database import ListedLine
 from csc_git.git.objects.packing import NewObject
 from csc_git.git.objects.reader import Objects
 from csc_git.store.commit_walk import high_water, since
-from csc_git.store.difference import changed_keys
-from csc_git.store.snapshot import Snapshot
 from csc_git.store.transaction import with_changes
+from csc_git.store.tree.difference import changed_keys
+from csc_git.store.tree.snapshot import Snapshot
 
 CORPUS = Path(__file__).with_name("corpus.json")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

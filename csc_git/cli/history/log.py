@@ -19,9 +19,9 @@ from csc_git.core.edit import PROBE
 from csc_git.core.value import Json
 from csc_git.errors import StoreError
 from csc_git.store.commit_walk import record_of
-from csc_git.store.difference import changed_keys
-from csc_git.store.snapshot import Snapshot
 from csc_git.store.store import Store
+from csc_git.store.tree.difference import changed_keys
+from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import printable_lines
 
 _ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

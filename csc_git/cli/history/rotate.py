@@ -7,7 +7,7 @@ import click
 from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import progress, show, wants_json
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.store.rotation import archive_of
+from csc_git.store.sync.rotation import archive_of
 from csc_git.text import count
 
 

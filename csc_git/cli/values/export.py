@@ -13,7 +13,7 @@ from csc_git.cli.output import warn
 from csc_git.coordinator.coordinator import Coordinator
 from csc_git.coordinator.transfer import export, unreadable
 from csc_git.core.pattern import compile_pattern
-from csc_git.store.snapshot import Snapshot
+from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import count
 
 _MOST: Final = 20

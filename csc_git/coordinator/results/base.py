@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from csc_git.core.clock import format_time
-from csc_git.store.snapshot import Stored
+from csc_git.store.tree.snapshot import Stored
 from csc_git.text import printable, printable_json
 
 Where = Literal["local", "synced"]

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from csc_git.coordinator.results.base import Result, Version
 from csc_git.core.key import Key, format_scope
-from csc_git.store.snapshot import Stored, revision_of
+from csc_git.store.tree.snapshot import Stored, revision_of
 
 
 class ChangedKey(Result):

@@ -17,7 +17,7 @@ kept in full in a conflict record in the same commit. There are two exceptions:
 
 - Sessions and claims get no record: their session is notified, and there is nothing to resolve.
 - An edit whose author still waits for the answer gets no record: the refusal is the answer, so the
-  edit was never acknowledged (`store.pending_answers`).
+  edit was never acknowledged (`store.sync.pending_answers`).
 """
 
 from collections.abc import Mapping
@@ -37,9 +37,9 @@ from csc_git.git.objects.batch import Batch
 from csc_git.git.objects.commit import Signature
 from csc_git.store.claiming import is_contested
 from csc_git.store.commit_walk import deletion, high_water
-from csc_git.store.difference import Change, changed_keys
-from csc_git.store.snapshot import Snapshot, Stored, revision_of
 from csc_git.store.transaction import Identity, with_changes
+from csc_git.store.tree.difference import Change, changed_keys
+from csc_git.store.tree.snapshot import Snapshot, Stored, revision_of
 
 _BY_KEY = frozenset({Kind.DELETE_SCOPE, Kind.JOIN})
 """Edits of several keys that are judged key by key."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from csc_git.core.key import SEPARATOR
 from csc_git.errors import StoreDamaged, TreeNotListed
 from csc_git.git.objects.tree import TREE_MODE, TreeEntry
-from csc_git.store.layout import (
+from csc_git.store.tree.layout import (
     FAN_NAMES,
     Shape,
     is_fan_name,
@@ -22,7 +22,7 @@ from csc_git.store.layout import (
 )
 
 if TYPE_CHECKING:
-    from csc_git.store.snapshot import Snapshot
+    from csc_git.store.tree.snapshot import Snapshot
 
 _MOST_PARTS: Final = 1 << 18
 """Parts whose shapes are remembered, and directories in them."""

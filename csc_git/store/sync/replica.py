@@ -11,8 +11,8 @@ from csc_git.git.objects.batch import Batch
 from csc_git.git.repository import Repository
 from csc_git.store.branch import Branch
 from csc_git.store.commit_walk import record_of
-from csc_git.store.pending_answers import PendingAnswers
-from csc_git.store.replay import Refusal, Replay
+from csc_git.store.sync.pending_answers import PendingAnswers
+from csc_git.store.sync.replay import Refusal, Replay
 from csc_git.store.transaction import Identity
 
 

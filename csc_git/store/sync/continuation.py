@@ -8,7 +8,7 @@ The cases, in this order:
 4. There are rotations between the base and the remote's tip.
 5. The remote no longer has what it had confirmed.
 
-In cases 2 and 5 a person must have decided how to go on; see `store.recovery`.
+In cases 2 and 5 a person must have decided how to go on; see `store.sync.recovery`.
 """
 
 import time
@@ -29,10 +29,10 @@ from csc_git.store.commit_walk import (
     made_since,
     since,
 )
-from csc_git.store.recovery import Permit, fork_of
-from csc_git.store.replica import Replica
-from csc_git.store.rotation import continued
-from csc_git.store.snapshot import Format, Snapshot
+from csc_git.store.sync.recovery import Permit, fork_of
+from csc_git.store.sync.replica import Replica
+from csc_git.store.sync.rotation import continued
+from csc_git.store.tree.snapshot import Format, Snapshot
 from csc_git.text import count
 
 _NEAR: Final = 5000

@@ -29,8 +29,8 @@ from csc_git.git.objects.tree import FILE_MODE, TreeEntry
 from csc_git.git.remote import Remote
 from csc_git.git.repository import Repository
 from csc_git.store.commit_walk import ancestry, descent, high_water
-from csc_git.store.replica import Replica
-from csc_git.store.snapshot import FORMAT_FILE, Snapshot
+from csc_git.store.sync.replica import Replica
+from csc_git.store.tree.snapshot import FORMAT_FILE, Snapshot
 
 _TRIES: Final = 30
 _MOST_ROTATIONS: Final = 100

@@ -22,11 +22,11 @@ from csc_git.errors import CscError, FormatTooNew, StorageFailed, StoreGone
 from csc_git.files.durable import file_identity
 from csc_git.files.lock import FileLock
 from csc_git.git.remote import Remote
-from csc_git.store.attempt import Attempt, Progress
-from csc_git.store.recovery import Divergence, Permit, divergence
-from csc_git.store.replica import Replica
-from csc_git.store.rotation import Rotation, rotate
-from csc_git.store.sync_status import SyncStatus
+from csc_git.store.sync.attempt import Attempt, Progress
+from csc_git.store.sync.recovery import Divergence, Permit, divergence
+from csc_git.store.sync.replica import Replica
+from csc_git.store.sync.rotation import Rotation, rotate
+from csc_git.store.sync.status import SyncStatus
 from csc_git.text import readable
 
 _log: Final = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class Sync:
         began: Instant,
         progress: Progress,
     ) -> Rotation:
-        """Rotate the branch; see `store.rotation`.
+        """Rotate the branch; see `store.sync.rotation`.
 
         Args:
             now: The wall clock.

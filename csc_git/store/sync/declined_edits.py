@@ -21,7 +21,7 @@ from csc_git.core.remote_failure import RemoteFailure
 from csc_git.core.remote_state import RemoteState
 from csc_git.git.remote import Remote
 from csc_git.store.commit_walk import record_of
-from csc_git.store.replica import Replica
+from csc_git.store.sync.replica import Replica
 
 MAX_SUSPECTS: Final = 16
 """Edits set aside with nothing taken, before one last try with the newest edit alone."""

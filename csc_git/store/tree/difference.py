@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from csc_git.core.key import Key
 from csc_git.git.objects.tree import TreeEntry
-from csc_git.store.layout import Components, is_fan_name, why_foreign
-from csc_git.store.snapshot import Reads, Snapshot, Stored
+from csc_git.store.tree.layout import Components, is_fan_name, why_foreign
+from csc_git.store.tree.snapshot import Reads, Snapshot, Stored
 
 
 class Change(NamedTuple):

@@ -34,9 +34,9 @@ from csc_git.core.value import Entry
 from csc_git.git.objects.batch import Batch
 from csc_git.store.branch import Branch
 from csc_git.store.commit_walk import high_water, since
-from csc_git.store.difference import Change, changed_keys
-from csc_git.store.snapshot import Reads, Snapshot, Stored
 from csc_git.store.transaction import Identity, with_changes
+from csc_git.store.tree.difference import Change, changed_keys
+from csc_git.store.tree.snapshot import Reads, Snapshot, Stored
 
 _NOT_JOINED: Final = frozenset({*SESSIONS, *CLAIMS})
 """Scopes of records that mean nothing in another store."""

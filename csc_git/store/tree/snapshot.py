@@ -21,8 +21,8 @@ from csc_git.errors import (
 )
 from csc_git.git.objects.reader import Objects
 from csc_git.git.objects.tree import TREE_MODE, TreeEntry
-from csc_git.store.index import Index, index_of
-from csc_git.store.layout import (
+from csc_git.store.tree.index import Index, index_of
+from csc_git.store.tree.layout import (
     Components,
     Foreign,
     Trees,

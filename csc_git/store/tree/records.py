@@ -12,7 +12,7 @@ from csc_git.core.claim import CLAIMS, Claim
 from csc_git.core.conflict import Conflict
 from csc_git.core.lease import Lease
 from csc_git.core.value import Json
-from csc_git.store.snapshot import Snapshot, Stored
+from csc_git.store.tree.snapshot import Snapshot, Stored
 
 _MOST_KNOWN: Final = 1 << 14
 R = TypeVar("R")

@@ -29,12 +29,16 @@ from csc_git.errors import LostRace, StorageFailed
 from csc_git.git.objects.batch import Batch
 from csc_git.git.remote import Remote
 from csc_git.store.commit_walk import record_of
-from csc_git.store.continuation import Continuation, Continuations, contains
-from csc_git.store.declined_edits import isolate
-from csc_git.store.recovery import Permit, joined
-from csc_git.store.replay import Replay
-from csc_git.store.replica import Replica
-from csc_git.store.snapshot import Snapshot
+from csc_git.store.sync.continuation import (
+    Continuation,
+    Continuations,
+    contains,
+)
+from csc_git.store.sync.declined_edits import isolate
+from csc_git.store.sync.recovery import Permit, joined
+from csc_git.store.sync.replay import Replay
+from csc_git.store.sync.replica import Replica
+from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import count
 
 MAX_ROUNDS: Final = 12

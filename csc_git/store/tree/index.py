@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from csc_git.core.key import Key, Scope
 from csc_git.errors import StoreDamaged
-from csc_git.store.scopes import Scopes
+from csc_git.store.tree.scopes import Scopes
 
 if TYPE_CHECKING:
-    from csc_git.store.snapshot import Snapshot, Stored
+    from csc_git.store.tree.snapshot import Snapshot, Stored
 
 _MOST_DIRECTORIES: Final = 64
 
@@ -144,7 +144,7 @@ def _changed_names(
     after: str,
 ) -> Iterator[str]:
     """Yield the names of the keys in which two trees of a directory may differ."""
-    from csc_git.store.difference import changed_files  # noqa: PLC0415  it needs snapshots
+    from csc_git.store.tree.difference import changed_files  # noqa: PLC0415  it needs snapshots
 
     for path in changed_files(snapshot.objects, before, after, below=False):
         file = path[0]

@@ -1,0 +1,1 @@
+"""Syncing with the remote: an attempt, its replay, and what to do if the remote is not as it was."""
