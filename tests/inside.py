@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from csc_git.coordinator.claims import Claims
-from csc_git.coordinator.sessions import Sessions
+from csc_git.coordinator.claims.claims import Claims
+from csc_git.coordinator.sessions.sessions import Sessions
 from csc_git.git.maintenance import Maintenance
 from csc_git.git.objects.reader import Objects
 from csc_git.git.remote import Remote

@@ -15,8 +15,8 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.subscriptions import ResourceUpdated
 
-from csc_git.coordinator import feed
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.reading import feed
 from csc_git.errors import (
     CursorExpired,
     InputError,

@@ -210,14 +210,14 @@ BAD_CALLS: list[tuple[str, dict[str, Any], str]] = [
     (
         "store_data",
         {"scope": "a", "key": "k", "value": 1, "session": "x y"},
-        "no session name",
+        "not a session name",
     ),
     ("store_data", {"scope": "a", "key": "k"}, "value"),
     ("list_scopes", {"pattern": "issue:["}, "nothing closes a ["),
     ("list_scopes", {"pattern": ""}, "0 characters"),
     ("list_scopes", {"pattern": "a\nb"}, "control character"),
     ("list_keys", {"scope": ""}, "empty"),
-    ("sign_on", {"session_id": "a b"}, "no session name"),
+    ("sign_on", {"session_id": "a b"}, "not a session name"),
     (
         "sign_on",
         {"session_id": "x@elsewhere"},

@@ -1,12 +1,12 @@
 """Authors: sessions, which sign on and off, and people at the command line."""
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.claims import Claims
+from csc_git.coordinator.claims.claims import Claims
 from csc_git.coordinator.edits import Author
-from csc_git.coordinator.feed import Feed
+from csc_git.coordinator.reading.feed import Feed
+from csc_git.coordinator.reading.summary import Summary
 from csc_git.coordinator.results.activity import SignedOff, SignedOn
-from csc_git.coordinator.sessions import Sessions
-from csc_git.coordinator.summary import Summary
+from csc_git.coordinator.sessions.sessions import Sessions
 from csc_git.coordinator.writer import Writer
 
 

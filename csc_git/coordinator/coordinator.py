@@ -12,15 +12,15 @@ from csc_git.config.settings import Settings
 from csc_git.coordinator import clock
 from csc_git.coordinator.authors import Authors
 from csc_git.coordinator.background import Background, Upkeep
-from csc_git.coordinator.claims import Claims
+from csc_git.coordinator.claims.claims import Claims
 from csc_git.coordinator.conflicts import Conflicts
 from csc_git.coordinator.edits import Edits
-from csc_git.coordinator.feed import Feed
-from csc_git.coordinator.past import Past
-from csc_git.coordinator.sessions import Sessions
-from csc_git.coordinator.summary import Summary
+from csc_git.coordinator.reading.feed import Feed
+from csc_git.coordinator.reading.past import Past
+from csc_git.coordinator.reading.summary import Summary
+from csc_git.coordinator.reading.values import Values
+from csc_git.coordinator.sessions.sessions import Sessions
 from csc_git.coordinator.syncing import Syncing
-from csc_git.coordinator.values import Values
 from csc_git.coordinator.writer import Writer
 from csc_git.core.lease import Instant
 from csc_git.core.remote_state import PASSING, RemoteState

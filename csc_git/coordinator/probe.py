@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.presence import session_names
+from csc_git.coordinator.sessions.presence import session_names
 from csc_git.core.clock import format_time
 from csc_git.core.edit import PROBE
 from csc_git.core.key import Key

@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.claims import Claims
+from csc_git.coordinator.claims.claims import Claims
 from csc_git.coordinator.results.data import Rotated
-from csc_git.coordinator.sessions import Sessions
+from csc_git.coordinator.sessions.sessions import Sessions
 from csc_git.coordinator.writer import Writer
 from csc_git.core.backoff import Backoff
 from csc_git.core.edit import Outcome
@@ -119,7 +119,7 @@ class Syncing:
         return outcome
 
     def rotate(self, progress: Progress | None = None) -> Rotated:
-        """Replace the branch's history by a short one with the same data; see `store.sync.rotation`.
+        """Replace the branch's history by a short one; see `store.sync.rotation`.
 
         Args:
             progress: Called with each step; None for the progress of this object.

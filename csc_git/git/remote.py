@@ -152,7 +152,7 @@ class Remote:
         Raises:
             LostRace: it has another commit.
             RemoteFailure: the push failed for another reason. After a time-out or a cut
-                connection the push may have arrived all the same; only a fetch can tell.
+                connection the push may have arrived all the same; only a fetch shows it.
         """
         move = f"{commit}:{self.ref}"
         lease = self._lease(expected)

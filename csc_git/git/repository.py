@@ -211,7 +211,7 @@ class Repository:
             tip: The one that may contain it.
 
         Raises:
-            StorageFailed: git can't tell.
+            StorageFailed: git failed.
         """
         command = [
             "merge-base",
@@ -223,7 +223,7 @@ class Repository:
         if done is None:
             return False
         if done.code not in {0, 1}:
-            what = f"git can't tell whether {tip} contains {commit}"
+            what = f"git can't check whether {tip} contains {commit}"
             raise StorageFailed(what)
         return done.ok
 

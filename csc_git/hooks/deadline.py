@@ -10,7 +10,7 @@ import time
 from types import FrameType
 from typing import Final
 
-from csc_git.coordinator.client_process import started_ticks
+from csc_git.coordinator.sessions.client_process import started_ticks
 
 _LEAST: Final = 0.05
 """Seconds that a hook gets even if its time is up already."""

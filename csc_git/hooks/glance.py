@@ -9,9 +9,9 @@ from typing import Final
 
 from csc_git.config.sources import DEFAULT_BRANCH, given
 from csc_git.coordinator import clock
-from csc_git.coordinator.active_claims import ActiveClaims
-from csc_git.coordinator.client_process import client_identity
-from csc_git.coordinator.presence import Presence, SignedOn
+from csc_git.coordinator.claims.active_claims import ActiveClaims
+from csc_git.coordinator.sessions.client_process import client_identity
+from csc_git.coordinator.sessions.presence import Presence, SignedOn
 from csc_git.core.claim import CLAIMS
 from csc_git.core.key import TEAM_KEY, Key
 from csc_git.core.remote_state import RemoteState

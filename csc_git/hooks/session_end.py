@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from csc_git.coordinator.client_process import client_identity
+from csc_git.coordinator.sessions.client_process import client_identity
 from csc_git.hooks import Event
 from csc_git.processes.detached import start_detached
 from csc_git.project.discovery import discover

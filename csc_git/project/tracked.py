@@ -16,7 +16,7 @@ def tracked_files(project: Project) -> list[str]:
     """List the files in the index, or in a bare repository's HEAD, by their paths from the top.
 
     Raises:
-        StoreError: git can't tell.
+        StoreError: git failed.
     """
     command = [
         "ls-tree",

@@ -19,8 +19,8 @@ from mcp_types import (
 )
 
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.presence import session_names
 from csc_git.coordinator.results.base import Result
+from csc_git.coordinator.sessions.presence import session_names
 from csc_git.errors import CscError, as_csc_error
 from csc_git.server.host import Host
 

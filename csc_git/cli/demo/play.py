@@ -154,7 +154,7 @@ class _Play:
         )
         current = date["value"]
         self._print_call(
-            machine, "plan/date", f"the later one stands: {current}"
+            machine, "plan/date", f"the later one is current: {current}"
         )
         context = await machine.context()
         for line in context["conflicts"]:
@@ -182,7 +182,7 @@ class _Play:
         self._print_call(
             desktop,
             "issue:15/handoff",
-            f"{author} says {text}",
+            f"{author} wrote {text}",
         )
         await desktop.call("sign_off")
         self._print_call(desktop, "sign_off", "claude_1@desktop")

@@ -11,7 +11,7 @@ from csc_git.cli.completion import complete_scope
 from csc_git.cli.options import at_option, command, common, opened_for_reading
 from csc_git.cli.output import warn
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.transfer import export, unreadable
+from csc_git.coordinator.reading.transfer import export, unreadable
 from csc_git.core.pattern import compile_pattern
 from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import count

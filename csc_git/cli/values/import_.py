@@ -9,8 +9,12 @@ import click
 from csc_git.cli.options import command, common, opened, user
 from csc_git.cli.output import at_most, progress, show
 from csc_git.coordinator.coordinator import Coordinator
+from csc_git.coordinator.reading.transfer import (
+    compare,
+    read_directory,
+    read_lines,
+)
 from csc_git.coordinator.results.data import Imported
-from csc_git.coordinator.transfer import compare, read_directory, read_lines
 from csc_git.core.key import Key
 from csc_git.core.value import Json
 from csc_git.text import count, printable

@@ -12,7 +12,7 @@ from csc_git.cli.options import command, common, opened
 from csc_git.cli.output import to_the_second
 from csc_git.cli.watch.view import View
 from csc_git.coordinator.coordinator import Coordinator
-from csc_git.coordinator.past import MOST_EDITS
+from csc_git.coordinator.reading.past import MOST_EDITS
 
 if TYPE_CHECKING:
     from rich.console import Console

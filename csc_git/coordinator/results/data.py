@@ -107,7 +107,7 @@ class Imported(Result):
 
 
 class OpenConflict(Result):
-    """A conflict: the version that lost, and what stands now (null: nothing)."""
+    """A conflict: the version that lost, and the current one (null: none)."""
 
     conflict: str = Field(description="its id")
     scope: str

@@ -1,1 +1,1 @@
-"""Syncing with the remote: an attempt, its replay, and what to do if the remote is not as it was."""
+"""Syncing: an attempt, its replay, and what to do if the remote is not as it was before."""

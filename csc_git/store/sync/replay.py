@@ -130,7 +130,7 @@ class Replay:
         self._chain: dict[Key, str] = {}
 
     def set_aside(self, original: CommitInfo) -> None:
-        """Leave out an edit. Later ones don't take its absence for somebody's change."""
+        """Leave out an edit. Its absence is not treated as a change by another session."""
         for change in self._changes(original):
             self._aside.setdefault(change.key, change.before)
 

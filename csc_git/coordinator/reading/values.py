@@ -1,8 +1,8 @@
 """Values: reading keys, and listing keys and scopes."""
 
-from csc_git.coordinator.past import Past
+from csc_git.coordinator.reading.past import Past
+from csc_git.coordinator.reading.summary import Summary
 from csc_git.coordinator.results.data import Keys, Retrieved, Scopes
-from csc_git.coordinator.summary import Summary
 from csc_git.coordinator.writer import Writer
 from csc_git.core.key import format_scope
 from csc_git.core.pattern import matching, part

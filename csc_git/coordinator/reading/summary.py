@@ -5,8 +5,15 @@ from itertools import islice
 from typing import Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.claims import Claims
-from csc_git.coordinator.presence import session_names
+from csc_git.coordinator.claims.claims import Claims
+from csc_git.coordinator.reading.session_state import summarize
+from csc_git.coordinator.reading.sync_summary import (
+    contact_age,
+    parked_edits,
+    summarize_decision,
+    summarize_sync,
+)
+from csc_git.coordinator.reading.wrong_clocks import wrong_clocks
 from csc_git.coordinator.results.activity import (
     Context,
     SessionState,
@@ -20,15 +27,8 @@ from csc_git.coordinator.results.sync import (
     ParkedEdit,
     SyncSummary,
 )
-from csc_git.coordinator.session_state import summarize
-from csc_git.coordinator.sessions import Sessions
-from csc_git.coordinator.sync_summary import (
-    contact_age,
-    parked_edits,
-    summarize_decision,
-    summarize_sync,
-)
-from csc_git.coordinator.wrong_clocks import wrong_clocks
+from csc_git.coordinator.sessions.presence import session_names
+from csc_git.coordinator.sessions.sessions import Sessions
 from csc_git.core.clock import format_time
 from csc_git.core.conflict import CONFLICTS
 from csc_git.core.key import Key, format_scope

@@ -16,17 +16,17 @@ from itertools import islice
 from typing import Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.active_claims import ActiveClaims
-from csc_git.coordinator.claim_drafts import (
+from csc_git.coordinator.claims.active_claims import ActiveClaims
+from csc_git.coordinator.claims.claim_drafts import (
     ClaimDraft,
     Wish,
     draft_claims,
     draft_release,
     draft_resumption,
 )
-from csc_git.coordinator.own_session import OwnSession
 from csc_git.coordinator.results.activity import Claimed, ClaimSummary, Released
-from csc_git.coordinator.sessions import Sessions
+from csc_git.coordinator.sessions.own_session import OwnSession
+from csc_git.coordinator.sessions.sessions import Sessions
 from csc_git.coordinator.writer import Delivered, Writer
 from csc_git.core.claim import CLAIMS, Claim, Tracked, claim_key, parse_resource
 from csc_git.core.clock import format_time

@@ -18,8 +18,8 @@ from threading import Lock
 from typing import Any, Final, NamedTuple
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.client_process import client_identity
-from csc_git.coordinator.sightings import Sightings
+from csc_git.coordinator.sessions.client_process import client_identity
+from csc_git.coordinator.sessions.sightings import Sightings
 from csc_git.core.edit import path_text
 from csc_git.core.key import decode, encode
 from csc_git.core.lease import (

@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any, Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.endings import Endings, claimed_by
-from csc_git.coordinator.own_session import OwnSession
-from csc_git.coordinator.presence import MOST_INSTANCES, Presence
+from csc_git.coordinator.sessions.endings import Endings, claimed_by
+from csc_git.coordinator.sessions.own_session import OwnSession
+from csc_git.coordinator.sessions.presence import MOST_INSTANCES, Presence
 from csc_git.coordinator.writer import Writer
 from csc_git.core.clock import format_time
 from csc_git.core.lease import Instant, Lease, lease_key

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.presence import Presence
+from csc_git.coordinator.sessions.presence import Presence
 from csc_git.core.claim import Claim, claim_key
 from csc_git.core.key import Key
 from csc_git.core.lease import Instant, has_lapsed, lease_key

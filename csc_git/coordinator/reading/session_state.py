@@ -4,8 +4,8 @@ import json
 from datetime import datetime
 from typing import Any, Final
 
-from csc_git.coordinator.presence import Presence
 from csc_git.coordinator.results.activity import SessionSummary
+from csc_git.coordinator.sessions.presence import Presence
 from csc_git.core.clock import format_time
 from csc_git.core.key import Key
 from csc_git.core.lease import lease_key

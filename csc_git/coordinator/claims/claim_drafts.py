@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.own_session import OwnSession
+from csc_git.coordinator.sessions.own_session import OwnSession
 from csc_git.core.claim import Claim, claim_key
 from csc_git.core.clock import format_time
 from csc_git.core.edit import Kind

@@ -14,9 +14,9 @@ from itertools import islice
 from typing import Final
 
 from csc_git.coordinator import clock
+from csc_git.coordinator.reading.sync_summary import contact_age
 from csc_git.coordinator.results.changes import Changed, Changes, SettledEdit
-from csc_git.coordinator.sessions import Sessions
-from csc_git.coordinator.sync_summary import contact_age
+from csc_git.coordinator.sessions.sessions import Sessions
 from csc_git.core.clock import format_time
 from csc_git.core.commit import CommitInfo
 from csc_git.core.edit import Record

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 
 from csc_git.coordinator import clock
-from csc_git.coordinator.presence import Presence
+from csc_git.coordinator.sessions.presence import Presence
 from csc_git.coordinator.writer import Writer
 from csc_git.core.key import Key
 from csc_git.core.lease import lease_key

@@ -1,0 +1,1 @@
+"""Claims: which resources are taken, and by whom."""

@@ -1,0 +1,1 @@
+"""Reading: values, summaries, changes and the past. Nothing here writes."""

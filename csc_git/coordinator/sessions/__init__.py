@@ -1,0 +1,1 @@
+"""Sessions: who is signed on, here and in other clones."""
