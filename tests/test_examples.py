@@ -46,7 +46,7 @@ def test_the_demo_runs_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for words in (
         "claude_1@laptop", "synced", "merged by member", "the later one is current", "conflict",
-        "says", "sign_off", "git log csc/state", "(merged)",
+        "wrote", "sign_off", "git log csc/state", "(merged)",
     ):  # fmt: skip
         assert words in done.stdout, done.stdout
     assert "\x1b" not in done.stdout
