@@ -12,7 +12,7 @@ import pytest
 from csc_git.coordinator.claims.claims import Claims
 from csc_git.coordinator.sessions.sessions import Sessions
 from csc_git.git.maintenance import Maintenance
-from csc_git.git.objects.reader import Objects
+from csc_git.git.objects.objects import Objects
 from csc_git.git.remote import Remote
 from csc_git.store.sync.attempt import Attempt
 

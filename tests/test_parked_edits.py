@@ -54,7 +54,7 @@ def test_one_declined_edit_among_100_is_parked_alone(
     assert coordinator.summary.conflicts(coordinator.store.snapshot()) == []
 
     (world.remote / "hooks" / "pre-receive").unlink()
-    coordinator.syncing.release(guilty)
+    coordinator.syncing.requeue(guilty)
     assert state_of(coordinator) == "ok"
     assert coordinator.values.retrieve("work", "leak").value == "S3CRET"
     assert Counter(record.op for record in world.log())[guilty] == 1
@@ -124,7 +124,7 @@ def test_an_edit_that_the_remote_cannot_unpack_is_parked(
     assert state_of(one) == "ok"
     assert list(one.store.branch.parked()) == [bad]
     assert one.store.fate(good).where == "synced"
-    assert one.syncing.release(bad) is not None  # the new commit has no NUL
+    assert one.syncing.requeue(bad) is not None  # the new commit has no NUL
     assert state_of(one) == "ok"
     assert one.store.fate(bad).where == "synced"
 
@@ -169,7 +169,7 @@ def test_a_release_waits_for_a_running_sync(
     released: list[object] = []
     other = world.open("one")
     thread = threading.Thread(
-        target=lambda: released.append(other.syncing.release(op))
+        target=lambda: released.append(other.syncing.requeue(op))
     )
     real = Replica.replay
 
@@ -200,7 +200,7 @@ def test_two_concurrent_releases_queue_the_edit_once(
     with one.store.repository.writing():
         threads = [
             threading.Thread(
-                target=lambda c=c: answers.append(c.syncing.release(op))
+                target=lambda c=c: answers.append(c.syncing.requeue(op))
             )
             for c in (world.open("one"), world.open("one"))
         ]
@@ -235,7 +235,7 @@ def test_an_edit_both_parked_and_queued_can_be_decided(
         assert "BAD" not in git("log", "-p", REF, cwd=world.remote)
         assert not one.values.retrieve("s", "k").found
     else:
-        assert one.syncing.release(op) == "applied"
+        assert one.syncing.requeue(op) == "applied"
         assert state_of(one) == "ok"
         assert op in {record.op for record in world.log()}
         assert not doubled_ops(world)

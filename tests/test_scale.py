@@ -19,7 +19,7 @@ from csc_git.core.lease import Lease, lease_key
 from csc_git.core.merge import Version
 from csc_git.core.value import Entry, Json
 from csc_git.errors import InputError, StoreDamaged, TreeNotListed
-from csc_git.git.objects.reader import Objects
+from csc_git.git.objects.objects import Objects
 from csc_git.store.commit_walk import ancestry
 from csc_git.store.past_edits import keys_of
 from csc_git.store.transaction import Draft

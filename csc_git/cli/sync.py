@@ -206,7 +206,7 @@ def _unpark(
     """Drop one parked edit, or queue one again."""
     if drop is not None and not coordinator.store.drop(drop, clock.now()):
         raise InputError(f"No edit {drop} is parked", then="See csc-git status")
-    if retry is not None and coordinator.syncing.release(retry) is None:
+    if retry is not None and coordinator.syncing.requeue(retry) is None:
         raise InputError(
             f"No edit {retry} is parked", then="See csc-git status"
         )

@@ -111,10 +111,10 @@ class Syncing:
                 return status
             pause.wait(wait)
 
-    def release(self, op: str) -> Outcome | None:
+    def requeue(self, op: str) -> Outcome | None:
         """Queue a parked edit again, and return how it was replayed; None if it is not parked."""
         now = clock.now()
-        outcome = self._store.release(op, now)
+        outcome = self._store.requeue(op, now)
         self._writer.request_sync()
         return outcome
 

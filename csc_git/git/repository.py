@@ -27,7 +27,7 @@ from csc_git.files.lock import FileLock
 from csc_git.git.maintenance import Maintenance
 from csc_git.git.objects.batch import Batch
 from csc_git.git.objects.database import ObjectDatabase
-from csc_git.git.objects.reader import Objects
+from csc_git.git.objects.objects import Objects
 from csc_git.git.refs import Refs
 from csc_git.processes.git import Children, Completed, run_git
 from csc_git.text import readable

@@ -260,7 +260,7 @@ class Store:
             for key, revision in unchanged.items()
         )
 
-    def release(self, op: str, now: datetime) -> Outcome | None:
+    def requeue(self, op: str, now: datetime) -> Outcome | None:
         """Queue a parked edit again, for the next attempt to push.
 
         Args:

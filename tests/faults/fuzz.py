@@ -25,8 +25,8 @@ from csc_git.errors import CscError, TreeNotListed
 from csc_git.git.objects.batch import Batch
 from csc_git.git.objects.commit import Signature
 from csc_git.git.objects.database import ListedLine
+from csc_git.git.objects.objects import Objects
 from csc_git.git.objects.packing import NewObject
-from csc_git.git.objects.reader import Objects
 from csc_git.store.commit_walk import high_water, since
 from csc_git.store.transaction import with_changes
 from csc_git.store.tree.difference import changed_keys

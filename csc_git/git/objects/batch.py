@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from csc_git.core.commit import CommitInfo
 from csc_git.git.objects.commit import Signature, encode_commit, read_commit
+from csc_git.git.objects.objects import Objects
 from csc_git.git.objects.packing import BLOB, COMMIT, TREE, NewObject, object_id
-from csc_git.git.objects.reader import Objects
 from csc_git.git.objects.tree import Tree, TreeEntry
 
 _MOST_STAGED: Final = 16 << 20

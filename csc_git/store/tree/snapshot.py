@@ -19,7 +19,7 @@ from csc_git.errors import (
     ValueTooLarge,
     WrongType,
 )
-from csc_git.git.objects.reader import Objects
+from csc_git.git.objects.objects import Objects
 from csc_git.git.objects.tree import TREE_MODE, TreeEntry
 from csc_git.store.tree.index import Index, index_of
 from csc_git.store.tree.layout import (
