@@ -1,25 +1,26 @@
 """csc-git: shared state for coding agents on one branch of a Git repository.
 
-The layers, each a folder; imports run one way, downwards:
+Each layer is a folder. A layer imports only from the layers below it in this list:
 
 - `cli` and `hooks`: the commands that a person types, and the commands that a client runs at an
   event.
-- `doctor`: tries the whole chain and reports what is wrong.
+- `doctor`: checks the installation from client to remote, and reports what is wrong.
 - `clients`: the settings files of MCP clients.
 - `server`: the tools, resources and prompts that an agent uses over MCP.
-- `coordinator`: what a session may do. Sessions, edits, claims, conflicts, the change feed, the
-  history. Holds the clock.
-- `config`: the settings, from flags, environment and git's configuration.
-- `store`: a transactional key-value store on one branch. Snapshots, transactions, replay, sync.
-- `git`: our own repository, read and written by dulwich; the network, by the user's git.
-- `project`: the user's repository. Where it is, its configuration, its tracked files.
-- `processes`: git as a child process, and processes of ours that outlive the one that starts them.
-- `files`: locks, and writes that are durable when they return.
-- `core`: the rules, pure. Names, values, time, edits, merging, leases, claims.
-- `text`: how text that others wrote is shown.
-- `errors`: every error that we raise, as a tree.
+- `coordinator`: the operations of a session on sessions, edits, claims, conflicts, the change feed
+  and the history. It also has the clock.
+- `config`: the settings, from flags, environment variables and git's configuration.
+- `store`: a transactional key-value store on one branch, with snapshots, transactions, replay and
+  sync.
+- `git`: csc-git's own repository. dulwich reads and writes it; the user's git fetches and pushes.
+- `project`: the user's repository: its place, its configuration and its tracked files.
+- `processes`: git as a child process, and csc-git processes that outlive their parent.
+- `files`: locks, and functions that write files durably before they return.
+- `core`: pure functions with the rules for names, values, time, edits, merging, leases and claims.
+- `text`: functions that make text from outside safe to show.
+- `errors`: all errors that csc-git raises on purpose, as a tree of classes.
 
-To embed it: `open_coordinator(Path("."))`, then `Coordinator` and its parts.
+To use csc-git as a library, call `open_coordinator(Path("."))`. It returns a `Coordinator`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ __all__ = ["Coordinator", "CscError", "open_coordinator"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  PEP 562
-    """Import what is asked for, when it is: a hook has no time for all of it."""
+    """Import a public name when it is first used, since importing all takes too long for a hook."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from csc_git.coordinator import coordinator, factory  # noqa: PLC0415

@@ -1,11 +1,11 @@
 """Every error that csc-git raises on purpose, as a tree.
 
-Each message has three parts, written for the person or model that reads it: what happened, what
-is still safe, and what to do next. None suggests a command that destroys anything.
+Each message has three parts for the person or model that reads it: what happened, what is still
+safe, and what to do next. No message suggests a command that destroys anything.
 
 ```
 CscError
- ├─ InputError                an argument we can't take; nothing was changed
+ ├─ InputError                an argument that is not valid; nothing was changed
  │   ├─ InvalidName           scope, key, session or machine name
  │   ├─ InvalidValue          not JSON, or nested too deep
  │   ├─ ValueTooLarge
@@ -13,50 +13,50 @@ CscError
  │   ├─ InvalidMoment         neither a time nor a commit
  │   ├─ NoSuchCommit
  │   ├─ NoSuchConflict
- │   ├─ CursorExpired         of a change feed, too old
+ │   ├─ CursorExpired         a cursor of the change feed that is too old
  │   ├─ ReservedScope         a scope that csc-git itself keeps
- │   └─ LooksLikeSecret       a value that seems to hold a credential
+ │   └─ LooksLikeSecret       a value that seems to contain a credential
  ├─ SetupError                the project or its settings
  │   ├─ GitMissing            no `git` on PATH
  │   ├─ NotARepository
  │   ├─ ForeignRepository     owned by another user
  │   └─ InvalidSetting
- ├─ StoreError                our own repository
+ ├─ StoreError                csc-git's own repository
  │   ├─ StorageFailed         disk full, permission, I/O error
  │   ├─ FormatTooNew          written by a later csc-git
  │   ├─ StoreDamaged          an object is missing or unreadable
- │   │   └─ WrongType         of another type than expected
+ │   │   └─ WrongType         an object has another type than expected
  │   ├─ UnreadableValue       a file of the branch that somebody edited by hand
- │   ├─ StoreGone             our repository was deleted or moved under a running process
- │   ├─ NotRotated            the remote keeps the branch as it is
+ │   ├─ StoreGone             our repository was deleted or moved while a process used it
+ │   ├─ NotRotated            a branch that could not be replaced by a shorter one
  │   ├─ RemoteFailure         an exchange with the remote ended in a state other than OK
  │   │   └─ NotAtomic         the remote can't move several branches in one step
  │   ├─ LostRace              somebody else pushed first
- │   ├─ ObjectTooLarge        an object that is larger than anything we read
- │   └─ TreeNotListed         git can't list a tree at once
+ │   ├─ ObjectTooLarge        an object that is larger than csc-git reads
+ │   └─ TreeNotListed         git can't list everything below a tree in one call
  ├─ SessionError
  │   ├─ NotSignedOn
  │   ├─ SessionTaken
- │   ├─ SessionFenced         the name belongs to somebody else now
- │   └─ ClaimLost             a claim that the session had is no longer its own
+ │   ├─ SessionFenced         another session has the session's name now
+ │   └─ ClaimLost             the session has lost a claim
  ├─ ConditionFailed           a conditional edit whose condition doesn't hold
  └─ Interrupted               a person or the system ended the command
 ```
 
-A failure of the *remote* raises no error for a caller of the coordinator, because local work goes
-on: `RemoteFailure` (defined beside the states, in `csc_git.core.remote_failure`) becomes the state
-of sync. `LostRace`, `ObjectTooLarge` and `TreeNotListed` do not leave the store either: it tries
-again, or reads another way.
+If the *remote* fails, a caller of the coordinator gets no error, because local work can go on.
+Instead, the failure becomes the state of sync. `RemoteFailure` is defined in
+`csc_git.core.remote_failure`. The store does not raise `LostRace`, `ObjectTooLarge` and
+`TreeNotListed` to its callers either: it tries again, or reads the object in another way.
 """
 
 
 class CscError(Exception):
-    """Base of all our errors.
+    """The base class of all errors that csc-git raises on purpose.
 
     Args:
-        what: What happened, one sentence without a full stop.
-        safe: What is still safe.
-        then: What to do next.
+        what: What happened: one sentence without a full stop.
+        safe: What is still safe; empty for the text of the class.
+        then: What to do next; empty for the text of the class.
     """
 
     safe = "Nothing was changed"
@@ -75,15 +75,15 @@ class CscError(Exception):
 
 
 class InputError(CscError):
-    """An argument that can't be taken."""
+    """An argument that is not valid. Nothing was changed."""
 
 
 class InvalidName(InputError):
-    """A scope, key, session or machine name outside the grammar."""
+    """A scope, key, session name or machine name that is not valid."""
 
 
 class InvalidValue(InputError):
-    """A value that is not JSON as RFC 8259 and I-JSON have it, or nested past the limit."""
+    """A value that is not valid JSON by RFC 8259 and I-JSON, or that is nested too deep."""
 
     then = "Send a JSON value: object, array, string, finite number, boolean or null"
 
@@ -101,7 +101,7 @@ class InvalidPattern(InputError):
 
 
 class InvalidMoment(InputError):
-    """A text that names no point of the past."""
+    """A text that is neither a time in the past nor a commit."""
 
     then = "Give a time such as 2026-11-22T18:05Z or 2h (ago), or a commit"
 
@@ -109,43 +109,45 @@ class InvalidMoment(InputError):
 class NoSuchCommit(InputError):
     """A commit that this clone doesn't have."""
 
-    then = "Look it up in the history, or sync first"
+    then = "Look for the commit in the history, or sync first"
 
 
 class NoSuchConflict(InputError):
     """A conflict that is not open."""
 
-    then = "See which are open with list_conflicts, or csc-git conflicts"
+    then = (
+        "List the open conflicts with list_conflicts, or with csc-git conflicts"
+    )
 
 
 class CursorExpired(InputError):
-    """A cursor whose snapshot is gone from this clone."""
+    """A cursor whose snapshot this clone no longer has."""
 
     then = "Read what you need again, then continue without a cursor"
 
 
 class ReservedScope(InputError):
-    """A scope that csc-git keeps for itself."""
+    """A scope that only csc-git itself may write to."""
 
 
 class LooksLikeSecret(InputError):
-    """A value that seems to hold a credential; once pushed, it could not be taken back."""
+    """A value that seems to contain a credential, which could not be removed after a push."""
 
     safe = "Nothing was stored, here or on the remote"
     then = (
-        "Store where the secret is kept, not the secret. If it is not a secret, repeat with "
-        "allow_secret (csc-git set --allow-secret) and the reason, which the history keeps"
+        "Store where the secret is kept, not the secret. If it is not a secret, repeat the call "
+        "with allow_secret (csc-git set --allow-secret) and a reason, which the history keeps"
     )
 
 
 class SetupError(CscError):
-    """The project or its settings stand in the way."""
+    """The project or its settings must be changed before csc-git can work."""
 
 
 class NotARepository(SetupError):
-    """No Git repository at or above the directory."""
+    """There is no usable Git repository at or above the directory."""
 
-    then = "Start it inside a Git repository, or make one with: git init"
+    then = "Start csc-git inside a Git repository, or make a repository with: git init"
 
 
 class GitMissing(SetupError):
@@ -167,18 +169,18 @@ class InvalidSetting(SetupError):
 
 
 class StoreError(CscError):
-    """Our own repository can't do what was asked."""
+    """csc-git's own repository can't do what was asked."""
 
 
 class StorageFailed(StoreError):
-    """The disk refused: full, read-only, no permission, I/O error."""
+    """The disk refused to read or write: it is full or read-only, or there is another error."""
 
     safe = "The edit was not stored; everything stored before is unharmed"
     then = "Free some space or repair the permissions, then try again"
 
 
 def as_csc_error(error: "CscError | OSError") -> CscError:
-    """An error of the system as one of ours; one of ours as it is."""
+    """Return an error of csc-git unchanged, and any other error as a `StorageFailed`."""
     if isinstance(error, CscError):
         return error
     where = f" ({error.filename})" if error.filename else ""
@@ -189,9 +191,9 @@ def as_csc_error(error: "CscError | OSError") -> CscError:
 
 
 class FormatTooNew(StoreError):
-    """The branch was written by a csc-git that knows a later format."""
+    """A later version of csc-git wrote the branch, in a later format."""
 
-    then = "Upgrade csc-git here too"
+    then = "Upgrade csc-git on this machine too"
 
 
 class StoreDamaged(StoreError):
@@ -199,15 +201,15 @@ class StoreDamaged(StoreError):
 
     safe = "What the remote has is unharmed"
     then = (
-        "Move <git dir>/csc/state.git aside and keep it, since edits not yet pushed are in it; "
-        "the next start makes a new one from the remote"
+        "Move <git dir>/csc/state.git to another place and keep it, since it contains the edits "
+        "that are not pushed yet. The next start makes a new repository from the remote"
     )
 
 
 class WrongType(StoreDamaged):
-    """An object has another type than expected: a tree where a value should be.
+    """An object has another type than expected, for example a tree where a value should be.
 
-    Somebody pushed it like that; the disk is not the cause.
+    The disk is not the cause: somebody pushed the object in this form.
     """
 
 
@@ -215,10 +217,13 @@ class StoreGone(StoreError):
     """The directory of our repository was deleted, moved or replaced while it was in use."""
 
     safe = (
-        "What the remote has is unharmed; edits that were not pushed are where that directory is "
-        "now, or were deleted with it"
+        "What the remote has is unharmed. Edits that were not pushed are still in the directory if "
+        "it was moved, and are lost if it was deleted"
     )
-    then = "The next call opens the store again, from the remote if need be: call sign_on first"
+    then = (
+        "Call sign_on first. The call opens the store again, and reads it from the remote if "
+        "necessary"
+    )
 
 
 class UnreadableValue(StoreError):
@@ -228,14 +233,14 @@ class UnreadableValue(StoreError):
 
 
 class LostRace(StoreError):
-    """Somebody else pushed between our fetch and our push. The caller fetches and tries again."""
+    """Another clone pushed between our fetch and our push. The caller fetches and tries again."""
 
 
 class ObjectTooLarge(StoreError):
-    """An object of the store that is larger than anything csc-git reads.
+    """An object of the store that is larger than the limit for reading.
 
     Args:
-        size: Its size in bytes.
+        size: The object's size in bytes.
     """
 
     def __init__(self, size: int) -> None:
@@ -244,16 +249,16 @@ class ObjectTooLarge(StoreError):
 
 
 class TreeNotListed(StoreError):
-    """A tree that git can't list at once; it can be read one tree at a time."""
+    """git can't list everything below a tree in one call; trees must be read one by one."""
 
     def __init__(self) -> None:
-        super().__init__("A tree can't be listed at once")
+        super().__init__("git can't list everything below a tree in one call")
 
 
 class NotRotated(StoreError):
     """A branch that could not be replaced by a shorter one."""
 
-    safe = "The branch and all edits are as they were"
+    safe = "The branch and all edits are unchanged"
 
 
 class SessionError(CscError):
@@ -261,21 +266,23 @@ class SessionError(CscError):
 
 
 class NotSignedOn(SessionError):
-    """A write without a session of this server."""
+    """A caller wants to write, but has not signed on at this server."""
 
     then = "Call sign_on first, then repeat the call"
 
 
 class SessionTaken(SessionError):
-    """The name asked for is in use."""
+    """Another session uses the name that was asked for."""
 
 
 class SessionFenced(SessionError):
-    """The session's name belongs to somebody else now.
+    """Another session has the session's name now.
 
     Args:
-        what: As of every error; so are `safe` and `then`.
-        session: The name.
+        what: What happened: one sentence without a full stop.
+        session: The session's name.
+        safe: What is still safe; empty for the text of the class.
+        then: What to do next; empty for the text of the class.
     """
 
     then = "Call sign_on to go on"
@@ -288,9 +295,12 @@ class SessionFenced(SessionError):
 
 
 class ClaimLost(SessionError):
-    """A claim that the session had is no longer its own. Raised once."""
+    """The session has lost a claim. The error is raised once for each lost claim."""
 
-    then = "Stop work on it, or agree with its new owner. Then repeat the call"
+    then = (
+        "Stop work on the resource, or agree with the session that has the claim now. "
+        "Then repeat the call"
+    )
 
 
 class ConditionFailed(CscError):

@@ -1,4 +1,4 @@
-"""Text from outside (git, a server, a teammate's data) made safe to show."""
+"""Make text from outside (from git, a server, or a teammate's data) safe to show."""
 
 import json
 import re
@@ -22,29 +22,29 @@ _UNSAFE_CATEGORIES: Final = frozenset(
         "Zp",  # paragraph separator
     }
 )
-"""Categories of characters that are shown as escapes."""
+"""Unicode categories of characters that are shown as escapes."""
 _UNITS: Final = (
     (86_400, "d"),
     (3_600, "h"),
     (60, "min"),
 )
-"""Seconds and name of each unit of time that is longer than a second."""
+"""The units of time that are longer than a second: the length in seconds, and the name."""
 
 
 def printable(text: str) -> str:
-    """Escape every character that could steer a terminal, or reorder the text."""
+    """Escape every character that could control a terminal or reorder the text."""
     return _UNSURE.sub(_escaped, text)
 
 
 def printable_json(text: str) -> str:
-    """Escape such characters in JSON, with the escapes of JSON itself."""
+    """Escape characters in JSON that could control a terminal, with escapes that JSON allows."""
     return _UNSURE_IN_LINES.sub(_json_escaped, text)
 
 
 def printable_lines(text: str) -> str:
-    """Escape such characters, except line ends, tabs and the colours that git itself writes."""
+    """Escape characters that could control a terminal, except line ends, tabs and git's colours."""
     parts = _COLOUR.split(text)
-    # Each second part is a colour, which the group of the expression matched.
+    # Every second part is the code of a colour, which the expression matched.
     parts[::2] = map(_printable_but_white_space, parts[::2])
     return "".join(parts)
 
@@ -53,11 +53,11 @@ def readable(
     text: str,
     limit: int = 600,
 ) -> str:
-    """Make text printable, on one line, without credentials.
+    """Make text safe to show: on one line, with unsafe characters escaped, without credentials.
 
     Args:
-        text: What somebody else wrote.
-        limit: Most characters to keep.
+        text: A text that somebody else wrote.
+        limit: At most this many characters are kept.
     """
     lines = map(str.strip, text.splitlines())
     filled = filter(None, lines)
@@ -75,11 +75,11 @@ def quoted(
     text: str,
     limit: int = 80,
 ) -> str:
-    """Make text readable, in quotes that nothing in it can close.
+    """Make text readable, and put it in quotes. Quotes inside the text are replaced.
 
     Args:
-        text: What somebody else wrote.
-        limit: Most characters to keep.
+        text: A text that somebody else wrote.
+        limit: At most this many characters are kept.
     """
     line = readable(text, limit)
     inside = line.replace('"', "'")
@@ -90,11 +90,11 @@ def count(
     number: int,
     noun: str,
 ) -> str:
-    """Format a number of things: `1 key`, `2 keys`.
+    """Format a number together with a noun, as in `1 key` or `2 keys`.
 
     Args:
-        number: How many things.
-        noun: What one of them is called; its plural must end in `s`.
+        number: How many things there are.
+        noun: The word for one thing. The plural of this word must end in `s`.
     """
     if number == 1:
         return f"1 {noun}"
@@ -102,7 +102,7 @@ def count(
 
 
 def span(seconds: float) -> str:
-    """Format a length of time in its largest unit: `3 h`. A negative one counts as zero."""
+    """Format a length of time in its largest unit, as in `3 h`. Negative lengths give `0 s`."""
     for size, unit in _UNITS:
         if seconds >= size:
             whole = int(seconds // size)
@@ -131,5 +131,5 @@ def _json_escaped(found: re.Match[str]) -> str:
 
 
 def _is_safe(character: str) -> bool:
-    """Check whether a character beyond printable ASCII may be shown as it is."""
+    """Check whether a character outside printable ASCII may be shown without an escape."""
     return unicodedata.category(character) not in _UNSAFE_CATEGORIES

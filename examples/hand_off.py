@@ -1,8 +1,8 @@
 """Hand-off: one agent stops in the middle of its work, and another agent continues that work.
 
-The values that a session stores stay when it signs off. The next session that signs on under the
-same name gets the list of keys that the earlier session left (`left_here`). Any other session can
-read `session://state/<id>`.
+The values that a session stores are kept when the session signs off. The next session that signs
+on under the same name gets the list of keys that the earlier session left (`left_here`). Any other
+session can read `session://state/<id>`.
 """
 
 import anyio

@@ -1,7 +1,7 @@
 """Progress broadcast: every agent reports under its own session, and any agent reads all reports.
 
 Each session writes only keys of its own scope. Two sessions therefore never write the same key, and
-any number of them can report at the same time. The resource `session://context` shows
+any number of sessions can report at the same time. The resource `session://context` shows
 `current_issue`, `status` and the number of open `todos` of all active sessions at once.
 """
 

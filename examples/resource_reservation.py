@@ -1,10 +1,10 @@
 """Resource reservation: one agent at a time uses the staging server.
 
-The `claim` has a `ttl`. If an agent does not release its claim, or dies, the other agents wait at
-most for that time. Each claim has a fence, a number that is higher than that of every earlier
+The `claim` has a `ttl`. If an agent dies or does not release its claim, other agents wait at most
+for this time. Each claim has a fence, a number that is higher than the fence of every earlier
 claim. A claim is advisory. An action that must never happen twice should therefore check the claim.
-Here the deployment is an `edit` that requires the revision of the claim's record. The `edit` is
-refused when the claim is gone.
+In this example, the deployment is an `edit` that requires the revision of the claim's record. The
+`edit` is refused when the claim is gone.
 """
 
 import anyio
@@ -14,7 +14,7 @@ from csc_git.cli.demo.stage import Machine
 
 
 async def deploy(agent: Machine, claim: dict[str, str], version: str) -> bool:
-    """Record a deployment if the claim is still active; return whether it was recorded."""
+    """Record a deployment if the claim is still active; return whether the edit was made."""
     guard = {
         "scope": "claims",
         "key": claim["resource"],

@@ -1,12 +1,12 @@
 """Shared state: several agents add to one object, even at the same time.
 
 An agent reads the object and then writes it, in two calls. Another agent may change the object
-between these calls. The write therefore names the revision that was read. If several agents read
-the same revision, exactly one of their writes succeeds, across all machines. Every other agent
-reads the object again, and adds its member to the current value.
+between these calls. The agent therefore passes the revision that it read to the write. If several
+agents read the same revision, exactly one of their writes succeeds, across all machines. Every
+other agent reads the object again, and adds its member to the current value.
 
-Without that condition, a write replaces the current value of this clone, whether the agent has read
-it or not. Values are merged by member only if two clones changed them before they synced.
+A write without a revision replaces the current value of this clone, even if the agent has not read
+that value. Two values are merged by member only if two clones changed one key before they synced.
 """
 
 import anyio

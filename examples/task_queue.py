@@ -1,9 +1,9 @@
 """Task queue: agents take tasks from one list until it is empty, each task exactly once.
 
-Each task is a key of `tasks`. An agent takes a task by an `edit` of two keys, which requires that
-both keys are as the agent saw them. Either the task moves from `tasks` to `taken`, or nothing
-happens. With `confirm=true` the answer is final for all machines. If two agents want the same task,
-exactly one of them gets it, and the other agent tries the next task.
+Each task is a key of `tasks`. An agent takes a task by an `edit` of two keys. The `edit` requires
+that both keys are unchanged since the agent read the task. Either the task moves from `tasks` to
+`taken`, or nothing happens. With `confirm=true` the answer is final for all machines. If two agents
+want the same task, exactly one of them gets the task, and the other agent tries the next task.
 """
 
 import anyio

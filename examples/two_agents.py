@@ -1,4 +1,4 @@
-"""What all examples use: a temporary project, and two agents that work on it."""
+"""The setup of all examples: a temporary project, and two agents that work on the project."""
 
 import shutil
 import tempfile
@@ -36,6 +36,6 @@ async def attempt(
     tool: str,
     **arguments: Any,  # noqa: ANN401
 ) -> dict[str, Any] | None:
-    """Call a tool that may refuse, such as a conditional edit; return None if it refused."""
+    """Call a tool, and return its answer; return None if the tool refused the call."""
     result = await agent.client.call_tool(tool, arguments)
     return None if result.is_error else dict(result.structured_content or {})

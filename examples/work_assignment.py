@@ -5,8 +5,8 @@ them gets `granted` and the other gets `taken`, even if they are on different ma
 with its session. If an agent crashes, its issue is free again when its lease has lapsed.
 
 The answer `provisional` means that the remote could not be asked. The agent may begin the work, but
-its claim may still be lost. In that case its next write or claim returns an error that reports the
-loss.
+its claim may still be lost. If the claim is lost, the next write or claim of the agent
+returns an error that reports the loss.
 """
 
 import anyio
@@ -26,7 +26,7 @@ async def take_issue(agent: Machine, issues: list[int]) -> int:
         print(
             f"{agent.name}: issue {issue} is {answer['claims'][0]['session']}'s"
         )
-    raise LookupError("every issue has somebody")
+    raise LookupError("every issue is claimed")
 
 
 async def main() -> None:

@@ -215,7 +215,7 @@ def test_many_changes_come_in_pages_without_gaps(
 
 def test_bad_cursors_and_arguments_are_refused(pair: list[Coordinator]) -> None:
     for bad in ("", "x", "HEAD.HEAD", "0" * 40):
-        with pytest.raises(InputError, match="is no cursor"):
+        with pytest.raises(InputError, match="is not a cursor"):
             pair[0].feed.wait(bad, timeout=0)
     with pytest.raises(CursorExpired):
         pair[0].feed.wait(f"{'1' * 40}.-", timeout=0)

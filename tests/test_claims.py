@@ -243,7 +243,7 @@ def test_a_claim_with_a_length_ends_by_elapsed_time(
     assert (
         signed_on_pair[0].claims.claim(other, ["issue:1"]).status == "taken"
     )  # refused by the remote
-    with pytest.raises(ClaimLost, match="is claude_1@two's now"):
+    with pytest.raises(ClaimLost, match="is lost: claude_1@two has claimed it"):
         signed_on_pair[0].authors.session(None)
 
 
@@ -426,7 +426,7 @@ def test_a_claim_without_a_session_is_listed_and_removable(
         "nobody" in line or "claims/src" in line
         for line in signed_on_pair[1].summary.status().foreign
     )
-    assert "kept by csc-git itself" in csc(
+    assert "reserved for csc-git itself" in csc(
         "rm", "claims", "src/a.py", cwd=world.directory / "two", code=1
     ).stderr  # fmt: skip
 
@@ -460,4 +460,6 @@ def test_a_refused_claim_names_the_session_and_a_way_out(
     (rival,) = answer.claims
     assert (rival.session, rival.note) == ("claude_1@one", "refactor")
     assert rival.since[:19] <= rival.last_seen
-    assert "a person can end it: csc-git sign-off" in answer.reason
+    assert (
+        "a person can end that session with csc-git sign-off" in answer.reason
+    )

@@ -60,7 +60,7 @@ def test_a_conditional_store_of_the_same_value_is_an_edit(
 def test_a_malformed_revision_is_refused(
     pair: list[Coordinator], bad: str
 ) -> None:
-    with pytest.raises(InputError, match="is no revision"):
+    with pytest.raises(InputError, match="is not a revision"):
         put(pair[0], "s", "n", 1, if_revision=bad)
 
 
@@ -70,7 +70,8 @@ def test_of_two_confirmed_writes_one_is_refused_at_once(
     seen = revision(pair[1])
     assert put(pair[0], "s", "n", "first", if_revision=seen, confirm=True)
     with pytest.raises(
-        ConditionFailed, match=r"Another clone was first.*\"first\""
+        ConditionFailed,
+        match=r"Another clone changed a key of this edit first.*\"first\"",
     ):
         put(pair[1], "s", "n", "second", if_revision=seen, confirm=True)
     for coordinator in pair:
@@ -254,7 +255,8 @@ def test_an_edit_is_replayed_whole_or_not_at_all(
 ) -> None:
     put(pair[0], "s", "b", "theirs", confirm=True)
     with pytest.raises(
-        ConditionFailed, match=r'Another clone was first.*"theirs"'
+        ConditionFailed,
+        match=r'Another clone changed a key of this edit first.*"theirs"',
     ):
         pair[1].edits.edit(
             person(pair[1]),

@@ -82,7 +82,8 @@ def test_an_ambiguous_prefix_is_refused(
     ids = [one.conflict for one in pair[1].conflicts.open()]
     assert sorted(ids) == [f"{op}.0", f"{op}.1"]
     with pytest.raises(
-        InputError, match=r"2 conflicts begin with .* Give more of the id"
+        InputError,
+        match=r"ids of 2 conflicts begin with .* Give more characters of the id",
     ):
         pair[1].conflicts.resolve(person(pair[1]), str(op), "current")
 

@@ -91,7 +91,7 @@ def test_a_healthy_clone_passes_all_checks(patient: Patient) -> None:
             faults.bad_branch,
             "settings",
             "error",
-            "no such branch name",
+            "as the name of a branch",
             "Correct git config csc.br",
         ),
         (

@@ -75,7 +75,7 @@ def test_the_past_can_be_exported(world: World, clone: Path) -> None:
         ('{"scope": 1, "key": "k", "value": 1}', "line 1"),
         (
             '{"scope": "sessions", "key": "k", "value": 1}',
-            "kept by csc-git itself",
+            "reserved for csc-git itself",
         ),
         (
             '{"scope": "a", "key": "k", "value": "ghp_' + "a1B2" * 9 + '"}',
@@ -127,7 +127,7 @@ def test_a_directory_of_claude_session_coordinator_is_imported(
     assert json.loads(shown) == ["a"]
     (state / "stray.json").write_text('{"data": {"k": 1}}')
     assert (
-        "stray.json: no *__instances.json"
+        "stray.json: the registry (*__instances.json) of the project is missing"
         in csc("import", str(state), cwd=clone, code=1).stderr
     )
     (state / "bad.json").write_text("{")
@@ -167,5 +167,5 @@ def test_two_files_with_different_values_are_refused(clone: Path) -> None:
             json.dumps({"data": {"k": number}})
         )
     error = csc("import", str(state), cwd=clone, code=1).stderr
-    assert "another file has another value for plan/k" in error
+    assert "the key plan/k has another value in another file" in error
     assert csc("ls", cwd=clone).stdout == ""

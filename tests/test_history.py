@@ -111,7 +111,7 @@ def test_history_is_filtered_by_key_session_and_time(
     for bad in (0, 501):
         with pytest.raises(InputError, match="limit"):
             past.history(limit=bad)
-    with pytest.raises(InputError, match="needs its scope"):
+    with pytest.raises(InputError, match="without its scope"):
         past.history(key="n")
 
 

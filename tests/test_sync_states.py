@@ -332,7 +332,7 @@ def test_several_remotes_without_an_origin_need_a_choice(world: World) -> None:
     git("remote", "rename", "origin", "here", cwd=clone)
     git("remote", "add", "there", "/nowhere", cwd=clone)
     expect_failure(
-        world.open("one"), "no-remote", "here and there; which is meant?"
+        world.open("one"), "no-remote", "here and there; which one is meant?"
     )
 
 
@@ -355,7 +355,7 @@ def test_a_store_of_a_later_format_keeps_edits_queued(world: World) -> None:
     )
     git("commit", "-qam", "format 2", cwd=path)
     git("push", "-q", cwd=path)
-    expect_failure(one, "format-too-new", "Upgrade csc-git here")
+    expect_failure(one, "format-too-new", "Upgrade csc-git on this machine")
 
 
 def test_another_object_format_keeps_edits_queued(

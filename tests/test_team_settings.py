@@ -77,8 +77,8 @@ def test_a_value_out_of_bounds_is_refused(
     [
         ({"version": 1, "lease": -1}, "team's lease can't be used"),
         ({"version": 2, "lease": 60}, "Upgrade csc-git"),
-        ([], "no JSON object"),
-        ("x", "no JSON object"),
+        ([], "not stored as a JSON object"),
+        ("x", "not stored as a JSON object"),
         ({"poll": 1e-9}, "team's poll can't be used"),
     ],
 )

@@ -183,25 +183,25 @@ BAD_CALLS: list[tuple[str, dict[str, Any], str]] = [
     (
         "store_data",
         {"scope": "sessions", "key": "k", "value": 1},
-        "kept by csc-git",
+        "reserved for csc-git",
     ),
     (
         "store_data",
         {"scope": "claims:x", "key": "k", "value": 1},
-        "kept by csc-git",
+        "reserved for csc-git",
     ),
     (
         "store_data",
         {"scope": "conflicts", "key": "k", "value": 1},
-        "kept by csc-git",
+        "reserved for csc-git",
     ),
     (
         "store_data",
         {"scope": "settings", "key": "k", "value": 1},
-        "kept by csc-git",
+        "reserved for csc-git",
     ),
-    ("delete_data", {"scope": "conflicts", "key": "k"}, "kept by csc-git"),
-    ("delete_scope", {"scope": "sessions"}, "kept by csc-git"),
+    ("delete_data", {"scope": "conflicts", "key": "k"}, "reserved for csc-git"),
+    ("delete_scope", {"scope": "sessions"}, "reserved for csc-git"),
     (
         "store_data",
         {"scope": "a", "key": "k", "value": 1, "session": "claude_7"},
@@ -213,7 +213,7 @@ BAD_CALLS: list[tuple[str, dict[str, Any], str]] = [
         "not a session name",
     ),
     ("store_data", {"scope": "a", "key": "k"}, "value"),
-    ("list_scopes", {"pattern": "issue:["}, "nothing closes a ["),
+    ("list_scopes", {"pattern": "issue:["}, "has a [ without a ]"),
     ("list_scopes", {"pattern": ""}, "0 characters"),
     ("list_scopes", {"pattern": "a\nb"}, "control character"),
     ("list_keys", {"scope": ""}, "empty"),
@@ -365,7 +365,7 @@ def test_all_result_models_are_built_before_the_first_call(
 def test_a_bad_branch_name_is_refused_over_mcp(clone_cwd: Path) -> None:
     async def scenario() -> None:
         async with agent(clone_cwd, "--branch", "a..b") as claude:
-            assert "no such branch name" in await claude.refused("sign_on")
+            assert "as the name of a branch" in await claude.refused("sign_on")
 
     run(scenario)
 

@@ -171,9 +171,9 @@ def test_a_machine_behind_all_others_is_reported_as_behind(
     wall.set(days=-3)
     assert state_of(slow) == "ok"
     assert slow.summary.clocks() == [
-        "The clock of this machine is 2 d behind those of all others"
+        "The clock of this machine is 2 d behind the clocks of all others"
     ] or slow.summary.clocks() == [
-        "The clock of this machine is 3 d behind those of all others"
+        "The clock of this machine is 3 d behind the clocks of all others"
     ]
 
 

@@ -1,1 +1,1 @@
-"""The command line. Each command has a file of its own, which is imported when it is called."""
+"""The command line. The module of a command is imported only when the command is called."""

@@ -26,7 +26,7 @@ _HOW: Final = {
 }
 _VARIABLE: Final = "_CSC_GIT_COMPLETE"
 _FLAGS: Final = ("branch", "remote", "machine")
-"""Settings on the command line that decide which names there are."""
+"""Settings on the command line that determine which names can be completed."""
 
 _WORD: Final = re.compile(r"(?!-)[\w:@.,/+=%-]+")
 
@@ -34,7 +34,7 @@ _WORD: Final = re.compile(r"(?!-)[\w:@.,/+=%-]+")
 class _Bash(BashComplete):
     """Completion for bash, which breaks `issue:15` into three words.
 
-    The script completes it as one word, and removes the part that bash has already.
+    The script completes such a text as one word, and removes the part that bash has already.
     """
 
     source_template = """\
@@ -59,7 +59,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 """
 
     def source(self) -> str:
-        """The script. click's own runs bash for its version, but bash may not be installed."""
+        """The script. click's own method would run bash, which may not be installed."""
         return self.source_template % self.source_vars()
 
 
@@ -67,14 +67,14 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 @click.argument("shell", type=click.Choice([*_HOW]))
 @click.pass_context
 def completion_command(ctx: click.Context, /, shell: str) -> None:
-    """Print what makes a shell complete commands, options, scopes, keys and sessions.
+    """Print a script that makes a shell complete commands, options, scopes, keys and sessions.
 
-    To have it in every shell, add the line for yours to this file:
+    To load the script in every new shell, add the line for your shell to the file named beside it:
     """
     complete: type[ShellComplete] | None = _Bash
     if shell != "bash":
         complete = get_completion_class(shell)
-    assert complete is not None  # noqa: S101  click has the others
+    assert complete is not None  # noqa: S101  click supports the other shells
     command = ctx.find_root().command
     click.echo(complete(command, {}, "csc-git", _VARIABLE).source())
 
@@ -89,8 +89,8 @@ def complete_scope(
     A shell that breaks words at colons completes only the part after the last colon.
 
     Args:
-        ctx: The context of the command, with what was typed before.
-        typed: The beginning of the scope.
+        ctx: The context of the command, with the arguments that were typed before.
+        typed: The beginning of the scope, as typed so far.
     """
     with _looking(ctx) as coordinator:
         if coordinator is None:
@@ -107,7 +107,7 @@ def complete_key(
 
     Args:
         ctx: The context of the command, with the scope.
-        typed: The beginning of the key.
+        typed: The beginning of the key, as typed so far.
     """
     scope = ctx.params.get("scope")
     with _looking(ctx) as coordinator:
@@ -124,8 +124,8 @@ def complete_session(
     """Complete the name of a session that is signed on.
 
     Args:
-        ctx: The context of the command, with what was typed before.
-        typed: The beginning of the name.
+        ctx: The context of the command, with the arguments that were typed before.
+        typed: The beginning of the name, as typed so far.
     """
     with _looking(ctx) as coordinator:
         if coordinator is None:
@@ -136,7 +136,7 @@ def complete_session(
 
 @contextmanager
 def _looking(ctx: click.Context) -> "Iterator[Coordinator | None]":
-    """Open a coordinator that only reads; None if there is no store, or it can't be opened."""
+    """Open a coordinator for reading. Yield None if the store is missing or can't be opened."""
     try:
         coordinator = _coordinator(ctx)
     except (CscError, OSError):
@@ -155,13 +155,13 @@ def _coordinator(ctx: click.Context) -> "Coordinator | None":
 
     start = ctx.params.get("directory") or Path()
     directory = directory_of(discover(start))
-    if recall(directory) is None:  # opening would make a store
+    if recall(directory) is None:  # opening the coordinator would make a store
         return None
     flags = {name: ctx.params.get(name) for name in _FLAGS}
     return open_coordinator(start, flags)
 
 
 def _items(names: list[str], typed: str) -> list[CompletionItem]:
-    """The names that begin as typed, except those that a shell would not read as one word."""
+    """The names that begin with the typed text, except names that a shell would split."""
     matching = [name for name in names if name.startswith(typed)]
     return [CompletionItem(name) for name in matching if _WORD.fullmatch(name)]

@@ -25,12 +25,12 @@ class Examined(Result):
 @command("doctor")
 @common
 def doctor_command(**options: Any) -> None:  # noqa: ANN401
-    """Check the whole setup for real, and report what is wrong and how to fix it.
+    """Check the whole setup, and report what is wrong and how to fix it.
 
-    It checks the repository, the store, the remote, the clock, the branch and the settings of
-    clients. The remote is tried with the environment that a client gives its server, by one edit
-    (a round trip). Nothing else is changed. Exit code 1 if anything is wrong, 0 if there are only
-    warnings or none.
+    The command checks the repository, the store, the remote, the clock, the branch and the settings
+    of clients. To test the remote, it pushes one edit and reads it back, with the environment that
+    a client gives its server. Nothing else is changed. The exit code is 1 after an error, and 0
+    otherwise, even after warnings.
     """
     found: list[Finding] = []
     for finding in examine(options["directory"], flags(options), user()):

@@ -1,4 +1,4 @@
-"""The command `csc-git`, also reached as `git csc`."""
+"""The command `csc-git`, which can also be called as `git csc`."""
 
 from difflib import get_close_matches
 from importlib import import_module
@@ -13,11 +13,11 @@ from csc_git.errors import CscError, Interrupted, as_csc_error
 _COMMANDS: Final = {
     "blame": (
         "csc_git.cli.history.blame",
-        "Who last changed each key of a scope.",
+        "Show who last changed each key of a scope.",
     ),
     "claims": (
         "csc_git.cli.activity.claims",
-        "What is claimed, and by whom.",
+        "Show what is claimed, and by whom.",
     ),
     "completion": (
         "csc_git.cli.completion",
@@ -29,11 +29,11 @@ _COMMANDS: Final = {
     ),
     "demo": (
         "csc_git.cli.demo.command",
-        "Watch two machines coordinate. It touches nothing of yours.",
+        "Watch two machines coordinate in a temporary directory.",
     ),
     "diff": (
         "csc_git.cli.history.diff",
-        "What changed between two moments.",
+        "Show what changed between two moments.",
     ),
     "doctor": (
         "csc_git.cli.doctor",
@@ -49,7 +49,7 @@ _COMMANDS: Final = {
     ),
     "help": (
         "csc_git.cli.help",
-        "What a command does.",
+        "Explain what a command does.",
     ),
     "import": (
         "csc_git.cli.values.import_",
@@ -57,15 +57,15 @@ _COMMANDS: Final = {
     ),
     "init": (
         "csc_git.cli.init.command",
-        "Set a repository up, or undo that.",
+        "Set up a repository, or undo the setup.",
     ),
     "log": (
         "csc_git.cli.history.log",
-        "What the sessions did: git log of the branch.",
+        "Show what the sessions did, by git log of the branch.",
     ),
     "ls": (
         "csc_git.cli.values.ls",
-        "List scopes, or the keys of one.",
+        "List all scopes, or the keys of one scope.",
     ),
     "resolve": (
         "csc_git.cli.values.resolve",
@@ -73,11 +73,11 @@ _COMMANDS: Final = {
     ),
     "rm": (
         "csc_git.cli.values.rm",
-        "Remove a key, or all of a scope.",
+        "Remove a key, or all keys of a scope.",
     ),
     "rotate": (
         "csc_git.cli.history.rotate",
-        "Start a new, short history; the old one is kept.",
+        "Start a new, short history, and keep the old history.",
     ),
     "serve": (
         "csc_git.cli.serve",
@@ -85,7 +85,7 @@ _COMMANDS: Final = {
     ),
     "sessions": (
         "csc_git.cli.activity.sessions",
-        "Who is signed on, and what they work on.",
+        "Show who is signed on, and what each session works on.",
     ),
     "set": (
         "csc_git.cli.values.set",
@@ -93,11 +93,11 @@ _COMMANDS: Final = {
     ),
     "sign-off": (
         "csc_git.cli.activity.sign_off",
-        "End sessions that can't do so themselves.",
+        "End sessions that can't sign off themselves.",
     ),
     "status": (
         "csc_git.cli.activity.status",
-        "Who is here, and the state of sync with the remote.",
+        "Show the active sessions, and the state of the sync.",
     ),
     "sync": (
         "csc_git.cli.sync",
@@ -105,21 +105,21 @@ _COMMANDS: Final = {
     ),
     "team": (
         "csc_git.cli.team",
-        "The settings the team agreed on, and those in effect here.",
+        "Show or change the settings that the team agreed on.",
     ),
     "watch": (
         "csc_git.cli.watch.command",
         "Watch the sessions at work, live.",
     ),
 }
-"""Module and summary of each command. The summaries are also in the manual page."""
+"""The module and the summary of each command. The manual page repeats the summaries."""
 
 _INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C, the same as a shell's: 128 and the number of the signal."""
+"""The exit code after Ctrl-C: 128 plus the number of the signal, as in a shell."""
 
 
 class _Lazy(click.Group):
-    """Imports a command only when it is called, so that `serve` and the others start fast."""
+    """Imports the module of a command only when the command is called, so that it starts fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return sorted(_COMMANDS)
@@ -180,24 +180,24 @@ class _Lazy(click.Group):
     "-C",
     "--directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A directory of the repository; default: this one.",
+    help="A directory of the repository; default: the current one.",
 )
 @click.pass_context
 def main(ctx: click.Context, /, directory: Path | None) -> None:
     """Shared state for coding agents, on one branch of your Git repository.
 
-    Sessions that work on one project (windows, worktrees, laptops, teammates) see who is here,
-    who works on what, and what was handed on. The data live on the branch csc/state of the
-    repository's own remote; nothing else in it is touched.
+    Sessions that work on one project (windows, worktrees, laptops, teammates) see who is here, who
+    works on what, and what was handed over. The data are on the branch csc/state of the
+    repository's own remote. Nothing else in the repository is changed.
 
-    Begin with: csc-git demo
+    To see how it works: csc-git demo
     """
     if directory is not None:
         ctx.default_map = _defaults(directory)
 
 
 def _defaults(directory: Path) -> dict[str, Any]:
-    """A default for the `-C` of each command, and of the commands of `team`."""
+    """Make the directory the default of `-C` for each command, also for the commands of `team`."""
     own = {"directory": directory}
     own_and_nested = {**own, "set": own, "unset": own}
     return dict.fromkeys(_COMMANDS, own_and_nested)

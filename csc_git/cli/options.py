@@ -1,4 +1,4 @@
-"""Options that commands share, and the coordinator that they open with them."""
+"""Options that commands share, and the coordinator that commands open with these options."""
 
 import getpass
 import signal
@@ -22,10 +22,10 @@ from csc_git.store.sync.attempt import Progress
 from csc_git.text import span
 
 _LONG: Final = 600.0
-"""A read warns if the last contact with the remote is more seconds ago."""
+"""A command that reads warns if the last contact with the remote is more seconds ago than this."""
 
 Options = dict[str, Any]
-"""The options of a command by their names: those that `common` adds."""
+"""The values of a command's options by name. The function `common` adds these options."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,7 +42,7 @@ class Command(click.Command):
 
         Args:
             ctx: The command's context.
-            formatter: What the help is written to.
+            formatter: The formatter that the help is written to.
         """
         own = []
         settings = []
@@ -68,10 +68,10 @@ local_option = click.option(
 if_revision_option = click.option(
     "--if-revision",
     metavar="REVISION",
-    help="Only if it has this revision, or is absent.",
+    help="Edit only if the key has this revision, or is 'absent'.",
 )
 at_option = click.option(
-    "--at", metavar="WHEN", help="As of a time, 2h (ago), or a commit."
+    "--at", metavar="WHEN", help="Read the past: a time, 2h (ago), or a commit."
 )
 
 
@@ -88,7 +88,7 @@ _OPTIONS: list[Callable[[Any], Any]] = [
         "--directory",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         default=Path(),
-        help="A directory of the repository; default: this one.",
+        help="A directory of the repository; default: the current one.",
     ),
     click.option(
         "--json",
@@ -105,32 +105,32 @@ _OPTIONS: list[Callable[[Any], Any]] = [
     click.option(
         "--machine",
         metavar="NAME",
-        help="This machine's name; default the host's.",
+        help="The name of this machine; default: the host's name.",
     ),
     click.option(
         "--sync/--no-sync",
         default=None,
-        help="Talk to the remote; default yes.",
+        help="Sync with the remote; default yes.",
     ),
     click.option(
         "--poll",
         metavar="SECONDS",
-        help="Most between looks at the remote; default 30.",
+        help="The longest time between checks of the remote; default 30.",
     ),
     click.option(
         "--timeout",
         metavar="SECONDS",
-        help="For one call to the remote; default 60.",
+        help="The time limit of one call to the remote; default 60.",
     ),
     click.option(
         "--lease",
         metavar="SECONDS",
-        help="Until a silent session is gone; 5400.",
+        help="The time until a silent session is gone; default 5400.",
     ),
     click.option(
         "--limit",
         metavar="SIZE",
-        help="Longest value, as in 1MiB (the default).",
+        help="The size limit of a value; default 1MiB.",
     ),
 ]
 _SETTINGS = (
@@ -146,7 +146,7 @@ _SETTINGS = (
 
 
 def flags(options: Options) -> dict[str, Any]:
-    """The settings among a command's options; None for each that was not given."""
+    """The settings among a command's options. A setting that was not given is None."""
     return {name: options.get(name) for name in _SETTINGS}
 
 
@@ -159,9 +159,9 @@ def opened(
 
     Args:
         options: The command's options.
-        progress: Called with what a sync does while an edit waits for it.
+        progress: A function that gets a text about the sync while an edit waits for the sync.
     """
-    # Like Ctrl-C, so that the command reports whether its edit was made.
+    # SIGTERM is handled like Ctrl-C, so that the command reports whether its edit was made.
     signal.signal(signal.SIGTERM, _interrupt)
     coordinator = open_coordinator(
         options["directory"], flags(options), progress
@@ -175,10 +175,11 @@ def opened(
 
 @contextmanager
 def opened_for_reading(options: Options) -> Iterator[Coordinator]:
-    """Open a coordinator as `opened` does, for a command that shows what others stored.
+    """Open a coordinator, as `opened` does, for a command that shows what others stored.
 
-    If the last contact is a while ago, it waits briefly for the remote. If the remote does not
-    answer, it warns, since values that are not here yet would look as if nobody had stored them.
+    If this clone has not reached the remote for a while, this function waits briefly for the
+    remote. If the remote does not answer, it prints a warning. Otherwise the user could believe
+    that nobody stored a value which only has not arrived here yet.
     """
     with opened(options) as coordinator:
         coordinator.writer.wait_for_first_contact()
@@ -189,17 +190,17 @@ def opened_for_reading(options: Options) -> Iterator[Coordinator]:
 
 
 def _age_warning(coordinator: Coordinator) -> str:
-    """What to warn of; empty if the last contact is recent, or there is no remote."""
+    """The warning about an old contact; empty if the contact is recent or there is no remote."""
     status = coordinator.store.sync_status
     if not coordinator.store.syncs or status.state is RemoteState.NO_REMOTE:
         return ""
     age = status.age(clock.instant())
     if age is None:
-        return "This clone has never reached the remote: what others stored is not here yet."
+        return "This clone has never reached the remote, so it lacks what others stored."
     if age > _LONG:
         return (
-            f"The last contact with the remote was {span(age)} ago: what others stored since is "
-            "not here yet."
+            f"The last contact with the remote was {span(age)} ago. What others stored "
+            "since then is not here yet."
         )
     return ""
 
@@ -209,7 +210,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def user() -> str:
-    """The name of the person at the keyboard, in a form that fits into a session's name."""
+    """The name of the person who runs the command, in a form that fits into a session's name."""
     try:
         return machine_from_host(getpass.getuser())
     except (OSError, KeyError):

@@ -1,4 +1,4 @@
-"""What commands print: plain text, or JSON with `--json`; in a pipe only the answer."""
+"""The output of commands: plain text, or JSON with `--json`. A pipe gets only the answer."""
 
 import json
 import shutil
@@ -18,10 +18,10 @@ from csc_git.errors import CscError
 from csc_git.text import count, printable, span
 
 _NARROWEST: Final = 20
-"""Columns that a wrapped text has at least, however narrow the terminal is."""
+"""The least width of a wrapped text in columns, even if the terminal is narrower."""
 
 _CHECK: Final = 12
-"""Columns for the name of a check."""
+"""The width of a check's name, in columns."""
 
 _MARKS: Final = {
     "ok": ("ok", "green"),
@@ -43,7 +43,7 @@ def show(result: Result, *lines: str) -> None:
 
     Args:
         result: What is printed with `--json`.
-        lines: What is printed without; nothing if they are empty.
+        lines: What is printed without `--json`; nothing is printed if all lines are empty.
     """
     if wants_json():
         _print_json(result.model_dump(mode="json"))
@@ -54,11 +54,11 @@ def show(result: Result, *lines: str) -> None:
 
 
 def show_edit(edit: Delivered, line: str) -> None:
-    """Print the result of an edit, and a warning if the remote should have it but does not.
+    """Print the result of an edit. Warn if the edit should be on the remote but is not.
 
     Args:
         edit: What is printed with `--json`.
-        line: What is printed without.
+        line: What is printed without `--json`.
     """
     show(edit, line)
     if edit.reason:
@@ -87,10 +87,10 @@ def fail(error: CscError, code: int = 1) -> NoReturn:
 
 
 def misused(error: click.UsageError) -> NoReturn:
-    """Report with `--json` what is wrong with the command line, and end with exit code 2.
+    """With `--json`, print what is wrong with the command line, and exit with code 2.
 
     Raises:
-        click.UsageError: JSON was not asked for. click reports the error itself.
+        click.UsageError: The command was called without `--json`. click then prints the error.
     """
     if not wants_json():
         raise error
@@ -113,7 +113,7 @@ def _print_json(content: object) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a warning or an error to standard error, where it is not part of the answer."""
+    """Print a warning or an error to standard error, so that the answer does not contain it."""
     message = hanging(
         "csc-git: ",
         printable(text),
@@ -128,13 +128,13 @@ def hanging(
     indent: int = 0,
     stream: TextIO | None = None,
 ) -> str:
-    """Join a head and a text, which is wrapped in a terminal and indented by the head's width.
+    """Join a head and a text. In a terminal, wrap the text and indent it by the head's width.
 
     Args:
         head: What precedes the text on the first line.
         text: The text to wrap.
-        indent: Columns of the first line that are in use before the head.
-        stream: Where it is going to be printed; None: standard output.
+        indent: The number of columns that precede the head on the first line.
+        stream: The stream to which the text will be printed; None for standard output.
     """
     out = stream or sys.stdout
     if not out.isatty():
@@ -152,7 +152,7 @@ def hanging(
 
 
 def described(finding: Finding) -> str:
-    """A finding as text: a mark, the name of the check and the message; below it the fix."""
+    """Format a finding: a mark, the check's name and the message; the fix on the next line."""
     mark, colour = _MARKS[finding.level]
     styled = click.style(mark, fg=colour)
     indent = len(mark) + 2
@@ -176,14 +176,14 @@ def described(finding: Finding) -> str:
 
 
 def note(text: str) -> None:
-    """Print a remark for a person, to standard error; nothing in a pipe or with `--json`."""
+    """Print a remark to standard error. Print nothing in a pipe or with `--json`."""
     if sys.stderr.isatty() and not wants_json():
         click.echo(text, err=True)
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Show what is being done, on a line that changes; nothing in a pipe or with `--json`."""
+    """Show the current step on a line that changes. Show nothing in a pipe or with `--json`."""
     if wants_json() or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -207,14 +207,14 @@ def sync_line(sync: SyncSummary) -> str:
 
 
 def ago(seconds: float | None) -> str:
-    """How long ago something was, in words; None: it never was."""
+    """Describe how long ago something happened. None means that it never happened."""
     if seconds is None:
         return "never"
     return f"{span(seconds)} ago"
 
 
 def to_the_second(time: str) -> str:
-    """Shorten a time of the branch to whole seconds: `2026-11-22T18:05:00Z`."""
+    """Shorten a time, as stored on the branch, to whole seconds: `2026-11-22T18:05:00Z`."""
     return f"{time[:19]}Z"
 
 
@@ -222,7 +222,7 @@ def with_author(text: str, version: Version) -> str:
     """Append the author and the time of a version to a text.
 
     Args:
-        text: What is shown of its value.
+        text: The shown part of the version's value.
         version: The version.
     """
     author = version.session
@@ -234,8 +234,8 @@ def key_name(scope: str, key: str) -> str:
     """Name a key for a person, as `issue:15/status`.
 
     Args:
-        scope: Its scope.
-        key: Its name in the scope.
+        scope: The scope of the key.
+        key: The name of the key in its scope.
     """
     return printable(f"{scope}/{key}")
 
@@ -244,9 +244,9 @@ def at_most(lines: Sequence[str], most: int, where: str = "") -> list[str]:
     """Shorten a list of lines.
 
     Args:
-        lines: All of them.
-        most: How many are shown; a further line then has the number of the others.
-        where: A text for the end of that line: how to see the others.
+        lines: All lines.
+        most: The number of lines that are kept at most. One more line has the number of the rest.
+        where: A text for the end of the last line: how to see the rest.
     """
     shown = list(lines[:most])
     others = len(lines) - most

@@ -25,19 +25,19 @@ from csc_git.store.sync.status import SyncStatus
 from csc_git.text import count, printable
 
 _MOST: Final = 10
-"""Edits and keys that a preview lists of each kind."""
+"""A preview lists at most this many edits, and this many keys of each kind."""
 
 
 class _Choice(NamedTuple):
-    """A decision about a remote branch that does not continue what it had confirmed.
+    """A person's decision about a remote branch that was rewound, rewritten, deleted or replaced.
 
     Attributes:
-        permit: What it allows the next sync to do.
-        flag: The option that chooses it.
-        question: What a person is asked.
-        done: What is true afterwards.
-        fits: The states in which it can be chosen.
-        replaces: Whether this clone's history is replaced; the old one is kept for a while.
+        permit: What the next sync is allowed to do.
+        flag: The option that chooses this decision.
+        question: The question that a person is asked.
+        done: The text that is printed after the decision was carried out.
+        fits: The states of the sync in which this decision can be chosen.
+        replaces: Whether this clone's history is replaced. The old history is kept for a while.
     """
 
     permit: Permit
@@ -52,9 +52,9 @@ class _Synced(NamedTuple):
     """What a sync did.
 
     Attributes:
-        status: The state afterwards.
-        message: What became of the decision; empty without one.
-        kept: The tip of the history that was replaced; None if none was.
+        status: The state after the sync.
+        message: What was done about the decision; empty if there was no decision.
+        kept: The tip of the history that was replaced; None if no history was replaced.
     """
 
     status: SyncStatus
@@ -66,14 +66,14 @@ _LACKING: Final = frozenset({RemoteState.BEHIND, RemoteState.REWRITTEN})
 _RESTORE: Final = _Choice(
     Permit(restore=True),
     "--restore",
-    "Push the edits that the remote lacks again?",
+    "Push again the edits that the remote lacks?",
     "the edits that the remote lacked were pushed again.",
     _LACKING,
 )
 _REWRITE: Final = _Choice(
     Permit(rewrite=True),
     "--accept-rewrite",
-    "Drop these edits here, and take what the remote has?",
+    "Drop these edits in this clone, and take the remote's data?",
     "this clone has what the remote has.",
     _LACKING,
     replaces=True,
@@ -88,7 +88,7 @@ _RECREATE: Final = _Choice(
 _JOIN: Final = _Choice(
     Permit(join=True),
     "--join",
-    "Bring the values of both stores together on the remote?",
+    "Merge the values of both stores on the remote?",
     "the remote has the values of both stores.",
     frozenset({RemoteState.OTHER_STORE}),
     replaces=True,
@@ -97,28 +97,35 @@ _JOIN: Final = _Choice(
 
 @command("sync")
 @click.option(
-    "--restore", is_flag=True, help="Push edits again that the remote has lost."
+    "--restore",
+    is_flag=True,
+    help="Push again the edits that the remote has lost.",
 )
 @click.option(
     "--accept-rewrite",
     is_flag=True,
-    help="Go on from a rewritten remote branch.",
+    help="Accept a branch that was rewritten on the remote.",
 )
 @click.option(
-    "--recreate", is_flag=True, help="Put back a branch the remote has lost."
+    "--recreate",
+    is_flag=True,
+    help="Publish again a branch that was deleted on the remote.",
 )
 @click.option(
     "--join",
     is_flag=True,
-    help="Join this clone's store with the remote's other one.",
+    help="Join this clone's store with another store on the remote.",
 )
 @click.option(
     "--yes",
     is_flag=True,
-    help="Don't ask before one of these.",
+    help="Carry out the chosen option without asking.",
 )
 @click.option(
-    "--until-pushed", type=float, hidden=True, help="Seconds to go on trying."
+    "--until-pushed",
+    type=float,
+    hidden=True,
+    help="Sync until all is pushed; seconds at most.",
 )
 @click.option(
     "--retry",
@@ -142,11 +149,11 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     drop: str | None,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Fetch, replay and push once. Exits 1 if the remote could not be synced.
+    """Fetch, replay and push once. The exit code is 1 if the remote could not be synced.
 
-    Where the remote's branch was rewound, rewritten, deleted or replaced, nothing is done until
-    you choose one of --restore, --accept-rewrite, --recreate and --join. Each first shows what it
-    would change, and asks. None of them drops an edit of yours that waits to be pushed.
+    If the branch on the remote was rewound, rewritten, deleted or replaced, nothing is synced until
+    you choose --restore, --accept-rewrite, --recreate or --join. Each of these options first shows
+    what it would change, and asks. Your edits that wait to be pushed are never dropped.
     """
     choice = _choice(
         [
@@ -173,7 +180,7 @@ def sync_command(  # noqa: PLR0913, PLR0917  click passes each option by name
 
 
 def _choice(flags: list[tuple[bool, _Choice]]) -> _Choice | None:
-    """The choice whose flag was given, if one was."""
+    """The choice whose flag was given; None if no flag was given."""
     given = [choice for is_given, choice in flags if is_given]
     if len(given) > 1:
         raise InputError(
@@ -193,7 +200,7 @@ def _lines(done: _Synced, summary: SyncSummary) -> list[str]:
     lines.append(hanging("", state))
     if done.kept:
         export = f"csc-git export --at {done.kept[:12]}"
-        where = f"What this clone had is kept here for 30 days: {export}"
+        where = f"The earlier data of this clone are kept here for 30 days: {export}"
         lines.append(hanging("", where))
     return lines
 
@@ -203,7 +210,7 @@ def _unpark(
     retry: str | None,
     drop: str | None,
 ) -> None:
-    """Drop one parked edit, or queue one again."""
+    """Drop a parked edit, or queue a parked edit again."""
     if drop is not None and not coordinator.store.drop(drop, clock.now()):
         raise InputError(f"No edit {drop} is parked", then="See csc-git status")
     if retry is not None and coordinator.syncing.requeue(retry) is None:
@@ -213,7 +220,7 @@ def _unpark(
 
 
 def _sync(coordinator: Coordinator, seconds: float | None) -> SyncStatus:
-    """Sync once; or, if a number of seconds is given, until the queue is empty."""
+    """Sync once. If a number of seconds is given, sync until the queue is empty or time is up."""
     if seconds is not None:
         return coordinator.syncing.sync_until_pushed(seconds)
     with progress() as report:
@@ -227,13 +234,13 @@ def _decide(
     *,
     yes: bool,
 ) -> _Synced:
-    """Show what a choice would change, ask, and carry it out."""
+    """Show what a choice would change, ask for confirmation, and carry out the choice."""
     if status.state not in CHOICES:
         return _Synced(status, "There was nothing to decide.")
     if status.state not in choice.fits:
         what, _ = status.describe()
         raise InputError(
-            f"{choice.flag} does not fit: {what}", then=status.choices()
+            f"{choice.flag} can't be used now: {what}", then=status.choices()
         )
     divergence = coordinator.store.divergence()
     decision = coordinator.summary.decision(divergence)
@@ -253,11 +260,12 @@ def _decide(
 
 
 def _ask(question: str) -> None:
-    """Ask a person whether to go on."""
+    """Ask a person whether to continue."""
     if wants_json() or not sys.stdin.isatty():
         raise InputError(
-            "This changes what every clone has, so it asks first, and nobody can answer here",
-            then="A person runs this in a terminal. For scripts see csc-git sync --help",
+            "This changes the data of every clone, so a person must confirm it, but nobody can "
+            "answer here",
+            then="A person must run this in a terminal. For scripts see csc-git sync --help",
         )
     if not click.confirm(question):
         raise InputError(
@@ -289,17 +297,19 @@ def _preview(found: Decision) -> Iterator[str]:
         yield f"  and {others} more"
     if found.unknown_count:
         unknown = count(found.unknown_count, "edit")
-        yield f"It has {unknown} that this clone has not seen."
-    yield from _key_lines("Only here", found.only_here)
-    yield from _key_lines("Only on the remote", found.only_there)
-    yield from _key_lines("With another value there", found.differing)
+        yield f"The remote has {unknown} that this clone has not seen."
+    yield from _key_lines("Keys that only this clone has", found.only_here)
+    yield from _key_lines("Keys that only the remote has", found.only_there)
+    yield from _key_lines(
+        "Keys that have another value on the remote", found.differing
+    )
     if found.queued:
         queued = count(found.queued, "edit")
-        yield f"Of your own, never confirmed and still queued: {queued}."
+        yield f"Still queued, since the remote never confirmed them: {queued}."
 
 
 def _key_lines(title: str, names: Sequence[str]) -> Iterator[str]:
-    """A line with the keys that are not records of conflicts; none if there are none."""
+    """Yield a line that lists the keys, without records of conflicts; no line if no key is left."""
     keys = [name for name in names if not name.startswith("conflicts/")]
     if not keys:
         return

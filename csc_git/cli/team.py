@@ -1,4 +1,4 @@
-"""`csc-git team`: the settings that the team agreed on, and those in effect here."""
+"""`csc-git team`: show or change the settings that the team agreed on."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,20 +17,21 @@ from csc_git.core.edit import Outcome
 from csc_git.errors import ConditionFailed
 
 _NAME: Final = 10
-"""Columns for the name of a setting."""
+"""The width of a setting's name, in columns."""
 
 _VALUE: Final = 24
-"""Columns for its value."""
+"""The width of a setting's value, in columns."""
 
 
 @click.group("team", invoke_without_command=True)
 @click.pass_context
 @common
 def team_command(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401
-    """The settings that the team agreed on for all its clones, and those in effect here.
+    """Show the settings that the team agreed on, and the settings in effect here.
 
-    What is agreed on is stored on the branch, with its author and history. What is set here (by
-    flag, CSC_… or git config csc.…) wins. A running server uses a new setting after its next start.
+    The team's settings are stored on the branch, with author and history, and apply to all clones.
+    A setting that is given here (by flag, CSC_… or git config csc.…) takes precedence. A running
+    server uses a new setting after its next start.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -43,7 +44,7 @@ def team_command(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401
 @click.argument("value")
 @common
 def set_command(name: str, value: str, **options: Any) -> None:  # noqa: ANN401
-    """Agree on VALUE for the setting NAME, such as: lease 3600, limit 256KiB, guard block."""
+    """Set NAME to VALUE for the whole team, for instance: lease 3600, limit 256KiB, guard block."""
     _change(name, value, options)
 
 
@@ -51,7 +52,7 @@ def set_command(name: str, value: str, **options: Any) -> None:  # noqa: ANN401
 @click.argument("name", type=click.Choice(TEAM_NAMES))
 @common
 def unset_command(name: str, **options: Any) -> None:  # noqa: ANN401
-    """Remove what was agreed on for the setting NAME."""
+    """Remove the team's value of the setting NAME."""
     _change(name, None, options)
 
 
@@ -72,7 +73,7 @@ def _change(name: str, value: str | None, options: Options) -> None:
 
 
 def _check_fate(coordinator: Coordinator, name: str, op: str | None) -> None:
-    """Refuse if the value lost to one that somebody else set at the same time."""
+    """Raise an error if the value lost to a value that somebody else set at the same time."""
     if op is None:
         return
     fate = coordinator.store.fate(op)
@@ -82,8 +83,8 @@ def _check_fate(coordinator: Coordinator, name: str, op: str | None) -> None:
     current = team.get(name, "not set")
     raise ConditionFailed(
         f"Somebody else changed {name} at the same time: it is {current} now",
-        safe="Yours is kept in full as an open conflict: csc-git conflicts",
-        then="Talk with them, then set it again",
+        safe="Your value is kept in full as an open conflict: csc-git conflicts",
+        then="Agree on a value with that person, then set it again",
     )
 
 
@@ -122,7 +123,7 @@ def _source(
     here: Mapping[str, Given],
     team: Mapping[str, object],
 ) -> str:
-    """Where the value of a setting comes from."""
+    """Name the source of a setting's value."""
     if name in here:
         return here[name].source
     if name in team:
@@ -131,7 +132,7 @@ def _source(
 
 
 def _line(setting: EffectiveSetting) -> str:
-    """A setting; and what the team agreed on, if another value is in effect here."""
+    """Format a setting. Add the team's value if another value is in effect here."""
     name = setting.name.ljust(_NAME)
     value = _value_text(setting.value).ljust(_VALUE)
     line = f"{name}{value}{setting.source}"

@@ -1,1 +1,1 @@
-"""What can be set: where settings come from, and what they may be."""
+"""Settings: their names, the places that they are read from, and their valid values."""

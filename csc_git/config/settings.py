@@ -1,4 +1,4 @@
-"""Settings: their names, types, bounds and defaults. The defaults work as they are."""
+"""Settings: their names, types, bounds and defaults. csc-git works without any set by a user."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,20 +30,25 @@ _LONGEST_VALUE: Final = MAX_FILE // 2
 
 
 class Settings(BaseModel):
-    """Everything that can be set.
+    """All settings of a clone.
 
     Attributes:
         branch: The branch that holds the state.
-        remote: A remote of the project, or a URL; None for `origin`, or the only one.
-        machine: This machine's name; None for the host name at first use.
+        remote: A remote of the project, or a URL; None for `origin`, or for the only
+            remote if it has another name.
+        machine: This machine's name; None for the host name that the machine had when csc-git
+            first ran in the clone.
         sync: Whether to talk to the remote at all.
-        poll: Most seconds between two fetches from the remote; fewer while others write.
+        poll: Most seconds between two fetches from the remote; while other clones write, csc-git
+            fetches more often.
         timeout: Seconds that one call to the remote may take.
-        confirm: Seconds that `confirm=true` and `fresh=true` wait at most.
-        lease: Seconds without a sign of a session after which it counts as gone.
-        limit: Longest value, in bytes of JSON.
-        dedicated: Whether the remote is only for csc-git, so that ours may be its first branch.
-        guard: What the hook does before an edit of a file that another session has claimed.
+        confirm: Most seconds that a call with `confirm=true` or `fresh=true` waits for the remote.
+        lease: A session is treated as gone after this many seconds without a sign of life.
+        limit: Size of the largest value, in bytes of JSON.
+        dedicated: Whether the remote is used only for csc-git. If so, the branch of csc-git may be
+            the first branch that the remote gets.
+        guard: What the hook does when a session is about to edit a file that another session has
+            claimed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,15 +73,17 @@ def load(
     flags: Mapping[str, Any] | None = None,
     team: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Load the settings of a project, and check them.
+    """Load the settings of a project and check their values.
 
     Args:
         project: The repository whose `git config csc.*` is read.
-        flags: Flags of the command line by name; one that is None is not given.
-        team: The team's settings, already checked; each applies where nothing is set here.
+        flags: Values of command-line flags by setting name; None for a flag that was not given.
+        team: The team's settings, already checked; a team setting applies only if this clone
+            does not set it.
 
     Raises:
-        InvalidSetting: a value can't be used; the message names it and where it was set.
+        InvalidSetting: a value can't be used; the message contains the value and the place where
+            it was set.
     """
     found = given(project, Settings.model_fields, flags)
     values = dict(team or {})
@@ -108,7 +115,7 @@ def _check_branch(
     if settings.branch == DEFAULT_BRANCH:
         return
     if not check_branch(settings.branch, directory):
-        why = "git takes no such branch name"
+        why = "git does not accept this as the name of a branch"
         raise _invalid(
             sources["branch"],
             settings.branch,
@@ -124,7 +131,8 @@ def _check_remote(
         return
     if not is_usable_url(settings.remote):
         why = (
-            "name a remote, or a URL by https, http, ssh, git, file, or a path"
+            "give the name of a remote, a path, "
+            "or a URL that starts with https, http, ssh, git or file"
         )
         raise _invalid(
             sources["remote"],

@@ -1,8 +1,9 @@
-"""Where settings come from: the only reader of the environment and of git's `csc.*` configuration.
+"""Read settings from flags, from the environment and from git's `csc.*` configuration.
 
-Each may be given as a flag, as `CSC_<NAME>` in the environment, or as `git config csc.<name>`. The
-first of these that is given counts. Nothing is validated here, so a caller that needs only one or
-two settings does not wait for the rest.
+A setting can be given as a flag, as `CSC_<NAME>` in the environment, or as `git config csc.<name>`.
+If a setting is given in several of these places, the first in this order is used. This module does
+not validate values, so a caller that needs only one or two settings does not wait for the others.
+No other module reads these variables and this part of git's configuration.
 """
 
 import os
@@ -26,12 +27,12 @@ def given(
     names: Iterable[str],
     flags: Mapping[str, Any] | None = None,
 ) -> dict[str, Given]:
-    """The settings that are given by a flag, the environment or git's configuration.
+    """Return the settings that are given by a flag, the environment or git's configuration.
 
     Args:
         project: The repository whose `git config csc.*` is read.
         names: Names of the settings to look for.
-        flags: Flags of the command line by name; one that is None is not given.
+        flags: Values of command-line flags by setting name; None for a flag that was not given.
     """
     config = project.section("csc.")
     found = dict[str, Given]()

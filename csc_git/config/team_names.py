@@ -1,8 +1,9 @@
-"""The team's settings, which are stored on the branch and apply to all its clones.
+"""The team's settings, which are stored on the branch and apply to all clones that share it.
 
-They are stored under `settings/team`, as `{"version": 1, "lease": 3600, …}`. They are validated
-when they are read, since anybody may have written them. Like every value they have an author and a
-history. A setting of the clone overrides the team's. They apply from the next start of a server.
+The team's settings are stored under `settings/team`, as `{"version": 1, "lease": 3600, …}`. They
+are validated when they are read, since anybody may have written them. Like every value, they have
+an author and a history. A setting of a clone overrides the team's setting of the same name. A
+change of the team's settings takes effect when a server is started the next time.
 """
 
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
@@ -18,7 +19,12 @@ _LONGEST_VALUE: Final = MAX_FILE // 2
 
 
 class Unusable(NamedTuple):
-    """A setting on the branch that can't be used: why, and what to do about it."""
+    """A setting on the branch that can't be used: the reason, and what a person can do.
+
+    Attributes:
+        what: Why the setting can't be used.
+        then: What a person can do about the problem.
+    """
 
     what: str
     then: str
@@ -28,16 +34,17 @@ class Unusable(NamedTuple):
 
 
 class TeamSettings(BaseModel):
-    """The team's settings; None where the team has set nothing.
+    """The team's settings; None for each setting that the team has not set.
 
-    The bounds are narrower than those of a clone's own settings.
+    The bounds are narrower than the bounds of a clone's own settings.
 
     Attributes:
-        version: The version of this form. Settings of a later version are ignored.
-        lease: Seconds without a sign of a session after which it counts as gone.
-        limit: Longest value, in bytes of JSON.
+        version: The version of this format. Settings in a later version are ignored.
+        lease: A session is treated as gone after this many seconds without a sign of life.
+        limit: Size of the largest value, in bytes of JSON.
         poll: Most seconds between two fetches from the remote.
-        guard: What the hook does before an edit of a file that another session has claimed.
+        guard: What the hook does when a session is about to edit a file that another session has
+            claimed.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -50,7 +57,7 @@ class TeamSettings(BaseModel):
 
     @classmethod
     def of(cls, value: Json) -> tuple[Self, list[Unusable]]:
-        """Read the value on the branch: the settings that can be used, and why others can't."""
+        """Return the usable settings in a value, and the reasons why the others are unusable."""
         if not isinstance(value, dict):
             return cls(), [_NO_OBJECT]
         if is_later(value):
@@ -75,14 +82,14 @@ class TeamSettings(BaseModel):
         name: str,
         value: str,
     ) -> Any:  # noqa: ANN401  a setting's
-        """Check a value for one of the team's settings; return it as it is to be stored.
+        """Check a value for one of the team's settings, and return the value to store.
 
         Args:
-            name: The setting.
-            value: The value, as typed.
+            name: The name of the setting.
+            value: The value, as a person typed it.
 
         Raises:
-            InvalidSetting: it is out of bounds.
+            InvalidSetting: the value is out of bounds.
         """
         settings, unusable = cls.of({name: value})
         if unusable:
@@ -99,7 +106,7 @@ class TeamSettings(BaseModel):
 
 
 def is_later(value: Json) -> bool:
-    """Whether a later csc-git wrote settings, in a form that this one doesn't know."""
+    """Return whether a later csc-git wrote these settings in a format unknown to this csc-git."""
     if not isinstance(value, dict):
         return False
     version = value.get("version", 1)
@@ -113,18 +120,18 @@ def _unusable(
     first = error.errors()[0]
     why = readable(first["msg"], 200)
     return Unusable(
-        f"The team's {name} can't be used: {why}",
-        f"To remove it: csc-git team unset {name}",
+        f"The team's setting {name} can't be used: {why}",
+        f"To remove the setting: csc-git team unset {name}",
     )
 
 
 _NO_OBJECT: Final = Unusable(
-    "The team's settings are no JSON object",
-    "To replace them: csc-git team set NAME VALUE",
+    "The team's settings are not stored as a JSON object",
+    "To replace the settings: csc-git team set NAME VALUE",
 )
 LATER: Final = Unusable(
-    "A later csc-git wrote the team's settings, so they do not apply here",
-    "Upgrade csc-git here too",
+    "A later version of csc-git wrote the team's settings, so this version ignores them",
+    "Upgrade csc-git on this machine too",
 )
 TEAM_NAMES: Final = tuple(
     name for name in TeamSettings.model_fields if name != "version"

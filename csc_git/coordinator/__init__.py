@@ -1,1 +1,4 @@
-"""What a session may do: sign on, read, write, sign off. Holds the clock; never async."""
+"""The operations of a session: sign on, read, write, sign off.
+
+This package reads the system's clocks. None of its functions is async.
+"""

@@ -1,4 +1,4 @@
-"""Authors: sessions, which sign on and off, and people at the command line."""
+"""The authors of edits: sessions, which sign on and off, and people at the command line."""
 
 from csc_git.coordinator import clock
 from csc_git.coordinator.claims.claims import Claims
@@ -15,10 +15,10 @@ class Authors:
 
     Args:
         sessions: The sessions of this process.
-        claims: The claims of these sessions.
-        writer: Asks the remote.
-        feed: Returns a session's first cursor.
-        summary: Lists the other sessions for one that signs on.
+        claims: The claims of this process's sessions.
+        writer: Fetches from the remote before a sign-on.
+        feed: The change feed, which returns the first cursor of a session.
+        summary: Makes the result of a sign-on, which lists the other sessions.
         machine: This machine's name.
     """
 
@@ -41,8 +41,8 @@ class Authors:
     def sign_on(self, session_id: str | None = None) -> SignedOn:
         """Claim a session's name; see `Sessions.sign_on`.
 
-        A server asks the remote first. The result then lists the sessions of other clones, and a
-        name that one of them took a moment ago is not taken again.
+        A server first fetches from the remote. So the result also lists the sessions of other
+        clones, and a name that a session of another clone just took is not taken a second time.
         """
         self._writer.fetch_if_hopeful()
         now = clock.now()
@@ -57,7 +57,7 @@ class Authors:
         )
 
     def sign_off(self, session: str | None = None) -> SignedOff:
-        """Give a session's name back."""
+        """Sign a session off, so that its name is free again."""
         now = clock.now()
         name = self._sessions.sign_off(session, now)
         return SignedOff(session=str(name))
@@ -66,10 +66,10 @@ class Authors:
         """Return a session of this process as an author of edits.
 
         Args:
-            handle: Its name; None for the first one that signed on.
+            handle: The name of the session; None for the session that signed on first.
 
         Raises:
-            SessionError: there is no such session, it lost its name, or it lost claims.
+            SessionError: there is no such session, or the session lost its name or some claims.
         """
         own = self._sessions.find(handle)
         self._claims.report_lost(own)

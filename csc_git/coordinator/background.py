@@ -1,8 +1,9 @@
-"""The background: one thread that syncs and renews leases, and another that does maintenance.
+"""Background threads: one thread syncs and renews leases, and another does maintenance.
 
-The first thread syncs when something was written in this process and it is the clone's turn
-(`core.pace`). It also looks at the remote from time to time, less often while the remote fails. A
-caller that needs an answer from the remote waits for the thread, for a limited time.
+The first thread syncs after this process wrote something, as soon as it is the clone's turn to push
+(`core.pace`). The thread also asks the remote from time to time for news, and asks less often while
+the remote fails. A caller that needs an answer from the remote waits for this thread, for a limited
+time.
 """
 
 import logging
@@ -27,24 +28,24 @@ _FAILING: Final = Backoff(first=1.0, most=60.0)
 
 
 class Tick(Protocol):
-    """One round of the thread's work."""
+    """A function that does one round of the background thread's work."""
 
     def __call__(self, began: Instant) -> SyncStatus:
-        """Sync once, and do what follows from it.
+        """Sync once, and do the other work of a round, such as renewing leases.
 
         Args:
-            began: When the round began.
+            began: The time when the round began.
         """
 
 
 class Background:
-    """A thread that calls `tick` when there is reason to.
+    """A thread that calls `tick` when there are edits to push, or when it is time to fetch.
 
     Args:
-        tick: Does one round of work.
-        poll: Most seconds between two looks at the remote while nothing happens.
-        pace: Knows when it is the clone's turn to push, and when to look at the remote.
-        stop: Called once when the thread is to end; it makes a running sync end early.
+        tick: The function that does one round of work.
+        poll: Most seconds between two fetches from the remote while nobody writes.
+        pace: Decides when it is the clone's turn to push, and when to fetch from the remote.
+        stop: A function that makes a running sync end early; called once when the thread must end.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Background:
         self._thread.start()
 
     def request_sync(self) -> None:
-        """Have the thread sync soon, because something was written."""
+        """Make the thread sync soon, because this process wrote something."""
         with self._changed:
             self._written = True
             self._changed.notify_all()
@@ -85,16 +86,16 @@ class Background:
         enough: Callable[[], bool],
         timeout: float,
     ) -> bool:
-        """Sync now, and repeat it until `enough` returns true or time runs out.
+        """Sync now, and repeat the sync until `enough` returns true or the time is over.
 
-        It also ends when a sync fails.
+        The wait also ends when a sync fails.
 
         Args:
-            enough: Checks whether the caller has what it waits for.
+            enough: Returns whether the caller can stop waiting.
             timeout: Most seconds to wait.
 
         Returns:
-            What `enough` returned last.
+            The last result of `enough`.
         """
         now = clock.instant()
         deadline = now.seconds + timeout
@@ -114,7 +115,7 @@ class Background:
         """End the thread.
 
         Args:
-            patience: Most seconds to wait for the round that is running.
+            patience: Most seconds to wait for the end of the current round.
         """
         with self._changed:
             self._stopping = True
@@ -143,7 +144,7 @@ class Background:
                 self._wanted = False
 
     def _run_once(self, began: Instant) -> int:
-        """Do one round; return how many have failed in a row."""
+        """Do one round, and return how many rounds in a row have failed."""
         try:
             return self._tick(began).failures
         except StoreGone as error:
@@ -151,12 +152,14 @@ class Background:
             self._stopping = True
         except CscError as error:
             _log.warning("%s", error)
-        except Exception:  # noqa: BLE001  a thread that dies would stop syncing unseen
-            _log.exception("The background had an error; it continues")
+        except Exception:  # noqa: BLE001  a dead thread would end syncing unnoticed
+            _log.exception(
+                "The background thread had an error; the thread continues"
+            )
         return self._failures + 1
 
     def _wait_for_work(self, failures: int) -> None:
-        """Wait until there are edits to push and it is the clone's turn, or until time to look."""
+        """Wait until it is time to push, if there are edits, or until it is time to fetch."""
         pause = self._longest_pause(failures)
         if not self._changed.wait_for(self._is_due, pause):
             return
@@ -167,7 +170,7 @@ class Background:
             self._changed.wait(left)
 
     def _turn_begins(self) -> float:
-        """Return when the clone may push, in seconds of the monotonic clock."""
+        """Return the time from which the clone may push, in seconds of the monotonic clock."""
         if self._wanted:
             return self._pace.urgent_at
         return self._pace.free_at
@@ -178,7 +181,7 @@ class Background:
         return self._written and not self._failures
 
     def _longest_pause(self, failures: int) -> float:
-        """Return the seconds after which the thread looks at the remote in any case."""
+        """Return the seconds after which the thread fetches even if nobody wrote anything."""
         if not failures:
             now = time.monotonic()
             return self._pace.poll(self._poll, now)
@@ -201,13 +204,13 @@ class Upkeep:
         self._edits = 0
 
     def count_edit(self) -> None:
-        """Count an edit; after some of them, check whether maintenance is due."""
+        """Count an edit; after every 64 edits, check whether maintenance is due."""
         self._edits += 1
         if self._edits % _EDITS_BETWEEN_CHECKS == 0:
             self.start_if_due()
 
     def start_if_due(self) -> None:
-        """Start maintenance in a thread, if it is due and does not run yet."""
+        """Start maintenance in a thread, if maintenance is due and is not already running."""
         if self._thread is not None and self._thread.is_alive():
             return
         if not self._is_due():
@@ -220,7 +223,7 @@ class Upkeep:
         self._thread.start()
 
     def run_if_due(self) -> None:
-        """Do maintenance now, if it is due and no thread was started for it."""
+        """Do maintenance now, if it is due and no maintenance thread was started."""
         if self._thread is None and self._is_due():
             self._run()
 
@@ -228,10 +231,10 @@ class Upkeep:
         try:
             return self._maintenance.is_due()
         except OSError:
-            return False  # the next write reports the error; nothing depends on maintenance
+            return False  # the next write reports the error; skipping maintenance is harmless
 
     def _run(self) -> None:
         try:
             self._maintenance.run()
         except OSError as error:
-            _log.warning("our repository can't be packed: %s", error)
+            _log.warning("csc-git's own repository can't be packed: %s", error)

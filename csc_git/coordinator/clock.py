@@ -1,4 +1,4 @@
-"""The clock: the only module that reads the system's clocks."""
+"""The system's clocks: the functions that read the wall time and the elapsed time."""
 
 import time
 from datetime import UTC, datetime
@@ -9,15 +9,15 @@ from csc_git.core.lease import Instant
 
 
 def now() -> datetime:
-    """Return the wall time, for what people read and for the hybrid logical clock."""
+    """Return the wall time, for texts that people read and for the hybrid logical clock."""
     return datetime.now(UTC)
 
 
 def instant() -> Instant:
-    """Return this moment, for measuring how much time passes on this machine.
+    """Return the current time, for measuring how much time passes on this machine.
 
-    `CLOCK_BOOTTIME` counts while the machine sleeps, as a lease does, and setting the wall clock
-    does not change it.
+    The clock is `CLOCK_BOOTTIME`, because this clock also runs while the machine sleeps, as
+    leases do, and because it does not change when somebody sets the wall clock.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     seconds = time.clock_gettime(clock)
@@ -26,9 +26,10 @@ def instant() -> Instant:
 
 @cache
 def _boot() -> str:
-    """Return an id of this boot.
+    """Return an id of the current boot of the machine.
 
-    Where the system has none, it is one of this process, so times are compared by the wall clock.
+    If the system has no such id, the id is unique to this process. Times with different ids are
+    compared by the wall clock.
     """
     file = Path("/proc/sys/kernel/random/boot_id")
     try:
@@ -39,7 +40,7 @@ def _boot() -> str:
 
 
 def _boot_of_macos() -> str:
-    """Return the id of this boot by sysctlbyname(3); empty if the system has no such call."""
+    """Return the id of this boot from sysctlbyname(3), or "" if the system has no such call."""
     import ctypes  # noqa: PLC0415  only macOS needs it
 
     text = ctypes.create_string_buffer(64)

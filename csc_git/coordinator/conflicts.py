@@ -1,7 +1,8 @@
-"""Conflicts: the versions that lost, until someone resolves them.
+"""Conflicts: lost versions of keys, which are kept until someone resolves the conflict.
 
-Resolving is an ordinary edit: it removes the conflict's record and gives the key the value that was
-chosen, on condition that both are still as the author of the edit saw them.
+A conflict is resolved by an ordinary edit, which removes the record of the conflict and gives the
+key the chosen value. The edit has a condition: neither the record nor the key may have changed
+since the author of the edit saw them.
 """
 
 from collections.abc import Mapping
@@ -28,13 +29,13 @@ from csc_git.text import printable
 
 Choice = Literal["current", "lost", "value"]
 MOST_LISTED: Final = 10
-"""Conflicts in one answer, unless more are asked for: each has two complete values."""
+"""Most conflicts in one answer by default; few, because each conflict has two whole values."""
 
 _MOST_READ: Final = 50
-"""Conflicts that are read to find the oldest, if fewer are asked for."""
+"""At least this many conflicts are read to find the oldest ones."""
 
 _SHORTEST: Final = 4
-"""Fewest characters that are taken for the beginning of an id, as git does for its ids."""
+"""Fewest characters with which an id can be shortened; git has the same minimum."""
 
 
 class Conflicts:
@@ -42,8 +43,8 @@ class Conflicts:
 
     Args:
         store: The clone's store.
-        writer: Makes the edits.
-        limit: Longest value in bytes.
+        writer: The writer, which makes the edits.
+        limit: Size of the largest value, in bytes.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class Conflicts:
         self._limit = limit
 
     def open(self, most: int | None = None) -> list[OpenConflict]:
-        """Return the open conflicts with both versions, those whose lost version is oldest first.
+        """Return the open conflicts with both versions, sorted by the age of the lost version.
+
+        The conflict whose lost version is the oldest comes first.
 
         Args:
-            most: How many to return, 1 or more; None: all. If there are very many, not all of them
-                are read to find the oldest.
+            most: Most conflicts to return, 1 or more; None to return all. If there are more
+                conflicts than that, and more than 50, only some are read to find the oldest.
 
         Raises:
             InputError: `most` is less than 1.
@@ -97,21 +100,21 @@ class Conflicts:
         *,
         confirm: bool = False,
     ) -> Resolved:
-        """Resolve a conflict by the current value, by the version that lost, or by a new value.
+        """Resolve a conflict with the current value, the version that lost, or a new value.
 
         Args:
-            author: Who decides.
-            conflict: The conflict's id, or a beginning that no other id has.
-            choice: Which version the key has from now on.
-            value: The new value, for the choice `value`.
+            author: The author of the edit.
+            conflict: The id of the conflict, or the first characters of the id if they are unique.
+            choice: The version that becomes the value of the key.
+            value: The new value, if `choice` is `value`.
             confirm: Whether to wait until the remote has the edit.
 
         Raises:
-            NoSuchConflict: no conflict with that id is open; somebody may have resolved it.
-            InputError: several ids begin like that, or the new value is not valid.
+            NoSuchConflict: no conflict with this id is open; perhaps somebody has resolved it.
+            InputError: several ids begin with the given text, or the new value is not valid.
             LooksLikeSecret: the new value looks like a credential.
-            ConditionFailed: the key was changed in the meantime: in this clone, or with `confirm`
-                in any clone.
+            ConditionFailed: somebody changed the key in the meantime. Without `confirm`, only
+                changes in this clone are noticed.
         """
         if choice == "value":
             check_value(value, self._limit)
@@ -131,7 +134,7 @@ class Conflicts:
         done = self._writer.make(decide, confirm=confirm)
         if confirm and done.outcome is Outcome.REFUSED:
             raise ConditionFailed(
-                "Another clone has resolved it, or changed the key, first"
+                "Another clone resolved the conflict, or changed its key, before you"
             )
         resolved = done.receipt.draft.of
         snapshot = self._store.snapshot()
@@ -159,9 +162,9 @@ class _Found(NamedTuple):
     """An open conflict.
 
     Attributes:
-        key: The key of its record.
-        record: Its record.
-        conflict: What the record contains.
+        key: The key of the conflict's record.
+        record: The record of the conflict.
+        conflict: The content of the record.
     """
 
     key: Key
@@ -170,7 +173,7 @@ class _Found(NamedTuple):
 
 
 def _time(found: _Found) -> datetime:
-    """Return when the version that lost was written."""
+    """Return the time when the version that lost was written."""
     return found.conflict.lost.time
 
 
@@ -181,7 +184,7 @@ def _resolution(
     choice: Choice,
     value: Json,
 ) -> _Resolution:
-    """Return the edit that resolves a conflict by a choice."""
+    """Return the edit that resolves a conflict with the chosen version."""
     record_key = _named(snapshot, typed)
     found = _read(snapshot, record_key)
     if found is None:
@@ -208,9 +211,9 @@ def _named(
     snapshot: Snapshot,
     typed: str,
 ) -> Key:
-    """Return the key of the conflict that is meant by an id, or by the beginning of one.
+    """Return the key of the conflict whose id begins with the typed text.
 
-    An id that no open conflict has is returned as it is.
+    If no open conflict has such an id, return a key with the typed text as its name.
     """
     typed_key = Key(CONFLICTS, typed)
     if len(typed) < _SHORTEST:
@@ -221,8 +224,8 @@ def _named(
         return typed_key
     if len(fitting) > 1:
         raise InputError(
-            f"{len(fitting)} conflicts begin with {typed[:80]!a}",
-            then="Give more of the id",
+            f"The ids of {len(fitting)} conflicts begin with {typed[:80]!a}",
+            then="Give more characters of the id",
         )
     return Key(CONFLICTS, fitting[0])
 
@@ -232,7 +235,7 @@ def _choose(
     choice: Choice,
     value: Json,
 ) -> tuple[dict[Key, Json], tuple[Key, ...]]:
-    """Return what to put and what to delete, so that the key has the version that was chosen."""
+    """Return the puts and the deletes that give the key the chosen version."""
     if choice == "current":
         return {}, ()
     if choice == "value":
@@ -247,7 +250,7 @@ def _extras(
     conflict: Conflict,
     choice: Choice,
 ) -> dict[Key, Mapping[str, Json]]:
-    """Return the members that a later csc-git had added to the entry that lost, if it is chosen."""
+    """If the lost version is chosen, return its extra members, which a later csc-git wrote."""
     lost = conflict.lost.entry
     if choice != "lost" or lost is None:
         return {}

@@ -1,7 +1,7 @@
-"""The coordinator: the parts that carry out what tools and commands ask for, and their life cycle.
+"""The coordinator: creates, starts and stops the objects that carry out tool calls and commands.
 
-One coordinator serves one process. Reads are local, and writes are durable when they return.
-Neither waits for the remote unless the caller asks it to.
+Each process has one coordinator. Reads are local, and a write is durable when its call returns.
+Reads and writes wait for the remote only if the caller asks for that.
 """
 
 from collections.abc import Mapping
@@ -35,17 +35,18 @@ from csc_git.store.watch import Watch
 
 
 class Coordinator:
-    """The parts of one process that works on one project.
+    """The objects that one process uses to work on one project.
 
     Args:
         store: The clone's store.
         project: The user's repository.
-        clone: Who this clone is.
+        clone: The id and the machine name of this clone.
         settings: The settings of this process.
-        remote_url: The remote's URL as configured, after which the project is named; None if there
-            is no remote.
-        given: Branch, remote and sync settings given to this process by flag or environment.
-        progress: Called with each step of a sync, if a command waits for it.
+        remote_url: The configured URL of the remote, from which the project's name is derived; None
+            if there is no remote.
+        given: The branch, remote and sync settings that flags or the environment gave to this
+            process.
+        progress: A function that is called at each step of a sync, if a command waits for the sync.
 
     Attributes:
         authors: Signs sessions on and off.
@@ -54,14 +55,14 @@ class Coordinator:
         claims: Claims and releases resources.
         conflicts: Lists and resolves conflicts.
         feed: Waits for changes.
-        past: Reads history.
-        summary: Describes the state as a whole.
+        past: Reads the history of the branch.
+        summary: Summarizes the whole state of the store.
         syncing: Syncs with the remote.
         sessions: The sessions of this process.
-        writer: Makes edits, and asks the remote.
+        writer: Makes edits, and waits for the remote.
     """
 
-    def __init__(  # noqa: PLR0913  what a process knows when it starts
+    def __init__(  # noqa: PLR0913  all that a process knows at its start
         self,
         store: Store,
         project: Project,
@@ -154,7 +155,7 @@ class Coordinator:
         )
 
     def start(self) -> None:
-        """Sync and renew leases in the background from now on."""
+        """Start the background thread, which syncs and renews leases."""
         background = Background(
             self._tick,
             self._settings.poll,
@@ -165,10 +166,11 @@ class Coordinator:
         background.start()
 
     def leave(self) -> None:
-        """End a server and sign its sessions off.
+        """Sign the sessions of a server off, and close the store because the server ends.
 
-        Other processes of the clone see that at once. Another process is started to push what is
-        still queued, however slow the remote is; then the other clones see it too.
+        Other processes of the clone see the sign-offs at once. If edits are still queued, a new
+        process is started that pushes them. After that push, the other clones see the sign-offs
+        too.
         """
         now = clock.now()
         self.sessions.sign_off_all(now)
@@ -182,14 +184,14 @@ class Coordinator:
             self.hand_over()
 
     def hand_over(self) -> None:
-        """Start a process that pushes the queue and signs dead sessions off after this one ends."""
+        """Start a process that pushes the queue and signs off dead sessions, as this one ends."""
         self.writer.push_after_exit(
             self.project.place,
             self.sessions.own_settings,
         )
 
     def close(self) -> None:
-        """Stop the background, release the locks and close the files. No session is signed off."""
+        """Stop the background thread, release locks, close files. No session is signed off."""
         is_server = self.writer.background is not None or self._has_left
         self.watch.close()
         try:
@@ -215,10 +217,10 @@ class Coordinator:
         return status
 
     def _sync(self) -> SyncStatus:
-        """Sync for the writer, which is made before `syncing`."""
+        """Sync once. The writer calls this method, since `syncing` is created after the writer."""
         return self.syncing.sync()
 
     def _explain(self, fenced: SessionFenced) -> SessionFenced:
-        """Return the error for a refused write, with the session's new name if any."""
+        """Return the error for a refused write, with the session's new name if it has one."""
         now = clock.now()
         return self.sessions.explain_refusal(fenced, now)

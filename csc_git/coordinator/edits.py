@@ -1,4 +1,4 @@
-"""Edits: values stored and deleted in the scopes that are open to everybody."""
+"""Store and delete values in all scopes that are not reserved for csc-git itself."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,14 +31,14 @@ from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import count
 
 MOST_CHANGES: Final = 500
-"""Changes that one edit may have."""
+"""Most changes that one edit may have."""
 
 _REVISION: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Author:
-    """Who makes an edit.
+    """The author of an edit: a session or a person.
 
     Attributes:
         name: The name that is written into the value and the commit.
@@ -53,14 +53,14 @@ class Author:
 
 @dataclass(frozen=True)
 class Change:
-    """What an edit of several keys does with one of them.
+    """One change in an edit of several keys.
 
     Attributes:
-        scope: The key's scope, as a caller writes it: `issue:15`.
+        scope: The scope of the key, in the form that callers use, such as `issue:15`.
         key: The key's name.
-        action: Store `value`, delete the key, or only require its revision.
-        value: What to store, if it is stored.
-        if_revision: The revision that the key must have, or `absent`; None for any.
+        action: What to do: store `value`, delete the key, or only require the revision of the key.
+        value: The value to store, if `action` is `put`.
+        if_revision: The revision that the key must have, or `absent`; None allows any revision.
     """
 
     scope: str
@@ -71,12 +71,13 @@ class Change:
 
 
 class Edits:
-    """Makes edits in the scopes that are open to everybody.
+    """Makes edits in all scopes that are not reserved for csc-git itself.
 
     Args:
         store: The clone's store.
-        writer: Makes the edits and waits for them.
-        machine: Completes `session:claude_1` to `session:claude_1@<machine>`.
+        writer: The writer, which makes the edits and waits for the remote.
+        machine: This machine's name, with which `session:claude_1` is completed to
+            `session:claude_1@<machine>`.
         limit: Size of the largest value, in bytes.
     """
 
@@ -92,7 +93,7 @@ class Edits:
         self._machine = machine
         self._limit = limit
 
-    def put(  # noqa: PLR0913  all that a store is
+    def put(  # noqa: PLR0913  every option of a put
         self,
         author: Author,
         scope: str,
@@ -103,14 +104,14 @@ class Edits:
         confirm: bool = False,
         allow_secret: str | None = None,
     ) -> Stored:
-        """Store a value under a key, in place of any other.
+        """Store a value under a key. Replace the current value if the key has one.
 
         Args:
-            author: Who stores it.
+            author: The author of the edit.
             scope: The key's scope.
             key: The key's name.
             value: The new value.
-            if_revision: The revision that the key must have, or `absent`; None for any.
+            if_revision: The revision that the key must have, or `absent`; None allows any revision.
             confirm: Whether to wait for the remote.
             allow_secret: Why the value is safe to store although it looks like a credential; None
                 if no reason was given.
@@ -118,11 +119,11 @@ class Edits:
         Raises:
             InvalidName: the scope or the key is not a valid name.
             InvalidValue: the value can't be stored.
-            ReservedScope: the scope is one that csc-git uses itself.
-            LooksLikeSecret: the value seems to contain a credential, and there is no reason.
-            ConditionFailed: the key does not have the revision that is required. With `confirm`
-                this is certain for all clones.
-            SessionFenced: the author lost its name.
+            ReservedScope: the scope is reserved for csc-git itself.
+            LooksLikeSecret: the value seems to contain a credential, and no reason was given.
+            ConditionFailed: the key does not have the required revision. With `confirm`, the
+                condition was also checked against the edits of other clones.
+            SessionFenced: the author is a session that lost its name.
         """
         place = self._own_key(scope, key)
         check_value(value, self._limit)
@@ -154,21 +155,22 @@ class Edits:
     ) -> Deleted:
         """Delete a key.
 
-        The record of a session or a claim can be deleted too, if csc-git can't have made it.
+        A record of a session or a claim can be deleted too, but only if csc-git can't have made
+        the record.
 
         Args:
-            author: Who deletes it.
+            author: The author of the edit.
             scope: The key's scope.
             key: The key's name.
-            if_revision: The revision that the key must have; None for any.
+            if_revision: The revision that the key must have; None allows any revision.
             confirm: Whether to wait for the remote.
 
         Raises:
             InvalidName: the scope or the key is not a valid name.
-            ReservedScope: the scope is one that csc-git uses itself.
-            LooksLikeSecret: no such key exists, and its name looks like a credential.
-            ConditionFailed: the key does not have the revision that is required.
-            SessionFenced: the author lost its name.
+            ReservedScope: the scope is reserved for csc-git itself.
+            LooksLikeSecret: the key does not exist, and its name looks like a credential.
+            ConditionFailed: the key does not have the required revision.
+            SessionFenced: the author is a session that lost its name.
         """
         place = self._removable_key(scope, key)
         draft = Draft(
@@ -193,18 +195,18 @@ class Edits:
         *,
         confirm: bool = False,
     ) -> DeletedScope:
-        """Delete all keys of a scope in one edit. Scopes below it stay.
+        """Delete all keys of a scope in one edit, but not the scopes below the scope.
 
         Args:
-            author: Who deletes them.
+            author: The author of the edit.
             scope: The scope.
             confirm: Whether to wait for the remote.
 
         Raises:
             InvalidName: the scope is not a valid name.
-            ReservedScope: the scope is one that csc-git uses itself.
-            ConditionFailed: with `confirm`, another clone changed a key at the same time.
-            SessionFenced: the author lost its name.
+            ReservedScope: the scope is reserved for csc-git itself.
+            ConditionFailed: `confirm` was set, and another clone changed a key at the same time.
+            SessionFenced: the author is a session that lost its name.
         """
         segments = self._own_scope(scope)
         name = format_scope(segments)
@@ -237,21 +239,21 @@ class Edits:
         confirm: bool = False,
         allow_secret: str | None = None,
     ) -> Edited:
-        """Make several changes as one edit: either all are made or none, also at replay.
+        """Make several changes as one edit. Either all changes are made or none, also at replay.
 
         Args:
-            author: Who makes them.
-            changes: The changes, at most one of each key.
+            author: The author of the edit.
+            changes: The changes, with at most one change of each key.
             confirm: Whether to wait for the remote.
             allow_secret: Why the values are safe to store although they look like credentials;
                 None if no reason was given.
 
         Raises:
-            InputError: there is no change, there are too many, two are of one key, or one has a
-                name, scope or value that can't be used.
-            LooksLikeSecret: a value seems to contain a credential, and there is no reason.
-            ConditionFailed: a key does not have the revision that is required.
-            SessionFenced: the author lost its name.
+            InputError: there are no changes or too many, two changes have the same key, or a name,
+                a scope or a value is not valid.
+            LooksLikeSecret: a value seems to contain a credential, and no reason was given.
+            ConditionFailed: a key does not have the required revision.
+            SessionFenced: the author is a session that lost its name.
         """
         places = self._places(changes)
         puts: dict[Key, Json] = {}
@@ -293,7 +295,7 @@ class Edits:
         """Store any number of values as one edit.
 
         Args:
-            author: Who stores them.
+            author: The author of the edit.
             values: The new value of each key.
             confirm: Whether to wait for the remote.
             allow_secret: Why the values are safe to store although they look like credentials;
@@ -302,7 +304,7 @@ class Edits:
         Raises:
             InputError: a value can't be stored; see `check`.
             ConditionFailed: with `confirm`, the edit was refused at replay.
-            SessionFenced: the author lost its name.
+            SessionFenced: the author is a session that lost its name.
         """
         secret = self.check(values, allow_secret)
         keys = count(len(values), "key")
@@ -324,7 +326,7 @@ class Edits:
         values: Mapping[Key, Json],
         allow_secret: str | None,
     ) -> str | None:
-        """Refuse values that can't be stored.
+        """Raise an error if any of the values can't be stored.
 
         Args:
             values: The new value of each key.
@@ -332,11 +334,11 @@ class Edits:
                 None if no reason was given.
 
         Returns:
-            The text for the commit if a value looks like a credential; else None.
+            The text for the commit message if a value looks like a credential; else None.
 
         Raises:
-            InputError: a key's scope or value can't be used. The message has the key.
-            LooksLikeSecret: a value seems to contain a credential, and there is no reason.
+            InputError: a scope or a value can't be used. The message contains the key.
+            LooksLikeSecret: a value seems to contain a credential, and no reason was given.
         """
         for place, value in values.items():
             _refuse_reserved(place.scope)
@@ -359,8 +361,8 @@ class Edits:
                 _refuse_reserved(place.scope)
             if place in places:
                 raise InputError(
-                    f"The edit names {place} twice",
-                    then="Join the two changes",
+                    f"The edit has two changes of the key {place}",
+                    then="Join the two changes into one",
                 )
             places[place] = change
         self._screen_new_names(places)
@@ -372,7 +374,7 @@ class Edits:
         return places
 
     def _screen_new_names(self, places: Iterable[Key]) -> None:
-        """Refuse names that look like credentials, unless the keys exist already."""
+        """Raise an error if the name of a new key looks like a credential."""
         snapshot = self._store.snapshot()
         new = [place for place in places if snapshot.revision(place) is None]
         screen_names(map(str, new))
@@ -384,7 +386,7 @@ class Edits:
         *,
         confirm: bool,
     ) -> Delivered[Draft]:
-        """Make an edit that does not depend on the state that it is made on."""
+        """Make an edit whose content does not depend on the current values."""
 
         def decide(snapshot: Snapshot) -> Draft:
             author.check(snapshot)
@@ -398,11 +400,13 @@ class Edits:
         *,
         confirm: bool,
     ) -> Delivered[Draft]:
-        """Make an edit that is decided on the newest state."""
+        """Make an edit that `decide` drafts from the newest values of this clone."""
         done = self._writer.make(decide, confirm=confirm)
         if confirm and done.outcome is Outcome.REFUSED:
             current = self._current_values(done.receipt.draft)
-            raise ConditionFailed(f"Another clone was first: {current}")
+            raise ConditionFailed(
+                f"Another clone changed a key of this edit first: {current}"
+            )
         return done
 
     def _revision(
@@ -410,7 +414,7 @@ class Edits:
         place: Key,
         done: Delivered[Draft],
     ) -> str:
-        """Return the key's revision after an edit: the stored one, or that of a merged value."""
+        """Return the revision of a key after an edit. A merge can have changed the revision."""
         made = done.receipt.revisions[place]
         if done.outcome in {None, Outcome.APPLIED}:
             return made
@@ -454,13 +458,13 @@ class Edits:
 def _refuse_reserved(scope: Scope) -> None:
     if scope[0] in RESERVED:
         raise ReservedScope(
-            f"The scope {scope[0]} is kept by csc-git itself",
-            then="Use another first segment, or the tool that is made for it",
+            f"The scope {scope[0]} is reserved for csc-git itself",
+            then="Use another first segment, or the tool for this scope",
         )
 
 
 def _subject(places: Mapping[Key, Change]) -> str:
-    """Return the subject of an edit: the keys that it changes."""
+    """Return the subject of an edit, which lists the keys that the edit changes."""
     changed: list[str] = []
     for place, change in places.items():
         if change.action != "require":
@@ -473,15 +477,15 @@ def _condition(
     place: Key,
     revision: str | None,
 ) -> dict[Key, str | None]:
-    """Return what `if_revision` requires of a key."""
+    """Return the condition that `if_revision` sets for a key."""
     if revision is None:
         return {}
     if revision == ABSENT:
         return {place: None}
     if not _REVISION.fullmatch(revision):
         raise InputError(
-            f"if_revision {revision[:80]!a} is no revision",
-            then=f"Give one as retrieve_data and store_data return it, or {ABSENT!r}",
+            f"if_revision {revision[:80]!a} is not a revision",
+            then=f"Give a revision that retrieve_data or store_data returned, or {ABSENT!r}",
         )
     return {place: revision}
 

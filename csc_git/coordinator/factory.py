@@ -1,4 +1,4 @@
-"""The factory: opens the coordinator and the store of a directory's repository."""
+"""Create the coordinator and the store for the repository that a directory belongs to."""
 
 import socket
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from csc_git.store.transaction import Identity
 
 
 def directory_of(project: Project) -> Path:
-    """Return the directory in which a clone keeps all of csc-git's files."""
+    """Return the directory of a clone that contains all files of csc-git."""
     return project.common_dir / "csc"
 
 
@@ -34,16 +34,17 @@ def open_coordinator(
     flags: Mapping[str, Any] | None = None,
     progress: Progress = no_progress,
 ) -> Coordinator:
-    """Open a coordinator for the repository at or above a directory.
+    """Create a coordinator for the repository that a directory belongs to.
 
     Args:
-        start: The directory.
-        flags: Settings given by flag, with the value None for each that was not given; None for
-            no flags.
-        progress: Called with each step of a sync, if a command waits for it.
+        start: The directory, or any directory below the top of the repository.
+        flags: Values of command-line flags by setting name, None for a flag that was not given;
+            None if there are no flags.
+        progress: A function that is called at each step of a sync, if a command waits for the sync.
 
     Raises:
-        SetupError: there is no repository, it belongs to another user, or a setting can't be used.
+        SetupError: there is no repository, the repository belongs to another user, or a setting
+            can't be used.
         StorageFailed: a file could not be written.
     """
     project = discover(start)
@@ -95,12 +96,12 @@ def _given(project: Project, flags: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 class _Connecting:
-    """Returns the remote, made again if a configuration file changed or the last sync failed.
+    """Returns the remote. Reads the settings again if a file changed or the last sync failed.
 
     Args:
         project: The user's repository.
         settings: The settings of this process.
-        flags: Settings given by flag.
+        flags: Values of command-line flags by setting name.
     """
 
     def __init__(
@@ -135,8 +136,8 @@ class _Connecting:
     def _reload(self) -> None:
         """Read the settings again.
 
-        The old ones stay in use if the new ones can't be read, for instance because the work tree
-        is gone or somebody is just editing a file.
+        If the new settings can't be read, the old settings stay in use. The cause can be that the
+        work tree is gone, or that somebody is just editing a file.
         """
         try:
             project = discover(self._project.place)
@@ -149,7 +150,10 @@ class _Connecting:
 
 
 def _object_format(project: Project, settings: Settings) -> str:
-    """Return the object format for a new store: the remote's if that is known, or the project's."""
+    """Return the object format for a new store.
+
+    If the format of the remote is known, return that format; otherwise the project's format.
+    """
     own = project.object_format
     remote = settings.remote
     if remote is None or remote in project.remotes or not settings.sync:
@@ -162,11 +166,11 @@ def remote_url(
     project: Project,
     settings: Settings,
 ) -> str | None:
-    """Return the URL of the remote to sync with, as it is configured; None if there is none.
+    """Return the configured URL of the remote to sync with; None if there is no remote.
 
     Args:
         project: The user's repository.
-        settings: Their `remote` is the name of a remote, a URL, or None.
+        settings: The settings, in which `remote` is the name of a remote, a URL, or None.
     """
     name = settings.remote or "origin"
     remotes = project.remotes
@@ -175,4 +179,4 @@ def remote_url(
     urls = project.values(f"remote.{name}.url")
     if not urls:
         return settings.remote
-    return urls[0]  # csc-git syncs with the first of several
+    return urls[0]  # if there are several URLs, csc-git syncs with the first

@@ -1,7 +1,8 @@
-"""The probe: make an edit, push it, and ask the remote for it. Only that shows that sync works.
+"""Probe the remote: make an edit, push it, and then ask the remote whether it has the edit.
 
-The edit changes no key. It leaves one commit in the history, which `csc-git log` and `history` do
-not show, and nothing at all if the remote does not accept it.
+Only a real edit proves that sync works. The edit changes no key. If the remote accepts the edit,
+one commit stays in the history, which `csc-git log` and `history` do not show. If the remote does
+not accept the edit, the edit is withdrawn.
 """
 
 import time
@@ -23,7 +24,7 @@ from csc_git.store.tree.records import read_lease
 from csc_git.store.tree.snapshot import Snapshot
 
 _UNUSED: Final = Key(("settings",), "probe")
-"""A key that never has a value. The edit of a probe only requires that."""
+"""A key that never has a value. The edit of a probe only requires that the key has no value."""
 
 _LATELY: Final = timedelta(days=30)
 
@@ -32,9 +33,9 @@ class RoundTrip(NamedTuple):
     """The result of a probe.
 
     Attributes:
-        works: Whether the remote has the edit, and reported it when it was asked again.
-        status: How the last sync ended.
-        seconds: How long the probe took.
+        works: Whether the remote has the edit, and reported the edit in a second sync.
+        status: The status of the last sync.
+        seconds: The duration of the probe in seconds.
     """
 
     works: bool
@@ -43,7 +44,7 @@ class RoundTrip(NamedTuple):
 
 
 def namesakes(coordinator: Coordinator) -> int:
-    """Count the other clones that lately signed on under this clone's machine name."""
+    """Count the other clones that used this clone's machine name in the last 30 days."""
     snapshot = coordinator.store.snapshot()
     here = coordinator.clone
     oldest = format_time(clock.now() - _LATELY)
@@ -64,13 +65,15 @@ def round_trip(
     coordinator: Coordinator,
     user: str,
 ) -> RoundTrip:
-    """Probe the remote: make an edit, push it, and ask the remote for it.
+    """Make an edit, push it, and then ask the remote whether it has the edit.
 
-    Each call makes a new edit: a remote that accepted one yesterday may decline one today.
+    Each call makes a new edit, because a remote that accepted an edit yesterday may decline the
+    next edit today.
 
     Args:
         coordinator: The coordinator of the clone.
-        user: The person who asked for the probe, without the machine; signs the edit.
+        user: The author of the edit: the name of the person who asked for the probe, without the
+            machine.
     """
     began = time.monotonic()
     status = coordinator.syncing.sync()
@@ -119,5 +122,5 @@ def _probe(
 
     done = coordinator.writer.make(decide)
     op = done.receipt.op
-    assert op is not None  # noqa: S101  a condition alone makes an edit
+    assert op is not None  # noqa: S101  an edit is made even if it only has a condition
     return op

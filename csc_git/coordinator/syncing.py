@@ -1,4 +1,4 @@
-"""Syncing: bring the clone and its remote together, and notice lost names and claims."""
+"""Sync the clone with its remote, and notice lost session names and lost claims."""
 
 import random
 import threading
@@ -28,15 +28,16 @@ _RETRY: Final = Backoff(first=1.0, most=60.0)
 
 
 class Syncing:
-    """Syncs the clone, in the foreground or for the background thread.
+    """Syncs the clone with its remote, for a command or for the background thread.
 
     Args:
         store: The clone's store.
         sessions: The sessions of this process.
-        claims: The claims of these sessions.
-        writer: Wakes the background thread.
-        clone: Who this clone is.
-        progress: Called with each step of a sync, unless the caller of `sync` gives another.
+        claims: The claims of this process's sessions.
+        writer: The writer, which can wake the background thread.
+        clone: The id and the machine name of this clone.
+        progress: A function that is called at each step of a sync, unless the caller of `sync`
+            gives another function.
     """
 
     def __init__(
@@ -62,16 +63,17 @@ class Syncing:
         began: Instant | None = None,
         progress: Progress | None = None,
     ) -> SyncStatus:
-        """Bring this clone and the remote together once.
+        """Sync this clone with the remote once.
 
         Args:
-            permit: What a person allows it to do beyond what is safe.
-            began: When the caller's round began; None for now.
-            progress: Called with each step; None for the progress of this object.
+            permit: The unsafe actions that a person has allowed for this sync.
+            began: The time when the caller's round began; None for now.
+            progress: A function that is called at each step; None for the function that this object
+                was created with.
         """
         now = clock.now()
-        # A sign-off that fails is repeated by the next sync. Within this clone, the name of a dead
-        # session is free in any case.
+        # If a sign-off fails, the next sync tries again. Within this clone, the name of a dead
+        # session is free even without a sign-off.
         with suppress(CscError, OSError):
             self._sessions.endings.sign_off_dead(now)
         status = self._store.sync(
@@ -80,7 +82,7 @@ class Syncing:
             permit=permit,
             progress=progress or self._progress,
         )
-        # If sightings can't be noted, leases only last longer.
+        # If the sightings can't be written, the only harm is that leases last longer.
         with suppress(OSError):
             self._observe(status)
         now = clock.now()
@@ -89,12 +91,12 @@ class Syncing:
         return status
 
     def sync_until_pushed(self, seconds: float) -> SyncStatus:
-        """Sync until nothing is queued, or until time runs out.
+        """Sync until the queue is empty, or until the time is over.
 
-        It ends at once if only a person can solve the problem.
+        If there is a problem that only a person can solve, return at once.
 
         Args:
-            seconds: How long to try.
+            seconds: Most seconds to try.
         """
         began = clock.instant()
         failures = 0
@@ -112,20 +114,21 @@ class Syncing:
             pause.wait(wait)
 
     def requeue(self, op: str) -> Outcome | None:
-        """Queue a parked edit again, and return how it was replayed; None if it is not parked."""
+        """Queue a parked edit again, and return the replay outcome; None if it is not parked."""
         now = clock.now()
         outcome = self._store.requeue(op, now)
         self._writer.request_sync()
         return outcome
 
     def rotate(self, progress: Progress | None = None) -> Rotated:
-        """Replace the branch's history by a short one; see `store.sync.rotation`.
+        """Replace the history of the branch by a short history; see `store.sync.rotation`.
 
         Args:
-            progress: Called with each step; None for the progress of this object.
+            progress: A function that is called at each step; None for the function that this object
+                was created with.
 
         Raises:
-            NotRotated: the remote could not be synced.
+            NotRotated: the sync with the remote failed.
         """
         try:
             done = self._store.rotate(
@@ -140,7 +143,7 @@ class Syncing:
         )
 
     def has_queue(self) -> bool:
-        """Check whether edits wait to be pushed; False if the store can't be read."""
+        """Check whether edits are waiting to be pushed; False if the store can't be read."""
         try:
             queue = self._store.branch.queue()
         except (CscError, OSError):
@@ -148,7 +151,7 @@ class Syncing:
         return bool(queue)
 
     def _observe(self, status: SyncStatus) -> None:
-        """Note when the leases of other clones, and claims, were first seen as they are now."""
+        """Store the time at which this clone first saw new revisions of leases and claims."""
         if status.state is not RemoteState.OK:
             return
         snapshot = self._store.snapshot()

@@ -1,7 +1,7 @@
-"""The team's settings: read when a coordinator is opened, changed by people.
+"""The team's settings: read when a coordinator is opened, and changed by people.
 
-Their model is imported only if the store has such settings. Most stores have none, and a server
-starts faster without it.
+The pydantic model of the team's settings is imported only if the store has such settings. Most
+stores have no such settings, and a server starts faster without the import.
 """
 
 import logging
@@ -23,7 +23,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Team(NamedTuple):
-    """What a team has agreed on.
+    """The settings that a team has stored on the branch.
 
     Attributes:
         settings: The settings that can be used, by name.
@@ -35,7 +35,7 @@ class Team(NamedTuple):
 
 
 def read_team(snapshot: Snapshot) -> Team:
-    """Return what the team has agreed on."""
+    """Return the settings that the team has stored on the branch."""
     stored = snapshot.get(TEAM_KEY)
     if stored is None:
         return Team(settings={}, unusable=[])
@@ -46,11 +46,11 @@ def read_team(snapshot: Snapshot) -> Team:
 
 
 def agreed(store: Store) -> dict[str, Any]:
-    """Return the team's settings that can be used. Those that can't are reported in the log."""
+    """Return the team's usable settings. Write a warning to the log for each unusable setting."""
     try:
         team = read_team(store.snapshot())
     except (CscError, OSError):
-        # A damaged store is reported at its first use.
+        # If the store is damaged, the first operation that uses it reports that.
         _log.debug("the team's settings can't be read", exc_info=True)
         return {}
     for why in team.unusable:
@@ -66,18 +66,18 @@ def change(
 ) -> Delivered[Draft]:
     """Set or remove one of the team's settings, for all clones.
 
-    Other settings that somebody changes at the same time are kept. Of two values for the same
-    setting, the later one is kept.
+    If other people change other settings at the same time, their changes are kept. If two people
+    set the same setting, the later value is kept.
 
     Args:
-        writer: Makes the edit.
-        author: Who changes the setting.
-        name: The setting.
-        value: The value as typed; None: remove the setting.
+        writer: The writer, which makes the edit.
+        author: The author of the change.
+        name: The name of the setting.
+        value: The value as a person typed it; None to remove the setting.
 
     Raises:
-        InputError: there is no such setting.
-        InvalidSetting: the value is out of bounds, or a later csc-git wrote the settings.
+        InputError: there is no team setting of this name.
+        InvalidSetting: the value is out of bounds, or a later csc-git wrote the team's settings.
     """
     from csc_git.config.team_names import (  # noqa: PLC0415
         LATER,
@@ -90,7 +90,7 @@ def change(
         names = ", ".join(TEAM_NAMES)
         raise InputError(
             f"A team can't set {name[:80]!a}",
-            then=f"It can set {names}",
+            then=f"The settings that a team can set are {names}",
         )
     given: dict[str, Json] = {}
     subject = f"unset {name}"
@@ -119,7 +119,7 @@ def change(
 
 
 def _members(snapshot: Snapshot) -> dict[str, Json]:
-    """Return a copy of the team's settings as they are stored, without checking them."""
+    """Return a copy of the stored team settings, without checking the values."""
     stored = snapshot.get(TEAM_KEY)
     if stored is None or not isinstance(stored.entry.value, dict):
         return {}

@@ -1,8 +1,8 @@
 """The writer: makes edits, and waits until the remote has confirmed or refused them.
 
-An edit is `local` when its transaction returns. A caller that asks for confirmation waits, at most
-for a set time, until the remote has the edit, a replay has refused it, or the remote has declined
-it for its content.
+An edit is `local` when its transaction returns. A caller that asks for confirmation waits until
+the fate of the edit is known: the remote has the edit, a replay has refused it, or the remote has
+declined it because of its content. The time to wait is limited.
 """
 
 import os
@@ -33,43 +33,43 @@ from csc_git.store.store import Store
 from csc_git.store.transaction import D, Decide, Receipt, new_op
 
 _LAST_PUSH: Final = 1.5
-"""Seconds for a last push at the end of the process; clients kill a server that takes longer."""
+"""Most seconds for the last push of a process; clients kill a server that takes longer to end."""
 
 _MOMENT: Final = 0.4
-"""Seconds that a server which ends waits for a push, in case the remote is quick."""
+"""Most seconds that an ending server waits for a push, which is enough for a quick remote."""
 
 _LONGEST_PUSH: Final = 900
-"""Seconds for which a process that was started to push the rest keeps trying."""
+"""Most seconds for which the process that pushes the queue of an ended server keeps trying."""
 
 SHARING: Final = frozenset({"CSC_BRANCH", "CSC_REMOTE", "CSC_SYNC"})
-"""Environment variables of the branch, remote and sync settings."""
+"""The environment variables of the branch, remote and sync settings."""
 
 _AT_ONCE: Final = 2.0
 """Most seconds that `fetch_if_hopeful` and `wait_for_first_contact` wait."""
 
 _LONGEST_FIRST: Final = 10.0
-"""Most seconds that a command waits for a fetch before it stores; the sync itself continues."""
+"""Most seconds that a command waits for a fetch before it makes its edit."""
 
 _RECENT: Final = 60.0
-"""Seconds after an attempt to sync during which a first read does not ask the remote."""
+"""A first read asks the remote only if the last sync was more than this many seconds ago."""
 
-_STORED: Final = "The edit is stored here. Whether the remote has it is unknown at the moment"
+_STORED: Final = "The edit is stored here. It is not known yet whether the remote has the edit"
 
 _LOST: Final = (
-    "A later value of the same key is the current one; yours is kept in full as an open "
-    "conflict, see list_conflicts"
+    "The key has a later value now; your value is kept in full as an open conflict, "
+    "see list_conflicts"
 )
 
 
 @dataclass(frozen=True)
 class Delivered(Generic[D]):
-    """An edit, and whether the remote has it.
+    """The result of an edit: what was written, and whether the remote has the edit.
 
     Attributes:
-        receipt: What the transaction did in this clone.
+        receipt: The result of the transaction in this clone.
         where: `synced` only if the remote has the edit in its history.
-        outcome: How it was replayed; None if it was not.
-        reason: Why it is not synced, or why its value is not the current one; else empty.
+        outcome: The outcome of the replay; None if the edit was not replayed.
+        reason: Why the edit is not synced, or why its value is not current; otherwise empty.
     """
 
     receipt: Receipt[D]
@@ -79,14 +79,14 @@ class Delivered(Generic[D]):
 
 
 class Writer:
-    """Makes edits and waits for the remote, by the background thread or in the foreground.
+    """Makes edits and waits for the remote, with or without a background thread.
 
     Args:
         store: The clone's store.
         patience: Most seconds to wait for the remote.
-        upkeep: Counts the edits that a server makes.
-        sync: Syncs once, for a process without a background thread.
-        explain: Returns the error to raise for a session that lost its name.
+        upkeep: The object that does maintenance after a number of edits.
+        sync: A function that syncs once, for a process without a background thread.
+        explain: A function that returns the error to raise when a session has lost its name.
     """
 
     def __init__(
@@ -114,17 +114,17 @@ class Writer:
         *,
         confirm: bool = False,
     ) -> Delivered[D]:
-        """Make one edit; with `confirm`, wait until its fate is certain or time runs out.
+        """Make one edit; with `confirm`, wait until its fate is known or the time is over.
 
         Args:
-            decide: See `store.transaction.Decide`.
-            confirm: Whether to wait.
+            decide: The function that decides on the edit; see `store.transaction.Decide`.
+            confirm: Whether to wait for the remote.
 
         Raises:
-            ConditionFailed: a condition does not hold in this clone. (A refusal at replay is
-                returned as the outcome.)
-            Interrupted: a person interrupted the wait.
-            CscError: any error that `decide` raises.
+            ConditionFailed: a condition of the edit does not hold in this clone. (If a replay
+                refuses the edit, no error is raised, but the outcome is `refused`.)
+            Interrupted: a person interrupted the call.
+            CscError: `decide` raised this error.
         """
         op = new_op()
         try:
@@ -145,18 +145,18 @@ class Writer:
         *,
         wakes: bool = True,
     ) -> Receipt[D]:
-        """Make one edit that nobody waits for, such as a sign-on.
+        """Make one edit without waiting for the remote, such as a sign-on.
 
         Args:
-            decide: See `store.transaction.Decide`.
-            now: The wall clock.
-            op: The edit's id; None for a new one.
-            wakes: Whether the background thread is to sync the edit soon; otherwise its next sync
-                pushes it.
+            decide: The function that decides on the edit; see `store.transaction.Decide`.
+            now: The wall time.
+            op: The id of the edit; None to make a new id.
+            wakes: Whether to make the background thread sync soon; if not, the next regular sync
+                pushes the edit.
 
         Raises:
-            ConditionFailed: a condition does not hold in this clone.
-            CscError: any error that `decide` raises.
+            ConditionFailed: a condition of the edit does not hold in this clone.
+            CscError: `decide` raised this error.
         """
         receipt = self._store.transact(decide, now, op)
         if wakes:
@@ -172,9 +172,8 @@ class Writer:
     ) -> Delivered[D]:
         """Make an edit and wait for the remote.
 
-        An edit that changes nothing in this clone may still change something on the remote, which
-        may have another value by now. So the remote is asked, and the edit is decided again on what
-        the remote has.
+        If an edit changes nothing in this clone, the remote may still have another value of the
+        key. So the method then fetches from the remote and decides the edit a second time.
         """
         is_reached = self._reach_first()
         with self._store.awaiting(op) as answer:
@@ -201,7 +200,7 @@ class Writer:
         *,
         asks: bool,
     ) -> Delivered[D]:
-        """Return what became of an edit, after waiting for the remote if `asks`."""
+        """Return the result of an edit. If `asks` is true, wait for the remote first."""
         try:
             if asks:
                 self._wait_until(lambda: _is_decided(self._store.fate(op)))
@@ -212,11 +211,13 @@ class Writer:
             raise StorageFailed(what, safe=_STORED) from error
 
     def _reach_first(self) -> bool:
-        """Fetch before an edit, if this is a command that a person typed.
+        """Fetch before an edit, if this process is a command that a person typed.
 
-        Such a process knows only what the last sync fetched. Without a new fetch it could replace
-        values that it has never seen, or conflict with them. False if the remote could not be
-        reached: then it is not asked a second time.
+        Such a process knows only the values that the last sync fetched. Without a new fetch, the
+        edit could replace newer values that the person has never seen, or cause a conflict.
+
+        Returns:
+            False if the fetch failed, so that the caller need not try again; else True.
         """
         if not self.fetches_first:
             return True
@@ -227,7 +228,7 @@ class Writer:
         return self._was_reached_since(began)
 
     def _ask(self) -> bool:
-        """Ask the remote once, and return whether it answered in time."""
+        """Sync with the remote once, and return whether the remote answered in time."""
         if not self._store.syncs:
             return False
         began = clock.instant()
@@ -241,7 +242,7 @@ class Writer:
         return contact.is_after(began)
 
     def _interrupted(self, op: str) -> Interrupted:
-        """Return the error for an edit whose author did not wait for the answer."""
+        """Return the error for an edit whose author interrupted the call."""
         fate = self._store.fate(op)
         if fate.where == "unknown":
             return Interrupted("Interrupted before the edit was stored")
@@ -253,13 +254,13 @@ class Writer:
         return Interrupted(
             "Interrupted while waiting for the remote",
             safe="The edit is stored here and queued",
-            then="A running server pushes it, or csc-git sync",
+            then="A running server pushes the edit; if no server runs, run csc-git sync",
         )
 
     def fetch_if_hopeful(self) -> None:
-        """Wait briefly for what others did until now, if the remote answered when last asked.
+        """Fetch the newest edits of other clones, if the remote answered when it was last asked.
 
-        Only a server does so.
+        Wait only briefly for the remote. In a command, which has no background thread, do nothing.
         """
         if self.background is None or not self._store.syncs:
             return
@@ -267,9 +268,9 @@ class Writer:
             self.refresh(_AT_ONCE)
 
     def wait_for_first_contact(self) -> None:
-        """Wait briefly, before the first read of a process, until the remote was reached once.
+        """Before the first read of a process, wait briefly until the remote was reached once.
 
-        A clone that was not synced for a long time lacks most of what others stored.
+        A clone that was not synced for a long time lacks most values that others stored.
         """
         if self._has_waited or not self._store.syncs:
             return
@@ -285,12 +286,12 @@ class Writer:
             return
         if self._was_asked_recently():
             return
-        # A read continues without the remote.
+        # If the remote can't be reached, the read still returns the local values.
         with suppress(CscError, OSError):
             self._sync_aside(_AT_ONCE)
 
     def _was_asked_recently(self) -> bool:
-        """Check whether this clone reached the remote, or tried to, a short time ago."""
+        """Check whether this clone tried to contact the remote in the last minute."""
         now = clock.instant()
         status = self._store.sync_status
         for asked in (status.contact, status.attempt):
@@ -299,10 +300,12 @@ class Writer:
         return False
 
     def _sync_aside(self, seconds: float) -> None:
-        """Sync in a thread and wait for it; an error that it raises by then is raised here.
+        """Sync in a new thread, and wait for the end of the sync for a limited time.
+
+        If the sync fails within that time, raise its error in the thread of the caller.
 
         Args:
-            seconds: How long to wait; after that the sync continues in its thread.
+            seconds: Most seconds to wait; after that, the sync continues in its thread.
         """
         raised: list[Exception] = []
 
@@ -321,15 +324,15 @@ class Writer:
             raise raised[0]
 
     def _is_hopeful(self) -> bool:
-        """Check whether the remote answered when it was last asked, or was never asked."""
+        """Check whether the last sync reached the remote, or no sync has been tried yet."""
         status = self._store.sync_status
         return status.state in {RemoteState.OK, RemoteState.NEVER}
 
     def refresh(self, patience: float | None = None) -> None:
-        """Ask the remote once, and wait for the answer.
+        """Sync with the remote once, and wait for its answer.
 
         Args:
-            patience: Most seconds to wait; None for as long as an edit waits.
+            patience: Most seconds to wait; None for the number of seconds that an edit waits.
         """
         began = clock.instant()
         self._wait_until(
@@ -338,19 +341,20 @@ class Writer:
         )
 
     def use_background(self, background: Background) -> None:
-        """Leave syncing to a background thread from now on."""
+        """Use a background thread for all syncs from now on."""
         self.background = background
         self._began = clock.instant()
 
     def request_sync(self) -> None:
-        """Have the background thread sync soon what was written."""
+        """Make the background thread sync soon, because this process wrote something."""
         if self.background is not None and self._store.syncs:
             self.background.request_sync()
 
     def stop_background(self) -> None:
         """Stop the background thread of a server that ends.
 
-        It gets a moment to push the queue. Another process pushes what is left.
+        The thread gets less than a second to push the queue. Another process pushes the remaining
+        edits.
         """
         if self.background is None:
             return
@@ -365,12 +369,12 @@ class Writer:
         place: Path,
         settings: Mapping[str, Any],
     ) -> None:
-        """Start a process that pushes the queue, and continues after this process has ended.
+        """Start a process that pushes the queue and continues after this process has ended.
 
         Args:
             place: A directory of the repository.
-            settings: Branch, remote and sync settings given to this process by flag or
-                environment. The new process gets the same ones.
+            settings: The branch, remote and sync settings that flags or the environment gave to
+                this process. The new process gets the same settings.
         """
         environment = dict(os.environ)
         for name in SHARING:
@@ -387,13 +391,13 @@ class Writer:
         start_detached("csc_git", arguments, environment)
 
     def finish(self) -> None:
-        """Wait briefly for a last push, and stop the background thread."""
+        """Give the background thread a short time for a last push, and then stop the thread."""
         if self._asking is not None and self._asking.is_alive():
             self._store.stop()
             self._asking.join(_LAST_PUSH)
         if self.background is None:
             return
-        # A store that is gone has nothing to push.
+        # If the store was deleted, there is nothing to push.
         with suppress(CscError, OSError):
             status = self._store.sync_status
             if status.state is RemoteState.OK:
@@ -420,7 +424,7 @@ class Writer:
         enough: Callable[[], bool],
         patience: float | None = None,
     ) -> None:
-        """Sync until `enough` or until time runs out; without a background thread, sync once."""
+        """Sync until `enough` returns true or time is over. Without a background, sync once."""
         if not self._store.syncs:
             return
         if patience is None:
@@ -436,13 +440,13 @@ class Writer:
         *,
         explained: bool = False,
     ) -> Delivered[D]:
-        """Result of an edit that changed nothing: does the remote have the same values?"""
+        """Return the result of an edit that changed nothing in this clone."""
         if self._store.is_confirmed(receipt.unchanged):
             return Delivered(receipt, "synced")
         snapshot = self._store.snapshot()
         for key, revision in receipt.unchanged.items():
             if snapshot.revision(key) != revision:
-                reason = "Somebody has changed it meanwhile"
+                reason = "Somebody has changed the key in the meantime"
                 return Delivered(receipt, "local", reason=reason)
         reason = ""
         if explained:
@@ -454,14 +458,14 @@ class Writer:
         receipt: Receipt[D],
         fate: Fate,
     ) -> Delivered[D]:
-        """Result of an edit by its fate."""
+        """Return the result of an edit with a known fate."""
         lost = ""
         if fate.outcome is Outcome.LOST:
             lost = _LOST
         if fate.where == "synced":
             return Delivered(receipt, "synced", fate.outcome, lost)
         if fate.where == "parked":
-            why = "The remote declined this edit for what it contains; see csc-git status"
+            why = "The remote declined this edit because of its content; see csc-git status"
             return Delivered(receipt, "local", None, why)
         reason = lost or self._why_local()
         return Delivered(receipt, "local", fate.outcome, reason)

@@ -1,5 +1,6 @@
-"""The rules, and nothing else: names, values, time, edits, leases, merging.
+"""The rules of csc-git for names, values, time, edits, leases and merging.
 
-Pure: no file, socket, clock or randomness. What a function here returns depends on its arguments
-alone, so every rule of the branch format can be tested, and re-implemented, from this folder.
+The functions in this package are pure: they use no file, socket, clock or random number. Their
+results depend only on their arguments. So every rule of the branch format can be tested with this
+package only, and can be implemented again from it.
 """

@@ -1,15 +1,15 @@
-"""How long to wait between attempts: exponential, with full jitter, and bounded.
+"""Compute how long to wait between attempts: exponential backoff with jitter and an upper bound.
 
-After Brooker, "Exponential Backoff and Jitter" (2015): a random share of the bound spreads
-contenders better than the bound plus noise. The random number is an argument, so that the policy
-can be simulated.
+The policy follows Brooker, "Exponential Backoff and Jitter" (2015): waiting for a random share of
+the bound spreads competing clients better than waiting for the bound plus some noise. The random
+number is an argument, so that the policy can be simulated.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 _MOST_DOUBLINGS: Final = 32
-"""The first bound is doubled this often at most, since a larger power of two may overflow."""
+"""The first bound is doubled at most this many times, since a larger power of two may overflow."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Backoff:
     """A waiting policy.
 
     Attributes:
-        first: Bound of the first wait, in seconds.
-        most: Bound of all waits, in seconds.
+        first: The longest first wait, in seconds.
+        most: The longest wait after any number of failures, in seconds.
     """
 
     first: float
@@ -32,7 +32,7 @@ class Backoff:
         """Compute how many seconds to wait before the next attempt.
 
         Args:
-            failures: Failed attempts in a row, 1 or more.
+            failures: How many attempts in a row have failed, 1 or more.
             chance: A random number, uniform in [0, 1).
         """
         doublings = min(failures - 1, _MOST_DOUBLINGS)

@@ -3,17 +3,18 @@
 A resource is one of these:
 
 - a *name*: `issue:15`, or any other text with a colon;
-- a *path* in the repository: `src/api`, which includes everything below it;
-- a *pattern* of paths: `src/**/*.py`. A pattern without a slash, as `*.py`, matches at any depth.
+- a *path* in the repository: `src/api`, which includes everything below that directory;
+- a *pattern* of paths: `src/**/*.py`. A pattern without a slash, such as `*.py`, matches files at
+  any depth.
 
-`[` makes a resource ambiguous: `app/[id]` is a pattern, and it is also a path, since several web
-frameworks have directories with such names. Such a resource has two readings.
+A `[` makes a resource ambiguous. For example, `app/[id]` is a pattern, but several web frameworks
+use directories with such names, so it can also be a path. Such a resource has two readings.
 
-`overlaps` has the cases in which two resources overlap.
+The docstring of `overlaps` lists the cases in which two resources overlap.
 
-Claims are advisory, as leases are. They keep cooperating sessions apart, and do not stop a session
-from writing. A write to the store can be made to depend on a claim: it requires the revision of
-the claim's record.
+Claims are advisory, like leases. They keep cooperating sessions apart, but they do not stop a
+session from writing. A write to the store can depend on a claim: the write then has a condition on
+the revision of the claim's record.
 """
 
 import fnmatch
@@ -39,7 +40,8 @@ from csc_git.errors import InvalidName
 CLAIMS: Final[Scope] = ("claims",)
 MAX_LENGTH: Final = 200
 MAX_STARS: Final = 4
-"""Most runs of `*` in a pattern; one with more is a mistake, or was made to be slow."""
+"""A pattern may contain at most this many runs of `*`. A pattern with more runs is a mistake, or
+an attempt to make csc-git slow."""
 
 _GLOB: Final = re.compile(r"[*?\[]")
 _STARS: Final = re.compile(r"[*?]")
@@ -48,30 +50,31 @@ _RUN_OF_STARS: Final = re.compile(r"\*+")
 _FORM: Final = "Name it as issue:15, src/api, src/**/*.py or *.md"
 State = Literal["held", "released"]
 Tracked = Callable[[], Iterable[str]]
-"""Returns the paths of the files that the user's repository tracks."""
+"""A function that returns the paths of the files that the user's repository tracks."""
 
 Matcher = Callable[[str], bool]
-"""Checks whether a pattern matches a path, or a directory above it."""
+"""A function that checks whether a pattern matches a path, or a directory above the path."""
 
 _Parts = Sequence[re.Pattern[str] | None]
-"""A pattern, split at its slashes: what matches each name of a path; None for `**`."""
+"""A pattern, split at its slashes: for each name, an expression that matches it; None for `**`."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A resource's record.
+    """The record of a claim on a resource.
 
     Attributes:
-        resource: What is claimed, in the form of `parse_resource`.
-        session: The session that claimed it.
+        resource: The resource that is claimed, in the form that `parse_resource` returns.
+        session: Name of the session that claimed the resource.
         holder: The `holder` of that session's lease, since a claim ends with the sign-on.
-        clone: Random id of the clone that it was made in.
-        fence: A number that is higher than that of every claim made before.
-        seconds: Length in seconds from each change of the record; None: until the session ends.
+        clone: Random id of the clone in which the claim was made.
+        fence: A number that is higher than the fence of every earlier claim.
+        seconds: How long the claim lasts after each change of the record, in seconds; None if it
+            lasts until the session ends.
         state: `held` or `released`.
-        since: When it was claimed, by the session's own clock; for people only.
+        since: When the resource was claimed, by the session's own clock; for people only.
         note: What the session does with the resource.
-        renewed: How often the session claimed it again.
+        renewed: How often the session has claimed the resource again.
         extra: Members that only a later csc-git knows; they are kept unchanged.
     """
 
@@ -88,12 +91,12 @@ class Claim:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> Json:
-        """Make the record's value."""
+        """Return the record as a JSON value."""
         return joined_members(self)
 
     @classmethod
     def from_json(cls, value: Json) -> "Claim | None":
-        """Read a record; None for any value that is not one."""
+        """Read a record from a JSON value; None if the value is not a claim's record."""
         try:
             return cls._from_members(value)
         except (
@@ -148,14 +151,14 @@ def claim_key(resource: str) -> Key:
 
 
 def parse_resource(text: str) -> str:
-    """Write a resource in the one form in which resources are compared.
+    """Return a resource in its normal form, in which resources are compared.
 
     `./src/`, `src/` and `src/**` all become `src`.
 
     Raises:
-        InvalidName: `text` is empty or too long, contains characters that no name may have, is a
-            path outside the repository, or is a pattern that is not of a path or has too many
-            stars.
+        InvalidName: `text` is empty, is too long, or contains characters that no name may contain.
+            Or it is a path outside the repository, a name that looks like a pattern, or a pattern
+            with too many stars.
     """
     length = len(text)
     if not 1 <= length <= MAX_LENGTH:
@@ -190,7 +193,8 @@ def _check_plain(name: str) -> None:
     """Refuse a name that looks like a pattern."""
     if _GLOB.search(name):
         raise InvalidName(
-            f"The name {name!a} can't be a pattern; paths can",
+            f"The name {name!a} looks like a pattern, "
+            "but only a path can be a pattern",
             then=_FORM,
         )
 
@@ -206,13 +210,14 @@ def candidates(
     wanted: Collection[str],
     resources: Iterable[str],
 ) -> list[str]:
-    """Find the resources that may overlap one of the wanted ones, without matching patterns.
+    """Find the resources that may overlap one of the wanted resources, without matching patterns.
 
-    Two resources overlap only if the ground of one begins with the ground of the other.
+    Two resources can overlap only if the directory that `_ground` returns for one resource begins
+    with the directory that it returns for the other.
 
     Args:
         wanted: A few resources.
-        resources: All others, which may be thousands.
+        resources: The resources to search, which may be thousands.
     """
     grounds = tuple(map(_ground, wanted))
     beginnings = set[str]()
@@ -230,7 +235,7 @@ def candidates(
 
 @lru_cache(maxsize=1 << 14)
 def _ground(resource: str) -> str:
-    """Return the path, ending in `/`, that a resource is within; empty if it can be anywhere."""
+    """Return the path, ending in `/`, that contains a resource; empty if that can be any path."""
     if not is_pattern(resource):
         return f"{resource}/"
     if "/" not in resource:
@@ -251,23 +256,23 @@ def overlaps(
 
     The cases, in this order:
 
-    1. Both are the same: they overlap.
-    2. One is a name: they don't overlap, since a name overlaps only itself.
-    3. Both are paths: they overlap if one is a directory that contains the other.
-    4. Both are patterns: they overlap if some tracked file matches both.
-    5. One is a pattern and the other is a path: they overlap
+    1. Both resources are the same: they overlap.
+    2. One resource is a name: they don't overlap, since a name overlaps only itself.
+    3. Both resources are paths: they overlap if one is a directory that contains the other.
+    4. Both resources are patterns: they overlap if some tracked file matches both patterns.
+    5. One resource is a pattern and the other is a path: they overlap
 
        a. if the pattern matches the path;
        b. if everything that the pattern could match is below the path;
        c. if the pattern matches a tracked file below the path.
 
-    If a resource has two readings, cases 3 to 5 apply to each of them. The resources overlap if a
-    reading of one overlaps a reading of the other.
+    If a resource has two readings, cases 3 to 5 are applied to each reading. The resources overlap
+    if a reading of the first resource overlaps a reading of the second.
 
     Args:
         one: A resource, as `parse_resource` returns it.
         other: Another resource, as `parse_resource` returns it.
-        tracked: Returns the tracked files. It is called in cases 4 and 5 only.
+        tracked: A function that returns the tracked files. It is called in cases 4 and 5 only.
     """
     if one == other:  # case 1
         return True
@@ -284,8 +289,9 @@ class _Reading(NamedTuple):
 
     Attributes:
         text: The resource.
-        is_pattern: Whether it is read as a pattern; else it is read as a path.
-        literal_brackets: Whether `[` matches itself, and does not begin a set of characters.
+        is_pattern: Whether the resource is read as a pattern; if not, it is read as a path.
+        literal_brackets: Whether `[` matches the character `[`; if not, `[` begins a set of
+            characters.
     """
 
     text: str
@@ -367,7 +373,7 @@ def covers(
 
     Args:
         resource: A resource, as `parse_resource` returns it.
-        file: A path. What would be the sign of a pattern in a resource is a character here.
+        file: The path of a file. `*`, `?` and `[` in it are ordinary characters.
     """
     if SEPARATOR in resource:
         return False
@@ -395,15 +401,16 @@ def matcher(
     *,
     literal_brackets: bool = False,
 ) -> Matcher:
-    """Make a function that checks whether a pattern matches a path, or a directory above it.
+    """Make a function that checks whether a pattern matches a path, or a directory above the path.
 
     `**` matches any number of directories. `*`, `?` and `[abc]` match characters of one name, as in
-    a shell, but a leading dot is a character like others. Each name of the path is compared once
-    with each name of the pattern, so the time is bounded.
+    a shell, except that they also match a leading dot. Each name of the path is compared at most
+    once with each name of the pattern, so the time is bounded.
 
     Args:
-        pattern: The pattern; without a slash it matches at any depth.
-        literal_brackets: Whether `[` matches itself.
+        pattern: The pattern. A pattern without a slash matches at any depth.
+        literal_brackets: Whether `[` matches the character `[`; if not, `[` begins a set of
+            characters.
     """
     names = pattern.split("/")
     if len(names) == 1:
@@ -412,7 +419,7 @@ def matcher(
     last = len(parts) - 1
 
     def matches(path: str) -> bool:
-        """Follow the path name by name, with all places of the pattern reached so far."""
+        """Compare the path name by name, and remember all places in the pattern reached so far."""
         reached = _skipped({0}, parts)
         for name in path.split("/"):
             if parts[last] is None and last in reached:
@@ -468,14 +475,14 @@ def _skipped(places: set[int], parts: _Parts) -> set[int]:
 
 
 def _is_within(path: str, directory: str) -> bool:
-    """Check whether a path is a directory or below it."""
+    """Check whether a path is equal to a directory or below that directory."""
     if path == directory:
         return True
     return path.startswith(f"{directory}/")
 
 
 def _fixed_part(pattern: _Reading) -> str:
-    """Return the directories before the first name with a sign; `/` if there are none."""
+    """Return the directories before the first name with a wildcard; `/` if there are none."""
     signs = _GLOB
     if pattern.literal_brackets:
         signs = _STARS

@@ -1,13 +1,14 @@
 """Time: a hybrid logical clock, after Kulkarni et al., "Logical Physical Clocks" (2014).
 
-A new time is the wall clock's time if that is later than all times seen before. Otherwise it is
-one microsecond after the latest of them. So an edit made after seeing another one is later than
-it, even if the clocks of the two machines disagree, and times still read as wall time.
+The time of a new edit is the wall clock's time if that is later than all times seen before.
+Otherwise the time is one microsecond after the latest time seen. So an edit that was made by
+somebody who had seen another edit always has the later time, even if the clocks of the two machines
+disagree. The times still look like wall clock times.
 
-A time more than a few minutes ahead of the reader's clock is not adopted, so that one machine with
-a wrong clock does not move the times of all others into the future. Therefore the times along a
-branch fall where a machine's clock was wrong. `timeline` computes when each commit really entered
-the history.
+A time that is more than a few minutes ahead of the reader's clock is ignored, so that one machine
+with a wrong clock does not move the times of all other machines into the future. Therefore a
+commit can have an earlier time than its parent if some machine's clock was wrong. `timeline`
+computes when each commit really entered the history.
 """
 
 import re
@@ -18,12 +19,12 @@ from typing import Final
 
 TICK: Final = timedelta(microseconds=1)
 TRUSTED_AHEAD: Final = timedelta(minutes=5)
-"""How far ahead of the reader's clock a time may be and still be adopted.
+"""A time that is further ahead of the reader's clock than this is ignored.
 
-Clocks set by NTP agree within a second; five minutes is what Kerberos allows (RFC 4120, 1.5)."""
+Clocks that NTP sets agree within a second. Kerberos allows five minutes too (RFC 4120, 1.5)."""
 
 _FOLLOWING: Final = 64
-"""Commits that are looked at to find whether the first machine of a history had a wrong clock."""
+"""So many commits are read to find out whether the first machine of a history had a wrong clock."""
 
 _FORM: Final = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z",
@@ -36,7 +37,7 @@ _LAST: Final = datetime(
     day=1,
     tzinfo=UTC,
 )
-"""Later times are not followed, since the largest possible time would have none after it."""
+"""Times from this one on are ignored, since no later time could be made after the largest time."""
 
 EPOCH: Final = datetime(
     year=1970,
@@ -47,9 +48,9 @@ EPOCH: Final = datetime(
 
 
 def format_time(time: datetime) -> str:
-    """Write a time as `2026-11-22T18:05:11.123456Z`.
+    """Format a time as `2026-11-22T18:05:11.123456Z`.
 
-    The width is fixed, so that the order of the texts is the order of the times.
+    All texts have the same length, so sorting the texts also sorts the times.
     """
     in_utc = time.astimezone(UTC)
     text = in_utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -57,7 +58,7 @@ def format_time(time: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """Read what `format_time` wrote.
+    """Parse a time that `format_time` wrote.
 
     Raises:
         ValueError: `text` has another form, or there is no such time.
@@ -71,7 +72,7 @@ def is_ahead(
     time: datetime,
     now: datetime,
 ) -> bool:
-    """Check whether a time is too far ahead to be adopted.
+    """Check whether a time is so far ahead of the clock that it must be ignored.
 
     Args:
         time: The time to check.
@@ -89,9 +90,10 @@ def tick(
 
     Args:
         now: The wall clock.
-        seen: Times that this clone knows; those too far ahead are left out.
+        seen: Times that this clone knows. Times that are too far ahead are ignored.
         replaced: Times of the values that the edit replaces. The new time is later than each of
-            them, even than one far ahead. So the mistake of a wrong clock stays in these keys.
+            these times, even if one is far ahead. So a wrong clock affects only the keys that were
+            written with it.
     """
     past = [time for time in seen if not is_ahead(time, now)]
     past += [time for time in replaced if time < _LAST]
@@ -104,11 +106,11 @@ def tick(
 
 @dataclass(frozen=True)
 class Mark:
-    """The clock of one commit.
+    """The machine and the clock of one commit.
 
     Attributes:
-        machine: Which machine placed the commit.
-        clock: Its `Csc-Clock`.
+        machine: Name of the machine that put the commit on the branch.
+        clock: The time in the commit's `Csc-Clock` trailer.
     """
 
     machine: str
@@ -117,10 +119,10 @@ class Mark:
 
 @dataclass
 class Timeline:
-    """When commits entered a history, computed from all their clocks together.
+    """The times at which commits entered a history, computed from the clocks of all commits.
 
     Attributes:
-        times: One for each commit, oldest first; they never fall.
+        times: One time for each commit, oldest first. No time is earlier than the one before.
         ahead: Machines whose clock was ahead by more than `TRUSTED_AHEAD`, and by how much.
         behind: Machines whose clock was behind by more than `TRUSTED_AHEAD`, and by how much.
     """
@@ -136,19 +138,20 @@ def timeline(
 ) -> Timeline:
     """Compute when each commit entered the history, although some clocks were wrong.
 
-    The cases for each commit, in this order. The time *reached* is the latest of the times that
-    the commits before it have.
+    The *time reached* is the latest time of all earlier commits. The *leader* is the machine that
+    set the time reached. One of these cases applies to each commit; they are tried in this order:
 
-    1. Its clock is far ahead of `now`, so it is wrong. The commit gets the time reached; the first
-       commit gets the epoch.
-    2. Its clock is not behind the time reached. The commit gets the time of its clock.
-    3. Its clock is behind by minutes at most. The commit gets the time reached.
-    4. Its clock is behind by more, and the leader, the machine that set the time reached, was
-       ahead. The leader's commits since then get the time of this one's clock. The leader was
-       ahead if this clock agrees with the time that the other machines had reached. If no other
-       machine had been seen yet, it was ahead if two others go on with clocks like this one.
-    5. Its clock is behind by more, and the leader was right, so this machine is behind. The commit
-       gets the time reached.
+    1. The commit's clock is far ahead of `now`, so the clock was wrong. The commit gets the time
+       reached. If it is the first commit, it gets the epoch.
+    2. The commit's clock is not behind the time reached. The commit gets the time of its clock.
+    3. The commit's clock is behind by a few minutes at most. The commit gets the time reached.
+    4. The commit's clock is behind by more, because the leader's clock was ahead. The commit gets
+       the time of its clock. The leader's earlier commits that have later times get that time too.
+       The leader's clock was ahead if this commit's clock is not behind the time that the other
+       machines had reached. If no other machine had been seen yet, the leader's clock was ahead if
+       two other machines soon write commits with clocks that are as far behind.
+    5. The commit's clock is behind by more, and the leader's clock was right. So the clock of this
+       commit's machine was behind. The commit gets the time reached.
 
     Args:
         marks: The commits, oldest first.
@@ -196,14 +199,15 @@ def _was_ahead(
     reached: datetime,
     vouched: datetime | None,
 ) -> bool:
-    """Check whether the leader was ahead, now that a clock falls.
+    """Check whether the leader's clock was ahead, when a commit's clock is behind; see `timeline`.
 
     Args:
         marks: The commits, oldest first.
-        number: Place of the commit whose clock is behind.
+        number: Index in `marks` of the commit whose clock is behind.
         leader: The machine that set the time reached.
-        reached: The time reached.
-        vouched: The time that other machines than the leader had reached; None if there were none.
+        reached: The latest time of all earlier commits.
+        vouched: The time that machines other than the leader had reached; None if there were no
+            other machines.
     """
     if vouched is not None:
         return marks[number].clock >= vouched
@@ -218,7 +222,7 @@ def _was_ahead(
 
 
 def _lower_to(time: datetime, times: list[datetime]) -> None:
-    """Lower the times at the end that are later than `time`; none before them is."""
+    """Set the times at the end of a list that are later than `time` to `time`."""
     start = len(times)
     while start > 0 and times[start - 1] > time:
         start -= 1
@@ -230,7 +234,7 @@ def _note(
     machine: str,
     by: timedelta,
 ) -> None:
-    """Keep the largest fault of a machine."""
+    """Record how wrong a machine's clock was, if no larger error of that machine is known."""
     known = faults.get(machine)
     if known is None or by > known:
         faults[machine] = by

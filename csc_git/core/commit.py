@@ -1,4 +1,4 @@
-"""A commit as csc-git reads it."""
+"""The content of a commit, as csc-git reads it."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -8,13 +8,13 @@ class CommitInfo(NamedTuple):
     """Content of a commit object.
 
     Attributes:
-        id: Its full object id.
-        tree: Id of its tree.
-        parent: Id of its first parent; None if it has none.
-        message: Subject, body and trailers.
-        author: `Name <email>`; empty if the commit has no readable author.
-        author_time: When it was made, by the author's clock.
-        committer: Name of who placed it.
+        id: Full object id of the commit.
+        tree: Id of the commit's tree.
+        parent: Id of the commit's first parent; None if the commit has no parent.
+        message: The commit message: subject, body and trailers.
+        author: The author as `Name <email>`; empty if the commit has no readable author.
+        author_time: When the commit was made, by the author's clock.
+        committer: Name of the committer, who put the commit on the branch.
     """
 
     id: str

@@ -1,8 +1,8 @@
-"""Conflicts: versions that a replay set aside, kept in full until someone resolves them.
+"""Conflicts: versions of keys that lost in a replay, kept in full until someone resolves them.
 
-A record is an ordinary entry of the scope `conflicts`. Its key is `<op>.<n>`: the op of the first
-edit in the chain of queued edits that changed the key, and the key's place in that edit. So a
-chain leaves one record for a key, regardless of how often it is replayed.
+A conflict record is an ordinary entry of the scope `conflicts`. Its key is `<op>.<n>`. Here `op` is
+the op of the first queued edit that changed the key in conflict, and `n` is the number of that key
+in that edit. So a row of queued edits of one key leaves one record, however often it is replayed.
 """
 
 from dataclasses import dataclass
@@ -25,10 +25,12 @@ class Conflict:
 
     Attributes:
         key: The key of both versions.
-        why: `lost` if the later time won; `refused` if a condition did not hold, or if an edit of
-            several keys met somebody else's change.
+        why: `lost` if the other version won by its later time. `refused` if a condition of the edit
+            did not hold, or if the edit changed several keys and somebody else had changed one of
+            them.
         lost: The version that was set aside, in full.
-        current: Revision of the version that was current when this was decided, or `ABSENT`.
+        current: Revision of the version that was current when the conflict was decided, or
+            `ABSENT`.
         current_session: Author of the current version.
         current_time: Time of the current version.
     """
@@ -41,7 +43,7 @@ class Conflict:
     current_time: datetime
 
     def to_json(self) -> Json:
-        """Make the record's value."""
+        """Return the record as a JSON value."""
         entry = self.lost.entry
         lost: dict[str, Json] = {
             "deleted": entry is None,
@@ -66,7 +68,7 @@ class Conflict:
 
     @classmethod
     def from_json(cls, value: Json) -> "Conflict | None":
-        """Read a record; None for any value that is not one."""
+        """Read a record from a JSON value; None if the value is not a conflict's record."""
         try:
             return cls._from_members(value)
         except (KeyError, TypeError, ValueError, AttributeError, InvalidName):
@@ -87,7 +89,10 @@ class Conflict:
         )
 
     def summary(self) -> str:
-        """Describe the conflict in one line, for people. Others chose the names in it."""
+        """Describe the conflict in one line, for people.
+
+        The line contains names that other people chose, so it must be escaped before it is shown.
+        """
         what = "value"
         if self.lost.entry is None:
             what = "deletion"
@@ -117,7 +122,7 @@ def as_current(
 
 
 def _version(lost: Json) -> Version:
-    """Read the version in a record that was set aside."""
+    """Read the version that was set aside, from a conflict record."""
     session = str(lost["session"])
     time = parse_time(str(lost["time"]))
     if lost.get("deleted"):

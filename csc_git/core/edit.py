@@ -1,16 +1,17 @@
 """Edits: one atomic set of puts and deletes, and the commit message that records it.
 
-A commit of the branch is one edit. Its tree holds what changed; its message records who did it and
-under which conditions, once for people (the subject) and once for machines (the trailers):
+A commit of the branch is one edit. The commit's tree holds the new state of all keys. The commit's
+message records who made the edit, and on which conditions. The subject is for people, and the
+trailers are for machines:
 
 ```
 store issue:15/status
 
-Csc-Op: 0f8d…                      unique; how the edit's fate is followed
+Csc-Op: 0f8d…                      unique id of the edit, the same before and after replay
 Csc-Session: claude_1@laptop
 Csc-Fence: 3                       the session's fence when it wrote, if it had one
-Csc-Clock: 2026-11-22T18:05:11.123456Z    this history's high-water mark
-Csc-Requires: 8baef1b… issue/15/status.json      or `absent …`; one line a condition
+Csc-Clock: 2026-11-22T18:05:11.123456Z    the latest time in this history
+Csc-Requires: 8baef1b… issue/15/status.json      or `absent …`; one line for each condition
 Csc-Kind: delete-scope             `claim` or `join`; only where it changes the replay rules
 Csc-Origin: 3f1c…                  on replay: the commit that was first acknowledged
 Csc-Outcome: applied               on replay: applied, equal, merged, lost or refused
@@ -18,9 +19,9 @@ Csc-Outcome: applied               on replay: applied, equal, merged, lost or re
 
 A condition contains its key as a path, so that any key fits on a line.
 
-A later csc-git may add trailers. They are kept as they are when an edit is replayed. One that
-changes how an edit must be replayed comes with a `Csc-Kind` that this version does not know; such
-an edit is never replayed here (`Record.needs_later`).
+A later csc-git may add trailers. Such trailers are kept as they are when an edit is replayed. If a
+new trailer changes how an edit must be replayed, the edit also has a `Csc-Kind` that this version
+does not know. This version never replays such an edit (`Record.needs_later`).
 """
 
 import re
@@ -35,28 +36,29 @@ from csc_git.core.clock import format_time, parse_time
 from csc_git.core.key import Key
 
 ABSENT: Final = "absent"
-"""The revision of a key that has no value, in conditions."""
+"""The text that a condition contains in place of a revision if the key must have no value."""
 
 PROBE: Final = "try the remote"
-"""Beginning of the subject of a probe, an edit that only shows whether the remote takes edits."""
+"""The subject of a probe begins with this text. A probe is an edit that changes no key, made to
+check that the remote takes edits."""
 
 _TRAILER: Final = re.compile(r"(Csc-[A-Za-z]+): (.*)")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _OP: Final = re.compile(r"[0-9A-Za-z]{1,64}")
-"""The form of an op. It is checked since refs and files get their names from ops, and anybody with
-write access to the remote can put any text there."""
+"""The form of an op. It is checked because refs and files are named after ops, and anybody with
+write access to the remote can push a commit with any text as the op."""
 
 _SUBJECT_LENGTH: Final = 120
 _SHORT: Final = 1000
-"""Characters of the longest message whose record is cached."""
+"""Records are cached only of messages with at most this many characters."""
 
 
 Trailers = tuple[tuple[str, str], ...]
-"""Trailers of a message, name and text, in their order."""
+"""The trailers of a commit message, in order: each is a name and a text."""
 
 
 class Kind(StrEnum):
-    """What the replay rules need to know about an edit besides its changes."""
+    """The kind of an edit, which decides by which rules the edit is replayed."""
 
     EDIT = "edit"
     DELETE_SCOPE = "delete-scope"
@@ -65,7 +67,7 @@ class Kind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of an edit when it was replayed on a newer base."""
+    """The result of replaying an edit on a newer base."""
 
     APPLIED = "applied"
     EQUAL = "equal"
@@ -79,16 +81,19 @@ class Record:
     """The record of an edit in its commit's message.
 
     Attributes:
-        subject: One line for people, without the outcome.
+        subject: One line that describes the edit for people, without the outcome.
         op: The edit's unique id.
-        session: Who made it.
-        clock: The history's high-water mark at this commit.
-        fence: The session's fence, if it had one.
-        requires: Path of a key, joined by `/`, to the revision it must have, or `ABSENT`.
-        kind: See `Kind`.
-        secret: What seemed to be a credential, and why it was allowed.
-        origin: On replay, the commit that was first acknowledged.
-        outcome: On replay, what became of it.
+        session: Name of the session or person that made the edit.
+        clock: The latest time in the history up to this commit.
+        fence: The session's fence; None if the author had no fence.
+        requires: The edit's conditions: from a key's path, joined by `/`, to the revision that the
+            key must have, or `ABSENT`.
+        kind: The kind of the edit, which decides by which rules the edit is replayed.
+        secret: Which values seemed to be credentials, and why they were allowed; None if no value
+            did.
+        origin: Id of the commit that was made when the edit was accepted; None before the first
+            replay.
+        outcome: The result of the last replay; None before the first replay.
         extra: Trailers that only a later csc-git knows.
         needs_later: A trailer that only a later csc-git knows, and without which the edit can't be
             replayed correctly. Empty if there is no such trailer.
@@ -151,9 +156,9 @@ class Record:
         """Make the record of this edit's commit on a newer base.
 
         Args:
-            origin: Id of the commit that was first acknowledged.
-            outcome: What became of the edit.
-            clock: The history's high-water mark at the new commit.
+            origin: Id of the commit that was made when the edit was accepted.
+            outcome: The result of the replay.
+            clock: The latest time in the history up to the new commit.
         """
         return replace(
             self,
@@ -205,7 +210,7 @@ class Record:
         extra: Trailers,
         needs_later: str,
     ) -> "Record":
-        """Make a record; raises KeyError or ValueError if it is not one."""
+        """Make a record from trailers; raises KeyError or ValueError if they are not a record."""
         first = {name: texts[0] for name, texts in found.items()}
         op = first["Csc-Op"]
         if not _OP.fullmatch(op):
@@ -272,21 +277,21 @@ def _is_understood(name: str, text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _parsed(message: str) -> Record | None:
-    """Parse a message, or find it in the cache: those of tip and queue are read repeatedly."""
+    """Parse a message. The result is cached, since the newest messages are read repeatedly."""
     return Record._parse(message)  # noqa: SLF001  its own cache
 
 
 def _printable(line: str) -> str:
     """Replace the control characters in a line of a message.
 
-    Hosts that check objects refuse every push with a commit that contains a NUL, and a line end in
-    what somebody typed could begin a trailer.
+    Hosts that check objects refuse every push with a commit that contains a NUL. A line end in a
+    text that somebody typed could begin a false trailer.
     """
     return _CONTROL.sub(" ", line)
 
 
 def path_text(key: Key) -> str:
-    """Write a key as a path, as conditions contain it: `issue/15/status.json`."""
+    """Format a key as the path that conditions contain: `issue/15/status.json`."""
     path = b"/".join(key.path)
     return path.decode()
 

@@ -1,19 +1,21 @@
 """Names: how a scope and a key become a path on the branch, and back.
 
-A scope is one to eight segments, written `issue:15`; a key is one name in it. On the branch the
-segments are directories and the key is a file: `data/issue/15/status.json`. The encoding is
-injective and reversible over UTF-8 bytes, and no two names collide on a disk that folds case or
-normalises Unicode:
+A scope has one to eight segments and is written like `issue:15`. A key is one name in a scope. On
+the branch, the segments are directories and the key is a file: `data/issue/15/status.json`. Names
+are encoded as UTF-8 bytes. Two names never have the same encoding, and every encoding that was not
+cut can be decoded. No two names collide on a disk that ignores case or normalises Unicode:
 
-- `a-z 0-9 - _ @ .` are encoded as themselves, `A` as `+a`, any other byte as `=xx` (lower hex);
-- three of the former are encoded as `=xx` too: a leading `.` or `-`, every `.` of a directory, and
-  the first byte of a name that Windows reserves (`con`, `lpt1`, also before a dot);
-- a directory therefore never contains a dot and a file always ends in `.json`;
-- a component of more than 100 bytes keeps at most 66 of them (whole characters of the encoding)
-  and ends in `==` and 32 hex digits of the SHA-256 of the name; the file then contains the full
-  `scope` and `key`.
+- The bytes `a-z 0-9 - _ @ .` are encoded as themselves, `A` as `+a`, and any other byte as `=xx`
+  (lower-case hex digits).
+- Some of these bytes are encoded as `=xx` too: a leading `.` or `-`, every `.` of a directory, and
+  the first byte of a name that Windows reserves (`con`, `lpt1`, also before a dot).
+- Therefore the name of a directory never contains a dot, and the name of a file ends in `.json`.
+- If the encoding of a name has more than 100 bytes, it is cut: at most 66 bytes of it are kept (no
+  escape is cut in two), followed by `==` and the first 32 hex digits of the SHA-256 of the name.
+  The file then contains the full `scope` and `key`.
 
-Decoding is strict: a name that is not the encoding of anything is foreign, and is not guessed at.
+Decoding is strict. A file or directory whose name is not the encoding of any name is a foreign
+entry: csc-git does not guess what the name may mean.
 """
 
 import hashlib
@@ -27,7 +29,7 @@ from csc_git.errors import InvalidName
 SEPARATOR: Final = ":"
 MAX_SEGMENTS: Final = 8
 MAX_NAME_BYTES: Final = 512
-"""Longest segment or key, in UTF-8 bytes, that a writer accepts."""
+"""A segment or key may have at most this many UTF-8 bytes when it is written."""
 
 RESERVED: Final = frozenset(
     {
@@ -37,12 +39,13 @@ RESERVED: Final = frozenset(
         "settings",
     }
 )
-"""First segments of the scopes that csc-git itself keeps."""
+"""Scopes that begin with one of these segments are reserved for csc-git's own records."""
 
 SUFFIX: Final = b".json"
 _MAX_COMPONENT: Final = 100
 _REMEMBERED: Final = 1 << 14
-"""Names with escapes whose encoding is cached, since the same directories are read repeatedly."""
+"""The encodings of this many names with escapes are cached, since the same directories are read
+repeatedly."""
 
 _SIGNS: Final = (b".", b"-")
 _CUT_AT: Final = 66
@@ -52,7 +55,7 @@ _PLAIN: Final = {
     False: frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@."),
     True: frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@"),
 }
-"""Bytes that are encoded as themselves, in a file's name (False) and in a directory's (True)."""
+"""Bytes that are encoded as themselves: in names of files (False) and of directories (True)."""
 
 _UPPER: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _CASE: Final = 0x20
@@ -68,7 +71,7 @@ _UNESCAPED: Final = {
     False: re.compile(_NO_DEVICE + rb"[a-z0-9_@][a-z0-9\-_@.]{0,99}"),
     True: re.compile(_NO_DEVICE + rb"[a-z0-9_@][a-z0-9\-_@]{0,99}"),
 }
-"""Names that are encoded as themselves: of files (False), and of directories (True)."""
+"""Expressions for names that are encoded as themselves: of files (False), of directories (True)."""
 
 _WINDOWS: Final = re.compile(_DEVICES + rb"(?:\.|$)")
 _UNSEEN: Final = frozenset(
@@ -79,7 +82,7 @@ _UNSEEN: Final = frozenset(
         "Zp",  # paragraph separator
     }
 )
-"""Categories of characters that steer a terminal, reorder text, or hide in it."""
+"""Unicode categories of characters that control a terminal, reorder text, or are invisible."""
 
 Scope = tuple[str, ...]
 """The segments of a scope: `("issue", "15")`."""
@@ -93,7 +96,7 @@ class Key(NamedTuple):
 
     @property
     def path(self) -> tuple[bytes, ...]:
-        """The components below `data/`, before fan-out: directories, then the file."""
+        """The components of the key's path below `data/`, without fan-out; the file is the last."""
         directories = [
             encode(segment, directory=True) for segment in self.scope
         ]
@@ -101,13 +104,13 @@ class Key(NamedTuple):
 
     @property
     def file(self) -> bytes:
-        """The encoded file name."""
+        """The name of the key's file, encoded and with `.json`."""
         stem = encode(self.name, directory=False)
         return stem + SUFFIX
 
     @property
     def is_cut(self) -> bool:
-        """Whether some component was cut, so that the file must contain the full names."""
+        """Whether some component of the path was cut, so that the file must contain the full names."""
         components = self.path
         return any(_CUT_MARK in component for component in components)
 
@@ -133,8 +136,8 @@ def parse_scope(text: str) -> Scope:
     if len(segments) > MAX_SEGMENTS:
         raise InvalidName(
             f"The scope has {len(segments)} segments; "
-            f"{MAX_SEGMENTS} is the most",
-            then="Move the finer parts into the key",
+            f"at most {MAX_SEGMENTS} are allowed",
+            then="Move the last parts into the key",
         )
     for segment in segments:
         check_name(segment, "scope segment")
@@ -150,11 +153,11 @@ def parse_key(
     scope: str,
     name: str,
 ) -> Key:
-    """Make a key from what a caller gave.
+    """Make a key from a scope and a name that a caller gave.
 
     Args:
-        scope: The scope as it is written, `issue:15`.
-        name: The key's name in it.
+        scope: The scope as text, for example `issue:15`.
+        name: The key's name in the scope.
 
     Raises:
         InvalidName: the scope or the name can't be stored.
@@ -168,15 +171,15 @@ def check_name(
     name: str,
     what: str,
 ) -> None:
-    """Refuse a name that can't be stored.
+    """Raise an error if a name can't be stored.
 
     Args:
         name: A segment of a scope, a key, or a resource.
-        what: What the name is called in the error.
+        what: The word for the name in the error message, such as `key`.
 
     Raises:
-        InvalidName: `name` is empty, too long or not valid Unicode, or contains characters that
-            could trick a terminal.
+        InvalidName: `name` is empty, too long or not valid Unicode. Or it contains characters that
+            could trick a terminal, or only white space.
     """
     if not name:
         raise InvalidName(
@@ -192,19 +195,20 @@ def check_name(
         ) from None
     if length > MAX_NAME_BYTES:
         raise InvalidName(
-            f"The {what} is {length} bytes long; {MAX_NAME_BYTES} is the most",
-            then="Shorten it, and keep the long text in the value",
+            f"The {what} is {length} bytes long; "
+            f"at most {MAX_NAME_BYTES} are allowed",
+            then=f"Shorten the {what}, and keep the long text in the value",
         )
     if not is_visible(name):
         raise InvalidName(
-            f"The {what} {name!a} contains a control character "
-            "or nothing visible",
+            f"The {what} {name!a} contains a control character, "
+            "or no visible character",
             then="Use printable characters only",
         )
 
 
 def is_visible(name: str) -> bool:
-    """Check whether a name has visible characters, and none that are hidden."""
+    """Check whether a name has visible characters and no hidden or control characters."""
     if not name.strip():
         return False
     categories = map(unicodedata.category, name)
@@ -220,8 +224,8 @@ def encode(
 
     Args:
         name: A segment of a scope, or a key.
-        directory: Whether the component is a directory. If not, it is the name of a file without
-            its `.json`.
+        directory: Whether the component is the name of a directory. If not, it is the name of a
+            file, and the result lacks the `.json`.
     """
     raw = name.encode()
     if _UNESCAPED[directory].fullmatch(raw):
@@ -231,7 +235,7 @@ def encode(
 
 @lru_cache(maxsize=_REMEMBERED)
 def _escape(name: str, *, directory: bool) -> bytes:
-    """Do what `encode` does, for any name."""
+    """Encode one component of a path, as `encode` does, but also names that need escapes."""
     raw = name.encode()
     plain = _PLAIN[directory]
     tokens = [_token(byte, plain) for byte in raw]
@@ -253,11 +257,11 @@ def decode(
     """Decode one component of a path.
 
     Args:
-        component: The name of a directory, or of a file with its `.json`.
-        directory: Whether the component is a directory.
+        component: The name of a directory, or the name of a file with `.json`.
+        directory: Whether the component is the name of a directory.
 
     Returns:
-        The name; None if it was cut, since only the file then contains it in full.
+        The decoded name. None if the name was cut: then only the file contains the full name.
 
     Raises:
         ValueError: `component` is not the encoding of a name.
@@ -273,7 +277,7 @@ def decode(
 
 @lru_cache(maxsize=_REMEMBERED)
 def _unescape(component: bytes, *, directory: bool) -> str | None:
-    """Do what `decode` does, for any component, without the `.json` of a file."""
+    """Decode one component, as `decode` does, but also with escapes, and without any `.json`."""
     is_short = len(component) <= _MAX_COMPONENT
     if is_short and _CUT.fullmatch(component):
         return None
@@ -303,7 +307,7 @@ def _hex_token(byte: int) -> bytes:
 
 
 def _byte(token: bytes) -> bytes:
-    """Decode what `_token` made."""
+    """Decode the encoding of one byte, which `_token` made."""
     if token.startswith(b"+"):
         return token[1:].upper()
     if token.startswith(b"="):

@@ -1,16 +1,18 @@
-"""Leases: a name held until it lapses.
+"""Leases: records by which a session keeps its name while it is alive.
 
-A lease is a record on the branch. Its holder renews it by changing the record. Another clone
-decides by *elapsed* time on its own machine whether it has lapsed, since wall clocks of different
-machines are never compared:
+A lease is a record on the branch. A session renews its lease by changing the record. Another clone
+decides by *elapsed* time on its own machine whether the lease has lapsed, because the wall clocks
+of different machines are never compared:
 
-    a lease has lapsed if it has not changed since this clone first saw its revision, and a fetch
-    that began at least the lease's length after that still found this revision.
+    A lease has lapsed if its record has kept the same revision for the lease's length. This is
+    counted from the moment when this clone first saw the revision to the start of a later fetch
+    that still found the same revision.
 
-Each takeover raises the fence, a number that the holder's edits contain. So the edits of a holder
-that was away too long are recognised when they arrive.
+Each session that takes over a name raises the fence, a number that the session's edits contain. So
+the edits of a session that was away for too long are recognised when they arrive.
 
-Leases are advisory. They keep cooperating sessions apart, and do not stop a session from writing.
+Leases are advisory. They keep cooperating sessions apart, but they do not stop a session from
+writing.
 """
 
 from collections.abc import Mapping
@@ -24,8 +26,8 @@ SESSIONS: Final[Scope] = ("sessions",)
 DEFAULT_SECONDS: Final = 90 * 60
 MOST_SECONDS: Final = 366 * 24 * 3600
 MOST_FENCE: Final = 1 << 53
-"""A record with larger numbers was not made by csc-git. This is the largest integer that is safe
-in JSON."""
+"""The largest integer that is safe in JSON. A record with a larger number was not made by csc-git.
+"""
 
 State = Literal["active", "signed_off"]
 
@@ -35,9 +37,9 @@ class Instant:
     """A moment on one machine.
 
     Attributes:
-        boot: Id of the machine's boot.
+        boot: Id of the machine's current boot; a new one after each restart.
         seconds: Seconds since that boot.
-        wall: Seconds of the wall clock, to compare moments of different boots.
+        wall: Seconds of the wall clock, used to compare moments of different boots.
     """
 
     boot: str
@@ -57,13 +59,13 @@ class Instant:
     def is_after(self, earlier: "Instant") -> bool:
         """Check whether this moment is certainly later than `earlier`.
 
-        After a reboot no moment is, since wall clocks can be wrong.
+        The result is False if the machine was restarted in between, since wall clocks can be wrong.
         """
         is_same_boot = self.boot == earlier.boot
         return is_same_boot and self.seconds > earlier.seconds
 
     def to_json(self) -> Json:
-        """Make JSON of it, for the clone's own files."""
+        """Return the moment as a JSON value, for the clone's own files."""
         return {
             "boot": self.boot,
             "seconds": self.seconds,
@@ -72,7 +74,7 @@ class Instant:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Instant":
-        """Read what `to_json` made; raises KeyError, TypeError or ValueError."""
+        """Make a moment from the value of `to_json`; raises KeyError, TypeError or ValueError."""
         return cls(
             boot=str(value["boot"]),
             seconds=float(value["seconds"]),
@@ -82,7 +84,7 @@ class Instant:
 
 @dataclass(frozen=True)
 class Sighting:
-    """When this clone first saw a revision of a lease record."""
+    """The moment at which this clone first saw the current revision of a lease or claim."""
 
     revision: str
     first: Instant
@@ -90,16 +92,17 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Lease:
-    """A session's record.
+    """The record of a session.
 
     Attributes:
-        holder: Random id of this one sign-on.
-        clone: Random id of the clone that it was made in.
-        fence: Raised by every sign-on under this name.
-        seconds: Length in seconds, from each change of the record.
+        holder: Random id of this sign-on of the session.
+        clone: Random id of the clone in which the session signed on.
+        fence: A number that every sign-on under this name raises.
+        seconds: How long the lease lasts after each change of the record, in seconds.
         state: `active` or `signed_off`.
-        since: When the session signed on, by its own clock; for people only.
-        renewed: How often it was renewed. A renewal changes the record by raising this number.
+        since: When the session signed on, by the session's own clock; for people only.
+        renewed: How often the lease was renewed. A renewal changes the record by raising this
+            number.
         extra: Members that only a later csc-git knows; they are kept unchanged.
     """
 
@@ -113,12 +116,12 @@ class Lease:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> Json:
-        """Make the record's value."""
+        """Return the record as a JSON value."""
         return joined_members(self)
 
     @classmethod
     def from_json(cls, value: Json) -> "Lease | None":
-        """Read a record; None for any value that is not one."""
+        """Read a record from a JSON value; None if the value is not a session's record."""
         try:
             return cls._from_members(value)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -147,18 +150,18 @@ def unknown_members(
     record: type[Any],
     value: Mapping[str, Json],
 ) -> dict[str, Json]:
-    """Return the members of a record's value that its class does not know.
+    """Return the members of a record's JSON value that are not fields of the record's class.
 
     Args:
-        record: The class, a dataclass.
-        value: The value.
+        record: The record's class, a dataclass.
+        value: The record's JSON value.
     """
     known = {member.name for member in fields(record)}
     return {name: item for name, item in value.items() if name not in known}
 
 
 def joined_members(record: Any) -> Json:  # noqa: ANN401  a dataclass with `extra`
-    """Return the members of a record with those that only a later csc-git knows."""
+    """Return a record's fields and the members that only a later csc-git knows, as one object."""
     members = dict(vars(record))
     extra = members.pop("extra")
     return {**extra, **members}
@@ -168,14 +171,14 @@ def bounded(
     value: Any,  # noqa: ANN401  any JSON
     most: int,
 ) -> int:
-    """Read a number in a record that anybody may have written.
+    """Read a number from a record, and check its size, since anybody may have written the record.
 
     Args:
         value: The number.
-        most: Its largest amount that csc-git itself writes.
+        most: The largest number that csc-git itself writes there.
 
     Raises:
-        ValueError: the number is larger.
+        ValueError: the number or its absolute value is larger than `most`.
     """
     number = int(value)
     if abs(number) > most:
@@ -192,10 +195,12 @@ def has_lapsed(
     """Check whether another clone's record has lapsed, by the time elapsed on this machine.
 
     Args:
-        seconds: How long the record lasts from each change of it.
+        seconds: How long the record lasts after each change of it, in seconds.
         revision: The record's revision now.
-        seen: When this clone first saw a revision of the record; None if it never did.
-        contact: When the last successful contact with the remote *began*; None without one.
+        seen: When this clone first saw a revision of the record; None if it has not seen the record
+            before.
+        contact: When the last successful contact with the remote *began*; None if there was no
+            successful contact.
     """
     if seen is None or contact is None:
         return False
@@ -206,5 +211,5 @@ def has_lapsed(
 
 
 def lease_key(session: str) -> Key:
-    """Return the key of a session's record."""
+    """Return the key under which a session's record is stored."""
     return Key(SESSIONS, session)

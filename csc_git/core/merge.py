@@ -1,17 +1,18 @@
-"""Merging: what becomes of a key that was changed on both sides.
+"""Merging: the decision about a key that was changed on two sides.
 
-Two sides have changed one key since the version that both know, the base. Our side is the edit
-that is being replayed; their side is the value in the newer base of the branch. The cases, in this
-order:
+Two sides have changed the same key since a version that both sides know. That version is the base.
+Our side is the edit that is being replayed. Their side is the value in the newer history of the
+branch. One of these cases applies; they are tried in this order:
 
-1. Both sides have equal values, or both deleted the key: there is nothing to do.
-2. Both values are objects, and no top-level member was changed differently on the two sides: each
-   side's changes are taken member by member. The result has both authors and the later time.
-3. Otherwise the later time wins. A deletion counts as a value with the time of its commit. The
-   other version is kept in full in a conflict record, so that nothing is dropped unrecorded.
+1. Both sides have equal values, or both sides deleted the key: there is nothing to do.
+2. Both values are objects, and no top-level member was changed differently on the two sides: the
+   changes of both sides are combined, member by member. The result has both authors and the later
+   time.
+3. In all other cases, the version with the later time wins. The time of a deletion is the time of
+   its commit. The version that lost is kept in full in a conflict record, so nothing gets lost.
 
-Equal times are decided by author, then by the bytes of the value, so that every clone decides
-alike. No member's value is invented: each comes from one of the two sides.
+If the times are equal, the author decides, and then the bytes of the value, so that every clone
+decides in the same way. The value of each member in the result comes from one of the two sides.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ class Version:
     """One side's state of a key.
 
     Attributes:
-        entry: The key's entry, or None if that side deleted the key.
+        entry: The key's entry, or None if this side deleted the key.
         session: Author of the version.
         time: When the version was made.
     """
@@ -38,7 +39,7 @@ class Version:
 
     @classmethod
     def of(cls, entry: Entry) -> "Version":
-        """Make the version that an entry itself describes."""
+        """Make a version from an entry, with the author and time of the entry."""
         return cls(
             entry=entry,
             session=entry.session,
@@ -47,7 +48,7 @@ class Version:
 
     @property
     def rank(self) -> tuple[datetime, str, bytes]:
-        """What decides between two versions: the one with the higher rank wins."""
+        """The rank of this version; of two versions, the version with the higher rank wins."""
         value = b""
         if self.entry is not None:
             value = canonical(self.entry.value)
@@ -63,9 +64,10 @@ class Merge:
     """The decision about one key.
 
     Attributes:
-        outcome: For our side: equal, merged, applied (ours won) or lost (theirs won).
+        outcome: The outcome of our edit: equal, merged, applied (our version won) or lost (their
+            version won).
         entry: The key's entry from now on; None if the key is deleted.
-        lost: The version that must be kept in a conflict record, if any.
+        lost: The version that must be kept in a conflict record; None if no version lost.
     """
 
     outcome: Outcome
@@ -78,12 +80,12 @@ def merge(
     ours: Version,
     theirs: Version,
 ) -> Merge:
-    """Decide about a key that was changed on both sides, by the three cases of this module.
+    """Decide about a key that two sides have changed, by the three cases that this module lists.
 
     Args:
-        base: The entry that both sides know; None if the key was absent.
+        base: The entry before both changes; None if the key was absent.
         ours: The version of the edit that is being replayed.
-        theirs: The version in the newer base of the branch.
+        theirs: The version in the newer history of the branch.
     """
     if _is_same(ours.entry, theirs.entry):  # case 1
         return Merge(
@@ -129,7 +131,7 @@ def _merged_members(
     ours: Entry | None,
     theirs: Entry | None,
 ) -> dict[str, Json] | None:
-    """Merge two objects member by member; None where case 2 does not apply."""
+    """Merge two objects member by member; None if case 2 of this module does not apply."""
     if ours is None or theirs is None:
         return None
     mine = ours.value
@@ -155,7 +157,7 @@ def _merged_members(
 
 
 def _members(base: Entry | None) -> Mapping[str, Json]:
-    """Return the members of the base; none if it is absent or not an object."""
+    """Return the members of the base; an empty mapping if the base is absent or not an object."""
     if base is None:
         return {}
     if not isinstance(base.value, dict):
@@ -167,7 +169,7 @@ def _changes(
     before: Mapping[str, Json],
     after: Mapping[str, Json],
 ) -> dict[str, bytes | None]:
-    """Find the changed members: name to canonical new value, None if removed."""
+    """Return the changed members by name, with the new value as bytes; None if it was removed."""
     old = _canonical_members(before)
     new = _canonical_members(after)
     changes: dict[str, bytes | None] = {}
@@ -187,7 +189,7 @@ def _joined(
     ours: Version,
     theirs: Version,
 ) -> Entry:
-    """Make the entry of case 2."""
+    """Make the entry for case 2 of this module, with both authors and the later time."""
     later = ours
     earlier = theirs
     if theirs.rank > ours.rank:

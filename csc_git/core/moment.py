@@ -1,4 +1,4 @@
-"""Moments: how people and models name a point in the past."""
+"""Moments: points in the past, as people and models write them."""
 
 import re
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ _UNITS: Final = {
 
 @dataclass(frozen=True)
 class Moment:
-    """A point in the past, given by a commit or by a time; the other is None.
+    """A point in the past, given by a commit or by a time. The other attribute is None.
 
     Attributes:
-        commit: Id of a commit, whole or abbreviated.
-        time: A time with its zone.
+        commit: Id of a commit, in full or abbreviated.
+        time: A time with a time zone.
     """
 
     commit: str | None = None
@@ -35,14 +35,14 @@ def parse_moment(
     text: str,
     now: datetime,
 ) -> Moment:
-    """Read a moment. Times without a zone are UTC, as are all times that csc-git shows.
+    """Parse a moment. A time without a time zone is in UTC, like all times that csc-git shows.
 
     Args:
         text: `3f1c2ab`, `2026-11-22`, `2026-11-22T18:05Z`, or `2h` for two hours ago.
-        now: The time that `2h` is counted from.
+        now: The time from which `2h` is counted back.
 
     Raises:
-        InvalidMoment: `text` is none of these.
+        InvalidMoment: `text` is neither a time nor a commit id.
     """
     if _COMMIT.fullmatch(text):
         return Moment(commit=text)
@@ -56,7 +56,12 @@ def parse_moment(
 
 
 def _read_time(text: str, now: datetime) -> datetime:
-    """Read a time or a length of time before now; raises ValueError or OverflowError."""
+    """Parse a time, or a length of time such as `2h`, which is counted back from `now`.
+
+    Raises:
+        ValueError: `text` is not a time.
+        OverflowError: the time is too early to be represented.
+    """
     ago = _AGO.fullmatch(text)
     if ago is not None:
         number, unit = ago.groups()

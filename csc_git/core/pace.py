@@ -1,15 +1,17 @@
-"""Pace: when a clone may push again, so that all who share a branch get their turns.
+"""Pace: when a clone may push again, so that all clones that share a branch get their turns.
 
-A push takes everything that is queued, and the remote takes one at a time: one that was overtaken
-has to fetch, replay and try again. So a clone that pushes whenever it has an edit makes the others
-lose. A clone that loses often has more and more to replay, and therefore loses even more often.
-Exponential backoff makes that worse, since it favours the clone that has just won.
+A push contains all queued edits of a clone, and the remote accepts one push at a time. If another
+clone pushes first, a clone has to fetch, replay its edits and push again. So a clone that pushes
+after each edit makes the pushes of the other clones fail. A clone whose pushes often fail has more
+and more edits to replay, and therefore its pushes fail even more often. Exponential backoff makes
+this worse, since it favours the clone that has just succeeded.
 
-Therefore a clone that has had its turn leaves time for the others. It gathers its edits for about
-one and a half rounds (fetch, replay, push) of each clone that has written lately. It counts itself
-too, since there may be clones whose pushes never succeeded and which it therefore does not know. A
-clone that was overtaken tries again soon. Rounds are measured, so the same rule works for a remote
-that answers in 30 ms and for one that takes seconds.
+Therefore a clone that has pushed leaves time for the other clones. It collects its edits for about
+one and a half rounds (fetch, replay, push) for each clone that has written recently. It counts
+itself too, since there may be clones that it does not know because their pushes never succeeded. A
+clone whose push failed because another clone pushed first tries again soon. The length of a round
+is measured, so the rule works for a remote that answers in 30 ms and for a remote that needs
+seconds.
 
 `tests/simulation.py` runs this code on a virtual clock and finds the limits of one branch.
 """
@@ -18,36 +20,40 @@ from collections.abc import Iterable
 from typing import Final
 
 _ROOM: Final = 1.5
-"""Rounds left to each writing clone between two turns of our own. With more, an edit takes longer
-until it is synced; with less, pushes of the others fail."""
+"""Between two of its pushes, a clone leaves this many rounds to each clone that writes. With a
+larger number, edits are synced later; with a smaller number, pushes of other clones fail."""
 
 _HORIZON: Final = 15.0
-"""Seconds for which a clone counts as writing after an edit; three windows if that is more."""
+"""After an edit, a clone is regarded as writing for this many seconds, or for three windows if
+they are longer."""
 
 _SMOOTHING: Final = 0.3
-"""Weight of the newest round in the measured length of a round."""
+"""The weight of the newest round in the moving average of the lengths of rounds."""
 
 _FIRST_RETRY: Final = 2.0
-"""Rounds within which the first retry takes place."""
+"""The first retry takes place within this many rounds."""
 
 _GROWTH: Final = 1.5
-"""Factor by which these rounds grow with each further retry."""
+"""With each further retry, the number of rounds within which it takes place grows by this factor.
+"""
 
 _QUICK: Final = 2.0
-"""Fewest seconds between two looks at the remote, unless its own limit is lower."""
+"""A server looks at the remote at most once in this many seconds, unless the longest wait that is
+set is shorter."""
 
 _PATIENCE: Final = 0.1
-"""Share of the time since others last wrote that may pass between two looks at the remote."""
+"""The wait between two looks at the remote grows to this share of the time since other clones last
+wrote."""
 
 
 def requests_per_hour(longest: float) -> tuple[int, int]:
-    """Compute how often an hour a server looks at the remote.
+    """Compute how many times an hour a server looks at the remote.
 
     Args:
-        longest: Most seconds between two looks.
+        longest: The longest wait between two looks, in seconds.
 
     Returns:
-        The number while nobody writes, and the highest number.
+        The number of looks an hour while nobody writes, and the largest number of looks an hour.
     """
     shortest = min(longest, _QUICK)
     at_rest = round(3600 / longest)
@@ -56,7 +62,7 @@ def requests_per_hour(longest: float) -> tuple[int, int]:
 
 
 class Pace:
-    """One clone's pace. Times are seconds of any clock that only goes forward.
+    """The pace of one clone. Times are seconds of any clock that never goes back.
 
     Attributes:
         free_at: When the next push may begin.
@@ -71,7 +77,7 @@ class Pace:
         self._news: float | None = None
 
     def measured(self, seconds: float) -> None:
-        """Note how long a round took."""
+        """Record how long a round took, in seconds."""
         difference = seconds - self._round
         self._round += _SMOOTHING * difference
 
@@ -80,10 +86,10 @@ class Pace:
         clones: Iterable[str],
         now: float,
     ) -> None:
-        """Note which other clones' edits were found on the remote.
+        """Record which other clones' edits were found on the remote.
 
         Args:
-            clones: Ids of these clones.
+            clones: Ids of the clones whose edits were found.
             now: The clock, in seconds.
         """
         found = dict.fromkeys(clones, now)
@@ -92,7 +98,7 @@ class Pace:
             self._news = now
 
     def others(self, now: float) -> int:
-        """Count the other clones that have written lately.
+        """Count the other clones that have written recently.
 
         Args:
             now: The clock, in seconds.
@@ -114,10 +120,10 @@ class Pace:
         now: float,
         chance: float,
     ) -> None:
-        """Note that the remote took a push, and compute when the next one may begin.
+        """Record that a push succeeded, and compute when the next push may begin.
 
-        A caller that waits for its answer need not wait for a whole window, since there is nothing
-        to gather then.
+        If a caller waits for its answer, the next push may begin before the window has passed:
+        while the caller waits, it makes no more edits that could be collected.
 
         Args:
             now: The clock, in seconds.
@@ -137,10 +143,10 @@ class Pace:
         now: float,
         chance: float,
     ) -> float:
-        """Compute how many seconds to wait after pushes that were overtaken.
+        """Compute how many seconds to wait after pushes that failed because others pushed first.
 
         Args:
-            losses: Overtaken pushes in a row, 1 or more.
+            losses: How many pushes in a row have failed in this way, 1 or more.
             now: The clock, in seconds.
             chance: A random number, uniform in [0, 1).
         """
@@ -158,11 +164,11 @@ class Pace:
     ) -> float:
         """Compute how many seconds to wait until the next look at the remote.
 
-        This is for a clone that has nothing to push. The wait is short while others write, and
-        grows with the time since they last wrote.
+        This is for a clone that has nothing to push. The wait is short while other clones write,
+        and it grows with the time since they last wrote.
 
         Args:
-            longest: Most seconds to wait.
+            longest: The longest wait, in seconds.
             now: The clock, in seconds.
         """
         if self._news is None:

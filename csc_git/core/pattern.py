@@ -1,6 +1,6 @@
-"""Patterns over scopes: shell globs, as in `issue:*`.
+"""Patterns that match scopes, written as shell globs such as `issue:*`.
 
-`*` crosses segments: `issue:*` finds `issue:15` and `issue:15:files`.
+A `*` matches across segments: `issue:*` matches `issue:15` and `issue:15:files`.
 """
 
 import re
@@ -21,8 +21,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Translate a glob to a regular expression, to be used with `match`.
 
     Raises:
-        InvalidPattern: `pattern` is empty or too long, contains a control character, or has a set
-            that is not closed or whose range runs backwards.
+        InvalidPattern: `pattern` is empty, is too long, or contains a control character. Or it
+            contains a `[` without a `]`, or a range such as `z-a` that runs backwards.
     """
     length = len(pattern)
     if not 1 <= length <= MAX_LENGTH:
@@ -33,10 +33,10 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     if not pattern.isprintable():
         raise InvalidPattern("The pattern contains a control character")
     if _has_open_bracket(pattern):
-        raise InvalidPattern(f"In the pattern {pattern!a} nothing closes a [")
+        raise InvalidPattern(f"The pattern {pattern!a} has a [ without a ]")
     if _has_empty_range(pattern):
         raise InvalidPattern(
-            f"In the pattern {pattern!a} a range runs backwards"
+            f"The pattern {pattern!a} has a range that runs backwards"
         )
     expression = translate(pattern)
     return re.compile(expression)
@@ -48,14 +48,14 @@ def matching(
 ) -> Sequence[str]:
     """Find the names that a glob matches.
 
-    Only the names that start as the glob does, up to its first sign, are looked at.
+    Only names that begin with the text before the first wildcard of the glob are compared.
 
     Args:
         pattern: The glob.
-        names: Names in order.
+        names: The names to search, sorted.
 
     Raises:
-        InvalidPattern: `pattern` is not a glob, see `compile_pattern`.
+        InvalidPattern: `pattern` is not a valid glob; see `compile_pattern`.
     """
     compiled = compile_pattern(pattern)
     pieces = _SIGN.split(pattern, maxsplit=1)
@@ -82,15 +82,16 @@ def part(
     after: str | None,
     limit: int | None,
 ) -> tuple[list[str], int]:
-    """Cut out one page of names.
+    """Return one page of a list of names.
 
     Args:
-        names: Names in order.
-        after: The page begins behind this name; None: at the first name.
-        limit: Most names in the page, 1 or more; None: all names.
+        names: All names, sorted.
+        after: The page begins with the first name after this one; None to begin with the first
+            name.
+        limit: How many names the page may have at most, 1 or more; None for all names.
 
     Returns:
-        The names of the page, and how many more there are behind them.
+        The names of the page, and how many names come after the page.
 
     Raises:
         InputError: the limit is less than 1.
@@ -109,13 +110,19 @@ def part(
 
 
 def _has_open_bracket(pattern: str) -> bool:
-    """Check whether `fnmatch` would take some `[` literally, which is never what was meant."""
+    """Check whether a pattern has a `[` without a `]`.
+
+    `fnmatch` would match such a `[` literally, but nobody who writes one means that.
+    """
     without_sets = _SET.sub("", pattern)
     return "[" in without_sets
 
 
 def _has_empty_range(pattern: str) -> bool:
-    """Check whether some set has a range that runs backwards, which matches nothing."""
+    """Check whether a pattern has a range that runs backwards, such as `z-a`.
+
+    Such a range matches no character.
+    """
     ranges = _ranges(pattern)
     return any(low > high for low, high in ranges)
 

@@ -1,4 +1,4 @@
-"""A failed exchange with the remote, as a state of sync and the words of git or the remote."""
+"""The error for a failed exchange with the remote: a state of sync and git's or the remote's words."""
 
 from typing import Final
 
@@ -12,12 +12,12 @@ _LONGEST_DETAIL: Final = 400
 class RemoteFailure(StoreError):
     """An exchange with the remote ended in a state other than OK.
 
-    Callers of the coordinator do not get it, because local work goes on: it becomes the state of
-    sync.
+    The coordinator does not raise this error to its callers, because local work can go on. Instead,
+    the error's state becomes the state of sync.
 
     Args:
-        state: The state it ended in.
-        detail: The message of git or the remote; cut and escaped so that it can be shown.
+        state: The state in which the exchange ended.
+        detail: The message of git or the remote. It is cut and escaped so that it can be shown.
     """
 
     safe = "Nothing here is lost"

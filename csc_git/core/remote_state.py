@@ -1,8 +1,8 @@
 """The states of the sync with the remote.
 
 Two situations are different states only if a person has to do different things about them. No
-state loses data: the queue is kept, local work goes on, and the sync is tried again. What a person
-has to decide or repair is in the text of what to do next.
+state loses data: the queue is kept, local work goes on, and the sync is tried again. The text of
+each state names what happened, and what a person has to decide or repair.
 """
 
 from enum import StrEnum
@@ -51,7 +51,7 @@ OF_ANOTHER_REMOTE: Final = frozenset(
         RemoteState.OTHER_STORE,
     }
 )
-"""States that are seen when a remote takes the place of the one that was synced with before."""
+"""States in which a sync can end if another remote was configured than for the last sync."""
 
 PASSING: Final = frozenset(
     {
@@ -62,19 +62,19 @@ PASSING: Final = frozenset(
         RemoteState.FULL,
     }
 )
-"""States that may end within moments although nobody does anything."""
+"""States that may end soon although nobody does anything."""
 
 _PERSON: Final = (
     "A person decides how to go on: csc-git doctor lists the choices"
 )
-"""No text that a model reads contains the commands themselves, since they change the data of all.
-"""
+"""Texts that a model reads contain this sentence and not the commands themselves, since these
+commands change the data of all clones."""
 
 _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     RemoteState.OK: ("In step with the remote", ""),
     RemoteState.NEVER: (
         "The remote has not been asked yet",
-        "A server asks, or csc-git sync",
+        "A running server asks it; you can also run csc-git sync",
     ),
     RemoteState.OFF: (
         "Sync is switched off",
@@ -86,32 +86,42 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.NO_REMOTE: (
         "The repository has no remote to sync with",
-        "Add one (git remote add NAME URL) or name one: git config csc.remote NAME-OR-URL",
+        (
+            "Add a remote (git remote add NAME URL), or set the remote to use: "
+            "git config csc.remote NAME-OR-URL"
+        ),
     ),
     RemoteState.BAD_URL: (
-        "The remote's URL is not one csc-git will use",
-        "Use https, http, ssh, git, file or a path: git config csc.remote NAME-OR-URL",
+        "csc-git does not use URLs of the kind that the remote has",
+        (
+            "Set a URL with https, http, ssh, git or file, or a path: "
+            "git config csc.remote NAME-OR-URL"
+        ),
     ),
     RemoteState.PUSHED_ELSEWHERE: (
-        "Pushes go to another repository than fetches come from",
+        "The remote's URLs for fetch and for push lead to two different repositories",
         (
-            "Others would not see your edits. Use a remote that is one repository for both "
-            "(git config csc.remote NAME-OR-URL), or see pushurl and pushInsteadOf in git config"
+            "Other clones would not see your edits. Use a remote that has one repository for both "
+            "(git config csc.remote NAME-OR-URL), or correct pushurl and pushInsteadOf in git's "
+            "configuration"
         ),
     ),
     RemoteState.UNREACHABLE: (
         "The remote can't be reached",
-        "A running server retries, or csc-git sync. If others can reach it, check proxy and VPN",
+        (
+            "A running server tries again; you can also run csc-git sync. "
+            "If other people can reach the remote, check your proxy and VPN"
+        ),
     ),
     RemoteState.TIMEOUT: (
         "The remote did not answer in time",
         (
-            "A running server retries, or csc-git sync. "
+            "A running server tries again; you can also run csc-git sync. "
             "To allow more time: git config csc.timeout SECONDS"
         ),
     ),
     RemoteState.CREDENTIALS: (
-        "The remote did not accept our credentials, or there are none",
+        "The remote did not accept our credentials, or git found no credentials",
         (
             "Run git fetch yourself once; if that works, the MCP client's environment lacks what "
             "your shell has (SSH_AUTH_SOCK, or a credential helper)"
@@ -122,7 +132,7 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
         "Run git fetch yourself once and check the key",
     ),
     RemoteState.NOT_FOUND: (
-        "There is no repository at the remote's URL, or we may not see it",
+        "There is no repository at the remote's URL, or we have no permission to see it",
         "Check the URL (git remote -v) and your access",
     ),
     RemoteState.READ_ONLY: (
@@ -131,20 +141,26 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.FULL: (
         "The remote's disk is full",
-        "Tell its administrator. csc-git retries",
+        "Tell the remote's administrator. csc-git tries again",
     ),
     RemoteState.PROTECTED: (
         "The remote protects the branch against pushes",
-        "Allow pushes to it in the host's branch rules, or use another: git config csc.branch NAME",
+        (
+            "Allow pushes to the branch in the host's branch rules, or use another branch: "
+            "git config csc.branch NAME"
+        ),
     ),
     RemoteState.DECLINED: (
         "A hook of the remote declined the push",
-        "See its message. csc-git retries; an edit that is at fault is parked by itself",
+        (
+            "See the hook's message. csc-git tries again. If the hook declines only some edits, "
+            "csc-git parks these edits and pushes the others"
+        ),
     ),
     RemoteState.EMPTY: (
         "The remote has no branch yet, and our first push would become its default branch",
         (
-            "Push your project first, or declare that the remote exists for csc-git: "
+            "Push your project first, or declare that the remote is used only for csc-git: "
             "git config csc.dedicated true"
         ),
     ),
@@ -153,11 +169,14 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
         f"Nothing here is lost, and edits wait in the queue. {_PERSON}",
     ),
     RemoteState.BEHIND: (
-        "The remote's branch is behind what the remote had confirmed",
-        f"It was rewound or restored from a backup; this clone still has all edits. {_PERSON}",
+        "The remote's branch lacks the newest edits that the remote had confirmed",
+        (
+            "The branch was rewound or restored from a backup. This clone still has all edits. "
+            f"{_PERSON}"
+        ),
     ),
     RemoteState.REWRITTEN: (
-        "The remote's branch was rewritten and no longer contains what it had confirmed",
+        "The remote's branch was rewritten and no longer contains all edits that it had confirmed",
         f"This clone still has all edits. {_PERSON}",
     ),
     RemoteState.OTHER_STORE: (
@@ -173,51 +192,51 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
         ),
     ),
     RemoteState.TOO_NEW: (
-        "A later csc-git wrote edits that this one can't read",
-        "Upgrade csc-git here, the way it was installed",
+        "A later version of csc-git wrote edits that this version can't read",
+        "Upgrade csc-git on this machine, in the way in which it was installed",
     ),
     RemoteState.OBJECT_FORMAT: (
         "The remote uses another object format (SHA-1 or SHA-256) than this clone's store",
         "Use a remote of the same format: git config csc.remote NAME-OR-URL",
     ),
     RemoteState.CONTENDED: (
-        "Other clones pushed first each time; no push of this round succeeded",
-        "A running server retries, or csc-git sync",
+        "Each push of this sync failed because another clone had pushed first",
+        "A running server tries again; you can also run csc-git sync",
     ),
     RemoteState.STORAGE: (
         "The local disk failed while syncing",
         (
-            "Free some space, repair the permissions of <git dir>/csc, or see csc-git doctor. "
-            "csc-git retries"
+            "Free some space, repair the permissions of <git dir>/csc, or run csc-git doctor. "
+            "csc-git tries again"
         ),
     ),
     RemoteState.FAILED: (
         "The exchange with the remote failed",
-        "See git's message. csc-git retries",
+        "See git's message. csc-git tries again",
     ),
 }
 
 
 CHOICES: Final[dict[RemoteState, str]] = {
     RemoteState.DELETED: (
-        "If nobody meant to delete it, put this clone's copy back: csc-git sync --recreate"
+        "If the branch was deleted by mistake, put this clone's copy back: csc-git sync --recreate"
     ),
     RemoteState.BEHIND: (
         "To push the missing edits again: csc-git sync --restore. "
-        "If they were removed on purpose: csc-git sync --accept-rewrite"
+        "If the edits were removed on purpose: csc-git sync --accept-rewrite"
     ),
     RemoteState.REWRITTEN: (
-        "Ask who rewrote it and why. To take the remote's history and drop confirmed edits that it "
-        "lacks: csc-git sync --accept-rewrite. To make those edits again on top of it: "
-        "csc-git sync --restore"
+        "Ask who rewrote the branch, and why. To take the remote's history and drop the confirmed "
+        "edits that it lacks: csc-git sync --accept-rewrite. To make those edits again on top of the "
+        "remote's history: csc-git sync --restore"
     ),
     RemoteState.OTHER_STORE: (
         "If this is the wrong remote or branch, correct csc.remote or csc.branch. If the branch "
-        "was deleted and founded again, bring both stores' values together: csc-git sync --join"
+        "was deleted and then created again, join the values of both stores: csc-git sync --join"
     ),
 }
-"""What a person can do in a state that needs a decision. Each command first shows what it would do,
-and asks.
+"""What a person can do in each state that needs a decision. Each command first shows what it would
+do, and asks for confirmation.
 """
 
 
@@ -233,22 +252,24 @@ _OWN_WORDS: Final = frozenset(
         RemoteState.CONTENDED,
     }
 )
-"""States whose detail is in csc-git's words, not in git's or the remote's."""
+"""States whose detail is a text of csc-git. In other states, the detail is a message of git or of
+the remote."""
 
 
 def describe(
     state: RemoteState, detail: str = "", *, earlier: str = ""
 ) -> tuple[str, str]:
-    """Return what happened, and what to do next.
+    """Return two texts about a state: what happened, and what to do next.
 
     Args:
         state: The state of the sync.
-        detail: What is known besides the state, or empty. The words of git or of the remote are put
-            in quotes that nothing in them can close.
-        earlier: URL of the remote that was synced with before, if it is another one.
+        detail: More information about the state, or empty. A message of git or of the remote is put
+            in quotes; quotes inside the message are replaced.
+        earlier: URL of the remote that was synced with before, if it is not the current remote;
+            else empty.
     """
     if earlier:
-        what = f"The remote has nothing of this clone's: {of_another(earlier)}"
+        what = f"The remote has no data of this clone: {of_another(earlier)}"
         return what, _WHICH_REMOTE
     what, then = _WORDS[state]
     if not detail:
@@ -260,14 +281,14 @@ def describe(
 
 
 _WHICH_REMOTE: Final = (
-    "Edits wait here. A person decides which remote is right: "
+    "Edits wait in the queue. A person decides which remote is right: "
     "csc-git doctor lists the choices"
 )
 
 
 def of_another(earlier: str) -> str:
-    """Describe a remote that is not the one synced with before, whose URL is given."""
-    return f"it is another remote than {earlier}, which was synced with before"
+    """Describe the current remote as another one than the earlier remote, whose URL is given."""
+    return f"it is another remote than {earlier}, with which this clone synced before"
 
 
 def choices(state: RemoteState, *, earlier: str = "") -> str:
@@ -275,7 +296,8 @@ def choices(state: RemoteState, *, earlier: str = "") -> str:
 
     Args:
         state: The state of the sync.
-        earlier: URL of the remote that was synced with before, if it is another one.
+        earlier: URL of the remote that was synced with before, if it is not the current remote;
+            else empty.
     """
     if not earlier:
         return CHOICES.get(state, "")
@@ -289,13 +311,14 @@ def choices(state: RemoteState, *, earlier: str = "") -> str:
 
 
 _RECENT: Final = 60.0
-"""Seconds since the last contact after which a description also gives its age."""
+"""If the last contact was longer ago than this many seconds, the text also contains its age."""
 
 UNCONFIRMED: Final = (
-    "The remote has not confirmed it in time",
-    "A running server retries",
+    "The remote has not confirmed the edit in time",
+    "A running server tries again",
 )
-"""What happened and what to do next, for an edit that still waits while all is well."""
+"""Two texts for an edit that still waits although the state of sync is OK: what happened, and what
+to do next."""
 
 
 def describe_ok(queued: int, age: float | None) -> str:
@@ -303,10 +326,10 @@ def describe_ok(queued: int, age: float | None) -> str:
 
     Args:
         queued: How many edits wait to be pushed.
-        age: Seconds since the last contact; None if there was none.
+        age: Seconds since the last contact with the remote; None if there was no contact.
     """
     if queued:
-        return "Edits here wait to be pushed"
+        return "Edits in this clone wait to be pushed"
     if age is not None and age > _RECENT:
         return (
             f"In step with the remote when it was last asked, {span(age)} ago"

@@ -1,9 +1,9 @@
-"""Secrets: how text that looks like a credential is found before it is committed.
+"""Secrets: find text that looks like a credential before it is committed.
 
-What was pushed stays in the history of every clone, so values are checked before an edit is made.
-The rules are those of detect-secrets (Yelp, Apache-2.0) that know the form of one kind of
-credential, and a few that it lacks. Its rules by entropy and by variable names are left out, since
-agents often write hashes, ids and sentences about passwords.
+A value that was pushed remains in the history of every clone, so values are checked before an edit
+is made. The rules are from detect-secrets (Yelp, Apache-2.0), and this module adds a few more. Only
+rules for the form of one kind of credential are used. The rules of detect-secrets for entropy and
+for variable names are left out, since agents often write hashes, ids and sentences about passwords.
 """
 
 import re
@@ -29,7 +29,8 @@ _LACKING: Final = {
     "Google API Key": re.compile(r"\bAIza[A-Za-z0-9_-]{35}"),
 }
 
-# https://www.rfc-editor.org/rfc/rfc7515#section-7.1; a token can be longer than a piece of a line
+# https://www.rfc-editor.org/rfc/rfc7515#section-7.1
+# A token can be longer than `_WINDOW`, so it is searched for in the whole line.
 _WEB_TOKEN: Final = re.compile(
     r"(?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{2,}\.[\w-]{20,}",
     re.ASCII,
@@ -63,18 +64,18 @@ _RULES: Final = (
 
 _LONGEST_NOTE: Final = 500
 _WINDOW: Final = 1024
-"""Characters of a piece of a line. Lines are checked piece by piece, since some rules take
-quadratic time on a line that was made to be slow."""
+"""Lines are checked in pieces of this many characters, since some rules need quadratic time for a
+line that was written to slow csc-git down."""
 
 _OVERLAP: Final = 256
-"""Characters that two neighbouring pieces share, so that no credential is cut in two."""
+"""Two neighbouring pieces overlap by this many characters, so that no credential is cut in two."""
 
 
 class _Rule(Protocol):
     """A rule of detect-secrets.
 
     Attributes:
-        secret_type: Which kind of credential it finds.
+        secret_type: The kind of credential that the rule finds.
     """
 
     secret_type: str
@@ -87,14 +88,17 @@ def find_secret(
     key: Key,
     value: Json,
 ) -> str | None:
-    """Return the kind of credential that a key or its value seems to contain; None if none.
+    """Return the kind of credential that a key or its value seems to contain.
 
-    A value is checked line by line in its canonical form. There the name of a member is in one line
-    with its text, and some rules need both.
+    The value is checked line by line in its canonical form. In that form, the name of a member is
+    on the same line as its text, and some rules need both.
 
     Args:
         key: The key, which is checked too.
         value: The value.
+
+    Returns:
+        The kind of credential; None if nothing looks like a credential.
     """
     written = canonical(value).decode()
     text = f'"{key}": {written}'
@@ -109,16 +113,17 @@ def screen(
     """Refuse values that seem to contain a credential, unless there is a reason to store them.
 
     Args:
-        puts: What is to be stored.
+        puts: The values to be stored, by key.
         reason: Why the values are safe to store although they look like credentials; None or empty
             if no reason was given.
 
     Returns:
-        The text for the commit; None if nothing looks like a credential.
+        The text for the commit, which contains the kinds of credentials and the reason; None if
+        nothing looks like a credential.
 
     Raises:
-        LooksLikeSecret: a value looks like a credential and there is no reason, or the reason
-            itself looks like one.
+        LooksLikeSecret: a value looks like a credential and no reason was given, or the reason
+            looks like a credential.
     """
     found: list[str] = []
     for key, value in puts.items():
@@ -139,13 +144,13 @@ def screen(
 
 
 def screen_names(texts: Iterable[str]) -> None:
-    """Refuse names and reasons that seem to contain a credential, since they get into commits.
+    """Refuse names and reasons that seem to contain a credential, since commits contain them.
 
     Args:
         texts: Names of sessions, scopes and keys, and reasons that were given.
 
     Raises:
-        LooksLikeSecret: one of them does. The error does not repeat it.
+        LooksLikeSecret: a text seems to contain a credential. The error does not repeat the text.
     """
     for text in texts:
         kind = _kind_of_lines(text)
@@ -157,7 +162,7 @@ def screen_names(texts: Iterable[str]) -> None:
 
 
 def _kind_of_lines(text: str) -> str | None:
-    """Return the kind of the first credential in a text; None if there is none."""
+    """Return the kind of the first credential in a text; None if there is no credential."""
     kinds = map(_kind_of_line, text.splitlines())
     return next(filter(None, kinds), None)
 
@@ -189,7 +194,7 @@ def _pieces(line: str) -> Iterator[str]:
 
 @cache
 def _rules() -> tuple[_Rule, ...]:
-    """Load the rules of detect-secrets. It takes a while, so the first write does it."""
+    """Load the rules of detect-secrets. This takes a while, so it is done at the first write."""
     classes = [
         resolve_name(f"detect_secrets.plugins.{rule}") for rule in _RULES
     ]

@@ -1,4 +1,4 @@
-"""Session names: `claude_1@laptop`, a name and the machine that the session works on."""
+"""Session names such as `claude_1@laptop`: a name, and the machine on which the session works."""
 
 import re
 from typing import Final, NamedTuple
@@ -13,11 +13,11 @@ _PART: Final = re.compile(
     re.ASCII,
 )
 _OUTSIDE: Final = re.compile(r"[^A-Za-z0-9_-]")
-_FORM: Final = "Use letters, digits, _ . and -, at most 64, such as claude_1 or claude_1@laptop"
+_FORM: Final = "Use letters, digits, _ . and -, at most 64 characters, such as claude_1 or claude_1@laptop"
 
 
 class SessionName(NamedTuple):
-    """A session's full name."""
+    """The full name of a session: its name and its machine."""
 
     name: str
     machine: str
@@ -38,11 +38,11 @@ def parse_session(
     """Read a short or a full session name.
 
     Args:
-        text: `claude_1` or `claude_1@laptop`.
-        machine: The machine of a short name.
+        text: A session name, such as `claude_1` or `claude_1@laptop`.
+        machine: The machine to use if `text` contains no machine.
 
     Raises:
-        InvalidName: `text` or `machine` is outside the grammar.
+        InvalidName: `text` or `machine` contains characters that are not allowed, or is too long.
     """
     name, at, host = text.partition("@")
     if not at:
@@ -56,16 +56,16 @@ def parse_session(
 
 
 def is_session_name(text: str) -> bool:
-    """Check whether `text` is a full name, as the records on the branch require."""
+    """Check whether `text` is a full session name, which every record on the branch must have."""
     name, _, host = text.partition("@")
     return _is_part(name) and _is_part(host)
 
 
 def check_machine(text: str) -> str:
-    """Refuse a machine name outside the grammar; return any other.
+    """Return a machine name unchanged, or raise an error if it is not valid.
 
     Raises:
-        InvalidName: `text` is outside the grammar.
+        InvalidName: `text` contains characters that are not allowed, or is too long.
     """
     if not _is_part(text):
         raise InvalidName(
@@ -76,7 +76,7 @@ def check_machine(text: str) -> str:
 
 
 def machine_from_host(host: str) -> str:
-    """Make a machine name of a host name: its first label, with `-` for other characters."""
+    """Make a machine name from a host name: its first label, with `-` for forbidden characters."""
     label, _, _ = host.partition(".")
     plain = _OUTSIDE.sub("-", label)
     name = plain.lstrip("-_")
@@ -87,11 +87,11 @@ def resolve_scope(
     text: str,
     machine: str,
 ) -> Scope:
-    """Read a scope, and add the machine to that of a session.
+    """Parse a scope, and add the machine's name if it is the scope of a session.
 
     Args:
         text: A scope as typed. `session:claude_1` becomes `session:claude_1@<machine>`.
-        machine: The machine that is meant where the scope names none.
+        machine: The machine to add if the scope of a session contains no machine.
 
     Raises:
         InvalidName: `text` is not a scope.
@@ -113,15 +113,15 @@ def resolve_key(
     key: str,
     machine: str,
 ) -> Key:
-    """Read a key, its scope as `resolve_scope` does.
+    """Make a key from a scope and a name. The scope is parsed by `resolve_scope`.
 
     Args:
-        scope: Its scope as typed.
-        key: Its name in the scope.
-        machine: The machine that is meant where the scope names none.
+        scope: The key's scope as typed.
+        key: The key's name in the scope.
+        machine: The machine to add if the scope of a session contains no machine.
 
     Raises:
-        InvalidName: not a scope, or not a name.
+        InvalidName: `scope` is not a valid scope, or `key` is not a valid name.
     """
     check_name(key, "key")
     segments = resolve_scope(scope, machine)
@@ -129,5 +129,5 @@ def resolve_key(
 
 
 def _is_part(text: str) -> bool:
-    """Check whether `text` may be the name or the machine of a session."""
+    """Check whether `text` is valid as the name or the machine of a session."""
     return _PART.fullmatch(text) is not None

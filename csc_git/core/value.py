@@ -1,15 +1,16 @@
-r"""Values: JSON in one canonical form, and the file of the branch that contains one.
+r"""Values: the canonical form of JSON, and the files of the branch, each of which contains a value.
 
-The form is byte-exact, so that equal values are equal files, and the id of a blob can be a
-revision:
+In the canonical form, equal values have equal bytes. So equal files have the same blob id, and this
+id can be used as a revision. The rules of the form:
 
-- UTF-8, two-space indent, `": "` and `",\n"` between members, `[]` and `{}` when empty, one
-  newline at the end of the file;
-- members in order of their Unicode code points, each name once;
-- integers in plain decimal digits; other numbers as Python's `repr` writes a binary64 (the
-  shortest digits that read back the same, exponents as in `1e+16`), never NaN or infinite;
-- escapes only where JSON requires them: `\"`, `\\`, `\b \f \n \r \t`, and `\u00xx` in
-  lower-case hex for the other control characters.
+- The encoding is UTF-8. The indent is two spaces, with `": "` after a name and `",\n"` between
+  members. Empty arrays and objects are `[]` and `{}`. The file ends with one newline.
+- Members are sorted by the Unicode code points of their names. Each name appears once.
+- Integers are written in plain decimal digits. Other numbers are written as Python's `repr` writes
+  a binary64: the shortest digits from which the same number is read, with exponents as in `1e+16`.
+  NaN and infinite numbers are not allowed.
+- Characters are escaped only where JSON requires it: `\"`, `\\`, `\b \f \n \r \t`, and `\u00xx`
+  in lower-case hex for the other control characters.
 """
 
 import json
@@ -26,15 +27,16 @@ Json = Any
 """Any JSON value, as Python's json module represents it."""
 
 MAX_FILE: Final = 16 << 20
-"""Bytes of the largest file that is read at all; a larger one is a mistake or an attack."""
+"""Files with more than this many bytes are not read: such a file is a mistake or an attack."""
 
 MAX_DEPTH: Final = 100
 DEFAULT_LIMIT: Final = 1 << 20
-"""Longest value, in bytes of its canonical form, unless the project sets another."""
+"""The canonical form of a value may have at most this many bytes, unless the project sets another
+limit."""
 
 _FILE_DEPTH: Final = MAX_DEPTH + 8
-"""Most levels of a file: those of a value, those of a conflict record around it, and some to spare.
-"""
+"""A file may have at most this many levels. This allows for a value with `MAX_DEPTH` levels inside
+a conflict record, and for a few more levels."""
 
 _KNOWN: Final = frozenset(
     {
@@ -46,7 +48,7 @@ _KNOWN: Final = frozenset(
         "key",
     }
 )
-"""Members of a file that this version understands."""
+"""The members of a file that this version of csc-git understands."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,10 @@ class Entry:
 
     Attributes:
         value: Any JSON value.
-        session: The session that wrote it.
-        time: When it was written, by the hybrid logical clock.
-        authors: All authors of a merged value, else empty.
-        full_name: Scope and key if they were cut in the path, else None.
+        session: Name of the session or person that wrote the value.
+        time: When the value was written, by the hybrid logical clock.
+        authors: All authors of a merged value; empty if the value was not merged.
+        full_name: Scope and key if they were cut in the path; None if they were not cut.
         extra: Members that a later csc-git may have added; they are kept unchanged.
     """
 
@@ -70,7 +72,7 @@ class Entry:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """Write the bytes of the file."""
+        """Return the content of the file, as bytes."""
         members: dict[str, Json] = {
             "value": ordered(self.value),
             "session": self.session,
@@ -86,10 +88,11 @@ class Entry:
 
     @classmethod
     def decode(cls, data: bytes) -> "Entry":
-        """Read a file of the branch.
+        """Make an entry from the content of a file of the branch.
 
         Raises:
-            ValueError: `data` is not what `encode` writes, apart from white space and order.
+            ValueError: `data` is not JSON with the members that `encode` writes. White space and
+                the order of members may differ.
         """
         members = parse(data)
         if not isinstance(members, dict):
@@ -114,10 +117,10 @@ class Entry:
 
 
 def canonical(value: Json) -> bytes:
-    """Write a value in its canonical form. Equal values, and only those, have equal bytes.
+    """Return the canonical form of a value. Two values are equal if their bytes are equal.
 
     Raises:
-        InvalidValue: the value has no JSON form.
+        InvalidValue: the value can't be written as JSON.
     """
     in_order = ordered(value)
     return _dump(in_order)
@@ -129,7 +132,7 @@ def is_same(
 ) -> bool:
     """Check whether two values have the same canonical form.
 
-    Python's `==` is not enough, since it takes 1, 1.0 and true for equal.
+    Python's `==` can't be used for that, since it treats 1, 1.0 and true as equal.
 
     Args:
         one: Any JSON value.
@@ -144,14 +147,14 @@ def check_value(
     value: Json,
     limit: int = DEFAULT_LIMIT,
 ) -> None:
-    """Refuse a value that can't be stored.
+    """Raise an error if a value can't be stored.
 
     Args:
-        value: What a caller wants to store.
-        limit: Most bytes of its canonical form.
+        value: The value that a caller wants to store.
+        limit: The canonical form of the value may have at most this many bytes.
 
     Raises:
-        InvalidValue: the value has no JSON form, or more than `MAX_DEPTH` levels.
+        InvalidValue: the value can't be written as JSON, or has more than `MAX_DEPTH` levels.
         ValueTooLarge: the canonical form is longer than `limit`.
     """
     in_order = ordered(value, MAX_DEPTH)
@@ -167,14 +170,14 @@ def ordered(
     value: Json,
     levels: int = _FILE_DEPTH,
 ) -> Json:
-    """Put the members of every object in a value in order.
+    """Return a copy of a value in which the members of every object are sorted.
 
     Args:
-        value: What may be a JSON value. It is not changed.
-        levels: Most levels of arrays and objects.
+        value: An object of Python that may be a JSON value. It is not changed.
+        levels: Arrays and objects may be nested at most this many levels deep.
 
     Raises:
-        InvalidValue: the value has no JSON form, or more levels.
+        InvalidValue: the value can't be written as JSON, or is nested too deep.
     """
     match value:
         case None | bool() | str() | int():
@@ -206,11 +209,11 @@ def ordered(
 
 
 def parse(data: bytes | str) -> Json:
-    """Read JSON strictly.
+    """Parse JSON strictly.
 
     Raises:
-        ValueError: `data` is not JSON or is nested too deep, or it contains a number that is not
-            finite or a name twice in one object.
+        ValueError: `data` is not JSON or is nested too deep. Or it contains a number that is not
+            finite, or an object with the same name twice.
     """
     try:
         return _parse(data)
@@ -221,7 +224,7 @@ def parse(data: bytes | str) -> Json:
 
 
 def _parse(data: bytes | str) -> Json:
-    """Do what `parse` does, with an error of another class in some cases."""
+    """Parse JSON as `parse` does; may also raise InvalidValue or RecursionError."""
     is_unchecked = isinstance(data, str)  # may contain a lone surrogate
     if isinstance(data, bytes):
         data = data.decode()
@@ -239,7 +242,7 @@ def _parse(data: bytes | str) -> Json:
 
 
 def _may_be_refused(text: str) -> bool:
-    """Check whether JSON may be nested too deep, or contain a lone surrogate as an escape."""
+    """Check quickly whether JSON may be nested too deep, or may contain an escaped surrogate."""
     if "\\u" in text:
         return True
     arrays = text.count("[")
@@ -255,7 +258,7 @@ def _finite(text: str) -> float:
 
 
 def _dump(value: Json) -> bytes:
-    """Write JSON whose members are in order."""
+    """Format a value as JSON bytes; the members of its objects must be sorted already."""
     try:
         text = json.dumps(
             value,
@@ -269,11 +272,13 @@ def _dump(value: Json) -> bytes:
             "The value contains a lone surrogate, which is not valid Unicode"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise InvalidValue(f"The value has no JSON form: {error}") from None
+        raise InvalidValue(
+            f"The value can't be written as JSON: {error}"
+        ) from None
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    """Make an object of its members, each of which has another name."""
+    """Make a dictionary from an object's members; raises ValueError if a name appears twice."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("a member's name appears twice")
@@ -293,7 +298,7 @@ def _are_strings(items: Iterable[Json]) -> bool:
 
 
 def _full_name(members: Mapping[str, Json]) -> tuple[str, str] | None:
-    """Read scope and key of a file; None if it does not contain both."""
+    """Return the scope and key in a file's members; None if the file does not contain both."""
     scope = members.get("scope")
     key = members.get("key")
     if isinstance(scope, str) and isinstance(key, str):

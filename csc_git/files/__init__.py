@@ -1,1 +1,1 @@
-"""Files: locks, and writes that are durable when they return."""
+"""Files: locks, and functions that write files durably before they return."""

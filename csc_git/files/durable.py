@@ -1,4 +1,4 @@
-"""Writing files so that after a power cut either the old or the new file is there, complete."""
+"""Write files so that after a power cut either the complete old or the complete new file exists."""
 
 import fcntl
 import json
@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 UNFINISHED: Final = ".unfinished"
-"""Ending of the names of unfinished files. A git that runs at the same time takes a file that ends
-in `.pack` or `.idx` for a pack, and removes one that begins with `tmp_`."""
+"""The names of unfinished files end with this text. A git that runs at the same time would use a
+file as a pack if its name ended in `.pack` or `.idx`, and delete it if its name began with `tmp_`.
+"""
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-"""Flags to open a file that is to be written."""
+"""Flags for opening a file to write it."""
 
 
 def sync_directory(path: Path | str | os.PathLike[str]) -> None:
-    """Make the names in a directory durable (fsync of the directory itself)."""
+    """Make the names in a directory durable, by an fsync of the directory itself."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _flush(descriptor)
@@ -26,7 +27,7 @@ def sync_directory(path: Path | str | os.PathLike[str]) -> None:
 
 
 def sync_tree(root: Path) -> None:
-    """Make a directory durable with everything below it."""
+    """Make a directory and everything below it durable."""
     for directory, _, names in os.walk(root):
         for name in names:
             path = Path(directory, name)
@@ -46,14 +47,15 @@ def write_files(
     directory: Path,
     files: Mapping[str, bytes],
 ) -> None:
-    """Make new files durable together with their names.
+    """Write new files durably, including their names.
 
-    All files are handed to the disk before the first one is waited for, so that a file system with
-    a journal writes it once. Until all are on the disk they have other names.
+    All files are sent to the disk before the function waits for the first file, so that a file
+    system with a journal writes its journal only once. The files have temporary names until all of
+    them are on the disk.
 
     Args:
-        directory: Where to write the files.
-        files: Name and content of each file. They get their names in this order.
+        directory: The directory in which to write the files.
+        files: The content of each file by name. The files get their final names in this order.
     """
     final = {name: f"{directory}/{name}" for name in files}
     descriptors: dict[str, int] = {}
@@ -85,11 +87,11 @@ def write_json(
     *,
     durable: bool = False,
 ) -> None:
-    """Replace a small JSON file at once, so that readers see the old or the new one.
+    """Replace a small JSON file in one step, so that readers see either the old or the new file.
 
     Args:
-        path: The file; its directory must exist.
-        value: What `json` can write.
+        path: Path of the file. The directory must exist.
+        value: Any value that the `json` module can write.
         durable: Whether the new file must survive a power cut.
     """
     text = json.dumps(value, indent=2)
@@ -103,17 +105,17 @@ def replace_file(
     *,
     durable: bool = False,
 ) -> None:
-    """Replace a file at once. The new file has the mode of the old one.
+    """Replace a file in one step. The new file gets the permissions of the old file.
 
     Args:
-        path: The file. If it is a symbolic link, the file that it points to is replaced.
-        content: The whole new content.
+        path: Path of the file. If the file is a symbolic link, the link's target is replaced.
+        content: The whole new content of the file.
         durable: Whether the new file must survive a power cut.
     """
     path = path.resolve()
     chance = os.urandom(8).hex()
     temporary = path.with_name(f".{path.name}.{chance}")
-    # The user's umask removes some bits of the mode.
+    # The user's umask removes some of these permissions.
     descriptor = os.open(temporary, _NEW | os.O_EXCL, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -133,7 +135,7 @@ def replace_file(
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401  any JSON
-    """Read what `write_json` wrote; None if there is no such file or it is not JSON."""
+    """Read a JSON file that `write_json` wrote; None if the file is missing or is not JSON."""
     try:
         text = path.read_text(encoding="utf-8")
         return json.loads(text)
@@ -142,7 +144,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  any JSON
 
 
 def file_identity(path: Path) -> object:
-    """Return the identity of a file's content (inode, mtime, size); None if it can't be read."""
+    """Return inode, mtime and size of a file, which identify its content; None if this fails."""
     try:
         found = path.stat()
     except OSError:
@@ -162,11 +164,11 @@ def write_all(
     descriptor: int,
     content: bytes,
 ) -> None:
-    """Write all of some content, even if the system takes only a part of it at a time.
+    """Write all bytes to a file, even if the system accepts only a part of them at a time.
 
     Args:
-        descriptor: An open file.
-        content: What to write.
+        descriptor: Descriptor of an open file.
+        content: The bytes to write.
     """
     left = memoryview(content)
     while left:
@@ -175,9 +177,9 @@ def write_all(
 
 
 def start_writing(descriptor: int) -> None:
-    """Begin to write a file's pages to the disk without waiting.
+    """Begin to write a file's pages to the disk, without waiting for the end.
 
-    On Linux this advice has that effect.
+    On Linux, the advice `POSIX_FADV_DONTNEED` has this effect.
     """
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(
@@ -194,9 +196,10 @@ def sync_data(descriptor: int) -> None:
 
 
 def _flush(descriptor: int) -> None:
-    """Wait until a file, or a directory's names, are on the disk.
+    """Wait until a file, or the names in a directory, are on the disk.
 
-    The `fsync` of macOS leaves them in the drive's cache; see fsync(2) there.
+    On macOS, `fsync` leaves data in the drive's cache (see its manual page fsync(2)), so
+    `F_FULLFSYNC` is used there.
     """
     if _FULL is None:
         os.fsync(descriptor)
@@ -205,4 +208,4 @@ def _flush(descriptor: int) -> None:
 
 
 _FULL: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
-_sync = getattr(os, "fdatasync", _flush)  # macOS has none
+_sync = getattr(os, "fdatasync", _flush)  # macOS has no fdatasync

@@ -1,7 +1,7 @@
-"""Locks between processes: files that the kernel unlocks when the process that locked them dies.
+"""File locks between processes. If a process dies, the kernel releases its locks.
 
-Waiting happens in the kernel and not by polling, since a process that polls may lose against
-running ones for ever.
+A process waits for a lock in the kernel and does not poll. A process that polls might never get the
+lock while others take it again and again.
 """
 
 import errno
@@ -33,10 +33,10 @@ sys.exit({_GOT_IT})
 class FileLock:
     """An exclusive lock on a file, which lasts while a descriptor of the file is open.
 
-    Two locks on one path exclude each other, within a process and between processes. The file is
-    not deleted when the lock is released. If somebody deletes it anyway, a lock on the deleted file
-    is not mistaken for a lock on the file that is there now. No name of a lock file ends in
-    `.lock`, since people delete such files after a git was killed.
+    Two locks on the same path exclude each other, within a process and between processes. The file
+    is not deleted when the lock is released. If somebody else deletes the file and a new file is
+    made at the path, a lock on the deleted file does not count as a lock on the new one. The name
+    of a lock file never ends in `.lock`, since people delete such files after a git was killed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,15 +44,15 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Wait for the lock, however long it takes."""
+        """Take the lock; wait without a time limit until it is free."""
         self._open(wait=True)
 
     def try_acquire(self) -> bool:
-        """Take the lock if it is free; return whether it was."""
+        """Take the lock if it is free; return whether the lock was taken."""
         return self._open()
 
     def is_free(self) -> bool:
-        """Check whether the lock is free. Checks do not block each other."""
+        """Check whether the lock is free. Two checks at the same time do not block each other."""
         was_free = self._open(shared=True)
         self.release()
         return was_free
@@ -60,14 +60,14 @@ class FileLock:
     def release(self) -> None:
         """Release the lock, if this object has it."""
         descriptor = self._descriptor
-        # Before the file is closed, since then a waiting thread may set its own descriptor.
+        # This is set before the file is closed. After that, a waiting thread may set its own.
         self._descriptor = None
         if descriptor is not None:
             os.close(descriptor)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the lock for the length of a `with` block."""
+        """Take the lock, and keep it during a `with` block."""
         self.acquire()
         try:
             yield
@@ -75,10 +75,10 @@ class FileLock:
             self.release()
 
     def _open(self, *, shared: bool = False, wait: bool = False) -> bool:
-        """Lock the file; return whether that was possible.
+        """Lock the file; return whether the file was locked.
 
         Args:
-            shared: Whether others may have a shared lock at the same time.
+            shared: Whether other processes may have a shared lock at the same time.
             wait: Whether to wait until the lock is free.
         """
         for _ in range(_TRIES):
@@ -98,12 +98,12 @@ class FileLock:
                 return is_locked
         raise OSError(
             errno.EAGAIN,
-            "the lock file is replaced again and again",
+            "other processes replace the lock file again and again",
             str(self._path),
         )
 
     def _is_file(self, descriptor: int) -> bool:
-        """Check whether an open file is still the one at the path."""
+        """Check whether an open file is still the file at the lock's path."""
         opened = os.fstat(descriptor)
         try:
             there = self._path.stat()
@@ -115,7 +115,7 @@ class FileLock:
         try:
             return _open(self._path)
         except FileNotFoundError:
-            # Only this directory: if the clone was deleted, its directories are not made again.
+            # Only this directory is made. If the clone was deleted, its directories stay deleted.
             self._path.parent.mkdir(exist_ok=True)
             return _open(self._path)
 
@@ -131,8 +131,8 @@ def _lock(
     shared: bool,
     wait: bool,
 ) -> bool:
-    """Lock an open file; return False if it is locked and `wait` is False."""
-    import portalocker  # noqa: PLC0415  as long to import as a fifth of what a hook may take
+    """Lock an open file; return False if it is already locked and `wait` is False."""
+    import portalocker  # noqa: PLC0415  the import takes a fifth of the time that a hook has
 
     flags = portalocker.LockFlags.EXCLUSIVE
     if shared:
@@ -153,7 +153,7 @@ def _no_lock(error: Exception, path: Path) -> OSError:
 
     Args:
         error: The error of portalocker. Its first argument is the system's error, if there is one.
-        path: The file.
+        path: Path of the file.
     """
     code: int | None = errno.ENOLCK
     why: str | None = str(error)
@@ -166,10 +166,10 @@ def _no_lock(error: Exception, path: Path) -> OSError:
 
 
 def excludes(path: Path) -> bool:
-    """Check whether a lock on a file excludes another process. The file is created.
+    """Check whether a lock on a file excludes another process. The file is created if necessary.
 
     Raises:
-        OSError: the file can't be made or locked.
+        OSError: the file can't be created or locked.
     """
     lock = FileLock(path)
     with lock.locked():

@@ -1,4 +1,4 @@
-"""Our own repository, through dulwich, and its remote, through the user's `git`.
+"""csc-git's own repository, used through dulwich, and its remote, used through the user's `git`.
 
-This package knows objects, refs and remotes. It knows nothing of scopes and keys.
+This package handles objects, refs and remotes. It does not use scopes and keys.
 """

@@ -1,4 +1,4 @@
-"""What a failure of git means: its messages on standard error, as one of the states of sync."""
+"""Find the state of sync for a failure of git, from git's messages on standard error."""
 
 import re
 from collections.abc import Sequence
@@ -11,18 +11,19 @@ from csc_git.processes.git import Completed
 from csc_git.text import readable
 
 _LONGEST: Final = 4096
-"""Characters that are read at each end of what a remote printed. It may print any amount."""
+"""Of a remote's output, which may have any length, only this many characters at the beginning and
+at the end are read."""
 
 
 class NotAtomic(RemoteFailure):
-    """The remote can't move several branches in one step; it moved none of them.
+    """The remote can't move several branches in one step, and it moved no branch.
 
-    It lacks the ability, or its attempt to move them together failed.
+    Either the remote does not support this, or its attempt to move the branches together failed.
     """
 
 
 def _shortened(text: str) -> str:
-    """Keep the beginning and the end of a text: a remote may print a megabyte on one line."""
+    """Return the beginning and the end of a long text, since a remote may print a long line."""
     if len(text) <= 2 * _LONGEST:
         return text
     beginning = text[:_LONGEST]
@@ -34,11 +35,11 @@ _USELESS: Final = re.compile(
     r"fatal: Could not read from remote repository\.|and the repository exists\.|\s*"
     r"|Please make sure you have the correct access rights"
 )
-"""Lines that git prints at the end of each failure."""
+"""Matches lines that git prints after every failure."""
 
 
 def _message(stderr: str) -> str:
-    """Join the lines of git's message, without those that every failure has."""
+    """Join the lines of git's message, without the lines that git prints after every failure."""
     printed = _shortened(stderr).splitlines()
     lines = [line.strip() for line in printed]
     useful = [line for line in lines if not _USELESS.fullmatch(line)]
@@ -51,11 +52,11 @@ def failure_of(
     state: RemoteState,
     stderr: str,
 ) -> RemoteFailure:
-    """Make the failure of a git call, with what git printed as its detail.
+    """Make the error for a failed git call, with git's message as the error's detail.
 
     Args:
-        state: The state of sync that the call ended in.
-        stderr: What git printed on standard error; its useful lines become the detail.
+        state: The state of sync in which the call ended.
+        stderr: Git's output on standard error. Its useful lines become the detail.
     """
     detail = _message(stderr)
     return RemoteFailure(state, detail)
@@ -111,7 +112,8 @@ _TRANSPORT: Final = (
     ),
     (
         RemoteState.READ_ONLY,
-        _any(r"FATAL: W any .{0,200} DENIED"),  # gitolite, of all branches
+        # gitolite prints this if no branch may be written
+        _any(r"FATAL: W any .{0,200} DENIED"),
     ),
     (
         RemoteState.PROTECTED,
@@ -182,22 +184,24 @@ _TRANSPORT: Final = (
         ),
     ),
 )
-"""Git's messages, by the state of sync that they mean. The first that matches decides."""
+"""The messages of git that mean each state of sync. The first pattern that matches decides."""
 
 _NAMES: Final = re.compile(
     r"'[^'\n]{0,2000}'|\b[a-z+]{2,10}://\S{0,2000}|(?<=to host )\S{1,300}|(?<=hostname )\S{1,300}"
 )
-"""URLs and other names in git's messages. People choose them: a repository may be called
-`read-only` or `timeout`."""
+"""Matches URLs and other names in git's messages. People choose such names: a repository may be
+called `read-only` or `timeout`."""
 
 _NO_ATOMIC_PUSH: Final = _any("does not support --atomic")
-"""Git's message before a push that the remote, or the transport to it, can't make atomically."""
+"""Git's message if the remote, or the transport to the remote, can't push several branches
+atomically."""
 
 
 def transport_failure(stderr: str) -> RemoteFailure:
-    """Recognise the failure that git describes on standard error.
+    """Find the kind of failure that git describes on standard error.
 
-    Only git's own sentences decide. The names in them and what a hook printed decide nothing.
+    Only git's own sentences are compared. Names in these sentences, and the output of hooks, are
+    ignored.
     """
     own = _own(stderr)
     if _NO_ATOMIC_PUSH.search(own):
@@ -227,34 +231,34 @@ _BROKEN: Final = re.compile(
 
 
 def _is_broken_here(stderr: str) -> bool:
-    """Check whether git gave up because an object of our own repository is damaged."""
+    """Check whether git failed because an object of csc-git's own repository is damaged."""
     own = _own(stderr)
     return _BROKEN.search(own) is not None
 
 
 def _own(stderr: str) -> str:
-    """Select git's messages about this side, from a shortened text."""
+    """Select the lines that the local git printed, without the lines that the remote printed."""
     lines = _shortened(stderr).splitlines()
     own = [line for line in lines if not line.startswith("remote:")]
     return "\n".join(own)
 
 
 def _remotes(printed: str) -> str:
-    """Join the lines that the remote printed."""
+    """Join the lines that the remote printed, which begin with `remote:`."""
     lines = printed.splitlines()
     theirs = [line for line in lines if line.startswith("remote:")]
     return " ".join(theirs)
 
 
 def is_branch_missing(fetch: Completed) -> bool:
-    """Check whether a fetch failed because the remote has no branch of that name."""
+    """Check whether a fetch failed because the remote does not have the branch."""
     return not fetch.ok and _NO_BRANCH in fetch.err.lower()
 
 
 def fetch_failure(stderr: str) -> RemoteFailure:
-    """Recognise the failure of a fetch.
+    """Find the kind of failure of a fetch.
 
-    Where git could not write to a disk, it was the local one.
+    If git could not write to a disk, that disk was the local disk.
     """
     if _is_broken_here(stderr):
         return failure_of(RemoteState.STORAGE, stderr)
@@ -279,20 +283,20 @@ _LOST_RACE: Final = _any(
     "incorrect old value",
     "reference already exists",
 )
-"""Reasons for a rejected push that mean: somebody else pushed; fetch, replay, try again."""
+"""Git's reasons for a rejected push that mean that another clone pushed first."""
 
 _FOR_OTHERS: Final = _any("atomic")
-"""Reasons for a branch that was not moved because others in the same push were not moved."""
+"""Git's reason if a branch was not moved because another branch of the same push was not moved."""
 
 _IN_THE_WAY: Final = re.compile(r"'refs/heads/[^']+' exists; cannot create")
-"""Git's message if a branch has the name of the directory that ours would be in."""
+"""Git's message if another branch has the name of the directory that would contain our branch."""
 
 _HOST_PROTECTS: Final = _any(
     r"^remote: (error: )?GH006:",
     r"^remote: GitLab: You are not allowed to push",
     r"^remote: FATAL: [W+-].{0,200} DENIED",
 )
-"""How the line begins by which a host reports a protected branch: GitHub, GitLab, gitolite."""
+"""The beginnings of the lines by which GitHub, GitLab and gitolite report a protected branch."""
 
 _PROTECTED_BY_HOST: Final = re.compile(_HOST_PROTECTS.pattern, re.MULTILINE)
 _PROTECTED: Final = _any(
@@ -319,16 +323,16 @@ def push_failure(
     reasons: Sequence[str],
     stderr: str,
 ) -> RemoteFailure | LostRace:
-    """Recognise the failure of a push.
+    """Find the kind of failure of a push.
 
     Args:
-        reasons: Git's reason for each branch that was not moved, as `git push --porcelain` prints
-            it. Empty if git gave up before the remote looked at the branches.
-        stderr: What git printed on standard error.
+        reasons: The reason for each branch that was not moved, as `git push --porcelain` prints it.
+            Empty if git failed before the remote looked at the branches.
+        stderr: Git's output on standard error.
 
     Returns:
-        `LostRace` if somebody else pushed first, `NotAtomic` if the remote can't move several
-        branches in one step, else another failure.
+        `LostRace` if another clone pushed first, `NotAtomic` if the remote can't move several
+        branches in one step, or else another `RemoteFailure`.
     """
     if _is_broken_here(stderr):
         return failure_of(RemoteState.STORAGE, stderr)
@@ -349,15 +353,16 @@ def rejection(
     reason: str,
     stderr: str,
 ) -> RemoteFailure:
-    """Recognise the failure behind a `! … [remote rejected] (reason)` of `git push --porcelain`.
+    """Find the kind of failure for a line `! … [remote rejected] (reason)` of `git push`.
 
-    Git's reason decides. A hook may print anything, so its output decides nothing. Only lines that
-    begin as those of the large hosts do are believed. Where the remote could not unpack what was
-    pushed, and its disk is not to blame, it refused an object: the edit at fault can be found.
+    Git's reason decides. The output of hooks is ignored, since a hook may print anything. Only
+    lines in the form that the large hosts use are trusted. If the remote could not unpack the
+    pushed objects although its disk works, it refused an object. The state is then `DECLINED`, so
+    that the edit with this object is searched for.
 
     Args:
         reason: The text in parentheses.
-        stderr: What git printed on standard error, with the lines of the remote.
+        stderr: Git's output on standard error, which includes the lines of the remote.
     """
     printed = _shortened(stderr)
     detail = reason
@@ -384,7 +389,7 @@ def _rejected_state(
 
 
 def _unpacking_state(printed: str) -> RemoteState:
-    """Find the state of a remote that could not unpack what was pushed."""
+    """Find the state of sync if the remote could not unpack the pushed objects."""
     if _NO_ROOM.search(printed):
         return RemoteState.FULL
     if _NO_ACCESS.search(printed):

@@ -1,8 +1,8 @@
-"""The log of our repository, by `git log`: fast on long histories, without an index of our own.
+"""Read the history of csc-git's repository with `git log`, which is fast on long histories.
 
-It is fast by git's commit-graph with its filters of changed paths, which is written when the
-repository is maintained. It is keyed by commits, which never change, so it can be missing or behind
-but not wrong.
+git is fast because of its commit-graph, which has filters of changed paths. Maintenance of the
+repository writes the commit-graph. It contains data about commits, and commits never change. So the
+commit-graph can be missing, and it can lack new commits, but it can't be wrong.
 """
 
 import re
@@ -14,18 +14,18 @@ from csc_git.errors import GitMissing, InputError
 from csc_git.processes.git import run_git, stream_git
 
 ChangedFile = tuple[bytes, str | None, str | None]
-"""Path of a file, its blob in one commit and its blob in another."""
+"""A file that differs between two commits: its path, and the ids of its blob in each commit."""
 
 _SECONDS: Final = 30.0
-"""Time limit of one call of git."""
+"""Time limit of one call of git, in seconds."""
 
 _OURS: Final = (
     "--no-mailmap",
     "--no-show-signature",
     "--no-follow",
 )
-"""Options under which names are those of the commits and no other program is run, independently of
-the user's configuration and of a `.mailmap` on the branch.
+"""Options for `git log`. With them, git prints the names that the commits contain and runs no other
+program, regardless of the user's configuration and of a `.mailmap` file on the branch.
 """
 
 
@@ -33,22 +33,23 @@ def log_lines(
     git_dir: Path,
     arguments: Sequence[str],
 ) -> Iterator[str]:
-    """Yield what `git log` prints, line by line.
+    """Yield the lines that `git log` prints.
 
-    It may contain text that others wrote, so it must be escaped before a terminal shows it.
+    The lines may contain text that other people wrote, so they must be escaped before they are
+    shown on a terminal.
 
     Args:
         git_dir: The repository.
-        arguments: Options, commits and paths of `git log`.
+        arguments: Arguments of `git log`: options, commits and paths.
 
     Raises:
         GitMissing: there is no git on PATH.
-        InputError: git refuses the arguments.
+        InputError: git does not accept the arguments.
     """
     try:
         yield from stream_git(["log", *_OURS, *arguments], git_dir)
     except ValueError as error:
-        raise InputError(f"git log refused: {error}") from None
+        raise InputError(f"git log failed: {error}") from None
 
 
 def commit_ids(
@@ -59,14 +60,15 @@ def commit_ids(
     author: str | None = None,
     after: str | None = None,
 ) -> Iterator[str]:
-    """Yield the ids of commits from `tip` back, newest first.
+    """Yield the ids of `tip` and its ancestors, newest first.
 
     Args:
         git_dir: The repository.
-        tip: A commit's full id.
-        paths: Only commits that change one of these, from the top; empty for all commits.
-        author: Only commits by an author whose name ends in this; None for all authors.
-        after: Without this commit and its ancestors; None for all commits.
+        tip: Full id of the commit to begin with.
+        paths: Yield only commits that change one of these paths, given from the top; empty for all
+            commits.
+        author: Yield only commits whose author's name ends with this text; None for all authors.
+        after: Leave out this commit and its ancestors; None for all commits.
 
     Raises:
         GitMissing: there is no git on PATH.
@@ -90,17 +92,18 @@ def changed_files(
     after: str,
     directory: str,
 ) -> Iterator[ChangedFile] | None:
-    """List the files below a directory in which two commits differ; None if git fails.
+    """List the files below a directory that differ between two commits.
 
     Args:
         git_dir: The repository.
-        before: One commit; None to list all files of the other one.
-        after: The other commit.
+        before: Id of the first commit; None to list all files of the second commit.
+        after: Id of the second commit.
         directory: Path of the directory from the top.
 
     Returns:
-        The path of each file from the directory, and its blob in either commit; None in place of a
-        blob where the file isn't there.
+        For each file: its path from the directory, and the ids of its blob in the first and the
+        second commit. An id is None if that commit does not have the file. None instead of the list
+        if git fails.
     """
     commits = ["--root", after]
     if before is not None:
@@ -124,7 +127,7 @@ def changed_files(
 
 
 def _printed(git_dir: Path, *command: str) -> bytes | None:
-    """Return what git prints; None if it fails or is missing."""
+    """Run git and return its output; None if git fails or is missing."""
     try:
         done = run_git(
             command,
@@ -140,14 +143,14 @@ def _printed(git_dir: Path, *command: str) -> bytes | None:
 
 
 def _differing(output: bytes) -> Iterator[ChangedFile]:
-    """Read the lines of a raw diff; see "RAW OUTPUT FORMAT" in git-diff-tree's manual."""
+    """Parse the lines of a raw diff; see "RAW OUTPUT FORMAT" in git-diff-tree's manual."""
     for found in _DIFFERING.finditer(output):
         before, after, path = found.groups()
         yield path, _blob(before), _blob(after)
 
 
 def _blob(object_id: bytes) -> str | None:
-    """Return the id of a blob in a raw diff; None for zeros, which mean that there is none."""
+    """Return the id of a blob in a raw diff; None if it is all zeros, which means no blob."""
     if not object_id.strip(b"0"):
         return None
     return object_id.decode()
@@ -162,11 +165,11 @@ def count_commits(
     git_dir: Path,
     tip: str,
 ) -> int:
-    """Count the commits that `tip` contains.
+    """Count a commit and all its ancestors.
 
     Args:
         git_dir: The repository.
-        tip: A commit's full id.
+        tip: Full id of the commit.
 
     Raises:
         GitMissing: there is no git on PATH.
@@ -186,12 +189,15 @@ def count_files(
     commit: str,
     directory: str,
 ) -> int | None:
-    """Count the files below a directory whose names csc-git may have made; None if git fails.
+    """Count the files below a directory that have names of the form that csc-git uses.
 
     Args:
         git_dir: The repository.
-        commit: Where to look.
+        commit: Id of the commit whose files are counted.
         directory: Path of the directory from the top.
+
+    Returns:
+        The number of files; None if git fails.
     """
     printed = _printed(
         git_dir,
@@ -215,10 +221,10 @@ def resolve(
 
     Args:
         git_dir: The repository.
-        name: Its id, which may be abbreviated.
+        name: The commit's id, which may be abbreviated.
 
     Returns:
-        The full id; None if there is no such commit, or more than one.
+        The full id; None if no commit or several commits have this id.
     """
     asked = [
         "rev-parse",

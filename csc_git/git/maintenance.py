@@ -1,12 +1,12 @@
-"""Maintenance: keeping our repository small and quick while others read and write it.
+"""Maintenance: keep csc-git's repository small and fast while other processes use it.
 
-Each edit leaves a small pack. Once there are many, `git repack --geometric` puts them together, so
-that sizes grow by powers of two: each object is written again a dozen times in a million edits,
-and the number of packs grows with the logarithm of the number of objects. It takes all objects,
-reachable or not, so it can't lose those that a process is about to name. Once a week `git gc` drops
-what has been unreachable for two weeks.
+Each edit leaves a small pack. When there are many packs, `git repack --geometric` combines them, so
+that each pack is at least twice as large as the next smaller one. In a million edits, each object
+is written again about a dozen times, and the number of packs grows with the logarithm of the number
+of objects. The command keeps all objects, reachable or not, so it can't lose new objects to which
+no ref points yet. Once a week, `git gc` removes objects that were unreachable for two weeks.
 
-No other process waits for it: it holds no lock but its own. It touches no ref.
+No other process waits for maintenance, since it takes no lock but its own. It changes no ref.
 """
 
 import os
@@ -26,7 +26,7 @@ _DAY: Final = 24 * 3600.0
 _WEEK: Final = 7 * _DAY
 _SECONDS: Final = 3600.0
 _SETTINGS: Final = (
-    # As loose objects, those that nothing names would be packed again, and look new.
+    # If unreachable objects were made loose, they would be packed again and would look new.
     ("gc.cruftPacks", "true"),
     ("gc.packRefs", "false"),
     ("gc.pruneExpire", "2.weeks.ago"),
@@ -36,7 +36,7 @@ _SETTINGS: Final = (
     ("core.fsync", "all"),
     ("core.fsyncMethod", "fsync"),
     ("pack.packSizeLimit", "0"),
-    # Commits and values resemble others of their kind, but not the next ones.
+    # A commit or a value is similar to others of its kind, but not to its neighbours.
     ("pack.window", "50"),
     ("pack.compression", "9"),
 )
@@ -46,9 +46,10 @@ class Maintenance:
     """Maintenance of one repository.
 
     Args:
-        path: The repository.
-        lock: Held by the process that does maintenance; the others skip it.
-        children: The git processes of the store that it belongs to.
+        path: Directory of the repository.
+        lock: The lock that a process takes before maintenance. Other processes skip maintenance
+            while the lock is taken.
+        children: The git processes of the store that the repository belongs to.
     """
 
     def __init__(
@@ -63,15 +64,18 @@ class Maintenance:
         self._stamp = path / "gc.stamp"
 
     def is_behind(self) -> bool:
-        """Check whether there is three times as much to do as when it is usually done."""
+        """Check whether there are three times as many packs or loose objects as `is_due` needs."""
         return self._has_over(3 * PACK_LIMIT, 3 * LOOSE_LIMIT)
 
     def is_due(self) -> bool:
-        """Check whether there is anything to do; costs two listings of directories."""
+        """Check whether there are enough packs or loose objects for maintenance.
+
+        The check lists two directories.
+        """
         return self._has_over(PACK_LIMIT, LOOSE_LIMIT)
 
     def run(self) -> bool:
-        """Do it, unless another process does it now; return whether it was done."""
+        """Do maintenance, unless another process is doing it now; return whether it was done."""
         if not self._lock.try_acquire():
             return False
         try:
@@ -88,9 +92,10 @@ class Maintenance:
         return True
 
     def write_graph(self) -> None:
-        """Write git's commit-graph, with the filters of changed paths that make its log fast.
+        """Write git's commit-graph, with the filters of changed paths that make `git log` fast.
 
-        It is keyed by commits, which never change, so it can be behind but not wrong.
+        It contains data about commits, which never change. So the commit-graph can lack new
+        commits, but it can't be wrong.
         """
         self._git(
             "commit-graph",
@@ -117,7 +122,7 @@ class Maintenance:
         packs: int,
         loose: int,
     ) -> bool:
-        """Check whether there are more packs, or more loose objects, than that."""
+        """Check whether there are more than `packs` packs or more than `loose` loose objects."""
         return self._packs() > packs or self._loose() > loose
 
     def _packs(self) -> int:
@@ -125,7 +130,7 @@ class Maintenance:
         return sum(entry.name.endswith(".idx") for entry in entries)
 
     def _loose(self) -> int:
-        """Estimate the loose objects as `git gc --auto` does: by one of 256 directories."""
+        """Estimate the number of loose objects by one of 256 directories, as `git gc --auto` does."""
         directory = self._path / "objects/17"
         try:
             names = os.listdir(directory)  # noqa: PTH208  names are enough
@@ -138,11 +143,11 @@ class Maintenance:
         names: str,
         age: float,
     ) -> None:
-        """Remove files that a process left beside the packs when it died.
+        """Remove files that a process left in the directory of packs when the process died.
 
         Args:
-            names: A pattern of their names.
-            age: Seconds from which a file is removed.
+            names: A glob that the names of these files match.
+            age: Files are removed if they are older than this many seconds.
         """
         directory = self._path / "objects/pack"
         for file in directory.glob(names):
@@ -151,9 +156,9 @@ class Maintenance:
                     file.unlink()
 
     def _is_old(self) -> bool:
-        """Check whether the last `git gc` was a week ago.
+        """Check whether the last `git gc` was more than a week ago.
 
-        In a new repository the week begins now.
+        In a new repository, the week begins with this check.
         """
         try:
             return _age(self._stamp) > _WEEK
@@ -162,7 +167,7 @@ class Maintenance:
             return False
 
     def _git(self, *command: str) -> bool:
-        """Run git; return whether it succeeded."""
+        """Run git in the repository; return whether git succeeded."""
         try:
             done = run_git(
                 command,

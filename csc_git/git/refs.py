@@ -1,11 +1,12 @@
-"""Refs: names of commits, read and moved as git does, but durably and with every error raised.
+"""Refs: names that point to commits, read and moved in git's way, but durably.
 
-A ref is moved by git's own protocol: its new value is written to `<ref>.lock`, which must not be
-there yet, and renamed. Reading and moving are done here and not by dulwich, which takes any error
-for the absence of a ref, so that short of file descriptors a store would look empty.
+A ref is moved by git's own protocol: its new value is written to a new file `<ref>.lock`, and the
+file is renamed to the name of the ref. This module reads and moves refs itself and does not use
+dulwich for that. dulwich treats every error as a missing ref, so a store would look empty if the
+process had no free file descriptors. This module raises every error.
 
-All writers of our repository hold its lock, so a ref's lock file that is there already was left by
-a process that died.
+Every process that writes to csc-git's repository has the repository's lock. So if the lock file of
+a ref already exists, a process left it when it died.
 """
 
 import os
@@ -35,8 +36,8 @@ class Refs:
     """The refs of a bare repository, kept as files.
 
     Args:
-        path: The repository.
-        backend: dulwich's container of the same refs, which reads packed ones.
+        path: Directory of the repository.
+        backend: dulwich's container of the same refs, which is used to read packed refs.
     """
 
     def __init__(
@@ -48,11 +49,11 @@ class Refs:
         self._backend = backend
 
     def read(self, name: str) -> str | None:
-        """Return the commit that a ref names, or None if there is no such ref.
+        """Return the id of the commit to which a ref points, or None if there is no such ref.
 
         Raises:
-            OSError: it can't be read.
-            StoreDamaged: the file does not contain an id.
+            OSError: the ref can't be read.
+            StoreDamaged: the file of the ref does not contain an id.
         """
         path = f"{self._path}/{name}"
         try:
@@ -68,7 +69,11 @@ class Refs:
         return value.decode()
 
     def below(self, prefix: str) -> dict[str, str]:
-        """Return the refs below `prefix` (which ends in `/`), by the rest of their names."""
+        """Return the commits of the refs below a prefix, by the rest of the refs' names.
+
+        Args:
+            prefix: The beginning of the refs' full names; it must end with `/`.
+        """
         names = set(self._loose(prefix))
         for ref in self._backend.get_packed_refs():
             name = ref.decode()
@@ -91,20 +96,22 @@ class Refs:
     ) -> Iterator[None]:
         """Move a ref at the end of a `with` block.
 
-        Its new value is on its way to the disk when the block begins, so the file system can write
-        it together with what the block makes durable. An error in the block leaves the ref where it
-        was.
+        The ref's new value is sent to the disk before the block begins, so the file system can
+        write it together with the files that the block makes durable. If the block raises an error,
+        the ref is not moved.
 
         Args:
             name: The ref's full name.
-            old: The commit that it must name; None: it must not exist.
-            new: The commit that it will name.
+            old: Id of the commit to which the ref must point; None if the ref must not exist.
+            new: Id of the commit to which the ref will point.
 
         Raises:
-            StorageFailed: it names something else, or the disk refused.
+            StorageFailed: the ref points to another commit, or the disk refused to write.
         """
-        if ".." in name:  # git rejects such a name, and it could lead elsewhere
-            raise StorageFailed(f"{name!a} is no name of a ref")
+        if (
+            ".." in name
+        ):  # git rejects such a name; as a path, it could leave the directory
+            raise StorageFailed(f"{name!a} is not a valid name of a ref")
         path = f"{self._path}/{name}"
         lock_file = f"{path}.lock"
         directory = os.path.dirname(path)  # noqa: PTH120  the hot path
@@ -148,7 +155,9 @@ class Refs:
         if self.read(name) == old:
             return
         from_what = old or "nothing"
-        raise StorageFailed(f"The ref {name} can't be moved from {from_what}")
+        raise StorageFailed(
+            f"The ref {name} can't be moved, since it is not at {from_what}"
+        )
 
     def _fsync_name(
         self,
@@ -156,7 +165,7 @@ class Refs:
         *,
         made: bool,
     ) -> None:
-        """Make a ref's name durable, and those of the directories that were made for it."""
+        """Make a ref's name durable, and the names of directories that were made for the ref."""
         directory = (self._path / name).parent
         try:
             sync_directory(directory)
@@ -166,12 +175,12 @@ class Refs:
         except OSError as error:
             raise StorageFailed(
                 f"The disk refused to confirm {name}: {error.strerror}",
-                safe="The edit is there, unless the disk loses it",
-                then="Mend the disk, then read what is there before you repeat the call",
+                safe="The edit was written, but the disk may still lose it",
+                then="Repair the disk, then read the value before you repeat the call",
             ) from error
 
     def _loose(self, prefix: str) -> Iterator[str]:
-        """Yield the full names of the refs below a prefix that are files."""
+        """Yield the full names of the refs below a prefix that have files of their own."""
         top = self._path / prefix
         for directory, _, files in os.walk(top, onerror=_unless_missing):
             for file in files:
@@ -182,7 +191,7 @@ class Refs:
 
 
 def _make_directories(path: str) -> bool:
-    """Make a directory if it isn't there; return whether it had to be made."""
+    """Make a directory if it does not exist; return whether it was made."""
     if os.path.isdir(path):  # noqa: PTH112  the hot path
         return False
     os.makedirs(path, exist_ok=True)  # noqa: PTH103
@@ -190,7 +199,7 @@ def _make_directories(path: str) -> bool:
 
 
 def _open_new(lock_file: str) -> int:
-    """Create a ref's lock file, in place of one that a process left when it died."""
+    """Create a ref's lock file. A lock file that a dead process left is replaced."""
     try:
         return os.open(lock_file, _NEW, 0o666)
     except FileExistsError:

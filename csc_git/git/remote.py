@@ -1,8 +1,8 @@
-"""The remote: fetching and pushing the branch with the user's own `git`.
+"""The remote: fetch and push the branch with the user's own `git`.
 
-Only the user's git has their credential helpers, ssh configuration, proxies and URL rewrites. It
-runs in our repository, with those settings of the user's repository that define how remotes are
-reached.
+Only the user's git has the user's credential helpers, ssh configuration, proxies and URL rewrites.
+It runs in csc-git's own repository. It also gets the settings of the user's repository that define
+how remotes are reached.
 """
 
 import re
@@ -32,7 +32,8 @@ from csc_git.text import readable
 
 FETCHED: Final = "refs/csc/fetch/"
 _NAME: Final = f"csc-{uuid.uuid4().hex}"
-"""Name of the remote that we configure. It is random, so no user has settings for it."""
+"""The name under which the remote is configured for git. The name is random, so the user can have
+no settings for it."""
 
 _OTHER: Final = f"{_NAME}-other"
 _REFUSED: Final = re.compile(
@@ -50,10 +51,10 @@ _SLOW: Final = (
 )
 _DURABLE: Final = (
     ("core.fsyncMethod", "fsync"),
-    # Not the ref, which is used by one attempt only.
+    # The fetched ref need not be durable, since only one attempt uses it.
     ("core.fsync", "objects,derived-metadata"),
     ("fetch.fsckObjects", "false"),
-    # One pack has to be made durable, not as many files as there are objects.
+    # Fetched objects come as one pack, so that only one file must be made durable.
     ("fetch.unpackLimit", "1"),
 )
 
@@ -71,11 +72,12 @@ class Remote:
     """One branch of one remote.
 
     Args:
-        repository: Our repository, which receives objects and refs.
-        project: The user's repository; its settings define how remotes are reached.
-        remote: The name of a remote of the project, a URL, or None for `origin` or the only one.
+        repository: csc-git's own repository, which receives objects and refs.
+        project: The user's repository, whose settings define how remotes are reached.
+        remote: The name of a remote of the project, or a URL. None for `origin`, or for the only
+            remote.
         branch: Short name of the branch.
-        timeout: Seconds that one call of git may take.
+        timeout: How many seconds one call of git may take.
     """
 
     def __init__(
@@ -92,30 +94,31 @@ class Remote:
         self._branch = branch
         self._timeout = timeout
         self.gives_up: Callable[[], bool] = lambda: False
-        """Whether the caller gave up: every git that talks to the remote is then killed."""
+        """A function that returns whether the caller has given up. If so, running git processes
+        are killed."""
 
     @property
     def ref(self) -> str:
-        """The branch's full name."""
+        """The full name of the branch, which begins with `refs/heads/`."""
         return f"refs/heads/{self._branch}"
 
     def url(self) -> str:
-        """Return the URL as configured, before git's rewriting.
+        """Return the remote's URL as it is configured, before git applies its rewriting rules.
 
         Raises:
-            RemoteFailure: there is no such remote, or its URL is not one we use.
+            RemoteFailure: there is no such remote, or csc-git does not use URLs of this kind.
         """
         _, url = self._settings[0]
         return url
 
     def fetch(self, branch: str | None = None) -> str | None:
-        """Fetch our branch, or another one, durably.
+        """Fetch the branch of this object, or another branch, durably.
 
         Args:
-            branch: Short name of the other branch; None for ours.
+            branch: Short name of another branch; None for the branch of this object.
 
         Returns:
-            Its commit, or None if the remote has no such branch.
+            Id of the branch's commit, or None if the remote has no such branch.
 
         Raises:
             RemoteFailure: the fetch failed for another reason.
@@ -143,16 +146,17 @@ class Remote:
         commit: str,
         expected: str | None,
     ) -> None:
-        """Move the remote's branch.
+        """Move the remote's branch to another commit.
 
         Args:
-            commit: Its new commit.
-            expected: The commit that it must have; None: it must not exist.
+            commit: Id of the branch's new commit.
+            expected: Id of the commit that the branch must have before; None if the branch must not
+                exist before.
 
         Raises:
-            LostRace: it has another commit.
-            RemoteFailure: the push failed for another reason. After a time-out or a cut
-                connection the push may have arrived all the same; only a fetch shows it.
+            LostRace: the branch has another commit than expected.
+            RemoteFailure: the push failed for another reason. If it timed out or the connection was
+                cut, the push may have succeeded on the remote; only a fetch can show this.
         """
         move = f"{commit}:{self.ref}"
         lease = self._lease(expected)
@@ -161,10 +165,10 @@ class Remote:
         self._check_arrival(commit, expected)
 
     def _check_one_place(self) -> None:
-        """Check before a push that the URLs of fetch and push show the same branch.
+        """Check before a push that the remote's URLs for fetch and push have the same branch.
 
-        The URLs are asked one after the other, so they can differ while others push. Then they are
-        asked again.
+        The URLs are asked one after the other, so the results can differ while another clone
+        pushes. In that case both URLs are asked again.
         """
         here, there = self._urls
         if here == there:
@@ -172,7 +176,7 @@ class Remote:
         for _ in range(_LOOKS):
             fetched = self._listed(here)
             pushed = self._listed(there)
-            # A URL that can't be asked is reported when it is pushed to.
+            # If a URL can't be asked, the push itself reports the failure.
             can_compare = fetched is not None and pushed is not None
             if not can_compare or fetched == pushed:
                 return
@@ -183,7 +187,7 @@ class Remote:
         commit: str,
         expected: str | None,
     ) -> None:
-        """Check after a push that the URL from which others fetch shows it."""
+        """Check after a push that the remote's URL for fetches has the pushed commit."""
         here, there = self._urls
         if here == there:
             return
@@ -192,13 +196,13 @@ class Remote:
         if seen == before:
             raise self._two_places()
         if seen not in {commit, None}:
-            raise LostRace("another commit shows where others fetch")
+            raise LostRace("the URL for fetches has another commit")
 
     def _listed(self, url: str) -> str | None:
-        """Ask a URL for the branch's commit.
+        """Ask the repository at a URL for the branch's commit.
 
         Returns:
-            The commit; empty if there is no such branch, None if the URL can't be asked.
+            Id of the commit. Empty if there is no such branch; None if the URL can't be asked.
         """
         place = (f"remote.{_OTHER}.url", url)
         done = self._git(
@@ -214,7 +218,9 @@ class Remote:
 
     def _two_places(self) -> RemoteFailure:
         here, there = self._urls
-        detail = readable(f"what is pushed to {there} does not show at {here}")
+        detail = readable(
+            f"a branch that is pushed to {there} is not found at {here}"
+        )
         return RemoteFailure(RemoteState.PUSHED_ELSEWHERE, detail)
 
     def replace(
@@ -225,16 +231,16 @@ class Remote:
     ) -> None:
         """Move the remote's branch as `push` does, and keep its old commit as another branch.
 
-        Both happen or neither. On a remote that can't do both at once, the other branch is made
+        Both changes are made in one step. If the remote can't do that, the other branch is made
         first.
 
         Args:
-            commit: The branch's new commit.
-            expected: The commit that it must have.
-            kept: Short name of the branch that keeps it.
+            commit: Id of the branch's new commit.
+            expected: Id of the commit that the branch must have before.
+            kept: Short name of the branch that keeps the old commit.
 
         Raises:
-            LostRace: the branch has another commit.
+            LostRace: the branch has another commit than expected.
             RemoteFailure: the push failed for another reason.
         """
         keep = f"{expected}:refs/heads/{kept}"
@@ -269,16 +275,17 @@ class Remote:
         """Check whether the remote has any branch at all.
 
         Raises:
-            RemoteFailure: it can't be asked.
+            RemoteFailure: the remote can't be asked.
         """
         listed = self._branches()
         return bool(listed)
 
     def trace(self) -> str | None:
-        """Find a ref that shows that the remote once had the branch; None if there is no such ref.
+        """Find a ref that proves that the remote once had the branch; None if there is no such ref.
 
-        A clone that git made while the branch was there has a remote-tracking ref of it. Branches
-        that a rotation kept are on the remote itself, and have remote-tracking refs too.
+        If the user cloned the project while the remote had the branch, the user's repository has a
+        remote-tracking ref of the branch. Branches with old histories, which rotations keep, are on
+        the remote, and may have remote-tracking refs too.
 
         Raises:
             RemoteFailure: the remote can't be asked.
@@ -291,7 +298,7 @@ class Remote:
         return ref.strip() or None
 
     def _branches(self, *patterns: str) -> str:
-        """List branches of the remote as `git ls-remote` does: all, or those that match."""
+        """List branches of the remote with `git ls-remote`: all, or those that match a pattern."""
         done = self._git(
             "ls-remote",
             "--heads",
@@ -303,13 +310,13 @@ class Remote:
         return done.out.decode(errors="replace").strip()
 
     def recall(self) -> str | None:
-        """Copy the branch's remote-tracking ref from the user's repository into ours.
+        """Copy the branch's remote-tracking ref from the user's repository into csc-git's own.
 
         Returns:
-            Its commit, or None if there is no such ref.
+            Id of the ref's commit, or None if there is no such ref.
 
         Raises:
-            RemoteFailure: git could not copy it.
+            RemoteFailure: git could not copy the ref.
         """
         ending = f"/{self._branch}"
         refs = self._tracking_refs()
@@ -332,7 +339,7 @@ class Remote:
         return self._repository.read_ref(target)
 
     def _tracking_refs(self) -> list[str]:
-        """List remote-tracking refs of the branch, and of the histories that rotations kept."""
+        """List remote-tracking refs of the branch, and of the branches that rotations kept."""
         name = self._remote or default_remote(self._project)
         if name not in self._project.remotes:
             return []
@@ -349,7 +356,7 @@ class Remote:
         return done.out.decode(errors="replace").split()
 
     def clock(self) -> datetime | None:
-        """Read the remote's time from an answer of its web server; None if it has no web server."""
+        """Read the remote's time from its web server's answer; None if there is no web server."""
         from email.utils import parsedate_to_datetime  # noqa: PLC0415  slow to import
 
         done = self._git(
@@ -372,7 +379,7 @@ class Remote:
         extra: Sequence[tuple[str, str]] = (),
         env: Mapping[str, str] | None = None,
     ) -> Completed:
-        self._urls  # noqa: B018  refuses what a rewriting rule makes of a URL
+        self._urls  # noqa: B018  raises an error if a rewriting rule leads to a forbidden URL
         config = [
             *self._transport,
             *self._settings,
@@ -403,7 +410,7 @@ class Remote:
 
     @cached_property
     def _settings(self) -> list[tuple[str, str]]:
-        """A remote of our own name with the URLs of the user's."""
+        """Git's settings for a remote called `_NAME`, with the URLs of the user's remote."""
         if shutil.which("git") is None:
             raise RemoteFailure(RemoteState.NO_GIT)
         settings = settings_of(
@@ -419,15 +426,16 @@ class Remote:
 
     @cached_property
     def _transport(self) -> list[tuple[str, str]]:
-        """Transport settings of the user's repository that ours does not have."""
+        """Transport settings of the user's repository that csc-git's own repository lacks."""
         ours = configuration(self._repository.path)
         return self._project.transport_beyond(ours)
 
     @cached_property
     def _urls(self) -> tuple[str, str]:
-        """The URLs for fetching and for pushing, as git's own rewriting rules leave them.
+        """The remote's URLs for fetch and for push, after git's rewriting rules were applied.
 
-        `url.<base>.pushInsteadOf` can lead a push elsewhere although only one URL is configured.
+        A rule `url.<base>.pushInsteadOf` can make git push to another URL although only one URL is
+        configured.
         """
         configured = dict(self._settings)
         url = configured.get(f"remote.{_NAME}.url", "")
@@ -446,12 +454,12 @@ class Remote:
         return fetched_from, pushed_to
 
     def _resolved(self, url: str) -> str:
-        """Rewrite a URL as git's `url.<base>.insteadOf` does.
+        """Rewrite a URL by git's rules of `url.<base>.insteadOf`.
 
         Raises:
-            RemoteFailure: it leads to a URL that we don't use.
+            RemoteFailure: csc-git does not use URLs of the kind that results.
         """
-        # By a name, since URLs may hold a password, and arguments show in `ps`.
+        # The URL is passed as a setting: it may contain a password, and `ps` shows arguments.
         place = (f"remote.{_OTHER}.url", url)
         done = run_git(
             ["ls-remote", "--get-url", _OTHER],

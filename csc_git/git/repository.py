@@ -1,12 +1,14 @@
-"""Our own repository: a bare one beside the user's, that only csc-git writes.
+"""csc-git's own repository: a bare repository inside the user's, to which only csc-git writes.
 
-It is in `<git-common-dir>/csc/state.git`. If the branch were in the user's own object store, their
-`gc --prune=now`, `pack-refs`, `fetch --prune` and `push --mirror` could remove or publish it. As it
-is, no command on their repository touches ours, and no command of ours touches theirs.
+The repository is in `<git-common-dir>/csc/state.git`. If the branch were in the user's own
+repository, the user's `gc --prune=now`, `pack-refs`, `fetch --prune` and `push --mirror` could
+remove or publish the branch. With two repositories, no command on the user's repository changes
+csc-git's, and csc-git never changes the user's.
 
-Every change of a ref happens under `lock`, by compare-and-set. The objects are on disk before it,
-and the ref's directory is made durable after it. A lock file of git's own that a killed writer left
-behind is removed while holding `lock`, since no other process can be writing.
+A process takes `lock` before it changes a ref, and changes the ref by compare-and-set. The objects
+are on the disk before the change, and the ref's directory is made durable after it. If a killed
+process left one of git's own lock files, the process that has `lock` removes this file, since no
+other process can be writing then.
 """
 
 import os
@@ -33,10 +35,10 @@ from csc_git.processes.git import Children, Completed, run_git
 from csc_git.text import readable
 
 _WALK_SECONDS: Final = 600.0
-"""Time limit of a walk through the history."""
+"""Time limit of a git command that walks through the history, in seconds."""
 
 _LOOK_SECONDS: Final = 30.0
-"""Time limit of one search for damage."""
+"""Time limit of a git command that searches for damage, in seconds."""
 
 _CONFIG: Final = {
     (b"core", b"logAllRefUpdates"): b"false",
@@ -50,14 +52,14 @@ class Repository:
     """A bare repository with one writer at a time.
 
     Args:
-        directory: The `csc` directory; the repository is `state.git` in it.
+        directory: The `csc` directory, which contains the repository as `state.git`.
     """
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "state.git"
         self.lock = FileLock(directory / "locks" / "write")
         self._repo = Repo(str(self.path))
-        # While the directory is open, no other one gets its inode.
+        # While the directory is open, no other directory gets its inode number.
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         self._directory: int | None = os.open(self.path, flags)
         self._place = _place(self.path)
@@ -81,15 +83,16 @@ class Repository:
         object_format: Callable[[], str],
         branch: str,
     ) -> "Repository":
-        """Open the repository, making it first if it isn't there.
+        """Open the repository; make it first if it does not exist.
 
         Args:
-            directory: The `csc` directory, made if need be.
-            object_format: Called only for a new repository; returns `sha1` or `sha256`.
-            branch: Short name of the branch that `HEAD` of a new repository names.
+            directory: The `csc` directory, which is made if it does not exist.
+            object_format: A function that returns `sha1` or `sha256`. It is called only if the
+                repository is made.
+            branch: Short name of the branch to which `HEAD` of a new repository points.
 
         Raises:
-            StorageFailed: the disk refused.
+            StorageFailed: the disk refused to read or write.
             StoreDamaged: the repository can't be read.
         """
         try:
@@ -105,28 +108,28 @@ class Repository:
             UnsupportedExtension,
         ) as error:
             path = directory / "state.git"
-            what = f"{path} is no repository that can be read: {error}"
+            what = f"The repository {path} can't be read: {error}"
             raise StoreDamaged(what) from error
 
     @property
     def object_format(self) -> str:
-        """`sha1` or `sha256`."""
+        """The object format of the repository: `sha1` or `sha256`."""
         return self._repo.object_format.name
 
     def batch(self) -> Batch:
-        """Make a new, empty batch of objects to write."""
+        """Make a new, empty batch, to which objects can be added."""
         return Batch(self.objects)
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the repository that was opened is still the one at its path."""
+        """Whether the repository at the path is still the repository that was opened."""
         return _place(self.path) == self._place
 
     def check_place(self) -> None:
-        """Check that the repository was not deleted, moved or replaced by another one.
+        """Check that the repository was not deleted, moved or replaced by another repository.
 
         Raises:
-            StoreGone: it was.
+            StoreGone: the repository was deleted, moved or replaced.
         """
         if self.is_in_place:
             return
@@ -135,17 +138,17 @@ class Repository:
         )
 
     def read_ref(self, name: str) -> str | None:
-        """Return the commit that a ref names, or None if there is no such ref; see `Refs.read`.
+        """Return the id of the commit to which a ref points, or None; see `Refs.read`.
 
         Raises:
-            StoreGone: the repository is not there any more.
+            StoreGone: the repository was deleted, moved or replaced.
         """
         found = self._refs.read(name)
         self.check_place()
         return found
 
     def refs(self, prefix: str) -> dict[str, str]:
-        """Return the refs below `prefix` (which ends in `/`), by the rest of their names."""
+        """Return the commits of the refs below a prefix, by the rest of the name; see `Refs.below`."""
         return self._refs.below(prefix)
 
     def set_ref(
@@ -155,16 +158,16 @@ class Repository:
         new: str,
         batch: Batch | None = None,
     ) -> None:
-        """Move a ref, durably.
+        """Move a ref durably.
 
-        The caller holds `lock`, and has read `old` under it.
+        The caller must have `lock`, and must have read `old` while it had the lock.
 
         Args:
             name: The ref's full name.
-            old: The commit that it must name; None: it must not exist.
-            new: The commit that it will name.
-            batch: Objects to make durable before the move and to release after it; None if all
-                objects are on disk already.
+            old: Id of the commit to which the ref must point; None if the ref must not exist.
+            new: Id of the commit to which the ref will point.
+            batch: The objects to make durable before the ref is moved, and to release after that;
+                None if all objects are on the disk already.
 
         Raises:
             StorageFailed: the ref was not moved.
@@ -178,16 +181,16 @@ class Repository:
             batch.release()
 
     def delete_ref(self, name: str) -> None:
-        """Remove a ref. The caller holds `lock`."""
+        """Remove a ref. The caller must have `lock`."""
         self._refs.delete(name)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the lock during a `with` block.
+        """Take `lock`, and keep it during a `with` block.
 
         Raises:
             StoreGone: the repository was deleted, moved or replaced.
-            StorageFailed: the disk refused something in the block.
+            StorageFailed: the disk refused an operation in the block.
         """
         try:
             with self.lock.locked():
@@ -197,18 +200,22 @@ class Repository:
             if isinstance(error, FileNotFoundError):
                 self.check_place()
             reason = error.strerror or error
-            raise StorageFailed(f"The disk refused: {reason}") from error
+            raise StorageFailed(
+                f"The disk refused to read or write: {reason}"
+            ) from error
 
     def is_ancestor(
         self,
         commit: str,
         tip: str,
     ) -> bool:
-        """Check whether one commit contains another by any of its parents; False without git.
+        """Check whether a commit is an ancestor of another commit, by any parents.
+
+        The result is False if there is no git.
 
         Args:
-            commit: The one that may be contained.
-            tip: The one that may contain it.
+            commit: Id of the commit that may be the ancestor.
+            tip: Id of the commit that may be the descendant.
 
         Raises:
             StorageFailed: git failed.
@@ -223,19 +230,19 @@ class Repository:
         if done is None:
             return False
         if done.code not in {0, 1}:
-            what = f"git can't check whether {tip} contains {commit}"
+            what = f"git can't check whether {commit} is an ancestor of {tip}"
             raise StorageFailed(what)
         return done.ok
 
     def damage(self) -> str | None:
-        """Ask git which objects that refs need are missing or broken.
+        """Ask git for missing or broken objects that refs need.
 
-        An object that git itself would have written differently is not damage, though `git fsck`
-        reports it. If git has no time to verify the packs of a large store, only missing objects
-        are found.
+        A full `git fsck` would also report intact objects that git would have written differently,
+        so it is not used. If the store is so large that git can't verify the packs in time, only
+        missing objects are found.
 
         Returns:
-            Git's report; empty if there is no damage, None if git takes too long or is missing.
+            Git's report. Empty if there is no damage; None if git takes too long or is missing.
         """
         missing = self._reported(
             [
@@ -255,7 +262,7 @@ class Repository:
         return broken or ""
 
     def _reported(self, command: list[str]) -> str | None:
-        """Return what git reports as wrong; None if git does not end in time or is missing."""
+        """Run git and return the problems that it reports; None if it is too slow or missing."""
         done = self._git(command, _LOOK_SECONDS)
         if done is None or done.code is None:
             return None
@@ -269,7 +276,7 @@ class Repository:
         command: list[str],
         timeout: float,
     ) -> Completed | None:
-        """Run git in the repository; None if it is missing."""
+        """Run git in the repository; return None if there is no git."""
         try:
             return run_git(
                 command,
@@ -282,11 +289,11 @@ class Repository:
             return None
 
     def fsync_packs(self) -> None:
-        """Make the names of fetched packs durable, since git does not fsync their directory."""
+        """Make the names of fetched packs durable, since git does not sync their directory."""
         sync_directory(self.path / "objects" / "pack")
 
     def close(self) -> None:
-        """Close all files; safe to call again."""
+        """Close all files. This method may be called several times."""
         directory = self._directory
         self._directory = None
         if directory is not None:
@@ -298,10 +305,13 @@ class Repository:
         refs = self._repo.refs
         if isinstance(refs, DiskRefsContainer):
             return refs
-        # dulwich does not compare and set a ref of a reftable atomically.
+        # dulwich can't compare and set a ref atomically if refs are in a reftable.
         raise StorageFailed(
             f"{self.path} does not keep its refs in files",
-            then="Move it away; the next start makes a new one from the remote",
+            then=(
+                "Move this directory to another place. "
+                "The next start makes a new repository from the remote"
+            ),
         )
 
 
@@ -310,16 +320,16 @@ def _ensure(
     object_format: Callable[[], str],
     branch: str,
 ) -> None:
-    """Make the repository in a `csc` directory, unless it is there.
+    """Make the repository in a `csc` directory, unless it exists already.
 
     Raises:
-        StoreDamaged: something else is there, and it is not empty.
+        StoreDamaged: there is a directory `state.git` that has files but is not a repository.
     """
     path = directory / "state.git"
     head = path / "HEAD"
     if path.exists() and not head.exists():
         if not _holds_nothing(path):
-            raise StoreDamaged(f"{path} is no Git repository any more")
+            raise StoreDamaged(f"{path} is not a Git repository any more")
         shutil.rmtree(path)
     if head.exists():
         return
@@ -335,7 +345,7 @@ def _create(
     object_format: str,
     branch: str,
 ) -> None:
-    """Make the repository under another name and rename it, so that it is never there in part."""
+    """Make the repository under another name, then rename it, so that it is always complete."""
     made = tempfile.mkdtemp(dir=path.parent, prefix="new-")
     temporary = Path(made)
     try:
@@ -357,7 +367,7 @@ def _create(
 
 
 def _place(path: Path) -> tuple[int, int] | None:
-    """Return device and inode of a directory; None if there is no such directory."""
+    """Return the numbers of device and inode of a directory; None if it does not exist."""
     try:
         found = path.stat()
     except OSError:
@@ -366,12 +376,12 @@ def _place(path: Path) -> tuple[int, int] | None:
 
 
 def _holds_nothing(path: Path) -> bool:
-    """Check whether a directory has no files at any depth, so that nothing in it can be lost."""
+    """Check whether a directory has no files at any depth, so that it can be removed safely."""
     return all(not files for _, _, files in os.walk(path))
 
 
 def _umask() -> int:
-    """Return the process's umask, which can be read only by setting it."""
+    """Return the umask of the process. The system allows to read it only by setting it."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

@@ -1,4 +1,5 @@
-"""Child processes: the user's own `git`, and processes of ours that outlive their parent.
+"""Child processes: the user's own `git`, and csc-git processes that outlive their parent.
 
-Every process that csc-git starts is started here, except one that replaces a command line.
+All processes that csc-git starts are started by this package, except the command that replaces a
+command line of csc-git.
 """

@@ -1,4 +1,4 @@
-"""Starting a process of ours that goes on when this one ends."""
+"""Start a csc-git process that keeps running when the current process ends."""
 
 import subprocess
 import sys
@@ -10,15 +10,15 @@ def start_detached(
     arguments: Sequence[str],
     environment: Mapping[str, str],
 ) -> None:
-    """Start a module of ours in a process that goes on when this one has ended.
+    """Run a module of csc-git in a new process that keeps running when the current process ends.
 
-    The process has its own session and no terminal, so a signal that ends this process does not
-    end it.
+    The new process has its own session and no terminal, so a signal that ends the current process
+    does not end the new one.
 
     Args:
         module: Name of the module, as for `python -m`.
         arguments: Command-line arguments of the module.
-        environment: All environment variables of the process.
+        environment: All environment variables of the new process.
     """
     subprocess.Popen(  # noqa: S603  our own modules, an argument list
         [sys.executable, "-P", "-m", module, *arguments],

@@ -1,9 +1,9 @@
-"""Running the user's `git` as a child that can't hang, prompt, or run the user's hooks.
+"""Run the user's `git` as a child process that can't hang, prompt, or run the user's hooks.
 
-It gets its own session (so that no credential prompt can reach a terminal), a time limit after
-which its whole process group is killed, and an environment without the variables that tie git
-to another repository. Configuration is handed over in `GIT_CONFIG_*` variables: it may hold tokens,
-and arguments would show in `ps`.
+The child runs in its own session, so that no prompt for credentials can appear on a terminal. After
+a time limit, its whole process group is killed. Its environment lacks the variables that would make
+git use another repository. Settings are passed in `GIT_CONFIG_*` variables and not as arguments,
+because settings may contain tokens, and everybody can see arguments with `ps`.
 """
 
 import os
@@ -25,13 +25,13 @@ from typing import Final
 from csc_git.errors import GitMissing
 
 WORDS_LIMIT: Final = 1 << 20
-"""Largest part of a child's error output that is kept, in bytes."""
+"""At most this many bytes of a child's error output are kept."""
 
 _GRACE: Final = 1.0
-"""Seconds after a child was killed in which its output is still read."""
+"""After a child was killed, its output is still read for this many seconds."""
 
 _PIECE: Final = 1 << 16
-"""Bytes of output that are read at once."""
+"""At most this many bytes of output are read by one system call."""
 
 _TIES: Final = frozenset(
     {
@@ -55,7 +55,8 @@ _TIES: Final = frozenset(
         "GIT_WORK_TREE",
     }
 )
-"""What `git rev-parse --local-env-vars` prints, and the quarantine of a running hook."""
+"""Variables that make git use another repository: those that `git rev-parse --local-env-vars`
+prints, and `GIT_QUARANTINE_PATH`, which git sets for a hook that receives a push."""
 
 _DROPPED: Final = _TIES | {
     "GIT_CURL_VERBOSE",
@@ -66,7 +67,8 @@ _DROPPED: Final = _TIES | {
     "GIT_PUSH_OPTION_COUNT",
     "GIT_REFLOG_ACTION",
 }
-"""Those, and variables that change what arguments mean or add to what git prints; see git(1)."""
+"""Variables that are not passed on to git: `_TIES`, variables that change the meaning of arguments,
+and variables that make git print more. git(1) describes them."""
 
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _QUIET: Final = {
@@ -110,32 +112,32 @@ SETTINGS: Final = (
     ("push.useForceIfIncludes", "false"),
     ("submodule.recurse", "false"),
 )
-"""Settings under which git runs no program but transports and credential helpers, sends and removes
-only what it was asked to, prints no colours, and streams large files instead of holding them in
-memory.
+"""Settings for every call of git. With them, git runs no other programs than transports and
+credential helpers. It sends and removes only what it was asked to send or remove. It prints no
+colours, and it streams large files instead of keeping them in memory.
 """
 
 
 class Children:
-    """The git processes that one store has started and that still run."""
+    """The running git processes that one store has started."""
 
     def __init__(self) -> None:
         self._running: set[int] = set()
         self._is_closed = False
 
     def kill(self) -> None:
-        """Kill all of them. A caller that waits for one gets no answer."""
+        """Kill all these processes. A caller that waits for a process gets no result."""
         for pid in list(self._running):
             _kill_group(pid)
 
     def close(self) -> None:
-        """Kill all of them, and from now on each new one as soon as it is started."""
+        """Kill all these processes, and from now on kill each new process when it is started."""
         self._is_closed = True
         self.kill()
 
     @contextmanager
     def running(self, pid: int) -> Iterator[None]:
-        """Count a process among them during a `with` block."""
+        """Add a process to the running processes during a `with` block."""
         self._running.add(pid)
         try:
             if self._is_closed:
@@ -147,12 +149,13 @@ class Children:
 
 @dataclass(frozen=True)
 class Completed:
-    """How a child ended.
+    """The result of a child process.
 
     Attributes:
-        code: Its exit code; negative for a signal; None if it ran out of time.
-        out: Standard output.
-        err: Standard error, decoded.
+        code: The child's exit code. Negative if a signal ended the child; None if it was killed
+            after its time limit.
+        out: The child's standard output.
+        err: The child's standard error, decoded.
     """
 
     code: int | None
@@ -161,7 +164,7 @@ class Completed:
 
     @property
     def ok(self) -> bool:
-        """Whether it succeeded."""
+        """Whether the child ended with exit code 0."""
         return self.code == 0
 
 
@@ -181,19 +184,21 @@ def run_git(  # noqa: PLR0913  a child has many settings, and each has a name
     """Run `git <args>` and wait for it.
 
     Args:
-        args: The command and its arguments. Operands that come from outside must follow `--` or
+        args: The command and its arguments. Arguments that come from outside must follow `--` or
             be checked refs.
-        cwd: Where it runs; relative remote paths are resolved there.
-        git_dir: The repository; None: git searches for one from `cwd`, and obeys `GIT_DIR`.
-        config: Names and values of settings that are added to the user's own; a later one
-            overrides an earlier.
-        env: Further environment variables; None for no more.
-        timeout: Seconds until its process group is killed.
-        children: The git processes of the store that it works for, which are killed together; None
-            if it works for no store.
-        gives_up: Whether the caller gave up; then it is killed at once.
-        stdin: Descriptor of a file that it reads; None: it reads nothing.
-        most: Bytes that it may print before it is killed; None for any number.
+        cwd: The directory in which git runs. Relative paths of remotes are relative to it.
+        git_dir: The repository. None if git must search for a repository from `cwd` or use
+            `GIT_DIR`.
+        config: Names and values of settings that are added to the user's own settings. If a name
+            is given twice, the later value overrides the earlier value.
+        env: More environment variables; None if there are no more.
+        timeout: After this many seconds, git's process group is killed.
+        children: The git processes of the store for which git runs, so that they can be killed
+            together; None if git does not run for a store.
+        gives_up: A function that returns whether the caller has given up; then git is killed at
+            once.
+        stdin: Descriptor of a file that git reads as its standard input; None if git reads nothing.
+        most: If git prints more than this many bytes, it is killed; None for no limit.
 
     Raises:
         GitMissing: there is no `git` on PATH.
@@ -220,16 +225,15 @@ def run_git(  # noqa: PLR0913  a child has many settings, and each has a name
         start_new_session=True,
     )
     with child, children.running(child.pid):
-        if (
-            gives_up()
-        ):  # `Children.kill` may have been called before this one ran
+        # `Children.kill` may have been called before this child was among the running ones.
+        if gives_up():
             _kill_group(child.pid)
         return _finish(child, timeout, most)
 
 
 def git_version() -> tuple[int, ...] | None:
     """Find the version of the `git` on PATH; None if there is no git or its version is unknown."""
-    # The user's configuration may be broken.
+    # The user's configuration may be invalid, and git would then refuse to run.
     no_config = {
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -254,7 +258,7 @@ def stream_git(
     args: Sequence[str],
     git_dir: Path,
 ) -> Iterator[str]:
-    """Run a `git` that only reads, and yield its lines as they come, without a time limit.
+    """Run a `git` command that only reads, without a time limit, and yield each line it prints.
 
     Args:
         args: The command and its arguments.
@@ -262,13 +266,14 @@ def stream_git(
 
     Raises:
         GitMissing: there is no `git` on PATH.
-        ValueError: git failed; with its error output.
+        ValueError: git failed. The error contains git's error output.
     """
     binary = shutil.which("git")
     if binary is None:
         raise GitMissing
     with (
-        tempfile.TemporaryFile() as errors,  # a pipe would fill while nobody reads it
+        # A file, since nobody reads a pipe while the lines are yielded, and it could fill up.
+        tempfile.TemporaryFile() as errors,
         subprocess.Popen(  # noqa: S603  an argument list, no shell
             [binary, *args],
             cwd=git_dir,
@@ -293,9 +298,9 @@ def _finish(
     timeout: float,
     most: int,
 ) -> Completed:
-    """Read all that a child prints, and wait for its end.
+    """Read everything that a child prints, and wait until the child ends.
 
-    A timer kills it after `timeout` seconds, since waiting with a time limit would poll.
+    A timer kills the child after `timeout` seconds. (Python would poll to wait with a time limit.)
     """
     late = threading.Event()
 
@@ -330,15 +335,15 @@ def _read(
     until: float,
     most: int,
 ) -> tuple[bytes, bytes]:
-    """Read what a child prints on both its streams.
+    """Read a child's standard output and standard error.
 
-    A program that it started in another session may hold the streams open, and is not killed with
-    it. So nothing is read after a moment.
+    A program that the child started in another session may keep the streams open, and such a
+    program is not killed with the child. So the function stops to read at the time `until`.
 
     Args:
-        child: The child.
-        until: The moment, by the monotonic clock.
-        most: Bytes of standard output; the child is killed when it has printed more.
+        child: The child process.
+        until: The time, by the monotonic clock, after which nothing more is read.
+        most: If the child prints more than this many bytes on standard output, it is killed.
     """
     assert child.stdout is not None  # noqa: S101  both are pipes
     assert child.stderr is not None  # noqa: S101
@@ -364,7 +369,7 @@ def _read(
 
 
 def _kill_group(pid: int) -> None:
-    # macOS denies the permission if the process has ended.
+    # macOS reports a missing permission if the process has already ended.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
@@ -373,7 +378,7 @@ def _environment(
     git_dir: Path | None,
     config: Sequence[tuple[str, str]],
 ) -> dict[str, str]:
-    """Make the environment variables of a child; see `run_git`."""
+    """Make the environment variables of a git process; see `run_git` for the arguments."""
     dropped = {*_DROPPED, *_PROMPTS}
     if git_dir is None:
         dropped -= _TIES

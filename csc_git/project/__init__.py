@@ -1,1 +1,1 @@
-"""The project: the user's own repository, which csc-git reads and never writes to."""
+"""The project: the user's own repository. csc-git reads it and never writes to it."""

@@ -1,4 +1,4 @@
-"""Finding the user's repository and reading its configuration, with git or, without it, dulwich."""
+"""Find the user's repository and read its configuration with git, or with dulwich without git."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +32,8 @@ def discover(start: Path) -> Project:
     """Find the repository at or above a directory.
 
     Raises:
-        NotARepository: there is no repository, or it can't be written.
-        ForeignRepository: it belongs to somebody else, and git would not use it either.
+        NotARepository: there is no repository, or the repository can't be written.
+        ForeignRepository: the repository belongs to another user, and git would not use it either.
         InvalidSetting: git can't read its configuration.
     """
     try:
@@ -42,8 +42,11 @@ def discover(start: Path) -> Project:
         found = _ask_dulwich(start)
     if not os.access(found.common_dir, os.W_OK):
         raise NotARepository(
-            f"{found.common_dir} can't be written by you",
-            then="Give yourself write permission there, or clone the repository yourself",
+            f"You have no write permission for {found.common_dir}",
+            then=(
+                "Give yourself write permission for it, "
+                "or clone the repository yourself"
+            ),
         )
     return found
 
@@ -77,7 +80,7 @@ def _ask_git(start: Path) -> Project:
 
 
 def _work_tree(start: Path) -> str:
-    """Return the top of the work tree; empty if there is no work tree."""
+    """Return the path of the top directory of the work tree; empty if there is no work tree."""
     answer = run_git(
         [
             "rev-parse",
@@ -92,7 +95,7 @@ def _work_tree(start: Path) -> str:
 
 
 def configuration(git_dir: Path) -> list[ConfigLine]:
-    """Return the configuration that is valid in a repository; empty if git fails."""
+    """Return the configuration that git uses in a repository; an empty list if git fails."""
     try:
         lines = run_git(
             _LIST,
@@ -126,12 +129,12 @@ def _unreadable_config(stderr: str) -> InvalidSetting:
     reason = readable(stderr)
     return InvalidSetting(
         f"git can't read its configuration: {reason}",
-        then="Mend the file that git names, then start again",
+        then="Mend the file that git's message names, then start again",
     )
 
 
 def _lines(output: bytes) -> Iterator[ConfigLine]:
-    """Read what `git config --list` prints: a scope, then a name and a value, and so on."""
+    """Parse the output of `git config --list`, which alternates a scope and a name with a value."""
     fields = _decoded(output).split("\0")
     scopes = fields[::2]
     lines = fields[1::2]
@@ -147,7 +150,7 @@ def _decoded(output: bytes) -> str:
 
 
 def _ask_dulwich(start: Path) -> Project:
-    """Find the repository without `git`, for local work only, which needs fewer settings."""
+    """Find the repository without `git`. Only local work is possible then, with fewer settings."""
     try:
         repo = Repo.discover(str(start))
     except NotGitRepository:
@@ -169,7 +172,7 @@ def _ask_dulwich(start: Path) -> Project:
 
 
 def _is_foreign(directory: Path) -> bool:
-    """Check whether a directory belongs to another user, where the system has users."""
+    """Check whether a directory belongs to another user; False if the system has no users."""
     if not hasattr(os, "geteuid"):
         return False
     owner = directory.stat().st_uid
@@ -177,7 +180,7 @@ def _is_foreign(directory: Path) -> bool:
 
 
 def _dulwich_lines(repo: Repo) -> Iterator[ConfigLine]:
-    """Read the configuration that dulwich finds, the repository's own file last."""
+    """Read the configuration files that dulwich finds. The repository's own file is the last."""
     files = repo.get_config_stack().backends
     for file in reversed(files):
         for section in file.sections():
@@ -189,7 +192,7 @@ def _dulwich_lines(repo: Repo) -> Iterator[ConfigLine]:
 
 
 def _setting_name(parts: Sequence[bytes]) -> str:
-    """Join the parts of a setting's name as git prints it: the first and last in lower case."""
+    """Join the parts of a setting's name as git prints it, with first and last in lower case."""
     words = [part.decode(errors="replace") for part in parts]
     words[0] = words[0].lower()
     words[-1] = words[-1].lower()

@@ -1,7 +1,8 @@
-"""The user's repository: where it is and how it is configured. csc-git never writes to it.
+"""The user's repository: its place and its configuration. csc-git never writes to it.
 
-Our own repository is in its common directory, which all its work trees share. It may be of any
-kind: normal, bare, a mirror, a linked work tree, a submodule, with a separate git directory.
+csc-git's own repository is in the common directory of the user's repository, which all its work
+trees share. The user's repository may be of any kind: normal, bare, a mirror, a linked work tree, a
+submodule, or one with a separate git directory.
 """
 
 import os
@@ -18,27 +19,28 @@ from csc_git.text import readable
 _HANDED_OVER: Final = re.compile(
     r"(?:credential|http|url|ssh)\.|core\.(?:sshcommand|gitproxy)$"
 )
-"""Settings that define how remotes are reached."""
+"""Matches the names of settings that define how git reaches remotes."""
 
 _OWN: Final = (
     "local",
     "worktree",
     "command",
 )
-"""Scopes of settings of this repository, as git calls them; others are the user's or system's."""
+"""Git's names for the scopes of settings that belong to one repository. Settings of all other
+scopes belong to the user or the system."""
 
 _HOST: Final = re.compile(
     r"^\w+://[^/]*/"  # a URL
-    r"|^[^/:]+:(?!//)"  # host:path, as of ssh
+    r"|^[^/:]+:(?!//)"  # host:path, as ssh uses it
 )
 _SEPARATOR: Final = re.compile(r"[/\\]+")
 _LONGEST_NAME: Final = 100
-"""Most characters of a project's name that are shown."""
+"""At most this many characters of a project's name are shown."""
 
 
 @dataclass(frozen=True)
 class ConfigLine:
-    """One line of git's configuration; the name is as `git config --list` prints it."""
+    """One setting of git's configuration, with its name as `git config --list` prints it."""
 
     scope: str
     name: str
@@ -46,7 +48,7 @@ class ConfigLine:
 
     @property
     def setting(self) -> tuple[str, str]:
-        """Its name and value."""
+        """The name and the value of the setting."""
         return self.name, self.value
 
 
@@ -55,11 +57,13 @@ class Project:
     """A repository that sessions coordinate on.
 
     Attributes:
-        common_dir: Its git directory, which all work trees share; ours is in it.
-        top: The work tree's top, or the git directory of a bare repository. Relative remote
-            paths are relative to it.
+        common_dir: The repository's git directory, which all work trees share. csc-git's own
+            directory is in it.
+        top: The top directory of the work tree, or the git directory of a bare repository. Relative
+            paths of remotes are relative to this directory.
         object_format: `sha1` or `sha256`.
-        config: All of git's configuration that is valid here; a later line overrides an earlier.
+        config: All settings that git uses in this repository; a later line overrides an earlier
+            line.
         has_work_tree: Whether `top` is a work tree.
     """
 
@@ -73,18 +77,18 @@ class Project:
     has_work_tree: bool = False
 
     def get(self, name: str) -> str | None:
-        """Return a setting's value, the last one given; None if it is not set."""
+        """Return the value of a setting: the last value if there are several; None if not set."""
         values = self.values(name)
         if not values:
             return None
         return values[-1]
 
     def values(self, name: str) -> list[str]:
-        """Return all values of a setting that may be given several times."""
+        """Return all values of a setting, since git allows several values for one name."""
         return [line.value for line in self.config if line.name == name]
 
     def section(self, prefix: str) -> dict[str, str]:
-        """Return all settings below a prefix, by the rest of their names."""
+        """Return all settings whose names begin with a prefix, by the rest of their names."""
         found = {}
         for line in self.config:
             if line.name.startswith(prefix):
@@ -94,7 +98,11 @@ class Project:
 
     @property
     def place(self) -> Path:
-        """Where git runs: the top of the work tree, or the main one's if this one was removed."""
+        """The directory in which git runs: the top of the work tree.
+
+        If this work tree was removed, the main work tree is used; without a main work tree, the git
+        directory is used.
+        """
         if self.top.is_dir():
             return self.top
         main = self.common_dir.parent
@@ -105,15 +113,15 @@ class Project:
     def transport_beyond(
         self, ours: Sequence[ConfigLine]
     ) -> list[tuple[str, str]]:
-        """Return transport settings that are valid here, but not in our own repository.
+        """Return transport settings that git uses in this repository, but not in csc-git's own one.
 
-        These are the settings of this repository, and settings of the user that are valid only
-        here, for instance by a conditional include. The other settings of the user are valid in
-        our repository too. They are left out, since some servers refuse a header that is sent
-        twice.
+        These are the settings of this repository, and those of the user's settings that apply only
+        to this repository, for instance by a conditional include. The user's other settings apply
+        to csc-git's repository too. They are left out, because some servers refuse a header that is
+        sent twice.
 
         Args:
-            ours: The configuration that is valid in our repository.
+            ours: The configuration that git uses in csc-git's own repository.
         """
         there = Counter(line.setting for line in ours)
         found = list[tuple[str, str]]()
@@ -129,7 +137,7 @@ class Project:
         return found
 
     def rewriting_rules(self, kind: str) -> dict[str, str]:
-        """Return the rules of `url.<base>.<kind>`: the base by the beginning that it replaces.
+        """Return the rules of `url.<base>.<kind>`: each base by the beginning that it replaces.
 
         Args:
             kind: `insteadof` or `pushinsteadof`.
@@ -147,7 +155,7 @@ class Project:
 
     @property
     def remotes(self) -> list[str]:
-        """Names of the configured remotes."""
+        """The names of the configured remotes."""
         names = list[str]()
         for line in self.config:
             name = _between(
@@ -161,12 +169,15 @@ class Project:
 
     @property
     def email(self) -> str | None:
-        """The user's own e-mail address, as commits have it; None if it is not set."""
+        """The user's e-mail address that git writes into commits; None if it is not set."""
         given = os.environ.get("GIT_AUTHOR_EMAIL")
         return given or self.get("user.email")
 
     def worktrees(self) -> list[Path]:
-        """Return the tops of all its work trees that exist; see gitrepository-layout(5)."""
+        """Return the top directories of all work trees of the repository that exist.
+
+        gitrepository-layout(5) describes the files in which git lists them.
+        """
         places = list[Path]()
         if self.has_work_tree:
             places += [
@@ -183,7 +194,10 @@ class Project:
         return [place for place in unique if _is_work_tree(place)]
 
     def config_stamp(self) -> tuple[int, ...]:
-        """Return what changes when a configuration file of the repository or user is written."""
+        """Return the times at which the configuration files of repository and user were written.
+
+        A changed result shows that a file was written.
+        """
         home = Path.home()
         given = os.environ.get("XDG_CONFIG_HOME")
         xdg = home / ".config"
@@ -197,13 +211,13 @@ class Project:
         return tuple(_written(file) for file in files)
 
     def name(self, remote_url: str | None) -> str:
-        """Choose a name to show people.
+        """Choose a name for the project, to be shown to people.
 
         Args:
             remote_url: The remote's URL, or None if there is no remote.
 
         Returns:
-            `owner/repository` of the remote, or the directory's name.
+            `owner/repository` of the remote, or the name of the project's directory.
         """
         if remote_url:
             name = _hosted_name(remote_url)
@@ -220,7 +234,7 @@ def _between(
     text: str,
     end: str,
 ) -> str:
-    """Return what is between a beginning and an end; empty if a text does not have both."""
+    """Return the middle of a text without a given beginning and end; empty if it lacks either."""
     if not text.startswith(beginning):
         return ""
     rest = text.removeprefix(beginning)
@@ -230,11 +244,11 @@ def _between(
 
 
 def _hosted_name(url: str) -> str:
-    """Return the last two parts of the path on a host, or the last part of a local path."""
+    """Return the last two parts of the path in a URL, or the last part of a local path."""
     path = _HOST.sub("", url)
     parts = list(filter(None, _SEPARATOR.split(path)))
     shown = 2
-    if path == url:  # it names no host
+    if path == url:  # the URL contains no host
         shown = 1
     return "/".join(parts[-shown:])
 

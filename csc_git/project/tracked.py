@@ -1,4 +1,4 @@
-"""Tracked files: the files of the user's repository, which are compared with patterns."""
+"""Tracked files: the files that the user's repository tracks, which claims' patterns may match."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ _SECONDS: Final = 60.0
 
 
 def tracked_files(project: Project) -> list[str]:
-    """List the files in the index, or in a bare repository's HEAD, by their paths from the top.
+    """List the files in the index, or in HEAD of a bare repository, by their paths from the top.
 
     Raises:
         StoreError: git failed.

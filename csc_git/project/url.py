@@ -1,4 +1,4 @@
-"""URLs: where a remote is, by its name in the user's configuration, and which URLs are used."""
+"""URLs: find a remote's URL in the user's configuration, and check that csc-git may use it."""
 
 import re
 from pathlib import Path
@@ -11,22 +11,22 @@ from csc_git.processes.git import run_git
 from csc_git.project.project import Project
 
 SCHEMES: Final = "file:git:http:https:ssh"
-"""Schemes of the URLs that are used, as `GIT_ALLOW_PROTOCOL` has them."""
+"""The schemes of URLs that csc-git uses, in the form of git's variable `GIT_ALLOW_PROTOCOL`."""
 
 _SCHEME: Final = re.compile(r"([A-Za-z0-9+.-]+)(::|://)")
 _LOCATION: Final = re.compile(r"[:/\\]")
-"""Found in a URL or a path, and not in the name of a remote."""
+"""Matches a character that a URL or a path contains, and the name of a remote does not."""
 
 _PLAIN_BRANCH: Final = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*"
 )
-"""Names of branches that are accepted without git."""
+"""Matches the names of branches that are accepted if there is no git to check them."""
 
 _FORMATS: Final = {
     40: "sha1",
     64: "sha256",
 }
-"""Object formats by the length of an id in hexadecimal digits."""
+"""The object format for each length of an object id, in hexadecimal digits."""
 
 _OPTIONS: Final = (
     "url",
@@ -43,18 +43,19 @@ def settings_of(
     remote: str | None,
     ours: str,
 ) -> list[tuple[str, str]]:
-    """Make the configuration of a remote of our own with the URLs of a remote of the user's.
+    """Make settings that define a remote for csc-git, with the URLs of one of the user's remotes.
 
     Args:
         project: The user's repository.
-        remote: The name of a remote of the project, a URL, or None for `origin` or the only one.
-        ours: The name of our remote.
+        remote: The name of a remote of the project, or a URL. None for `origin`, or for the only
+            remote.
+        ours: The name of csc-git's remote.
 
     Returns:
         Names and values of git's settings.
 
     Raises:
-        RemoteFailure: there is no such remote.
+        RemoteFailure: the project has no such remote.
     """
     name = remote or default_remote(project)
     if not name:
@@ -78,7 +79,7 @@ def _options_of(
     project: Project,
     name: str,
 ) -> dict[str, str]:
-    """Return those options of a remote that ours needs too."""
+    """Return the options of a remote that csc-git's own remote needs too."""
     options = project.section(f"remote.{name}.")
     options |= _urls(project, name)
     found: dict[str, str] = {}
@@ -89,22 +90,21 @@ def _options_of(
 
 
 def _choices(project: Project) -> str:
-    """Name a project's remotes, none of which is the default; empty if it has no remotes."""
+    """Describe a project's remotes if none is the default; empty if the project has no remotes."""
     if not project.remotes:
         return ""
     names = " and ".join(project.remotes)
-    return f"it has {names}; which is meant?"
+    return f"it has the remotes {names}; which one is meant?"
 
 
 def _urls(
     project: Project,
     name: str,
 ) -> dict[str, str]:
-    """Return the URL that a remote is fetched from, and the one it is pushed to if that is set.
+    """Return the URL from which a remote is fetched, and its URL for pushes if that is set.
 
-    git fetches from the first of several URLs and pushes to all of them, so that mirrors have the
-    same content. Our remote must be one repository: what was pushed is in the history that others
-    fetch.
+    If a remote has several URLs, git fetches from the first URL and pushes to all of them. csc-git
+    needs one repository for both: other clones must be able to fetch what this clone pushed.
     """
     url, *_ = project.values(f"remote.{name}.url")
     push_urls = project.values(f"remote.{name}.pushurl")
@@ -117,7 +117,7 @@ def _urls(
 
 
 def default_remote(project: Project) -> str | None:
-    """Return the name of the default remote: `origin`, or the only one; None if there is none."""
+    """Return the name of the default remote: `origin`, or the only remote; None without either."""
     names = project.remotes
     if "origin" in names:
         return "origin"
@@ -127,7 +127,7 @@ def default_remote(project: Project) -> str | None:
 
 
 def is_usable_url(url: str) -> bool:
-    """Check whether a URL is of a kind that git reaches by its own transports."""
+    """Check whether git can reach a URL by its own transports, without another program."""
     try:
         check_url(url)
     except RemoteFailure:
@@ -136,10 +136,10 @@ def is_usable_url(url: str) -> bool:
 
 
 def check_url(url: str) -> None:
-    """Refuse a URL that git would run, or reach by other means than its own transports.
+    """Raise an error if git would run a URL as a command, or need another program to reach it.
 
     Raises:
-        RemoteFailure: it is such a URL.
+        RemoteFailure: csc-git does not use URLs of this kind.
     """
     is_usable = (
         url != ""
@@ -152,7 +152,7 @@ def check_url(url: str) -> None:
 
 
 def _is_foreign(url: str) -> bool:
-    """Check whether git would need another program for the URL's scheme."""
+    """Check whether git would need another program to reach a URL, because of its scheme."""
     found = _SCHEME.match(url)
     if found is None:
         return False
@@ -172,7 +172,7 @@ def listed_format(
     Args:
         project: The repository whose settings git uses.
         url: The remote's URL.
-        timeout: Seconds that git may take.
+        timeout: How many seconds git may take.
 
     Returns:
         `sha1` or `sha256`; None if the remote lists no ids, or can't be asked.
@@ -201,8 +201,8 @@ def check_branch(
     """Check whether git accepts a text as a branch's short name.
 
     Args:
-        branch: The text.
-        cwd: Where git runs.
+        branch: The text to check.
+        cwd: The directory in which git runs.
     """
     if branch.startswith(("-", "refs/")):
         return False

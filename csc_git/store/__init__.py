@@ -1,5 +1,6 @@
-"""A transactional key-value store on one branch: where names meet trees.
+"""A transactional key-value store on one Git branch.
 
-Everything is read from an immutable `Snapshot` of a commit and changed by an edit, which becomes
-one commit of the local branch at once and of the remote's as soon as it can be reached.
+Values are read from a `Snapshot`, which shows one commit and never changes. Values are changed by
+an edit. The edit becomes a commit on the local branch at once, and that commit is pushed as soon as
+the remote can be reached.
 """

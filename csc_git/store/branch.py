@@ -1,9 +1,9 @@
-"""The branch in this clone: its tip, its base, and the queue between them.
+"""The branch in this clone: the tip, the base, and the queue between them.
 
-`tip` is the newest state in this clone, `base` the last commit that the remote confirmed. The queue
-is `base..tip`: the edits that the remote has not confirmed. Beside these are the *parked* edits,
-which the remote declined for their content, and the tips that replays replaced, which are kept for
-thirty days.
+`tip` is the newest commit in this clone. `base` is the last commit that the remote confirmed. The
+queue is `base..tip`: the edits that the remote has not confirmed. There are also the *parked*
+edits, which the remote declined because of their content. The tips that a replay replaced are kept
+for thirty days.
 """
 
 import time
@@ -19,7 +19,7 @@ from csc_git.git.remote import FETCHED
 from csc_git.git.repository import Repository
 from csc_git.store.commit_walk import lineage, record_of, since
 
-# Existing clones have these refs under this name.
+# The refs of parked edits are called `held`, because existing clones already have this name.
 _PARKED: Final = "refs/csc/held/"
 _KEPT: Final = "refs/csc/kept/"
 _KEEP_SECONDS: Final = 30 * 24 * 3600
@@ -28,11 +28,11 @@ _FATE_SEARCH: Final = 5000
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of an edit.
+    """The current state of an edit.
 
     Attributes:
         where: `local` (queued), `synced` (confirmed by the remote), `parked`, or `unknown`.
-        outcome: How it was replayed, if it was.
+        outcome: The outcome of the edit's last replay; None if the edit was never replayed.
     """
 
     where: Literal["local", "synced", "parked", "unknown"]
@@ -55,28 +55,28 @@ class Branch:
 
     @property
     def tip(self) -> str | None:
-        """The newest state in this clone."""
+        """The newest commit of the branch in this clone; None if there is no commit yet."""
         return self._repository.read_ref(self.ref)
 
     @property
     def base(self) -> str | None:
-        """The last commit that the remote confirmed."""
+        """The last commit that the remote confirmed; None if there is no such commit."""
         return self._repository.read_ref(self._base_ref)
 
     def queue(self, tip: str | None = None) -> list[CommitInfo]:
         """Return the edits that the remote has not confirmed, oldest first, without the root.
 
         Args:
-            tip: Where the queue ends; None for the branch's tip.
+            tip: The commit at which the queue ends; None for the branch's tip.
         """
         return self._edits(self.base, tip or self.tip)
 
     def unbased_queue(self, tip: str) -> list[CommitInfo]:
-        """Return all edits up to `tip`, for a remote that has none of them."""
+        """Return all edits up to `tip`, oldest first, for a remote that has no edits yet."""
         return self._edits(None, tip)
 
     def after(self, seen: str | None) -> list[CommitInfo]:
-        """Return the edits made since the tip was `seen`."""
+        """Return the edits that were made after the commit `seen`, oldest first."""
         tip = self.tip
         if tip == seen:
             return []
@@ -87,7 +87,7 @@ class Branch:
         return self._repository.refs(_PARKED)
 
     def queued_ops(self) -> set[str]:
-        """Return the ops of the queue."""
+        """Return the ops of all edits in the queue."""
         return {record_of(commit).op for commit in self.queue()}
 
     def keep_tip(self) -> None:
@@ -97,7 +97,7 @@ class Branch:
             self._keep(tip)
 
     def fate(self, op: str) -> Fate:
-        """Return what became of an edit, by what this clone knows."""
+        """Return the current state of an edit, as known in this clone."""
         for commit in reversed(self.queue()):
             record = _record_of(op, commit)
             if record is not None:
@@ -112,11 +112,13 @@ class Branch:
         return Fate("unknown")
 
     def name_for_now(self, commit: str, batch: Batch) -> None:
-        """Put a batch on disk, and name a commit of it until `tidy`, so that it can be pushed.
+        """Write a batch to disk, and make a temporary ref so that one of its commits can be pushed.
+
+        The ref exists until `tidy` deletes the ref.
 
         Args:
-            commit: The commit.
-            batch: The objects.
+            commit: The commit to which the ref points.
+            batch: The batch of new objects, to which the commit belongs.
         """
         ref = FETCHED + uuid.uuid4().hex
         self._repository.set_ref(ref, None, commit, batch)
@@ -129,17 +131,18 @@ class Branch:
         *,
         rewritten: bool,
     ) -> None:
-        """Put a batch on disk, and move both tip and base.
+        """Write a batch to disk, and move both the tip and the base.
 
-        A crash between the two must not put confirmed edits into the queue. Moving the base first
-        ensures this: `base..tip` is still what only this clone has. After an accepted rewrite it
-        would contain confirmed edits, so then the tip is moved first.
+        A crash between the two moves must not put confirmed edits into the queue. So the base is
+        normally moved first: then `base..tip` still contains only unconfirmed edits. But if the
+        remote's history was rewritten, the tip is moved first, because moving the base first would
+        put confirmed edits into `base..tip`.
 
         Args:
             tip: The new tip.
             base: The new base.
-            batch: The objects.
-            rewritten: Whether the new tip shares no line of commits with the old one.
+            batch: The batch of new objects.
+            rewritten: Whether the new tip is in another line of history than the old tip.
         """
         try:
             batch.flush()
@@ -162,20 +165,20 @@ class Branch:
             self._set(self.ref, tip)
 
     def confirm(self, commit: str) -> None:
-        """Note that the remote has `commit`."""
+        """Record that the remote has confirmed `commit`."""
         self._set(self._base_ref, commit)
 
     def park(self, op: str, commit: str) -> None:
         """Park an edit.
 
         Args:
-            op: Its op.
-            commit: Its commit.
+            op: The op of the edit.
+            commit: The commit of the edit.
         """
         self._set(_PARKED + op, commit)
 
     def unpark(self, op: str) -> None:
-        """Stop parking an edit. Its commit is kept for thirty days."""
+        """Stop parking an edit. The edit's commit is kept for thirty days."""
         ref = _PARKED + op
         commit = self._repository.read_ref(ref)
         if commit is not None:
@@ -183,11 +186,11 @@ class Branch:
             self._repository.delete_ref(ref)
 
     def tidy(self) -> None:
-        """Delete the refs of ended attempts, and kept commits after thirty days."""
+        """Delete the refs of ended attempts, and the refs of commits kept for over thirty days."""
         for name in self._repository.refs(FETCHED):
             self._repository.delete_ref(FETCHED + name)
         if self.queue():
-            return  # replaying it may need the originals, however old
+            return  # replaying the queue may need original commits of any age
         now = time.time()
         for name in self._repository.refs(_KEPT):
             stamp = name.partition("-")[0]
@@ -203,13 +206,13 @@ class Branch:
         self._set(f"{_KEPT}{now}-{commit[:16]}", commit)
 
     def _set(self, ref: str, commit: str) -> None:
-        """Point a ref at a commit, whatever it points at now."""
+        """Make a ref point to a commit, without checking the ref's old value."""
         known = self._repository.read_ref(ref)
         self._repository.set_ref(ref, known, commit)
 
 
 def _record_of(op: str, commit: CommitInfo) -> Record | None:
-    """Return a commit's record if it is of the edit `op`, else None."""
+    """Return a commit's record if the commit belongs to the edit `op`, otherwise None."""
     if op not in commit.message:
         return None
     record = Record.parse(commit.message)

@@ -1,10 +1,10 @@
-"""Claiming: what replay must know about claims.
+"""Claiming: the checks that replay makes for claims.
 
-Whether a session may claim a resource is decided when it claims, by what its clone knows then. On a
-newer base two things can have changed that the revisions of the claim's own keys do not show:
+When a session claims a resource, its clone decides with the data that it has at that time. At
+replay, the base is newer, and two things may have happened that do not change the claim's own keys:
 
-1. The session lost its name: another sign-on took it over.
-2. Another session claimed a different resource that overlaps.
+1. The session has lost its name, because another sign-on took over the name.
+2. Another session has claimed a different resource that overlaps.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,10 +26,11 @@ from csc_git.store.tree.snapshot import Snapshot, Stored
 
 
 class Overlaps:
-    """Decides which resources overlap. Remembers it, since some pairs need a call of git.
+    """Decides which resources overlap. Caches results, since some need a call of git.
 
     Args:
-        tracked: The files of the user's repository; called once at most, if patterns are compared.
+        tracked: Returns the files of the user's repository. This function is called at
+            most once, and only if patterns are compared.
     """
 
     def __init__(self, tracked: Tracked) -> None:
@@ -44,12 +45,12 @@ class Overlaps:
         wanted: Sequence[str],
         resources: Sequence[str],
     ) -> list[str]:
-        """Return the resources that overlap one of the wanted ones.
+        """Return the resources that overlap at least one of the wanted resources.
 
         Args:
-            wanted: A few resources.
-            resources: All others. If both are the same objects as in the last call, the candidates
-                of that call are used again.
+            wanted: A few resources, to which all other resources are compared.
+            resources: The other resources. If both arguments are the same objects as in the last
+                call, the candidates of that call are used again.
         """
         is_known = self._wanted is wanted and self._resources is resources
         if not is_known:
@@ -73,11 +74,11 @@ def claims_on(
     snapshot: Snapshot,
     resources: Iterable[str],
 ) -> Iterator[StoredClaim]:
-    """Yield the claims on some resources, of all sessions and active or not.
+    """Yield the claims of all sessions on some resources, including claims that are not active.
 
     Args:
-        snapshot: Where to read.
-        resources: The resources; one without a claim is passed over.
+        snapshot: The snapshot to read from.
+        resources: The resources. Resources without a claim are skipped.
     """
     for resource in resources:
         stored = snapshot.get(claim_key(resource))
@@ -87,13 +88,14 @@ def claims_on(
 
 
 def is_nobodys(snapshot: Snapshot, key: Key) -> bool:
-    """Return whether a record of a session or a claim can't have been made by csc-git.
+    """Return whether a session's or claim's record can't have been made by csc-git.
 
-    Everyone who may push can have written it. It has no effect, and a person may remove it.
+    Anyone who may push to the remote can have written such a record. The record has no effect, and
+    a person may remove it.
 
     Args:
-        snapshot: Where to read.
-        key: The record's key; of any other key it is false.
+        snapshot: The snapshot to read from.
+        key: The record's key. If the key is not in `sessions` or `claims`, the result is False.
     """
     if key.scope not in {SESSIONS, CLAIMS}:
         return False
@@ -104,7 +106,7 @@ def is_nobodys(snapshot: Snapshot, key: Key) -> bool:
 
 
 def nobodys(snapshot: Snapshot) -> Iterator[Key]:
-    """Yield the keys for which `is_nobodys` is true."""
+    """Yield the keys of session and claim records that csc-git can't have made."""
     for scope in (SESSIONS, CLAIMS):
         records = snapshot.records(scope)
         for name in snapshot.names(scope):
@@ -114,18 +116,18 @@ def nobodys(snapshot: Snapshot) -> Iterator[Key]:
 
 
 def _is_record(scope: Scope, name: str, stored: Stored | None) -> bool:
-    """Return whether a key of `sessions` or `claims` has a record that csc-git may have made."""
+    """Return whether the value of a key in `sessions` or `claims` is a valid record."""
     if scope == SESSIONS:
         return is_session_name(name) and read_lease(stored) is not None
     return read_claim(name, stored) is not None
 
 
 def is_signed_on(claim: Claim, snapshot: Snapshot) -> bool:
-    """Return whether the sign-on that made a claim still has its session's name.
+    """Return whether the sign-on that made a claim still has the session's name.
 
     Args:
         claim: The claim.
-        snapshot: Where to read the session's record.
+        snapshot: The snapshot from which the session's record is read.
     """
     lease = read_lease(snapshot.get(lease_key(claim.session)))
     if lease is None or lease.holder != claim.holder:
@@ -139,14 +141,14 @@ def is_contested(
     here: Snapshot,
     tracked: Tracked,
 ) -> bool:
-    """Return whether claims can't be made on a newer base.
+    """Return whether a replay on a newer base must refuse claims.
 
     Args:
-        made: The records as they were made.
-        known: What their author knew. A claim that is the same there does not count: it had lapsed,
-            or it does not overlap.
-        here: The newer base.
-        tracked: The files of the user's repository.
+        made: The original records of the claims.
+        known: The snapshot on which the author made the claims. Claims that have not changed
+            since this snapshot are ignored, because the author's clone has already checked them.
+        here: The snapshot of the newer base.
+        tracked: Returns the files of the user's repository.
     """
     wanted = list(_unreleased(made))
     if not all(is_signed_on(claim, here) for claim in wanted):  # case 1
@@ -167,7 +169,7 @@ def is_contested(
 
 
 def _unreleased(made: Iterable[Stored]) -> Iterator[Claim]:
-    """Yield the claims among some records that were not released."""
+    """Yield the claims in some records, without those that are released."""
     for stored in made:
         claim = Claim.from_json(stored.entry.value)
         if claim is not None and claim.state == "held":
@@ -179,7 +181,7 @@ def _unknown(
     known: Snapshot,
     here: Snapshot,
 ) -> Iterator[Claim]:
-    """Yield the unreleased claims of a newer base that an author did not know."""
+    """Yield the unreleased claims that are in `here` but were not in `known`."""
     for stored, claim in claims_on(here, resources):
         revision = known.revision(claim_key(claim.resource))
         if claim.state == "held" and stored.revision != revision:

@@ -1,10 +1,11 @@
-"""A clone: one git common directory, with a random id and the name of its machine.
+"""The identity of a clone: a random id, and the name of the machine.
 
-The id is bound to the place where it was made. Inside its own clone a session is alive while its
-process holds a lock, so two copies with the same id would end each other's sessions. A repository
-that was copied, restored from an image, or started in a second container of one image therefore
-gets an id of its own. A repository that was renamed keeps its id, and so does one whose machine was
-restarted or given another host name.
+A clone is one Git common directory, with all its work trees. The clone's id is valid only in the
+place where the id was made. Processes of one clone treat a session as alive only while the process
+of the session holds a lock. So two copies with the same id would end each other's sessions. A
+repository therefore gets a new id if it was copied, restored from an image, or started in a second
+container of the same image. A repository keeps its id if it was renamed, if the machine was
+restarted, or if the machine got another host name.
 """
 
 import os
@@ -30,21 +31,22 @@ _ESCAPES: Final = (
     (r"\012", "\n"),
     (r"\134", "\\"),
 )
-"""Octal escapes of mountinfo, in the order in which they are decoded."""
+"""The octal escapes in `/proc/self/mountinfo`, in the order in which they are decoded."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What differs between a clone's directory and a copy of it.
+    """Facts by which a clone's directory is distinguished from a copy of that directory.
 
     Attributes:
         inode: The directory's inode.
-        born: When the directory was made, in nanoseconds since 1970; None if it can't be read.
-        layer: The writable layer of the container that the directory is in (overlayfs); empty if
-            there is none.
-        machine_id: The operating system's id, see machine-id(5); empty if it can't be read.
-        boot: Random id of this boot of the kernel; empty if it can't be read.
-        host: The host name. It may change with the network.
+        born: The time at which the directory was made, in nanoseconds since 1970; None if the time
+            can't be read.
+        layer: The writable layer (overlayfs) of the container in which the directory is; empty if
+            the directory is not in a container.
+        machine_id: The operating system's id, see machine-id(5); empty if the id can't be read.
+        boot: The random id of this boot of the kernel; empty if the id can't be read.
+        host: The host name. The host name may change with the network.
         path: The directory's absolute path.
     """
 
@@ -58,7 +60,7 @@ class Place:
 
     @classmethod
     def of(cls, directory: Path) -> "Place":
-        """Return the place of a directory as it is now."""
+        """Return the current place of a directory."""
         return cls(
             inode=directory.stat().st_ino,
             born=_born(directory),
@@ -70,9 +72,9 @@ class Place:
         )
 
     def is_copy_of(self, known: "Place") -> bool:
-        """Return whether this is another directory than the known one.
+        """Return whether the directory of this place is a copy of the directory of a known place.
 
-        Only what can't change without a copy is compared.
+        Only those facts are compared that differ only if the directory was copied.
         """
         if self.inode != known.inode or self.layer != known.layer:
             return True
@@ -84,7 +86,7 @@ class Place:
 
 
 def _differ(now: int | str | None, known: int | str | None) -> bool:
-    """Return whether two facts differ; one that can't be read (None or empty) does not."""
+    """Return whether two facts differ; False if one of them could not be read (None or empty)."""
     if now in {None, ""} or known in {None, ""}:
         return False
     return now != known
@@ -95,10 +97,11 @@ class Clone:
     """The identity of a clone.
 
     Attributes:
-        id: Random, made at first use.
-        machine: The machine's name, fixed at first use: the host name of a laptop may change with
-            the network.
-        place: Where the id was made. A copy is in another place, and gets another id.
+        id: A random id, made when csc-git is first used in the clone.
+        machine: The machine's name. The name is stored at first use and kept, because the host name
+            of a laptop may change with the network.
+        place: The place where the id was made. A copy of the clone is in a different place, and
+            gets a different id.
     """
 
     id: str
@@ -107,13 +110,13 @@ class Clone:
 
 
 def identify(directory: Path, machine: str | None, host: str) -> Clone:
-    """Return the identity of a clone; it is decided at first use.
+    """Return the identity of a clone; make the identity at first use.
 
     Args:
         directory: The clone's `csc` directory, which must exist.
-        machine: The configured machine name, which replaces the one fixed before; None if none is
-            configured.
-        host: The machine name that is fixed if none is configured.
+        machine: The configured machine name, which replaces a stored machine name; None if no name
+            is configured.
+        host: The machine name to store at first use if no name is configured.
 
     Raises:
         StorageFailed: file locks in the directory do not exclude other processes.
@@ -121,7 +124,7 @@ def identify(directory: Path, machine: str | None, host: str) -> Clone:
     locks = directory / "locks"
     file = directory / _FILE
     with FileLock(locks / "clone").locked():
-        # Only now: in a container, taking the lock may make the directory.
+        # The place is read after locking: in a container, locking may make the directory.
         place = Place.of(directory)
         known = _load(file)
         if known is None:
@@ -148,9 +151,9 @@ def _check_locks(locks: Path) -> None:
 
 
 def recall(directory: Path) -> Clone | None:
-    """Return the identity of a clone if it was decided here; None if not.
+    """Return the stored identity of a clone; None if there is no identity, or if this is a copy.
 
-    Nothing is written, and only the inode is compared.
+    Nothing is written. A copy is recognized by its inode only.
     """
     known = _load(directory / _FILE)
     if known is None or known.place.inode != directory.stat().st_ino:
@@ -159,9 +162,10 @@ def recall(directory: Path) -> Clone | None:
 
 
 def _has_twin(known: Clone, directory: Path) -> bool:
-    """Return whether the directory in which the id was made still exists beside this one.
+    """Return whether the directory in which the id was made still exists elsewhere.
 
-    A snapshot of a whole file system keeps inodes and times, so only its path differs.
+    If a whole file system was copied as a snapshot, inodes and times are equal in both copies, so
+    a copy is recognized only by its path.
     """
     origin = Path(known.place.path)
     try:
@@ -205,10 +209,11 @@ def _text(path: Path) -> str:
 
 
 def _layer(directory: Path) -> str:
-    """Return the upper directory of the overlay that a directory is in; empty if there is none.
+    """Return the upper directory of the overlayfs that contains a directory; empty if none does.
 
-    It is read from mountinfo, see proc(5): in each line, what comes before ` - ` has the mount
-    point as its fifth field, and what comes after it the kind, the source and the options.
+    The upper directory is read from `/proc/self/mountinfo`, see proc(5). The fifth field of a line
+    is the mount point. The fields after ` - ` are the type of the file system, the source and the
+    options.
     """
     try:
         text = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
@@ -234,7 +239,7 @@ def _layer(directory: Path) -> str:
 
 
 def _unescaped(text: str) -> str:
-    """Decode a path of mountinfo, where white space and backslashes are octal escapes."""
+    """Decode a path from mountinfo, in which white space and backslashes are octal escapes."""
     for escape, character in _ESCAPES:
         text = text.replace(escape, character)
     return text
@@ -247,16 +252,16 @@ _AT_FDCWD: Final = -100
 
 
 def _born(directory: Path) -> int | None:
-    """Return when a directory was made, in nanoseconds since 1970; None if it can't be read.
+    """Return the time a directory was made, in nanoseconds since 1970; None if unknown.
 
-    Where Python's `stat` has no birth time, it is read by statx(2).
+    If Python's `stat` does not report the time, the time is read by statx(2).
     """
     born = getattr(directory.stat(), "st_birthtime", None)
     if born is not None:
         return int(born * 1_000_000_000)
     if sys.platform != "linux":
         return None
-    import ctypes  # noqa: PLC0415  only a process that opens a clone needs it
+    import ctypes  # noqa: PLC0415  few processes need it
 
     found = ctypes.create_string_buffer(_STATX_SIZE)
     try:

@@ -1,4 +1,4 @@
-"""Walks along the branch, which is one line of commits."""
+"""Walks along the history of the branch, in which each commit has at most one parent."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -15,23 +15,24 @@ from csc_git.store.tree.snapshot import Reads, Snapshot
 
 _CLOCK_SEARCH: Final = 1000
 _MANY: Final = 64
-"""Older commits in a row after which a walk by time ends."""
+"""A search for commits since a time ends after more than this many older commits in a row."""
 
 _LATELY: Final = timedelta(days=1)
 
 
 class Commits(Protocol):
-    """Where commits are read from."""
+    """An object from which commits can be read."""
 
     def commit(self, commit_id: str) -> CommitInfo:
         """Return the content of a commit."""
 
 
 def record_of(commit: CommitInfo) -> Record:
-    """Return the record of a commit; of one made by hand, a record made from the commit itself.
+    """Return the record of a commit.
 
-    Somebody who edits a file of the branch on a web page makes a commit without our trailers. The
-    record then has the commit's author and time, and its id as `op`.
+    Somebody who edits a file of the branch on a web page makes a commit without csc-git's trailers.
+    For such a commit, this function makes a record: it has the author and the time of the commit,
+    and the id of the commit as `op`.
     """
     record = Record.parse(commit.message)
     if record is not None:
@@ -47,11 +48,11 @@ def record_of(commit: CommitInfo) -> Record:
 
 
 def is_commit(commits: Commits, name: str | None) -> bool:
-    """Return whether an id is that of a commit in this clone.
+    """Return whether this clone has a commit with the given id.
 
     Args:
-        commits: Where to read.
-        name: The id; None is no commit.
+        commits: The Git objects to read from.
+        name: The id. If the id is None, the result is False.
     """
     if name is None:
         return False
@@ -64,8 +65,8 @@ def ancestry(commits: Commits, tip: str | None) -> Iterator[CommitInfo]:
     """Yield a commit and its ancestors, newest first.
 
     Args:
-        commits: Where to read.
-        tip: The commit; None yields nothing.
+        commits: The Git objects to read from.
+        tip: The newest commit. If `tip` is None, no commit is yielded.
     """
     while tip is not None:
         commit = commits.commit(tip)
@@ -74,11 +75,12 @@ def ancestry(commits: Commits, tip: str | None) -> Iterator[CommitInfo]:
 
 
 def lineage(objects: Reads, tip: str | None) -> Iterator[CommitInfo]:
-    """Yield a commit and its ancestors, and go on to the histories that rotations replaced.
+    """Yield a commit and its ancestors, then the commits of histories that rotations replaced.
 
     Args:
-        objects: Where to read; a replaced history that isn't there ends the walk.
-        tip: The commit; None yields nothing.
+        objects: The Git objects to read from. The walk ends at a replaced history
+            that is missing in this clone.
+        tip: The newest commit. If `tip` is None, no commit is yielded.
     """
     while tip is not None:
         root = tip
@@ -89,7 +91,7 @@ def lineage(objects: Reads, tip: str | None) -> Iterator[CommitInfo]:
 
 
 def _previous(objects: Reads, root: str) -> str | None:
-    """Return the tip of the history that a root continues; None if that isn't in this clone."""
+    """Return the tip of the history that a root commit continues; None if this clone lacks it."""
     format_file = Snapshot(objects, root).format()
     if format_file is None:
         return None
@@ -103,15 +105,16 @@ def since(
     base: str | None,
     tip: str | None,
 ) -> list[CommitInfo]:
-    """Return `base..tip` as git means it, oldest first: what `tip` has and `base` hasn't.
+    """Return the commits that are in the history of `tip` but not in that of `base`.
 
-    Both sides are walked in step. So a base that is not an ancestor, as after a crash between
-    moving the base and moving the tip, costs the distance to the fork and not the whole history.
+    These are the commits `base..tip`, oldest first. Both histories are walked at the same time, and
+    the walk ends where the histories meet. So the walk is short even if `base` is not an ancestor
+    of `tip`, for instance after a crash between moving the base and moving the tip.
 
     Args:
-        commits: Where to read.
-        base: The older commit; None for all that `tip` has.
-        tip: The newer one; None for an empty result.
+        commits: The Git objects to read from.
+        base: The older commit. If `base` is None, the whole history of `tip` is returned.
+        tip: The newer commit. If `tip` is None, the result is empty.
     """
     mine: dict[str, CommitInfo] = {}
     theirs: set[str] = set()
@@ -131,7 +134,7 @@ def _newer_than(
     fork: CommitInfo,
     newest_first: Iterable[CommitInfo],
 ) -> list[CommitInfo]:
-    """Return the commits before `fork` in a list that has it, oldest first."""
+    """Return the commits that come before `fork` in a newest-first list, in reverse order."""
     newer: list[CommitInfo] = []
     for commit in newest_first:
         if commit.id == fork.id:
@@ -149,13 +152,13 @@ def descent(
     """Return the commits after `base` up to `tip`, oldest first.
 
     Args:
-        commits: Where to read.
+        commits: The Git objects to read from.
         base: The older commit.
-        tip: The newer one.
-        most: How many commits to read; None for all.
+        tip: The newer commit.
+        most: The largest number of commits to read; None for no limit.
 
     Returns:
-        The commits; None if `base` is not among the ancestors that were read.
+        The commits. The result is None if `base` is not among the commits that were read.
     """
     found: list[CommitInfo] = []
     for commit in islice(ancestry(commits, tip), most):
@@ -171,17 +174,19 @@ def made_since(
     edits: Sequence[CommitInfo],
     now: datetime,
 ) -> list[CommitInfo]:
-    """Return the commits up to `tip`, newest first, among which some edits may be.
+    """Return the commits of a history, newest first, that may be replayed copies of some edits.
 
-    An edit is placed with a `Csc-Clock` that is not before its own, and these fall along a branch
-    only where a machine's clock was wrong. So the walk ends where many in a row are older than all
-    the edits, and a clone that joins a branch of a million commits need not read them all.
+    When an edit is replayed, its new commit gets a `Csc-Clock` that is not earlier than that of the
+    original commit. From one commit to the next, `Csc-Clock` gets smaller only where
+    the clock of a machine was wrong. So the walk ends after many commits in a row that are older
+    than all the edits. A clone that joins
+    a branch of a million commits need not read all of them.
 
     Args:
-        commits: Where to read.
-        tip: Where to begin.
-        edits: The edits.
-        now: The wall clock.
+        commits: The Git objects to read from.
+        tip: The newest commit of the history.
+        edits: The edits to look for.
+        now: The current time by this machine's clock.
     """
     walk = ancestry(commits, tip)
     records = [Record.parse(edit.message) for edit in edits]
@@ -199,12 +204,13 @@ def high_water(
     """Return the latest `Csc-Clock` of a history.
 
     Args:
-        commits: Where to read.
+        commits: The Git objects to read from.
         tip: The newest commit; None for an empty history.
-        now: The wall clock. A `Csc-Clock` that is too far ahead of it is passed over.
+        now: The current time by this machine's clock. A `Csc-Clock` that is too far in
+            the future is ignored.
 
     Returns:
-        The time; None if the newest commits have none.
+        The time; None if the newest commits have no `Csc-Clock`.
     """
     for commit in islice(ancestry(commits, tip), _CLOCK_SEARCH):
         record = Record.parse(commit.message)
@@ -220,15 +226,15 @@ def deletion(
     fork: str | None,
     since: datetime,
 ) -> CommitInfo | None:
-    """Return the commit that removed a key which is absent now; None if none is found.
+    """Return the commit that removed a key; None if no such commit is found.
 
     Args:
-        objects: Where to read.
-        key: The key.
-        tip: Where to begin.
-        fork: Look at all commits after this one; None if there is no such commit.
-        since: Look further back only at commits that are not older: an edit that was replayed
-            before may have been made on a state from before the fork.
+        objects: The Git objects to read from.
+        key: The key, which has no value now.
+        tip: The newest commit of the history.
+        fork: The commit down to which all commits are searched; None if there is no such commit.
+        since: The time at which the search ends in the commits older than `fork`. These commits
+            are searched because a replayed edit may have been made on a state older than `fork`.
     """
     after_fork: list[CommitInfo] = []
     walk = lineage(objects, tip)
@@ -239,7 +245,7 @@ def deletion(
                 break
     for commit in chain(after_fork, _not_older(walk, since)):
         if commit.parent is None:
-            continue  # a rotation: it has what the history before it had
+            continue  # a rotation: its tree has the same keys as the previous history
         before = Snapshot(objects, commit.parent)
         if before.revision(key) is not None:
             return commit
@@ -250,9 +256,9 @@ def _not_older(
     commits: Iterable[CommitInfo],
     time: datetime,
 ) -> Iterator[CommitInfo]:
-    """Yield commits, newest first, until many in a row entered the history before a time.
+    """Yield commits, newest first. Stop when more than `_MANY` in a row are older than `time`.
 
-    A single one may be there because its machine's clock was behind.
+    A single older commit does not end the walk, since the clock of its machine may have been slow.
     """
     older = 0
     for commit in commits:
@@ -266,7 +272,7 @@ def _not_older(
 
 
 def _is_older(commit: CommitInfo, time: datetime) -> bool:
-    """Return whether a commit entered the history before a time; False for one made by hand."""
+    """Return whether a commit's `Csc-Clock` is before a time; False if the commit has none."""
     record = Record.parse(commit.message)
     return record is not None and record.clock < time
 
@@ -277,13 +283,13 @@ def commits_back_to(
     tip: str | None,
     most: int,
 ) -> Iterator[CommitInfo]:
-    """Yield a commit and its ancestors, newest first, up to but without `old`.
+    """Yield a commit and its ancestors, newest first. Stop before `old`.
 
     Args:
-        objects: Where to read.
-        old: Where to end; None for the whole lineage.
-        tip: The commit; None yields nothing.
-        most: How many commits to read.
+        objects: The Git objects to read from.
+        old: The commit before which to stop; None to yield the whole history.
+        tip: The newest commit. If `tip` is None, no commit is yielded.
+        most: The largest number of commits to read.
     """
     for commit in islice(lineage(objects, tip), most):
         if commit.id == old:

@@ -1,11 +1,12 @@
-"""The past: edits of the history, and the commit that was the newest at some moment.
+"""The past: finding edits in the history, and finding the newest commit at a given time.
 
-Git narrows the history down to the commits that touch a path or an author. Its pathspecs match more
-than they should, so each of these commits is checked here. There is no index of ours.
+Edits are searched with `git log`, which selects commits by path or by author. The paths given to
+git match too many commits, so each commit is checked again here. csc-git has no index of past
+edits.
 
-A moment is compared with the times of `core.clock.timeline`, which come from each commit's
-`Csc-Clock` and never fall along the branch, although a machine's clock may have been wrong. An edit
-made offline belongs to the moment it entered this history, not to the one it was made.
+A given time is compared with the times that `core.clock.timeline` computes from the `Csc-Clock` of
+each commit. Along the branch these times never fall, even if the clock of a machine was wrong. The
+time of an edit that was made offline is the time at which it entered this history.
 """
 
 from bisect import bisect_right
@@ -42,26 +43,26 @@ from csc_git.store.tree.snapshot import Reads, Snapshot
 _STRIDE: Final = 256
 _SAMPLES: Final = 4
 _MANY: Final = 1000
-"""Changed files above which git lists them, because it reads trees ten times as fast."""
+"""If a commit changed at least this many files, git lists the files, which is faster."""
 
 _LATELY: Final = 500
-"""Commits that are compared to find wrong clocks."""
+"""To find wrong clocks, this many of the newest commits are compared."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Part of the store: a scope with those below it, one key of it, or everything.
+    """A part of the store: a scope with all scopes below it, a single key, or the whole store.
 
     Attributes:
-        scope: The scope; empty for everything.
-        key: The name of the one key; None for all keys.
+        scope: The scope; empty for the whole store.
+        key: The name of the single key; None for all keys.
     """
 
     scope: Scope = ()
     key: str | None = None
 
     def paths(self) -> list[str]:
-        """Return every path on the branch at which the place may be found, fan-out included."""
+        """Return every path on the branch where this place may be stored, including the fan-out."""
         if not self.scope:
             return []
         if self.key is not None:
@@ -71,7 +72,7 @@ class Place:
         return [f"data/{found.decode()}" for found in spellings(path)]
 
     def holds(self, key: Key) -> bool:
-        """Return whether a key is in it."""
+        """Return whether a key belongs to this place."""
         if self.key is not None:
             return key == Key(self.scope, self.key)
         length = len(self.scope)
@@ -83,11 +84,11 @@ class PastEdit:
     """One edit of the history.
 
     Attributes:
-        commit: Its commit.
+        commit: The commit of the edit.
         record: The edit's record in the commit.
-        keys: The keys it changed.
-        before: The state before it.
-        after: The state after it.
+        keys: The keys that the edit changed.
+        before: The snapshot before the edit.
+        after: The snapshot after the edit.
     """
 
     commit: CommitInfo
@@ -97,10 +98,10 @@ class PastEdit:
     after: Snapshot
 
     def changes(self, most: int | None = None) -> Iterator[Change]:
-        """Yield the keys it changed, with what they held before and after.
+        """Yield the keys that the edit changed, with their entries before and after the edit.
 
         Args:
-            most: How many keys; None for all.
+            most: The largest number of keys to yield; None for no limit.
         """
         for key in self.keys[:most]:
             yield Change(key, self.before.look(key), self.after.look(key))
@@ -114,14 +115,15 @@ def edits(
     session: str | None = None,
     after: str | None = None,
 ) -> Iterator[PastEdit]:
-    """Yield the edits of a place, newest first.
+    """Yield the past edits that changed something in a place, newest first.
 
     Args:
         repository: The store's own repository.
-        tip: Where to begin; None for an empty history.
-        place: Only edits that change something in it.
-        session: Only edits by this session (its full name); None for all.
-        after: Only edits that this commit does not contain; None for all.
+        tip: The newest commit of the history; None for an empty history.
+        place: The part of the store whose edits are yielded.
+        session: The full name of the session whose edits are yielded; None for all authors.
+        after: The commit at which the search ends, so that only newer edits are yielded; None for
+            the whole history.
     """
     if tip is None:
         return
@@ -156,7 +158,7 @@ def keys_of(repository: Repository, commit: CommitInfo) -> list[Key]:
     """Return the keys that a commit changed.
 
     Args:
-        repository: The store's own repository. Git lists the keys if they are very many.
+        repository: The store's own repository. If there are very many keys, git lists them.
         commit: The commit.
     """
     objects = repository.objects
@@ -181,9 +183,10 @@ def _changed(
     before: Snapshot,
     after: Snapshot,
 ) -> Iterator[Key]:
-    """Yield the keys whose revision differs, of the files that git lists as changed.
+    """Yield the keys whose revisions differ, from a list of files that git reports as changed.
 
-    A key that only moved into the fan-out is listed twice: as removed and as new.
+    If a key was only moved into the fan-out, git lists its file twice: as removed and as new. Such
+    a key is not among the results.
     """
     old: dict[Components, set[str]] = {}
     new: dict[Components, set[str]] = {}
@@ -210,19 +213,19 @@ def commit_at(
     moment: Moment,
     now: datetime,
 ) -> str | None:
-    """Return the commit that a moment means; of a time, the newest that is not later.
+    """Return the commit that a moment names: for a time, the newest commit that is not later.
 
     Args:
         repository: The store's own repository.
-        tip: Where to begin; None for an empty history.
+        tip: The newest commit of the history; None for an empty history.
         moment: A commit or a time.
-        now: The wall clock.
+        now: The current time by this machine's clock.
 
     Returns:
-        The commit; None if the time is before all of them.
+        The id of the commit; None if the time is before all commits.
 
     Raises:
-        NoSuchCommit: no commit of that name is here.
+        NoSuchCommit: this clone has no commit with that id, or more than one with that short id.
     """
     if moment.time is not None:
         if tip is None:
@@ -233,7 +236,9 @@ def commit_at(
         return name
     found = resolve(repository.path, name)
     if found is None:
-        raise NoSuchCommit(f"No commit {name} is known here, or more than one")
+        raise NoSuchCommit(
+            f"This clone has no commit {name}, or more than one commit with this short id"
+        )
     return found
 
 
@@ -243,10 +248,11 @@ def _newest(
     time: datetime,
     now: datetime,
 ) -> str | None:
-    """Return the newest commit that entered the history at a time or before.
+    """Return the newest commit that entered the history at or before a time.
 
-    The walk goes back in strides until most clocks of a stride are not later than the time. It
-    reads one more stride, so that there are commits of other machines to compare clocks with.
+    The walk goes back in strides of `_STRIDE` commits, until most clocks of a stride are not later
+    than the time. Then one more stride is read, because the clocks of several machines must be
+    compared to find a wrong clock.
     """
     newest_first: list[str] = []
     passed: list[int] = []
@@ -271,7 +277,7 @@ def _is_early(
     window: Sequence[str],
     time: datetime,
 ) -> bool:
-    """Return whether most clocks of a stride are not later than a time, by a few samples."""
+    """Return whether most clocks of a stride are not later than a time; only samples are read."""
     step = _STRIDE // _SAMPLES
     clocks = [_clock(repository, commit_id) for commit_id in window[::step]]
     early = sum(clock <= time for clock in clocks)
@@ -279,7 +285,7 @@ def _is_early(
 
 
 def _first_near(passed: Sequence[int]) -> int:
-    """Return from which commit on to compare all: a stride before the first early one."""
+    """Return the index of the first commit to compare, one stride before the first early one."""
     if not passed:
         return 0
     return max(0, passed[0] - _STRIDE)
@@ -291,7 +297,7 @@ def _newest_of(
     time: datetime,
     now: datetime,
 ) -> str | None:
-    """Return the newest of some commits that entered the history at a time or before."""
+    """Return the newest of the given commits that entered the history at or before a time."""
     oldest_first = newest_first[::-1]
     marks = [_mark(repository, commit_id) for commit_id in oldest_first]
     times = timeline(marks, now).times
@@ -306,12 +312,12 @@ def clock_faults(
     tip: str | None,
     now: datetime,
 ) -> Timeline:
-    """Find the machines whose clocks were wrong lately, by the newest commits.
+    """Find the machines whose clocks were wrong recently, from the newest commits.
 
     Args:
         repository: The store's own repository.
         tip: The newest commit; None for an empty history.
-        now: The wall clock.
+        now: The current time by this machine's clock.
     """
     newest = islice(ancestry(repository.objects, tip), _LATELY)
     marks = [_mark(repository, commit.id) for commit in newest]
@@ -324,7 +330,7 @@ def _mark(repository: Repository, commit_id: str) -> Mark:
 
 
 def _clock(repository: Repository, commit_id: str) -> datetime:
-    """Return the clock of a commit; of one made by hand, that of the edit before it."""
+    """Return the `Csc-Clock` of a commit, or of the next older commit that has one."""
     for commit in ancestry(repository.objects, commit_id):
         record = Record.parse(commit.message)
         if record is not None:
@@ -339,14 +345,14 @@ def removals(
     tip: str | None,
     most: int,
 ) -> dict[Key, Record]:
-    """Find the edits that removed keys, or made their files unreadable; the last one of each key.
+    """Find, for each key, the last edit that removed the key or made its file unreadable.
 
     Args:
-        objects: Where to read.
-        gone: The keys.
-        old: The commit where the search ends; None for none.
-        tip: The commit where it starts.
-        most: How many commits to look at; keys removed before these are left out.
+        objects: The Git objects to read from.
+        gone: The keys to look for.
+        old: The commit at which the search ends; None to search the whole history.
+        tip: The newest commit, at which the search starts.
+        most: The largest number of commits to read. Keys that were removed earlier are left out.
     """
     found: dict[Key, Record] = {}
     for commit in commits_back_to(objects, old, tip, most):

@@ -1,4 +1,4 @@
-"""The store: what the layers above use."""
+"""The store: the interface that the higher layers of csc-git use."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,24 +43,24 @@ from csc_git.store.tree.snapshot import Snapshot
 
 
 class Connect(Protocol):
-    """Returns the remote as the settings have it now."""
+    """A function that returns the remote that the current settings name."""
 
     def __call__(self, repository: Repository, *, reread: bool) -> Remote:
-        """Return the remote of our repository.
+        """Return the remote for the store's own repository.
 
         Args:
-            repository: Ours.
-            reread: Whether to read the settings again, as after a failure.
+            repository: The store's own repository.
+            reread: Whether to read the settings again, for instance after a failed attempt.
         """
 
 
 def no_files() -> tuple[str, ...]:
-    """List no tracked files, for a store whose claims are never compared with any."""
+    """Return no tracked files, for a store whose claims are never compared with files."""
     return ()
 
 
 def no_progress(_: str) -> None:
-    """Report nothing, for a sync that nobody watches."""
+    """Ignore progress messages, for a sync that nobody watches."""
 
 
 class Store:
@@ -68,15 +68,16 @@ class Store:
 
     Args:
         directory: The clone's `csc` directory.
-        branch: Short name of the branch.
-        identity: Who places commits.
-        object_format: Asked when the repository is first made.
-        connect: Makes the remote; None if sync is switched off.
-        tracked: The files of the user's repository, for claims that are patterns.
-        dedicated: Whether a remote without any branch may get ours as its first.
+        branch: The short name of the branch.
+        identity: The committer of new commits.
+        object_format: Returns the Git object format (`sha1` or `sha256`). This function is called
+            only when the store's own repository is made.
+        connect: Returns the remote; None if sync is switched off.
+        tracked: Returns the files of the user's repository, for comparing claims on patterns.
+        dedicated: Whether our branch may be the first branch of a remote that has no branches.
     """
 
-    def __init__(  # noqa: PLR0913  each is one fact about where the store lives
+    def __init__(  # noqa: PLR0913  each is one fact about the store
         self,
         directory: Path,
         branch: str,
@@ -107,11 +108,11 @@ class Store:
             self._sync = Sync(self._replica, remote, directory, self._stopped)
 
     def snapshot(self) -> Snapshot:
-        """Return the newest state in this clone."""
+        """Return a snapshot of the newest commit in this clone."""
         return Snapshot(self.repository.objects, self.branch.tip)
 
     def count_keys(self, snapshot: Snapshot) -> int:
-        """Count the keys of a snapshot, by git: it counts a hundred thousand in a moment."""
+        """Count the keys of a snapshot. Git does the counting, because git is much faster."""
         if snapshot.commit is None:
             return 0
         counted = count_files(self.repository.path, snapshot.commit, "data")
@@ -123,26 +124,26 @@ class Store:
         """Count the commits of a history.
 
         Args:
-            tip: Its newest commit.
+            tip: The newest commit of the history.
 
         Raises:
-            GitMissing: there is no git on PATH.
+            GitMissing: no `git` command was found on PATH.
         """
         return count_commits(self.repository.path, tip)
 
     def log(self, arguments: Sequence[str]) -> Iterator[str]:
-        """Yield what `git log` prints in our repository; see `git.log.log_lines`."""
+        """Yield the output lines of `git log` in the store's repository; see `git.log`."""
         return log_lines(self.repository.path, arguments)
 
     def transact(
         self, decide: Decide[D], now: datetime, op: str | None = None
     ) -> Receipt[D]:
-        """Make one edit; it is durable when this returns. See `transaction.transact`.
+        """Make one edit, and return when the edit is durable; see `transaction.transact`.
 
         Args:
-            decide: Decides what to change.
-            now: The wall clock.
-            op: The edit's unique id; None: a new one.
+            decide: Returns the draft of the edit.
+            now: The current time by this machine's clock.
+            op: The edit's unique id; None to make a new id.
         """
         return transact(
             self.repository,
@@ -161,24 +162,24 @@ class Store:
         permit: Permit = Permit(),  # noqa: B008  immutable
         progress: Progress = no_progress,
     ) -> SyncStatus:
-        """Bring this clone and the remote together once.
+        """Sync once: exchange edits between this clone and the remote.
 
         Args:
-            now: The wall clock.
-            began: When the caller's round began. A result of a later attempt of another process
-                is taken.
-            permit: What a person allows it to do beyond what is safe.
-            progress: Called with what it does.
+            now: The current time by this machine's clock.
+            began: The time of the caller's request. If another process made an attempt that began
+                later and succeeded, and nothing is queued, the result of that attempt is returned.
+            permit: The decisions of a person about how to go on.
+            progress: Called with a short text about each step.
         """
         if self._sync is None:
             return self.sync_status
         return self._sync.attempt(now, began, permit, progress)
 
     def divergence(self) -> Divergence:
-        """Ask the remote how its branch differs from what it had confirmed.
+        """Fetch, and compare the remote's branch with the commits that the remote had confirmed.
 
         Raises:
-            RemoteFailure: it can't be asked, or there is none.
+            RemoteFailure: the fetch failed, or sync is switched off.
         """
         if self._sync is None:
             raise RemoteFailure(RemoteState.OFF)
@@ -187,15 +188,15 @@ class Store:
     def rotate(
         self, now: datetime, began: Instant, progress: Progress = no_progress
     ) -> Rotation:
-        """Go on with a new, short history; see `store.sync.rotation`.
+        """Replace the history by a new, short history; see `store.sync.rotation`.
 
         Args:
-            now: The wall clock.
-            began: When it was asked for.
-            progress: Called with what it does.
+            now: The current time by this machine's clock.
+            began: The time of the request.
+            progress: Called with a short text about each step.
 
         Raises:
-            RemoteFailure: the remote refuses, or there is none; nothing was rotated.
+            RemoteFailure: the remote refused, or sync is switched off. Nothing was rotated.
         """
         if self._sync is None:
             raise RemoteFailure(RemoteState.OFF)
@@ -203,34 +204,36 @@ class Store:
 
     @property
     def sync_status(self) -> SyncStatus:
-        """How the last attempt to sync ended."""
+        """The outcome of the last attempt to sync."""
         if self._sync is None:
             return SyncStatus(state=RemoteState.OFF)
         return self._sync.status
 
     @property
     def syncs(self) -> bool:
-        """Whether it has a remote to sync with; else sync is switched off."""
+        """Whether the store syncs with a remote. False if sync is switched off."""
         return self._sync is not None
 
     @property
     def pace(self) -> Pace:
-        """How this clone shares the branch with others."""
+        """The pace at which this clone syncs, given how often other clones write."""
         if self._sync is None:
             return Pace()
         return self._sync.pace
 
     def fate(self, op: str) -> Fate:
-        """Return what became of an edit."""
+        """Return the current state of an edit, as known in this clone."""
         return self.branch.fate(op)
 
     @contextmanager
     def awaiting(self, op: str) -> Iterator[Callable[[], Fate]]:
-        """Wait for an edit: it is made and waited for inside the `with` block.
+        """Mark an edit whose author will wait for the outcome.
 
-        The value of the `with` block is a function. Calling it ends the wait and returns what is
-        then certain of the edit. A refusal at replay before that is an answer to the author, so
-        it leaves no conflict record.
+        The caller makes the edit, and waits for the outcome, inside the `with` block.
+
+        The value of the `with` block is a function. Calling this function ends the wait and returns
+        the state of the edit. If the edit is refused at replay during the wait, the author gets the
+        refusal as the answer, so no conflict record is made.
         """
         self.repository.check_place()
         with self._pending.for_answer(op) as done:
@@ -243,11 +246,11 @@ class Store:
             yield answer
 
     def is_confirmed(self, unchanged: Mapping[Key, str | None]) -> bool:
-        """Check whether the remote has these keys at these revisions.
+        """Return whether the remote has confirmed the given revisions of some keys.
 
         Args:
-            unchanged: The revision of each key; None if it has no value. If it is empty, the
-                remote must have all edits of this clone.
+            unchanged: The revision of each key; None if the key has no value. If there are no keys,
+                the result is whether the remote has all edits of this clone.
         """
         base = self.branch.base
         if base is None:
@@ -265,10 +268,10 @@ class Store:
 
         Args:
             op: The edit's id.
-            now: The wall clock.
+            now: The current time by this machine's clock.
 
         Returns:
-            How it was replayed; None if it is not parked.
+            The outcome of the replay; None if the edit was not parked.
         """
         with self._alone():
             commit = self.branch.parked().get(op)
@@ -276,7 +279,7 @@ class Store:
                 return None
             tip = self.branch.tip
             assert tip is not None  # noqa: S101  an edit was made, so there is a branch
-            # It is queued still if the attempt that parked it was cut short.
+            # If the attempt that parked the edit was interrupted, the edit is still queued.
             if op not in self.branch.queued_ops():
                 batch = self.repository.batch()
                 edit = self.repository.objects.commit(commit)
@@ -287,16 +290,17 @@ class Store:
         return self.fate(op).outcome or Outcome.APPLIED
 
     def drop(self, op: str, now: datetime) -> bool:
-        """Give up an edit that the remote declines, as a person decided.
+        """Delete an edit that the remote declines, as a person decided.
 
-        That is a parked one, or a queued one while the remote declines everything.
+        The edit must be parked. While the remote declines all edits, a queued edit can also be
+        deleted.
 
         Args:
             op: The edit's id.
-            now: The wall clock.
+            now: The current time by this machine's clock.
 
         Returns:
-            Whether there was such an edit.
+            Whether the edit was found and deleted.
         """
         with self._alone():
             is_queued = op in self.branch.queued_ops()
@@ -310,11 +314,11 @@ class Store:
         return True
 
     def withdraw(self, op: str, now: datetime) -> None:
-        """Take back an edit that no remote has confirmed, and that its author no longer wants.
+        """Delete an edit that the remote has not confirmed and that the author no longer wants.
 
         Args:
             op: The edit's id.
-            now: The wall clock.
+            now: The current time by this machine's clock.
         """
         with self._alone():
             if op in self.branch.queued_ops():
@@ -322,7 +326,7 @@ class Store:
             self.branch.unpark(op)
 
     def _without(self, op: str, now: datetime) -> None:
-        """Make the queue again as if one edit had not been made; its commit is kept for 30 days."""
+        """Replay the queue without one edit. The old commits are kept for 30 days."""
         queue = self.branch.queue()
         tip = self.branch.tip
         onto = queue[0].parent
@@ -335,7 +339,7 @@ class Store:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Exclude syncs and writes of all processes of the clone while the block lasts."""
+        """Exclude syncs and writes of all processes of the clone while the `with` block runs."""
         without_sync: AbstractContextManager[None] = nullcontext()
         if self._sync is not None:
             without_sync = self._sync.exclusively()
@@ -343,7 +347,7 @@ class Store:
             yield
 
     def remote_clock(self) -> datetime | None:
-        """Return the remote's time, if the remote reports it."""
+        """Return the remote's current time; None if the remote does not report the time."""
         if self._connect is None:
             return None
         with suppress(RemoteFailure):
@@ -351,7 +355,7 @@ class Store:
         return None
 
     def stop(self) -> None:
-        """End a running attempt, and the git processes of this store."""
+        """Stop a running attempt, and end the git processes of this store."""
         self._stopped.set()
         self.repository.children.kill()
 
@@ -361,7 +365,7 @@ class Store:
         return remote
 
     def close(self) -> None:
-        """Stop, and close files."""
+        """Stop a running attempt, and close all files of the store."""
         self._stopped.set()
         self.repository.children.close()
         self.repository.close()

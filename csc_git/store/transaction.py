@@ -1,8 +1,15 @@
-"""Transactions: one edit, decided on the newest local state and made durable before it returns.
+"""Transactions: making one edit on the newest local state, and making the edit durable.
 
-Under the repository's lock: read the tip, let the caller decide what to change on a snapshot of
-it, check the conditions, write blobs, trees and the commit, move the ref. A caller that raises,
-and a process that dies, leave nothing behind but unreferenced objects.
+All steps of a transaction are done under the repository's lock:
+
+1. Read the tip of the branch.
+2. Call the function of the caller that decides what to change.
+3. Check the conditions of the edit.
+4. Write the blobs, the trees and the commit.
+5. Move the branch to the new commit.
+
+If the caller's function raises an error, or if the process dies, the branch is not changed. Some
+unused objects may remain.
 """
 
 import json
@@ -28,10 +35,10 @@ from csc_git.store.tree.snapshot import DATA, FORMAT, FORMAT_FILE, Snapshot
 from csc_git.text import quoted
 
 _MOST_SHOWN: Final = 1000
-"""Characters of a value that an error still carries."""
+"""An error message quotes a value only if it has at most this many characters."""
 
 _MOST_EXPLAINED: Final = 5
-"""Conditions that an error explains; of the others only the number."""
+"""An error message explains at most this many failed conditions, and counts the others."""
 
 _LONGEST_NAME: Final = 80
 
@@ -49,12 +56,12 @@ commit is one edit that a session made; `git log` here is the record of what the
 
 @dataclass(frozen=True)
 class Identity:
-    """Who places commits: this clone, on behalf of its user.
+    """The committer of new commits: this clone, on behalf of the user.
 
     Attributes:
         machine: The clone's machine name.
-        clone: Its random id.
-        email: The user's address.
+        clone: The clone's random id.
+        email: The user's email address.
     """
 
     machine: str
@@ -62,7 +69,7 @@ class Identity:
     email: str
 
     def committer(self, now: datetime) -> Signature:
-        """Return the committer of a commit placed now."""
+        """Return the committer of a commit that is made now."""
         return Signature(self.machine, self.email, now)
 
 
@@ -71,15 +78,18 @@ class Draft:
     """An edit that somebody wants to make.
 
     Attributes:
-        subject: One line for people.
-        session: Whose edit it is.
-        puts: New values.
-        deletes: Keys to remove; absent ones are ignored.
-        requires: The revision each of these keys must have; None: it must have no value.
-        fence: The session's fence, if it has one.
-        kind: See `core.edit.Kind`.
-        secret: What seemed to be a credential, and why it was allowed.
-        extras: Members of a new value's file that only a later csc-git knows.
+        subject: One line that describes the edit to people.
+        session: The author of the edit.
+        puts: The new values, by key.
+        deletes: The keys to remove. Keys that have no value are ignored.
+        requires: The conditions of the edit: the revision that each of these keys must have; None
+            if the key must have no value.
+        fence: The session's fence; None if the session has no fence.
+        kind: The kind of the edit, see `core.edit.Kind`.
+        secret: A description of a value that looked like a credential, with the reason why the
+            value was allowed; None if no value looked like a credential.
+        extras: Additional members for the files of new values, by key: members that were written
+            by a later version of csc-git.
     """
 
     subject: str
@@ -94,7 +104,7 @@ class Draft:
 
 
 D = TypeVar("D", bound=Draft)
-"""The kind of draft that a caller makes; it may carry more than what is written."""
+"""The caller's type of draft: `Draft`, or a subclass with additional attributes."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +112,14 @@ class Receipt(Generic[D]):
     """What a transaction did.
 
     Attributes:
-        draft: The edit as it was decided on the state that it was made on.
-        op: Id of the edit; None if nothing was written because it was all there already.
-        commit: The local tip that holds it.
-        revisions: Revisions of the keys put.
+        draft: The draft from which the edit was made.
+        op: The id of the edit; None if nothing was written because all values were there already.
+        commit: The commit of the edit, or the tip of the branch if nothing was written.
+        revisions: The revisions, after the edit, of the keys that the draft puts.
         removed: The keys that were removed.
-        unchanged: If nothing was written, the current revision of each key of the draft.
-        time: The edit's time, or None if nothing was written.
+        unchanged: The current revision of each key of the draft, if nothing was written; otherwise
+            empty.
+        time: The time of the edit; None if nothing was written.
     """
 
     draft: D
@@ -121,9 +132,10 @@ class Receipt(Generic[D]):
 
 
 Decide = Callable[[Snapshot], D]
-"""Looks at the newest state and returns what to change, or raises to change nothing.
+"""A function that gets the newest snapshot and returns the draft of an edit.
 
-It has no side effects, and may be called more than once for one edit.
+If the function raises an error, nothing is changed. The function must have no side effects, because
+it may be called more than once for one edit.
 """
 
 
@@ -143,17 +155,18 @@ def transact(
     """Make one edit.
 
     Args:
-        repository: Where the branch is.
+        repository: The repository that contains the branch.
         ref: The branch's full name.
-        identity: Who places the commit.
-        decide: Decides what to change; called once, under the lock.
-        now: The wall clock.
+        identity: The committer of the new commit.
+        decide: Returns the draft of the edit. `decide` is called once, under
+            the repository's lock.
+        now: The current time by this machine's clock.
         op: The edit's unique id.
 
     Raises:
-        ConditionFailed: a key does not have the revision required.
-        StorageFailed: the disk refused.
-        CscError: whatever `decide` raises.
+        ConditionFailed: a key does not have the required revision.
+        StorageFailed: the commit could not be written to disk.
+        CscError: `decide` raised this error.
     """
     with repository.writing():
         tip = repository.read_ref(ref)
@@ -183,14 +196,14 @@ def transact(
 def check_conditions(
     snapshot: Snapshot, requires: Mapping[Key, str | None]
 ) -> None:
-    """Check that keys have the revisions required of them.
+    """Check that keys have the required revisions.
 
     Args:
         snapshot: The state to check.
-        requires: The revision of each key; None: it must have no value.
+        requires: The required revision of each key; None if the key must have no value.
 
     Raises:
-        ConditionFailed: a key has another revision.
+        ConditionFailed: a key does not have the required revision.
     """
     failed = {
         key: wanted
@@ -202,11 +215,11 @@ def check_conditions(
 
 
 def explain(snapshot: Snapshot, required: Mapping[Key, str | None]) -> str:
-    """Describe the current values of keys where other revisions were required.
+    """Describe the current values of keys that do not have the required revisions.
 
     Args:
         snapshot: The state to describe.
-        required: The keys, with the revisions that were required; None: no value.
+        required: The required revision of each key; None if the key must have no value.
     """
     lines: list[str] = []
     for key, revision in islice(required.items(), _MOST_EXPLAINED):
@@ -220,7 +233,7 @@ def explain(snapshot: Snapshot, required: Mapping[Key, str | None]) -> str:
 
 
 def describe_value(snapshot: Snapshot, key: Key) -> str:
-    """Describe the current value of a key: marked as data, and left out if it is long.
+    """Describe the current value of a key. The value is marked as data, and omitted if it is long.
 
     Args:
         snapshot: The state to describe.
@@ -231,11 +244,11 @@ def describe_value(snapshot: Snapshot, key: Key) -> str:
         return f"{key} has no value"
     stored = snapshot.get(key)
     if stored is None:
-        return f"{key} has revision {found} (it can't be read)"
+        return f"{key} has revision {found} (the value can't be read)"
     value = json.dumps(stored.entry.value)
     if len(value) > _MOST_SHOWN:
         value = (
-            f"{len(value):,} characters of JSON, to be read with retrieve_data"
+            f"{len(value):,} characters of JSON; read them with retrieve_data"
         )
     who = quoted(stored.entry.session, _LONGEST_NAME)
     when = format_time(stored.entry.time)
@@ -245,7 +258,7 @@ def describe_value(snapshot: Snapshot, key: Key) -> str:
 
 
 class _Written(NamedTuple):
-    """A commit that was written, with the revisions of the keys put in it."""
+    """A commit that was written, with its time and the revisions of the keys that it puts."""
 
     commit: str
     revisions: Mapping[Key, str]
@@ -254,7 +267,7 @@ class _Written(NamedTuple):
 
 @dataclass(frozen=True)
 class _Edit:
-    """A draft, reduced to what changes the state that it meets."""
+    """A draft without the puts and deletes that would change nothing in the snapshot."""
 
     draft: Draft
     snapshot: Snapshot
@@ -285,10 +298,10 @@ class _Edit:
 
     @property
     def _restated(self) -> dict[Key, str | None]:
-        """The keys of an edit of several that it leaves as they are, with their revisions.
+        """The keys that the draft names but need not change, with their current revisions.
 
-        They leave no trace in the tree. But a replay applies all of the edit or nothing, so they
-        become conditions.
+        These keys are not changed, so the new tree does not show that the edit depends on them. A
+        replay must make the whole edit or no part of it, so these keys become conditions.
         """
         if self.draft.kind is not Kind.EDIT:
             return {}
@@ -368,7 +381,7 @@ class _Edit:
 
 
 def _note(replaced: list[TreeEntry]) -> str:
-    """The part of a commit's subject that names the foreign entries that it replaces."""
+    """Return an addition to a commit's subject that names the replaced foreign entries."""
     if not replaced:
         return ""
     names: list[str] = []
@@ -384,13 +397,13 @@ def with_changes(
     changes: Mapping[Key, str | None],
     replaced: list[TreeEntry],
 ) -> str:
-    """Write the tree of a snapshot with some keys changed.
+    """Write a tree that has the content of a snapshot, but with some keys changed.
 
     Args:
-        batch: Where new trees are added.
+        batch: The batch to which the new trees are added.
         snapshot: The state to change.
         changes: The new blob of each key; None to remove the key.
-        replaced: Gets the foreign entries that were replaced.
+        replaced: The replaced foreign entries are added to this list.
 
     Returns:
         The new tree's id.
@@ -418,9 +431,9 @@ def root_commit(batch: Batch, identity: Identity, now: datetime) -> str:
     """Write the first commit of a new store.
 
     Args:
-        batch: Where its objects are added.
-        identity: Who places it.
-        now: The wall clock.
+        batch: The batch to which the new objects are added.
+        identity: The committer of the new commit.
+        now: The current time by this machine's clock.
 
     Returns:
         The commit's id.

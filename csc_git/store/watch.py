@@ -1,8 +1,8 @@
-"""Watching: noticing that some process of this clone moved the branch.
+"""Watching: noticing that a process of this clone moved the branch.
 
-The file system reports it, through `watchfiles`. Its events are hints only. A caller that waits
-reads the refs again at each hint, and once a second without one, so a lost event costs at most a
-second and no change is missed.
+The file system reports changes of the refs, through the package `watchfiles`. The events are only
+hints. A caller that waits reads the refs again at each hint, and also once a second without a hint.
+So the loss of an event causes a delay of at most a second, and no change is missed.
 """
 
 import logging
@@ -18,10 +18,10 @@ _STEP_MS: Final = 10
 
 
 class Watch:
-    """Wakes callers when refs of a repository change. It watches only while a caller listens.
+    """Wakes callers when refs of a repository change. Watches only while a caller listens.
 
     Args:
-        refs: The directory of the refs.
+        refs: The directory that contains the refs.
     """
 
     def __init__(self, refs: Path) -> None:
@@ -34,20 +34,21 @@ class Watch:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.failed = ""
-        """Why the file system reports no changes; empty while it may."""
+        """The reason why the file system can't report changes; empty if it can."""
 
     @property
     def hints(self) -> int:
-        """How often the file system reported a change."""
+        """How many times callers were woken: by the file system, or by `wake`."""
         return self._count
 
     @contextmanager
     def listening(self) -> Iterator[Callable[[float], bool]]:
         """Listen for changes until the `with` block ends.
 
-        The block is given a function that waits at most so many seconds for a change since its last
-        call, or since the block began. It returns whether to read the refs again: False if no time
-        was left, or if the watch is closed.
+        The `with` block receives a function, whose argument is a number of seconds. The function
+        waits at most that long for a change. Changes since the function's last call, or since the
+        start of the block, also end the wait. The function returns whether the caller should read
+        the refs again: False if the number was not positive, or if the watch is closed.
         """
         self._begin()
         seen = self._count
@@ -72,7 +73,7 @@ class Watch:
         self._notify()
 
     def close(self) -> None:
-        """Wake all callers, and let none wait from now on."""
+        """Wake all callers. From now on, calls that would wait return at once."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -99,7 +100,7 @@ class Watch:
                 self._thread = None
 
     def _run(self, ended: threading.Event) -> None:
-        import watchfiles  # noqa: PLC0415  needed only to wait for changes
+        import watchfiles  # noqa: PLC0415  only callers that wait need it
 
         try:
             for _ in watchfiles.watch(
@@ -113,9 +114,12 @@ class Watch:
             ):
                 self._notify()
         except (OSError, RuntimeError) as error:
-            # For instance, the system has no watches left. Callers still look once a second.
+            # For instance, the system has no watches left. Callers still read refs once a second.
             self.failed = str(error)
-            _log.warning("changes are looked for once a second: %s", error)
+            _log.warning(
+                "can't watch files, so the refs are read once a second: %s",
+                error,
+            )
 
     def _notify(self) -> None:
         with self._changed:

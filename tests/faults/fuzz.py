@@ -126,7 +126,7 @@ class Memory:
         """Nothing is kept of what an input writes."""
         return name
 
-    def let_go(self, base: str) -> None:
+    def allow_repack(self, base: str) -> None:
         """Nothing was kept."""
 
 

@@ -37,7 +37,7 @@ def test_a_value_of_400_megabytes_is_never_inflated(
     assert seen["states"] == ["ok", "ok", "ok"]
     assert seen["keys"] == ["big", "new"]
     assert seen["unreadable"]
-    assert seen["foreign"] == ["data/a/big.json: the file is no entry"]
+    assert seen["foreign"] == ["data/a/big.json: the file is not an entry"]
     assert seen["value"] == 3  # it can be written over
     assert seen["megabytes"] < MEGABYTES
     assert seen["of git"] < MEGABYTES

@@ -1,1 +1,1 @@
-"""Commands about the sessions: who is here, what they work on, and how to sign them off."""
+"""Commands about sessions: list them, show what they work on, and sign them off."""

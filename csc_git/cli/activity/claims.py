@@ -1,4 +1,4 @@
-"""`csc-git claims`: what is claimed, and by whom."""
+"""`csc-git claims`: list the active claims and the sessions that made them."""
 
 from typing import Any
 
@@ -12,9 +12,10 @@ from csc_git.coordinator.results.activity import Claims
 @command("claims")
 @common
 def claims_command(**options: Any) -> None:  # noqa: ANN401
-    """What is claimed, by whom, until when, and what for.
+    """List what is claimed, by whom, since when, until when, and what for.
 
-    In a pipe a line each, separated by tabs: resource, session, for, until, note.
+    In a pipe, each claim is one line. Its fields are separated by tabs: resource, session, time
+    since the claim was made, time until the claim ends, note.
     """
     with opened_for_reading(options) as coordinator:
         snapshot = coordinator.store.snapshot()

@@ -1,4 +1,4 @@
-"""`csc-git sessions`: who is signed on, and what they work on."""
+"""`csc-git sessions`: list who is signed on, and what each session works on."""
 
 from typing import Any
 
@@ -13,13 +13,14 @@ from csc_git.coordinator.results.activity import Sessions
 
 @command("sessions")
 @click.option(
-    "--all", "everybody", is_flag=True, help="Those that are gone too."
+    "--all", "everybody", is_flag=True, help="Also list sessions that are gone."
 )
 @common
 def sessions_command(everybody: bool, **options: Any) -> None:  # noqa: ANN401
-    """Who is signed on, since when, and what they report to work on.
+    """List who is signed on, since when, and what each session reports to work on.
 
-    In a pipe a line each, separated by tabs: session, where, for, works on, to do, reported.
+    In a pipe, each session is one line. Its fields are separated by tabs: name, here or elsewhere,
+    time since sign-on, current work, open todos, time since the last report.
     """
     with opened_for_reading(options) as coordinator:
         snapshot = coordinator.store.snapshot()

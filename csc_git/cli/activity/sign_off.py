@@ -1,4 +1,4 @@
-"""`csc-git sign-off`: end sessions of any machine from outside."""
+"""`csc-git sign-off`: sign off sessions on any machine."""
 
 from typing import Any, Final
 
@@ -26,13 +26,13 @@ _GLOB: Final = frozenset("*?[")
 @click.option(
     "--stale",
     is_flag=True,
-    help="All that gave no sign of life for a lease's length.",
+    help="Sign off all sessions that gave no sign of life for the length of a lease.",
 )
 @click.option(
     "--holder",
     multiple=True,
     hidden=True,
-    help="Only these sign-ons of theirs.",
+    help="Only end a sign-on whose holder id is given here.",
 )
 @common
 def sign_off_command(
@@ -41,11 +41,11 @@ def sign_off_command(
     holder: tuple[str, ...],
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Sign sessions off that can't do so themselves: a laptop that broke, a client that is gone.
+    """Sign off sessions that can't do so themselves, for instance because a laptop broke.
 
-    SESSION is a name, or a pattern such as 'claude_*@ci-*'. Their claims end with them, their state
-    stays. A session that is alive after all is refused as soon as its server fetches the sign-off.
-    It may sign on again, and what it wrote until then is kept.
+    SESSION is a name, or a pattern such as 'claude_*@ci-*'. The claims of the sessions end. The
+    values that the sessions stored are kept. If a session is in fact alive, its edits are refused
+    as soon as its server has fetched the sign-off. The session may then sign on again.
     """
     _check_usage(sessions, stale=stale)
     with progress() as report, opened(options, report) as coordinator:
@@ -76,7 +76,7 @@ def _chosen(
     *,
     stale: bool,
 ) -> list[str]:
-    """The sessions that are named, match a pattern, or are stale; each once."""
+    """The sessions that are named, match a pattern, or are stale. No session is listed twice."""
     snapshot = coordinator.store.snapshot()
     patterns = [one for one in sessions if not _GLOB.isdisjoint(one)]
     chosen = [one for one in sessions if one not in patterns]

@@ -1,4 +1,4 @@
-"""`csc-git status`: who is here, and the state of sync with the remote."""
+"""`csc-git status`: show who is here, and the state of sync with the remote."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -14,22 +14,22 @@ from csc_git.coordinator.results.sync import ParkedEdit
 from csc_git.text import count, readable
 
 _MOST: Final = 20
-"""Entries that a section shows."""
+"""The number of entries that a section shows at most."""
 
 _LABEL: Final = 10
-"""Columns for the label of a line."""
+"""The width of the label of a line, in columns."""
 
 _ISSUE: Final = 30
-"""Characters of a session's issue that are shown."""
+"""A session's issue is shown up to this number of characters."""
 
 _NOTE: Final = 40
-"""Characters of a claim's note that are shown."""
+"""A claim's note is shown up to this number of characters."""
 
 
 @command("status")
 @common
 def status_command(**options: Any) -> None:  # noqa: ANN401
-    """Who is here, what is in conflict, and the state of sync with the remote."""
+    """Show who is here, what is in conflict, and the state of sync with the remote."""
     with opened_for_reading(options) as coordinator:
         status = coordinator.summary.status()
     show(status, *_lines(status))
@@ -69,15 +69,15 @@ def _summary(status: Status) -> list[str]:
     at_rest, at_most = status.requests_per_hour
     if at_rest and status.remote:
         requests = (
-            f"{at_rest:,} requests an hour by a server at rest, "
-            f"at most {at_most:,} while others write"
+            f"an idle server makes {at_rest:,} requests an hour, "
+            f"and at most {at_most:,} while others write"
         )
         lines.append(_labelled("looks", requests))
     return lines
 
 
 def _section(title: str, entries: Sequence[str]) -> list[str]:
-    """A line for each entry, the first one with the title."""
+    """Make one line for each entry. Only the first line has the title."""
     lines = []
     label = title
     for entry in at_most(entries, _MOST, where=" (all with --json)"):
@@ -91,12 +91,12 @@ def _labelled(label: str, text: str) -> str:
 
 
 def _skipped(status: Status) -> list[str]:
-    """What on the branch was skipped, since csc-git can't have written it."""
+    """Lines about the foreign entries of the branch, which csc-git skips."""
     if not status.foreign:
         return []
     number = status.foreign_count
     entries = [
-        f"{number} on the branch that csc-git did not write, left as they are:",
+        f"files that csc-git did not write, left unchanged: {number}",
         *status.foreign,
     ]
     if number > len(status.foreign):

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _LONG: Final = 200
-"""Characters of a session's issue or status that are shown."""
+"""A session's issue or status is shown up to this number of characters."""
 
 _ROOM: Final = 16
-"""Columns that the elastic column of a table gets at least."""
+"""The least width of a table's elastic column, in characters."""
 
 
 class Rows(NamedTuple):
     """A table.
 
     Attributes:
-        head: The names of its columns.
-        rows: Their cells.
-        elastic: Number of the column that may be cut short, from 0.
-        spare: Numbers of the columns that are left out of a narrow terminal, the least needed
-            first.
+        head: The names of the columns.
+        rows: The cells of each row.
+        elastic: The number of the column that may be cut short, counted from 0.
+        spare: The numbers of the columns that a narrow terminal does not show, the least important
+            column first.
     """
 
     head: tuple[str, ...]
@@ -47,8 +47,8 @@ class Rows(NamedTuple):
         """Make a table that rich can draw.
 
         Args:
-            width: Columns of the terminal.
-            most: How many rows are shown; None: all.
+            width: The width of the terminal, in columns.
+            most: The number of rows that are shown at most; None for all rows.
             head: Whether the names of the columns are shown.
         """
         from rich.table import Table  # noqa: PLC0415  only for a terminal
@@ -76,13 +76,13 @@ class Rows(NamedTuple):
         return table
 
     def _ratio(self, number: int) -> int | None:
-        """The elastic column gets the rest of the width; the others what they need."""
+        """Give the elastic column all width that the other columns do not need."""
         if number == self.elastic:
             return 1
         return None
 
     def _fitting(self, width: int) -> list[int]:
-        """Numbers of the columns that are shown in a terminal of this width."""
+        """The numbers of the columns that are shown in a terminal of this width."""
         widths = []
         for cells in zip(self.head, *self.rows, strict=True):
             longest = max(map(len, cells))
@@ -96,7 +96,7 @@ class Rows(NamedTuple):
         return shown
 
     def show(self) -> None:
-        """Print it: as a table in a terminal, else one line a row with tabs between the cells."""
+        """Print the table. In a pipe, each row is one line with tabs between the cells."""
         if sys.stdout.isatty():
             from rich.console import Console  # noqa: PLC0415
 
@@ -108,11 +108,11 @@ class Rows(NamedTuple):
 
 
 def sessions(found: Sequence[SessionSummary], now: datetime) -> Rows:
-    """Make a table of sessions: who, where, since when, on what.
+    """Make a table of sessions, with the place, age and work of each.
 
     Args:
         found: The sessions.
-        now: The time from which ages are counted.
+        now: The present time, from which ages are calculated.
     """
     head = (
         "session",
@@ -132,11 +132,11 @@ def sessions(found: Sequence[SessionSummary], now: datetime) -> Rows:
 
 
 def claims(found: Sequence[ClaimSummary], now: datetime) -> Rows:
-    """Make a table of claims: what, whose, since when, until when, what for.
+    """Make a table of claims, with the session, age, end and note of each.
 
     Args:
         found: The claims.
-        now: The time from which ages are counted.
+        now: The present time, from which ages are calculated.
     """
     head = (
         "claimed",
@@ -159,7 +159,7 @@ def edits(found: Sequence[PastChange], now: datetime) -> Rows:
 
     Args:
         found: The edits, newest first.
-        now: The time from which ages are counted.
+        now: The present time, from which ages are calculated.
     """
     head = ("ago", "by", "changed")
     rows = [_edit_row(one, now) for one in found]
@@ -208,7 +208,7 @@ def _claim_row(claim: ClaimSummary, now: datetime) -> tuple[str, ...]:
 
 
 def _until(claim: ClaimSummary, now: datetime) -> str:
-    """When a claim ends: after a length of time, or with its session."""
+    """Describe when a claim ends: after some time, or when its session ends."""
     if claim.provisional:
         return "provisional"
     moment = _moment(claim.until)
@@ -234,7 +234,7 @@ def _age(time: str | None, now: datetime) -> str:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """Parse a time, which is in UTC unless it has a zone; None if it isn't one."""
+    """Parse a time, which is in UTC unless it has a zone. Return None if the text is not a time."""
     try:
         found = datetime.fromisoformat(text or "")
     except ValueError:
@@ -245,7 +245,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _plain(text: str) -> str:
-    """Escape what rich would take for markup, and what controls a terminal."""
+    """Escape text that rich would read as markup, and characters that control a terminal."""
     from rich.markup import escape  # noqa: PLC0415
 
     return escape(printable(text))

@@ -1,1 +1,1 @@
-"""The demo: two machines coordinate on a remote of their own."""
+"""The demo: two machines coordinate over a temporary remote."""

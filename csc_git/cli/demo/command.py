@@ -19,10 +19,11 @@ import click
     help="Keep the temporary directory, and print its path.",
 )
 def demo_command(fast: bool, keep: bool) -> None:
-    """Watch two machines coordinate over a real remote. Touches nothing of yours.
+    """Watch two machines coordinate over a real remote. Your own files are not touched.
 
-    Starts a bare remote, two clones and two real MCP servers in a temporary directory, and drives
-    them with the real MCP client: sign-on, work, a conflict, an offline spell, hand-off, sign-off.
+    The demo starts a bare remote, two clones and two real MCP servers in a temporary directory. A
+    real MCP client then plays these scenes: sign-on, work, a conflict, work without a network,
+    hand-off, sign-off.
     """
     from csc_git.cli.demo.play import play  # noqa: PLC0415  the MCP client is slow to import
 

@@ -1,4 +1,4 @@
-"""What happens in the demo: the agents' calls, and what is printed of them."""
+"""The scenes of the demo: the agents' calls, and the output that shows these calls."""
 
 import json
 import shutil
@@ -20,16 +20,16 @@ _ISSUE: Final = 15
 """The issue that the first agent works on."""
 
 _OTHER_ISSUE: Final = 16
-"""The issue that the second agent chooses when it sees that."""
+"""The issue that the second agent chooses when it sees that the first issue is taken."""
 
 _SECONDS: Final = 30
-"""Time limit for an edit of one machine to reach the other."""
+"""Seconds that an edit of one machine may take to reach the other machine."""
 
 _PAUSE: Final = 0.05
-"""Seconds between two checks whether it has."""
+"""Seconds between two checks whether an edit has arrived."""
 
 _Context = dict[str, Any]
-"""Content of `session://context`."""
+"""The content of the resource `session://context`."""
 
 
 def play(directory: Path, *, pause: float, keep: bool) -> None:
@@ -82,11 +82,13 @@ class _Play:
         self._history()
         seconds = time.monotonic() - began
         command = _command()
-        self._print(f"\nAll of it real, in {seconds:.1f} s. In your project:")
+        self._print(
+            f"\nAll of this was real, and took {seconds:.1f} s. In your project, run:"
+        )
         self._print(f"  [bold]{command} init[/]")
 
     async def _sign_on(self, laptop: Machine, desktop: Machine) -> None:
-        await self._scene("Two agents sign on; each learns of the other")
+        await self._scene("Two agents sign on, and each sees the other")
         one = await laptop.call("sign_on")
         first = one["session"]
         self._print_call(laptop, "sign_on", first)
@@ -101,7 +103,9 @@ class _Play:
         )
 
     async def _work(self, laptop: Machine, desktop: Machine) -> None:
-        await self._scene("They say what they work on, and choose apart")
+        await self._scene(
+            "They report what they work on, and choose different issues"
+        )
         todos = [
             {"text": "parser", "done": True},
             {"text": "tests"},
@@ -120,7 +124,9 @@ class _Play:
         await self._put(desktop, issue, _OTHER_ISSUE, confirm=True)
 
     async def _offline(self, laptop: Machine, desktop: Machine) -> None:
-        await self._scene("The network goes; both go on, even on the same key")
+        await self._scene(
+            "The network fails; both go on working, even on the same key"
+        )
         plan = {"owner": "laptop", "step": 1}
         await self._put(laptop, "plan/release", plan, confirm=True)
         await _until_stored(desktop, "plan", "release")
@@ -132,13 +138,13 @@ class _Play:
         await self._put(laptop, "plan/date", "Friday")
         await self._put(desktop, "plan/date", "Monday")
         self._stage.plug_in()
-        await self._scene("The network is back; nothing is lost")
+        await self._scene("The network is back, and nothing was lost")
         for machine in (laptop, desktop, laptop):
             await _until(machine, _is_synced)
         await self._print_plan(laptop)
 
     async def _print_plan(self, machine: Machine) -> None:
-        """Print what became of the two keys that both machines changed."""
+        """Print the result for the two keys that both machines changed."""
         release = await machine.call(
             "retrieve_data",
             scope="plan",
@@ -161,7 +167,7 @@ class _Play:
             self._print_call(machine, "conflict", line)
 
     async def _hand_off(self, laptop: Machine, desktop: Machine) -> None:
-        await self._scene("One hands its work on and leaves")
+        await self._scene("One agent hands its work over and signs off")
         handoff = {
             "done": ["parser"],
             "next": "tests",
@@ -190,7 +196,7 @@ class _Play:
 
     def _history(self) -> None:
         self._print(
-            "\n[bold]What git has of it[/]  git log csc/state, on the remote"
+            "\n[bold]What git stored[/]  git log csc/state, on the remote"
         )
         log = self._stage.git(
             "log",
@@ -210,7 +216,7 @@ class _Play:
         value: Any,  # noqa: ANN401
         **more: Any,  # noqa: ANN401
     ) -> None:
-        """Store a value and print what came of it.
+        """Store a value and print the status of the edit.
 
         Args:
             machine: The machine whose agent stores it.
@@ -258,7 +264,7 @@ class _Play:
         text: str,
         mark: str = "",
     ) -> None:
-        """Print a line of a machine: its name, a text, and a mark with markup."""
+        """Print a line about a machine: its name, a text, and a short coloured mark."""
         colour = _COLOURS[machine.name]
         line = Table.grid(padding=(0, 1))
         line.add_column(width=9)
@@ -279,7 +285,7 @@ async def _until(
     machine: Machine,
     is_so: Callable[[_Context], bool],
 ) -> _Context:
-    """Wait until the context of a machine's session meets a condition; return the context."""
+    """Wait until a condition is true of the context of a machine's session. Return the context."""
     with anyio.fail_after(_SECONDS):
         while True:
             context = await machine.context()
@@ -326,7 +332,7 @@ def _is_alone(context: _Context) -> bool:
 
 
 def _command() -> str:
-    """How the reader can call csc-git."""
+    """The command with which the user can start csc-git."""
     if shutil.which("csc-git"):
         return "csc-git"
     called = Path(sys.argv[0]).resolve()

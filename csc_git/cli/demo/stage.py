@@ -1,4 +1,4 @@
-"""The machines of the demo: a temporary remote, and two clones with a server and a client each."""
+"""The machines of the demo: a temporary remote, and two clones, each with server and client."""
 
 import json
 import os
@@ -35,14 +35,14 @@ class Machine:
     client: Client
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Call a tool, as an agent would, and return its structured answer.
+        """Call a tool as an agent would, and return the structured answer.
 
         Args:
             tool: The tool's name.
-            arguments: Its arguments.
+            arguments: The arguments of the tool.
 
         Raises:
-            SetupError: The tool refused, so the demo can't go on.
+            SetupError: The tool returned an error, so the demo can't continue.
         """
         result = await self.client.call_tool(tool, arguments)
         if result.is_error:
@@ -56,7 +56,7 @@ class Machine:
         return dict(result.structured_content or {})
 
     async def context(self) -> dict[str, Any]:
-        """Content of `session://context`."""
+        """Read the content of the resource `session://context`."""
         result = await self.client.read_resource(
             "session://context", cache_mode="bypass"
         )
@@ -129,14 +129,14 @@ class Stage:
                 yield Machine(name, clone, client)
 
     def git(self, *arguments: str, cwd: Path | None = None) -> str:
-        """Run git for the demo's own user, and return what it prints.
+        """Run git with the demo's own author, and return the output of git.
 
         Args:
             arguments: The arguments of git.
-            cwd: Where it runs; None: the directory of the demo.
+            cwd: The directory in which git runs; None for the directory of the demo.
 
         Raises:
-            SetupError: git is missing, or it fails.
+            SetupError: git is missing or fails.
         """
         try:
             done = run_git(

@@ -1,4 +1,4 @@
-"""`csc-git blame`: who last changed each key of a scope."""
+"""`csc-git blame`: show who last changed each key of a scope."""
 
 from typing import Any, Final
 
@@ -11,17 +11,17 @@ from csc_git.coordinator.results.changes import PastChange
 from csc_git.text import printable
 
 _COMMIT: Final = 8
-"""Characters of a commit's id that are shown."""
+"""The number of characters of a commit's id that are shown."""
 
 _SESSION: Final = 20
-"""Columns for the session."""
+"""The width of the column with the session, in characters."""
 
 
 @command("blame")
 @click.argument("scope", shell_complete=complete_scope)
 @common
 def blame_command(scope: str, **options: Any) -> None:  # noqa: ANN401
-    """Who last changed each key of SCOPE, when, and by which edit."""
+    """Show who last changed each key of SCOPE, when, and by which commit."""
     with opened_for_reading(options) as coordinator:
         found = coordinator.past.blame(scope)
     lines = [_line(name, change) for name, change in found.keys.items()]

@@ -1,4 +1,4 @@
-"""`csc-git diff`: what changed between two moments."""
+"""`csc-git diff`: show what changed between two moments."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from csc_git.core.key import RESERVED, parse_scope
 from csc_git.text import readable
 
 _WIDTH: Final = 34
-"""Characters of a value that are shown in a terminal."""
+"""In a terminal, a value is shown up to this number of characters."""
 
 
 @command("diff")
@@ -24,7 +24,7 @@ _WIDTH: Final = 34
     "--all",
     "everything",
     is_flag=True,
-    help="Sessions, claims and conflicts too.",
+    help="Also compare sessions, claims and conflicts.",
 )
 @common
 def diff_command(
@@ -33,10 +33,10 @@ def diff_command(
     everything: bool,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """In which keys ONE and OTHER differ, with both values; in a terminal long ones are cut.
+    """List the keys that differ between the moments ONE and OTHER, with both values.
 
-    Each is a time (2026-11-22, 2026-11-22T18:05Z, 2h for two hours ago) or a commit. OTHER is now
-    unless given.
+    A moment is a time (2026-11-22, 2026-11-22T18:05Z, 2h for two hours ago) or a commit. If OTHER
+    is not given, it is now. In a terminal, long values are cut.
     """
     with opened_for_reading(options) as coordinator:
         found = coordinator.past.diff(one, other)
@@ -51,7 +51,7 @@ def diff_command(
 
 
 def _is_reserved(change: Difference) -> bool:
-    """Whether the change is in a scope of csc-git's own records."""
+    """Whether the change is in a scope that contains csc-git's own records."""
     first, *_ = parse_scope(change.scope)
     return first in RESERVED
 
@@ -65,7 +65,7 @@ def _lines(change: Difference) -> list[str]:
         after = _version_text(change.after)
         lines.append(f"  + {after}")
     if change.unreadable:
-        lines.append("  (a file there can't be read: csc-git get)")
+        lines.append("  (a file of this key can't be read; see csc-git get)")
     return lines
 
 

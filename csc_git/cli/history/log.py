@@ -1,4 +1,4 @@
-"""`csc-git log`: git log of the branch, with all options of git and three of csc-git."""
+"""`csc-git log`: run git log on the branch, with all options of git log and three more."""
 
 import json
 import os
@@ -26,13 +26,13 @@ from csc_git.text import printable_lines
 
 _ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _WITHOUT_TRIALS: Final = ("--invert-grep", f"--grep=^{PROBE}: ")
-"""Options that leave out the edits by which `init` and `doctor` try the remote."""
+"""Options of git log that leave out the edits with which `init` and `doctor` test the remote."""
 
 
 class _GitOptions(Command):
     """A command that takes its own options and passes all other words to git.
 
-    click would find our `-C` inside git's `-SCat`, and would not pass a `--` on.
+    click itself would read git's `-SCat` as if it contained our `-C`, and would drop a `--`.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -59,7 +59,7 @@ class _GitOptions(Command):
         return left
 
     def _own_options(self, ctx: click.Context) -> dict[str, click.Parameter]:
-        """The options of csc-git by their names, those for help included."""
+        """The options of csc-git by name, including the options for help."""
         options: dict[str, click.Parameter] = {}
         for option in self.params:
             for name in (*option.opts, *option.secondary_opts):
@@ -71,7 +71,7 @@ class _GitOptions(Command):
 
 
 def _is_gits(word: str, rest: list[str]) -> bool:
-    """Whether the word is git's `-C`, which no directory follows."""
+    """Whether the word is the `-C` of git log, which is not followed by a directory."""
     if word != "-C":
         return False
     if not rest:
@@ -81,9 +81,9 @@ def _is_gits(word: str, rest: list[str]) -> bool:
 
 @click.command("log", cls=_GitOptions, add_help_option=True)
 @click.option(
-    "--scope", help="Only edits of this scope, and of those below it."
+    "--scope", help="Only edits of this scope and of the scopes below it."
 )
-@click.option("--key", help="Only edits of this key of --scope.")
+@click.option("--key", help="Only edits of this key; needs --scope.")
 @click.option("--session", help="Only edits by this session.")
 @common
 def log_command(
@@ -93,9 +93,9 @@ def log_command(
     git_options: tuple[str, ...],
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """What the sessions did: git log of the branch. Takes every option of git log.
+    """Show what the sessions did: run git log on the branch, with any option of git log.
 
-    With --json: one object an edit, newest first.
+    With --json, one object is printed for each edit, the newest edit first.
     """
     _check_usage(scope, key)
     with opened_for_reading(options) as coordinator:
@@ -125,7 +125,7 @@ def _check_usage(scope: str | None, key: str | None) -> None:
 
 
 def _divided(git_options: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Divide git's words into its options and the paths behind `--`."""
+    """Divide the words for git into options and the paths after `--`."""
     words = list(git_options)
     if "--" not in words:
         return words, []
@@ -136,7 +136,7 @@ def _divided(git_options: tuple[str, ...]) -> tuple[list[str], list[str]]:
 
 
 def _has_grep(chosen: list[str]) -> bool:
-    """Whether commits are chosen by their messages, so that `_WITHOUT_TRIALS` can't be added."""
+    """Whether the options choose commits by message. If so, `_WITHOUT_TRIALS` can't be added."""
     greps = ("--grep", "--invert-grep")
     return any(word.startswith(greps) for word in chosen)
 
@@ -152,7 +152,7 @@ def _author(session: str | None, machine: str) -> list[str]:
 
 def _print_json(store: Store, chosen: list[str], where: list[str]) -> None:
     """Print an object for each edit."""
-    # The last option wins, so these come after the ones that were given.
+    # In git the last option wins, so these options follow the options of the user.
     plain = ["--no-patch", "--no-graph", "--format=%H"]
     for line in store.log([*chosen, *plain, *where]):
         commit_id = line.strip()
@@ -162,7 +162,7 @@ def _print_json(store: Store, chosen: list[str], where: list[str]) -> None:
 
 
 def _page(coordinator: Coordinator, arguments: list[str]) -> None:
-    """Show the log in a pager, as git does for a person."""
+    """Show the log in a pager, as git does in a terminal."""
     lines = coordinator.store.log(["--color=always", *arguments])
     configured = coordinator.project.get("core.pager")
     pager = os.environ.get("GIT_PAGER") or configured
@@ -173,11 +173,11 @@ def _page(coordinator: Coordinator, arguments: list[str]) -> None:
 
 
 def _become(command: list[str]) -> None:
-    """Replace this process by git, so that a pipe gets its exact output and its exit code."""
+    """Replace this process by git, so that a pipe gets git's exact output and exit code."""
     git = shutil.which("git")
     if git is None:
         raise StoreError(
-            "There is no git on PATH", then="Install it; the data are safe"
+            "There is no git on PATH", then="Install git; the data are safe"
         )
     os.execv(git, command)  # noqa: S606  no shell
 

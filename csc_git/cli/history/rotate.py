@@ -15,14 +15,15 @@ from csc_git.text import count
 @click.option(
     "--yes",
     is_flag=True,
-    help="Don't ask.",
+    help="Don't ask for confirmation.",
 )
 @common
 def rotate_command(yes: bool, **options: Any) -> None:  # noqa: ANN401
-    """Start the branch again with the same data, and keep its history under another name.
+    """Start a new history of the branch with the same data, and keep the old history.
 
-    For a branch that has grown too long for new clones to fetch. Running clones go on by
-    themselves. The remote's branch is replaced, so its rules must allow a forced push this once.
+    The old history gets another name. Use this command when new clones take too long to fetch the
+    branch. Running clones change to the new history by themselves. The branch on the remote is
+    replaced, so the remote must allow one forced push.
     """
     with opened(options) as coordinator:
         if not yes and not wants_json():
@@ -31,11 +32,11 @@ def rotate_command(yes: bool, **options: Any) -> None:  # noqa: ANN401
             done = coordinator.syncing.rotate(report)
         name = coordinator.store.branch.name
     root = done.root[:12]
-    show(done, f"{name} starts again with {root}. Its history: {done.archive}")
+    show(done, f"{name} starts again with {root}. Old history: {done.archive}")
 
 
 def _ask(coordinator: Coordinator) -> None:
-    """Ask whether to go on; a branch that the remote never had needs no question."""
+    """Ask whether to continue. Don't ask if the remote never had the branch."""
     branch = coordinator.store.branch
     base = branch.base
     if base is None:
@@ -43,7 +44,7 @@ def _ask(coordinator: Coordinator) -> None:
     commits = count(coordinator.store.count_commits(base), "commit")
     archive = archive_of(branch.name, base)
     click.echo(
-        f"{branch.name} has {commits}. They stay on the remote, as the branch"
+        f"{branch.name} has {commits}. They stay on the remote, in the branch"
     )
-    click.echo(f"{archive}, or one named after a later commit.")
+    click.echo(f"{archive}, or in a branch named after a later commit.")
     click.confirm(f"Start {branch.name} again with the same data?", abort=True)

@@ -1,1 +1,1 @@
-"""`init`: set a repository and its clients up, or undo that."""
+"""`csc-git init`: set up a repository and its clients, or undo the setup."""

@@ -1,4 +1,4 @@
-"""`csc-git init`: set a repository up, and check each step."""
+"""`csc-git init`: set up a repository, and check each step."""
 
 import json
 import sys
@@ -26,20 +26,21 @@ _HOOKS: Final = "hooks"
 _IN_PROJECTS: Final = tuple(
     client.key for client in CLIENTS.values() if client.file is not None
 )
-"""Clients whose settings `--undo` changes if none is named: those with settings in the project."""
+"""Clients that have settings in the project. `--undo` changes these if no client is named."""
 
 _PRIVATE: Final = (
-    "The entry contains a path of this machine, since csc-git is in a virtual environment. "
-    "For settings to share, install it by pipx or uv tool, then: csc-git init --undo, and init."
+    "The entry contains a path of this machine, since csc-git is in a virtual environment. For "
+    "settings that others can use, install csc-git by pipx or uv tool, then run csc-git init "
+    "--undo and csc-git init."
 )
 _AGAIN: Final = (
-    "Next: fix that, then run the same command again. What is done already "
-    "stays as it is."
+    "Next: fix the problem, then run the same command again. The finished "
+    "steps are kept."
 )
 
 
 class Preview(Result):
-    """What `init` would change: of the branch, and in which settings of clients."""
+    """What `init` would change on the branch and in the settings of clients."""
 
     branch: str
     changes: dict[str, str]
@@ -51,12 +52,12 @@ class Preview(Result):
     "clients",
     type=click.Choice([*CLIENTS, _OTHER]),
     multiple=True,
-    help="Whose settings to add to; default claude. May be repeated.",
+    help="A client whose settings get an entry; default claude. May be repeated.",
 )
 @click.option(
     "--hooks",
     is_flag=True,
-    help="Add the hooks of Claude Code too.",
+    help="Also add hooks to Claude Code.",
 )
 @click.option(
     "--dry-run", is_flag=True, help="Only show what would be changed."
@@ -64,10 +65,10 @@ class Preview(Result):
 @click.option(
     "--undo",
     is_flag=True,
-    help="Take back what init did here.",
+    help="Remove what init added here.",
 )
 @click.option(
-    "--no-register", is_flag=True, help="Leave the clients' settings alone."
+    "--no-register", is_flag=True, help="Don't change the settings of clients."
 )
 @common
 def init_command(
@@ -79,14 +80,14 @@ def init_command(
     no_register: bool,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Set this repository up: make the branch, try the remote, register with your client.
+    """Set up this repository: make the branch, test the remote, register with your client.
 
-    The remote is tried by a round trip: an edit is written, pushed, and read back. Settings of
-    clients are added to, never rewritten: comments, order and other servers stay.
+    To test the remote, an edit is written, pushed, and read back. An entry is added to the settings
+    of the client; comments, order and other servers in the file stay as they are.
 
-    claude is Claude Code in this project (.mcp.json, to be committed), claude-user Claude Code in
-    all your projects, vscode .vscode/mcp.json, cursor .cursor/mcp.json; other prints what to add
-    by hand.
+    claude is Claude Code in this project (.mcp.json, to be committed), claude-user is Claude Code
+    in all your projects, vscode is .vscode/mcp.json, and cursor is .cursor/mcp.json. other prints
+    an entry that you can add by hand.
     """
     _check_usage(clients, hooks=hooks, no_register=no_register)
     project = discover(options["directory"])
@@ -125,7 +126,7 @@ def _check_usage(
 ) -> None:
     if no_register and (hooks or clients):
         raise click.UsageError(
-            "--no-register leaves all settings alone; --client and --hooks add to them"
+            "--no-register changes no settings; don't give it with --client or --hooks"
         )
 
 
@@ -141,7 +142,7 @@ def _end(done: Setup, next_steps: list[str]) -> NoReturn:
 
 
 def _wanted(clients: tuple[str, ...], *, hooks: bool, undo: bool) -> list[str]:
-    """The clients whose settings are to be changed, and `hooks` if theirs are too."""
+    """The clients whose settings are to be changed, and `hooks` if the hooks are to be changed."""
     wanted = list(clients)
     if not clients:
         wanted += _default(undo=undo, hooks=hooks)
@@ -151,7 +152,7 @@ def _wanted(clients: tuple[str, ...], *, hooks: bool, undo: bool) -> list[str]:
 
 
 def _default(*, undo: bool, hooks: bool) -> tuple[str, ...]:
-    """The clients whose settings are to be changed if none is named."""
+    """The clients whose settings are to be changed if no client is named."""
     if not undo:
         return ("claude",)
     if hooks:
@@ -164,7 +165,7 @@ def _targets(
     wanted: Sequence[str],
     options: Options,
 ) -> list[Target]:
-    """The settings to change; those of a project only if it has a work tree."""
+    """The settings to change. Settings inside a project are included only if it has a work tree."""
     found = [_target(project, key, options) for key in wanted]
     return [target for target in found if target is not None]
 
@@ -219,19 +220,21 @@ def _show_preview(
 
 def _branch_after_init(project: Project, settings: Settings) -> str:
     """What `init` would do about the branch."""
-    made = f"The branch {settings.branch} would be made if it isn't there yet"
+    made = (
+        f"The branch {settings.branch} would be made if it does not exist yet"
+    )
     has_remote = bool(settings.remote or project.remotes)
     if not settings.sync or not has_remote:
         return f"{made}, in this clone only"
     remote = settings.remote or "the remote"
-    return f"{made}, and tried at {remote}, which was not asked now"
+    return f"{made}, and tested at {remote}, which was not contacted now"
 
 
 def _branch_after_undo(project: Project) -> str:
     """What `init --undo` would do about the branch."""
     if directory_of(project).exists():
-        return "The branch would stay: the data belong to all who share it"
-    return "This clone has no store, so there is nothing to take back"
+        return "The branch would stay, since its data belong to everyone who shares it"
+    return "This clone has no store, so there is nothing to undo"
 
 
 def _next_steps(
@@ -239,13 +242,13 @@ def _next_steps(
     added: list[Target],
     options: Options,
 ) -> list[str]:
-    """What a person does next, in lines."""
+    """Lines that explain to a person what to do next."""
     lines = []
     if _OTHER in clients:
         entry = CLIENTS["claude"].entry(flags(options))
         lines.append("Add to your client's settings:")
         lines.append(json.dumps({"mcpServers": {NAME: entry}}))
-    start = "Next: start your client here; ask it to sign on."
+    start = "Next: start your client here, and ask it to sign on."
     sentences = [start, *_commit_advice(added)]
     lines.append(hanging("", " ".join(sentences)))
     if added and not is_shareable():
@@ -254,13 +257,13 @@ def _next_steps(
 
 
 def _commit_advice(added: list[Target]) -> Iterator[str]:
-    """Which of the changed files to commit, and which not."""
+    """Sentences about which changed files to commit and which not."""
     shared = [target.where for target in added if _is_shared(target)]
     if shared:
-        yield f"Commit {' and '.join(shared)} for others."
+        yield f"Commit {' and '.join(shared)}, so that others can use it."
     for target in added:
         if isinstance(target.registration, HookRegistration):
-            yield f"Don't commit {target.where}: it is yours alone."
+            yield f"Don't commit {target.where}: it is only for you."
 
 
 def _is_shared(target: Target) -> bool:

@@ -1,4 +1,4 @@
-"""The steps of `csc-git init`, which set a repository up, or undo that."""
+"""The steps of `csc-git init`, which set up a repository or undo the setup."""
 
 import shlex
 from collections.abc import Callable, Collection, Iterator
@@ -26,8 +26,8 @@ _WRONG: Final = frozenset({RemoteState.NO_REMOTE, RemoteState.BAD_URL})
 """States in which the name or the URL of the remote is wrong."""
 
 _COMMITTED: Final = (
-    ". The file is tracked by git: commit its removal only if nobody should use csc-git here any "
-    "more, otherwise restore it with git restore"
+    ". The file is tracked by git. Commit this change only if nobody should use csc-git here any "
+    "more. Otherwise restore the file with git restore"
 )
 
 
@@ -40,20 +40,20 @@ class Registration(Protocol):
         """Add the entry; return what was done, in a few words."""
 
     def remove(self) -> str:
-        """Remove the entry; return what was done, or an empty text if there was none."""
+        """Remove the entry. Return what was done, or an empty text if there was no entry."""
 
     def preview(self, *, undo: bool = False) -> str:
-        """Return what `add` would change, or `remove` with `undo`."""
+        """Return what `add` would change; with `undo`, what `remove` would change."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A client, or hooks, whose settings get an entry or lose it.
+    """A settings file that gets an entry or loses it: the file of a client, or of hooks.
 
     Attributes:
-        key: The word for it on the command line.
-        title: The word for it in messages.
-        registration: What changes the settings.
+        key: The word for the target on the command line.
+        title: The word for the target in messages.
+        registration: Adds the entry to the settings or removes it.
     """
 
     key: str
@@ -62,14 +62,14 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The program that reads the settings."""
+        """The name of the program that reads the settings."""
         if self.title.startswith("Claude Code"):
             return "Claude Code"
         return self.title
 
     @property
     def where(self) -> str:
-        """The file of settings, with its directory if that is hidden."""
+        """The name of the settings file, after the name of its directory if that is hidden."""
         *_, directory, name = self.registration.file.parts
         if directory.startswith("."):
             return f"{directory}/{name}"
@@ -92,13 +92,13 @@ def set_up(
     targets: list[Target],
     options: Options,
 ) -> Setup:
-    """Make the branch, try the remote, and add csc-git to the settings of clients.
+    """Make the branch, test the remote, and add csc-git to the settings of clients.
 
-    Nothing is changed if a client that has csc-git already uses another branch or remote.
+    Nothing is changed if csc-git is registered in a client with another branch or remote.
 
     Args:
         project: The repository.
-        targets: The clients and hooks.
+        targets: The clients and hooks whose settings get an entry.
         options: The command's options.
     """
     directory = options["directory"]
@@ -121,12 +121,12 @@ def set_up(
 
 
 def _are_sharing_settings_given(options: Options) -> bool:
-    """Whether a setting that decides on the branch and the remote was given as a flag."""
+    """Whether a flag gives a setting that decides on the branch or the remote."""
     return any(options[name] is not None for name in SHARING)
 
 
 def _left_alone(target: Target) -> Finding:
-    why = "was left alone, since its entry would name that remote"
+    why = "was not changed, since its entry would name that remote"
     return wrong(
         target.name,
         f"{target.where} {why}",
@@ -135,7 +135,7 @@ def _left_alone(target: Target) -> Finding:
 
 
 def _try_remote(options: Options) -> tuple[RoundTrip, list[Finding]]:
-    """Make the branch and try the remote; return how that went, as a result and as findings."""
+    """Make the branch and test the remote. Return the result, and findings about the result."""
     with progress() as report, opened(options, report) as coordinator:
         tried = round_trip(coordinator, user())
         project = coordinator.project.top
@@ -169,12 +169,12 @@ def _apply(
     change: Callable[[], str],
     more: str = "",
 ) -> list[Finding]:
-    """Change the settings of a target; return what was done, nothing if there was nothing to do.
+    """Change the settings of a target. Return a finding, or no finding if nothing was to do.
 
     Args:
         target: The target.
-        change: Changes the settings, and returns what it did.
-        more: A text for the end of the finding.
+        change: A function that changes the settings and returns a short text about the change.
+        more: A text to append to the finding.
     """
     try:
         done = change()
@@ -212,7 +212,7 @@ def _check_commands(
 
 
 def _as_git_config(value: Any) -> str:  # noqa: ANN401  a setting's
-    """A value as a word for a shell."""
+    """Quote a value as one word of a shell command."""
     if isinstance(value, bool):
         return str(value).lower()
     return shlex.quote(str(value))
@@ -231,7 +231,7 @@ def undo_setup(
         project: The repository.
         targets: The clients and hooks.
         options: The command's options.
-        leaves: Whether this clone stops using csc-git, so that its queue is pushed too.
+        leaves: Whether this clone stops using csc-git. If so, its queued edits are pushed too.
     """
     tracked: Collection[str] = ()
     if project.has_work_tree:
@@ -244,14 +244,14 @@ def undo_setup(
             more = _COMMITTED
         steps += _apply(target, target.registration.remove, more)
     if not steps:
-        steps.append(fine("settings", f"none here contain {NAME}"))
+        steps.append(fine("settings", f"no settings here contain {NAME}"))
     if leaves:
         steps.append(_store_finding(project, options, may_sync=agree))
     return Setup(steps=steps)
 
 
 def _clients_agree(project: Project, options: Options) -> bool:
-    """Whether no client is known to use another branch or remote than the commands here."""
+    """Whether all known clients use the branch and remote that commands here use."""
     try:
         here = sharing_at(options["directory"], flags(options))
         disagreements = list(check_agreement(project, here))
@@ -261,7 +261,7 @@ def _clients_agree(project: Project, options: Options) -> bool:
 
 
 def _path_in_project(project: Project, target: Target) -> str:
-    """The target's file as git names it; empty if it is outside the project."""
+    """The path of the target's file in the project; empty if the file is outside the project."""
     file = target.registration.file
     if not file.is_relative_to(project.top):
         return ""
@@ -274,11 +274,11 @@ def _store_finding(
     *,
     may_sync: bool,
 ) -> Finding:
-    """Push what is queued, and report what stays on the branch."""
+    """Push the queued edits, and report that the data stay on the branch."""
     if not directory_of(project).exists():
-        return fine("store", "there is none here")
+        return fine("store", "this clone has no store")
     if not may_sync:
-        # It might push to another remote than the clients have used.
+        # A sync might push to another remote than the remote that the clients have used.
         options = options | {"sync": False}
     with progress() as report, opened(options, report) as coordinator:
         status = coordinator.syncing.sync()

@@ -1,1 +1,1 @@
-"""Commands that read and write values, conflicting ones included."""
+"""Commands that read and write values, including values in conflict."""

@@ -1,4 +1,4 @@
-"""`csc-git conflicts`: list the values that lost to concurrent ones."""
+"""`csc-git conflicts`: list the values that lost to concurrent edits."""
 
 import json
 from typing import Any, Final
@@ -12,7 +12,7 @@ from csc_git.coordinator.results.data import OpenConflict, OpenConflicts
 from csc_git.text import readable
 
 _WIDTH: Final = 30
-"""Characters of a value that are shown."""
+"""A value is shown up to this number of characters."""
 
 _HINT: Final = (
     "Resolve one: csc-git resolve ID --current | --lost | --value JSON"
@@ -26,7 +26,7 @@ _HINT: Final = (
     type=click.IntRange(1),
     default=50,
     show_default=True,
-    help="How many.",
+    help="The number of conflicts to list at most.",
 )
 @common
 def conflicts_command(most: int, **options: Any) -> None:  # noqa: ANN401
@@ -43,7 +43,7 @@ def conflicts_command(most: int, **options: Any) -> None:  # noqa: ANN401
     show(OpenConflicts(conflicts=found, more=more), *lines)
     if more:
         note(
-            f"There are {more:,} more; to list them, give a larger number with -n."
+            f"There are {more:,} more. To list them, give a larger number with -n."
         )
     if not found:
         note("No conflict is open.")

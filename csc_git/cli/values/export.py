@@ -17,7 +17,7 @@ from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import count
 
 _MOST: Final = 20
-"""Keys that can't be read are named up to this number."""
+"""A warning names at most this many keys that can't be read."""
 
 
 @command("export")
@@ -27,8 +27,8 @@ _MOST: Final = 20
 def export_command(scope: str | None, at: str | None, **options: Any) -> None:  # noqa: ANN401
     """Print values as JSON Lines: scope, key, value, session, time.
 
-    All of them, or those of the scopes that SCOPE, a glob such as issue:*, matches. Sessions,
-    claims and conflicts are not exported.
+    SCOPE is a scope, or a glob such as issue:* that matches several scopes. Without SCOPE, all
+    values are printed. Sessions, claims and conflicts are not exported.
     """
     with opened_for_reading(options) as coordinator:
         snapshot = _snapshot(coordinator, at)

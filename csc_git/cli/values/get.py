@@ -21,14 +21,14 @@ from csc_git.core.value import Json
 from csc_git.text import printable
 
 _FRESH: Final = frozenset({RemoteState.OK, RemoteState.OFF})
-"""States after a sync in which nothing newer can be expected."""
+"""States after which a value is fresh: the sync succeeded, or this clone does not sync."""
 
 
 @command("get")
 @click.option(
     "--fresh",
     is_flag=True,
-    help="Ask the remote first.",
+    help="Fetch from the remote first.",
 )
 @at_option
 @click.argument("scope", shell_complete=complete_scope)
@@ -41,7 +41,7 @@ def get_command(
     at: str | None,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Print the value of KEY in SCOPE as JSON. Exit code 1 if there is none."""
+    """Print the value of KEY in SCOPE as JSON. The exit code is 1 if the key has no value."""
     with opened_for_reading(options) as coordinator:
         if fresh:
             with progress() as report:
@@ -61,12 +61,12 @@ def _end_without_value(found: Retrieved, scope: str, key: str) -> NoReturn:
     show(found)
     if not wants_json():
         listing = f"csc-git ls {shlex.quote(scope)}"
-        warn(f"{scope}/{key} has no value. What there is: {listing}")
+        warn(f"{scope}/{key} has no value. To list the keys: {listing}")
     sys.exit(1)
 
 
 def _value_text(value: Json) -> str:
-    """A value as JSON; for a terminal readable, and without characters that control it."""
+    """Format a value as JSON. In a terminal, escape characters that would control the terminal."""
     if not sys.stdout.isatty():
         return json.dumps(value, indent=2)
     text = json.dumps(value, indent=2, ensure_ascii=False)

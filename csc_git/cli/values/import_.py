@@ -20,7 +20,7 @@ from csc_git.core.value import Json
 from csc_git.text import count, printable
 
 _MOST: Final = 20
-"""Keys are listed up to this number."""
+"""The number of keys that are listed at most."""
 
 
 @command("import")
@@ -28,7 +28,9 @@ _MOST: Final = 20
     "--dry-run", is_flag=True, help="Only list what would be changed."
 )
 @click.option(
-    "--allow-secret", metavar="WHY", help="Store what looks like credentials."
+    "--allow-secret",
+    metavar="WHY",
+    help="Why values that look like credentials are safe.",
 )
 @click.argument(
     "source", type=click.Path(exists=True, allow_dash=True, path_type=Path)
@@ -42,13 +44,13 @@ def import_command(
 ) -> None:
     """Store values from SOURCE, all as one edit.
 
-    SOURCE is a file of JSON Lines as csc-git export prints them, - for standard input, or the
-    directory in which claude_session_coordinator keeps its state (.claude/session-state). Keys
-    that are not in it stay as they are.
+    SOURCE is a file of JSON Lines in the format of csc-git export, or - for standard input, or the
+    directory in which claude_session_coordinator keeps its state (.claude/session-state). Keys that
+    are not in SOURCE stay unchanged.
     """
     with progress() as report, opened(options, report) as coordinator:
         values = _read(source, coordinator.clone.machine)
-        # All keys are stored or none, so fetch first what others stored.
+        # Either all keys are stored or none, so the edits of others are fetched first.
         coordinator.syncing.sync()
         snapshot = coordinator.store.snapshot()
         new, other = compare(snapshot, values)
@@ -104,9 +106,9 @@ def _lines(done: Imported, *, dry_run: bool) -> list[str]:
     added = count(len(done.added), "key")
     changed = len(done.changed)
     unchanged = done.unchanged
-    summary = f"{added} new, {changed} changed, {unchanged} as they were"
+    summary = f"{added} new, {changed} changed, {unchanged} unchanged"
     if dry_run:
-        summary += ": not stored, only looked at"
+        summary += ": a dry run, so nothing was stored"
     elif done.op:
         summary += f": {done.status}"
     lines.append(f"{summary}.")

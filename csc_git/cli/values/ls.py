@@ -18,7 +18,7 @@ _GLOB: Final = re.compile(r"[*?\[]")
 @click.argument("scope", required=False, shell_complete=complete_scope)
 @common
 def ls_command(scope: str | None, **options: Any) -> None:  # noqa: ANN401
-    """List the scopes, those that a glob matches (issue:*), or the keys of a SCOPE."""
+    """List all scopes, the scopes that match a glob (issue:*), or the keys of one SCOPE."""
     with opened_for_reading(options) as coordinator:
         if scope is None or _GLOB.search(scope):
             _show_scopes(coordinator, scope)

@@ -38,7 +38,7 @@ def resolve_command(
     local: bool,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Resolve CONFLICT, by its id or how that begins, in one of three ways."""
+    """Resolve CONFLICT, given by its id or the beginning of the id, in one of three ways."""
     choice, content = _choice(current, lost, value)
     with progress() as report, opened(options, report) as coordinator:
         author = coordinator.authors.person(user())
@@ -54,7 +54,7 @@ def _choice(
     lost: bool,
     value: str | None,
 ) -> tuple[Choice, Json]:
-    """The way to resolve it that was chosen; and the new value, if one is to be stored."""
+    """The chosen way to resolve the conflict, and the new value if a new value is to be stored."""
     given = [current, lost, value is not None]
     if sum(given) != 1:
         raise click.UsageError("Give one of --current, --lost, --value")

@@ -35,7 +35,7 @@ def rm_command(
     if_revision: str | None,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Remove KEY from SCOPE, or all its keys with --all. The history keeps them."""
+    """Remove KEY from SCOPE, or all keys of SCOPE with --all. The history keeps the values."""
     _check_usage(key, if_revision, everything=everything)
     with progress() as report, opened(options, report) as coordinator:
         if key is None:
@@ -59,7 +59,7 @@ def _check_usage(
     if (key is None) != everything:
         raise click.UsageError("Name a key or give --all, but not both")
     if everything and if_revision is not None:
-        raise click.UsageError("--if-revision is for one key")
+        raise click.UsageError("--if-revision is only for a single key")
 
 
 def _remove(

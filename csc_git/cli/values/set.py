@@ -1,4 +1,4 @@
-"""`csc-git set`: store a value as `user@machine`."""
+"""`csc-git set`: store a value with `user@machine` as the author."""
 
 import sys
 from typing import Any
@@ -26,7 +26,9 @@ from csc_git.core.value import Json
     "--string", "as_string", is_flag=True, help="VALUE is text, not JSON."
 )
 @click.option(
-    "--allow-secret", metavar="WHY", help="Store what looks like a credential."
+    "--allow-secret",
+    metavar="WHY",
+    help="Why a value that looks like a credential is safe.",
 )
 @click.argument("scope", shell_complete=complete_scope)
 @click.argument("key", shell_complete=complete_key)
@@ -42,7 +44,7 @@ def set_command(  # noqa: PLR0913, PLR0917  click passes each option by name
     if_revision: str | None,
     **options: Any,  # noqa: ANN401
 ) -> None:
-    """Store VALUE, which is JSON, under KEY in SCOPE. - reads it from standard input."""
+    """Store VALUE under KEY in SCOPE. VALUE is JSON; - reads the value from standard input."""
     content = _content(value, as_string=as_string)
     with progress() as report, opened(options, report) as coordinator:
         author = coordinator.authors.person(user())
@@ -60,7 +62,7 @@ def set_command(  # noqa: PLR0913, PLR0917  click passes each option by name
 
 
 def _content(value: str, *, as_string: bool) -> Json:
-    """The value to store: what was typed, or what standard input has."""
+    """The value to store, from the command line or from standard input."""
     text = value
     if value == "-":
         text = sys.stdin.read()

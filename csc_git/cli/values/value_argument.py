@@ -8,7 +8,7 @@ from csc_git.core.value import Json, parse
 from csc_git.errors import InvalidValue
 
 _SHORT: Final = 30
-"""Characters up to which an error repeats the text that was typed."""
+"""An error repeats the typed text if it has at most this many characters."""
 
 
 def parse_value(text: str) -> Json:
@@ -23,12 +23,12 @@ def parse_value(text: str) -> Json:
         example = _as_json_string(text)
         raise InvalidValue(
             "The value is not JSON",
-            then=f"For a text pass --string, or quote it: {example} ({error})",
+            then=f"To store a text, pass --string, or quote it: {example} ({error})",
         ) from None
 
 
 def _as_json_string(text: str) -> str:
-    """`text` as a JSON string that is quoted for a shell; an example if it is long."""
+    """Format a text as a JSON string, quoted for a shell. A short example replaces a long text."""
     if len(text) > _SHORT:
         text = "done"
     return shlex.quote(json.dumps(text))

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _LOOK: Final = 0.2
-"""Seconds to wait for a key before looking again for changes."""
+"""Seconds to wait for a key press before the next check for changes."""
 
 _REDRAW: Final = 1.0
-"""Seconds after which the view is drawn again, since it shows ages and the time."""
+"""Seconds after which the view is drawn again, since the view shows ages and the time."""
 
 _EDITS: Final = 50
-"""Edits before the start that are not printed if they are replayed afterwards."""
+"""So many edits from before the start are remembered and not printed if they are replayed."""
 
 _QUIT: Final = frozenset("qQ\x03")
 
@@ -32,10 +32,10 @@ _QUIT: Final = frozenset("qQ\x03")
 @command("watch")
 @common
 def watch_command(**options: Any) -> None:  # noqa: ANN401
-    """Watch the sessions at work: who is here, what is claimed, what changes. q quits.
+    """Show who is here, what is claimed and what changes, live. The key q quits.
 
-    It syncs like a server meanwhile. In a pipe it prints a line for each new edit, oldest first:
-    time, session, what it changed, separated by tabs.
+    Meanwhile this command syncs like a server. In a pipe, it prints one line for each new edit, the
+    oldest edit first. Its fields are separated by tabs: time, session, change.
     """
     with opened(options) as coordinator:
         coordinator.start()
@@ -50,7 +50,7 @@ def watch_command(**options: Any) -> None:  # noqa: ANN401
 
 
 def _console() -> "Console | None":
-    """The terminal; None if it can't be drawn on, or keys can't be read from it."""
+    """The terminal; None if the view can't be drawn there or keys can't be read."""
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         return None
     from rich.console import Console  # noqa: PLC0415
@@ -80,7 +80,7 @@ def _draw(coordinator: Coordinator, console: "Console") -> None:
 
     from csc_git.cli.watch.keys import keys  # noqa: PLC0415
 
-    # A stopped process would leave the terminal in the state for drawing.
+    # Ctrl-Z is ignored, since a stopped process would leave the terminal unusable.
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)
     for ending in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(ending, lambda *_: sys.exit(0))
@@ -100,7 +100,7 @@ def _draw(coordinator: Coordinator, console: "Console") -> None:
 
 
 def _quits(pressed: str) -> bool:
-    """Whether one of the keys pressed quits: q, Ctrl-C or Escape.
+    """Whether a pressed key is q, Ctrl-C or Escape, which quit.
 
     An arrow key sends Escape and more characters, and does not quit.
     """
@@ -130,10 +130,10 @@ def _new_edits(
     known: set[str],
     before: str | None,
 ) -> Iterator[str]:
-    """A line for each edit that the tip `before` did not contain; adds their ops to `known`."""
+    """Yield a line for each edit after the tip `before`, and add its op to `known`."""
     found = coordinator.past.history(since=before, limit=MOST_EDITS)
     if found.more:
-        yield f"(more than {MOST_EDITS} at once; the others are in csc-git log)"
+        yield f"(more than {MOST_EDITS} edits at once; csc-git log lists the others)"
     for edit in reversed(found.edits):
         if edit.op in known:  # it was replayed
             continue

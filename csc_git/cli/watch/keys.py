@@ -11,10 +11,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def keys() -> Iterator[Callable[[float], str]]:
-    """Let a `with` block read keys as they are pressed, without Enter and without showing them.
+    """Let a `with` block read keys at once, without Enter and without showing the keys.
 
-    The block gets a function that takes a number of seconds, waits at most so long for keys, and
-    returns the characters that were sent; an empty string if no key was pressed.
+    The block gets a function that takes a number of seconds. The function waits at most that long
+    for keys. It returns the characters of the pressed keys, or an empty string if no key was
+    pressed.
     """
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)

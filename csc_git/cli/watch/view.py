@@ -1,4 +1,4 @@
-"""The view that `watch` shows: read again when something changed, drawn to fit the terminal."""
+"""The view that `watch` shows. It is updated after changes, and fits the terminal."""
 
 import time
 from collections.abc import Iterator
@@ -15,35 +15,35 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _SHARE: Final = 4
-"""The sessions get at most one of so many parts of the lines for rows, and so do the claims."""
+"""The sessions get at most a quarter of the lines for rows, and the claims get a quarter too."""
 
 _FIXED: Final = 12
-"""Lines of the screen that are not rows of a table."""
+"""The number of lines on the screen that are not rows of a table."""
 
 _FEWEST: Final = 5
-"""The same in a small terminal, where heads and empty lines are left out."""
+"""The number of such lines in a small terminal, where heads and empty lines are left out."""
 
 _TIGHT: Final = 17
-"""A terminal of fewer lines is small."""
+"""A terminal with fewer lines than this is small."""
 
 _LINES: Final = 8
-"""The state of sync may take one line of so many that the screen has."""
+"""The state of sync may take an eighth of the lines of the screen."""
 
 _CONFLICTS: Final = 3
-"""Conflicts that are named."""
+"""The number of conflicts that are named at most."""
 
 _EDITS: Final = 100
-"""Edits that are read; more do not fit on a screen."""
+"""The number of edits that are read, since more edits do not fit on a screen."""
 
 _AGED: Final = 5.0
-"""Seconds after which sessions and claims are read again, since they may have ended by time."""
+"""Seconds after which sessions and claims are read again, since their time may have passed."""
 
 
 class View:
     """Who is here, what is claimed, what changed, and the state of sync with the remote.
 
     Args:
-        coordinator: What the data are read from.
+        coordinator: The coordinator from which the data are read.
     """
 
     def __init__(self, coordinator: Coordinator) -> None:
@@ -74,7 +74,7 @@ class View:
         self._edits = history.edits
 
     def drawn(self, console: "Console") -> "RenderableType":
-        """Draw everything to fit the terminal; the edits take the lines that are left."""
+        """Draw everything to fit the terminal. The edits get the remaining lines."""
         from rich.console import Group  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
@@ -110,7 +110,7 @@ class View:
         *,
         is_roomy: bool,
     ) -> "Iterator[RenderableType]":
-        """Everything but the edits."""
+        """Draw all parts except the edits."""
         from rich.text import Text  # noqa: PLC0415
 
         yield self._title(width, height)
@@ -148,7 +148,7 @@ class View:
             )
 
     def _title(self, width: int, height: int) -> "RenderableType":
-        """What is watched, and the state of sync."""
+        """Draw the title: the name of what is watched, and the state of sync."""
         from rich.console import Group  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
@@ -180,6 +180,6 @@ class View:
         return text
 
     def _stamp(self) -> tuple[object, ...]:
-        """What changes whenever the data do, unless only time has passed."""
+        """Values that change when the data change, but not when only time passes."""
         store = self._coordinator.store
         return store.branch.tip, store.branch.base, store.sync_status.state

@@ -1,1 +1,1 @@
-"""Claims: which resources are taken, and by whom."""
+"""Claims: which resources the sessions have claimed, and how sessions claim and release them."""

@@ -1,8 +1,8 @@
-"""Active claims: the claims that bind other sessions now, by what this clone knows.
+"""Active claims: the claims that bind other sessions now, as far as this clone knows.
 
-A claim is active while its record is not released, its session is alive and still has the sign-on
-that made the claim, and the claim's own length, if it has one, has not passed. The module imports
-little, since hooks use it.
+A claim is active while all of these are true: its record is not released; its session is alive; the
+session has not signed on again since it made the claim; and the claim has not expired, if it has a
+length of its own. This module imports only a few modules, because hooks must start fast.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,12 +21,12 @@ from csc_git.store.tree.snapshot import Snapshot, Stored
 
 
 class ActiveClaims:
-    """The claims that are active.
+    """Finds the active claims.
 
     Args:
         store: The clone's store.
-        presence: Which sessions are signed on and alive.
-        clone: This clone.
+        presence: The object that knows which sessions are signed on and alive.
+        clone: The id and the machine name of this clone.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ActiveClaims:
         self._clone = clone
 
     def all(self, snapshot: Snapshot) -> Iterator[StoredClaim]:
-        """Yield each active claim, with its record."""
+        """Yield all active claims, each with its record."""
         claims = all_claims(snapshot)
         for stored, claim in claims.values():
             if self._is_active(stored, claim, snapshot):
@@ -51,12 +51,12 @@ class ActiveClaims:
         snapshot: Snapshot,
         resources: Iterable[str],
     ) -> Iterator[StoredClaim]:
-        """Yield each active claim on some resources, with its record; no other record is read.
+        """Yield the active claims on some resources, each with its record. Read no other records.
 
         Args:
-            snapshot: Where to read.
-            resources: The resources, in the form of `parse_resource`. Claims on other resources
-                that overlap them are not included.
+            snapshot: The state to read.
+            resources: The resources, as `parse_resource` returns them. Claims on other resources
+                are not included, even if the resources overlap.
         """
         for stored, claim in claims_on(snapshot, resources):
             if self._is_active(stored, claim, snapshot):
@@ -67,7 +67,7 @@ class ActiveClaims:
         stored: Stored,
         claim: Claim,
     ) -> bool:
-        """Return whether the remote has a claim; until then it is provisional and may be lost.
+        """Return whether the remote has a claim. If not, the claim is provisional and may be lost.
 
         Args:
             stored: The claim's record.
@@ -87,7 +87,7 @@ class ActiveClaims:
         stored: Stored,
         claim: Claim,
     ) -> datetime:
-        """Return when a claim's session last changed its lease or the claim, by its own clock.
+        """Return when the session of a claim last changed its lease or the claim, by its clock.
 
         Args:
             stored: The claim's record.
@@ -102,9 +102,10 @@ class ActiveClaims:
         return max(claimed, lease.entry.time)
 
     def timed(self, snapshot: Snapshot) -> list[tuple[Key, str]]:
-        """Return the records of claims that end by time, as keys with their revisions.
+        """Return key and revision of the records of all claims that have a length of their own.
 
-        The length of such a claim is counted from the first sighting of its revision.
+        The length of such a claim is counted from the moment when this clone first saw the current
+        revision of the record.
         """
         found: list[tuple[Key, str]] = []
         claims = all_claims(snapshot)
@@ -120,14 +121,15 @@ class ActiveClaims:
         stored: Stored,
         claim: Claim,
     ) -> float | None:
-        """Return the seconds until a claim ends, by the time elapsed on this machine.
+        """Return the seconds until a claim ends, by the time that has passed on this machine.
 
         Args:
             stored: The claim's record.
             claim: The claim.
 
         Returns:
-            The seconds, 0 if it has ended; None if it has no length of its own.
+            The number of seconds; 0 if the claim has ended; None if the claim has no length of its
+            own.
         """
         if claim.seconds is None:
             return None
@@ -150,10 +152,10 @@ class ActiveClaims:
         return claim.seconds - elapsed
 
     def _counted_until(self, claim: Claim) -> Instant | None:
-        """Return up to when the time of a claim is counted; None if it is not counted yet.
+        """Return the moment up to which the age of a claim is counted; None if it is unknown.
 
-        The time of another clone's claim is counted only up to the last contact with the remote,
-        since the claim may have been renewed after it.
+        The age of another clone's claim is counted only up to the last contact with the remote,
+        since the other clone may have renewed the claim after that contact.
         """
         if claim.clone == self._clone.id:
             return clock.instant()

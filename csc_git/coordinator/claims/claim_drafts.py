@@ -1,6 +1,6 @@
-"""What an edit of claims writes: the records of claims made, claimed again or released.
+"""Draft the edits that make, renew, resume and release claims.
 
-Nothing here decides who may have a claim; `Claims` does that before it makes the edit.
+This module does not decide who may have a claim. `Claims` decides that before it makes the edit.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -20,13 +20,13 @@ from csc_git.store.tree.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class Wish:
-    """What a session asks for.
+    """The claims that a session asks for.
 
     Attributes:
-        own: The session.
-        resources: What to claim, in the form of `parse_resource`.
-        note: What the session does with the resources.
-        seconds: How long the claims last; None: as long as the session.
+        own: The session that asks.
+        resources: The resources to claim, as `parse_resource` returns them.
+        note: A text about what the session does with the resources.
+        seconds: The length of the claims in seconds; None if they last as long as the session.
     """
 
     own: OwnSession
@@ -40,7 +40,7 @@ class ClaimDraft(Draft):
     """An edit of claims.
 
     Attributes:
-        claims: The records it writes.
+        claims: The claims whose records the edit writes.
     """
 
     claims: tuple[Claim, ...] = ()
@@ -51,10 +51,10 @@ def draft_claims(
     snapshot: Snapshot,
     clone: str,
 ) -> ClaimDraft:
-    """Draft what a session asks for: its own claims are renewed, others are made.
+    """Draft the claims that a session asks for: renewals of its own claims, and new claims.
 
     Args:
-        wish: What the session asks for; nobody else has a claim on it.
+        wish: The claims that the session asks for. No other session may have claimed the resources.
         snapshot: The store before the edit.
         clone: The id of this clone.
     """
@@ -89,11 +89,11 @@ def draft_resumption(
     snapshot: Snapshot,
     clone: str,
 ) -> ClaimDraft:
-    """Draft claims of an earlier sign-on again, as those of a session.
+    """Draft the claims of an earlier sign-on again, as claims of a session of this process.
 
     Args:
-        own: The session.
-        ended: The claims, which nobody else has made since then.
+        own: The session that gets the claims.
+        ended: The earlier claims. No other session may have claimed their resources since then.
         snapshot: The store before the edit.
         clone: The id of this clone.
     """
@@ -125,8 +125,8 @@ def draft_release(
     """Draft the release of a session's claims.
 
     Args:
-        own: The session.
-        resources: Only claims on these resources; None: all its claims.
+        own: The session whose claims are released.
+        resources: The resources to release; None to release all claims of the session.
         snapshot: The store before the edit.
     """
     released: dict[Key, Claim] = {}
@@ -149,10 +149,10 @@ def _draft(
     snapshot: Snapshot,
     verb: str,
 ) -> ClaimDraft:
-    """Draft an edit that makes records as wanted, if those to change are still as they were seen.
+    """Draft an edit that writes the wanted records.
 
-    If all of them are there already, they are written all the same, so that the edit contains
-    them.
+    The edit has a condition: the records that it replaces must not have changed in the meantime. If
+    all wanted records exist already, they are written again, so that the edit contains them.
     """
     changed: dict[Key, Claim] = {}
     for key, claim in wanted.items():
@@ -179,7 +179,7 @@ def _is_held_by(
     own: OwnSession,
     claim: Claim,
 ) -> bool:
-    """Return whether a claim belongs to a session and is not released."""
+    """Return whether a session has made a claim and has not released it."""
     return claim.holder == own.lease.holder and claim.state == "held"
 
 
@@ -187,7 +187,7 @@ def _renewed(
     old: Claim,
     wish: Wish,
 ) -> Claim:
-    """Return a claim as it is when its session claims it again."""
+    """Return the record of a claim after its session has claimed the resource again."""
     renewed = old.renewed
     if wish.seconds is not None:
         renewed += 1

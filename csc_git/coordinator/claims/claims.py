@@ -1,12 +1,14 @@
-"""Claims: what each session works on. See `core.claim` for the rules.
+"""Make, list and release claims, by which sessions announce what they work on.
 
 A claim without a length of its own ends when its session signs off, or when the session's lease
-lapses. A session that takes over a name does not get the claims made under it before. A claim with
-a length (`ttl`) ends earlier, unless it is claimed again meanwhile.
+lapses. If a new session takes over a name, it does not get the claims of the earlier session. A
+claim with a length (`ttl`) ends when that time is over, unless the session claims the resource
+again before. See `core.claim` for the rules.
 
-A session makes a claim by what its clone knows. When the claim is replayed, it is checked again
-against the edits of other clones (`store.claiming`). So it is certain only once the remote has it;
-until then it is provisional and may still be lost. If it is lost, its session is notified.
+When a session makes a claim, only the edits that its clone knows are checked. When the claim is
+replayed, it is checked again, against the edits of other clones (`store.claiming`). So a claim is
+certain only when the remote has it. Until then the claim is provisional and may still be lost. If a
+claim is lost, its session is notified.
 """
 
 import threading
@@ -46,11 +48,11 @@ MOST_RESOURCES: Final = 50
 MAX_NOTE: Final = 500
 _TRIES: Final = 5
 _GONE: Final = (
-    "If that session is gone (see since and last_seen), "
-    "a person can end it: csc-git sign-off"
+    "If the session with the claim is gone (see since and last_seen), "
+    "a person can end that session with csc-git sign-off"
 )
 _BUSY: Final = (
-    "Other clones keep claiming and releasing this; try again in a while"
+    "Other clones keep claiming and releasing these resources; try again later"
 )
 
 
@@ -58,24 +60,25 @@ class _Taken(ConditionFailed):
     """A resource overlaps active claims of other sessions.
 
     Args:
-        rivals: Those claims.
+        rivals: The overlapping claims of other sessions.
     """
 
     def __init__(self, rivals: list[ClaimSummary]) -> None:
-        super().__init__("Other sessions have claimed some of it")
+        super().__init__("Other sessions have claimed some of the resources")
         self.rivals = rivals
 
 
 class Claims:
-    """The claims of this process's sessions, and what it knows of all others.
+    """Makes, lists and releases claims for the sessions of this process.
 
     Args:
         store: The clone's store.
         sessions: The sessions of this process.
-        clone: This clone.
-        writer: Makes the edits and waits for them.
-        tracked: Returns the tracked files of the user's repository, to compare patterns.
-        longest: The most seconds that a claim with a length may last; the length of a lease.
+        clone: The id and the machine name of this clone.
+        writer: The writer, which makes the edits and waits for the remote.
+        tracked: A function that returns the tracked files of the user's repository, with which
+            patterns are compared.
+        longest: Most seconds that a claim with a length may last, which is the length of a lease.
     """
 
     def __init__(
@@ -106,20 +109,21 @@ class Claims:
         note: str = "",
         ttl: int | None = None,
     ) -> Claimed:
-        """Claim resources, all of them or none, and wait a limited time for the remote.
+        """Claim all of some resources, or no resource. Wait a limited time for the remote.
 
         Args:
-            session: The handle; None: the first session that is signed on here.
-            resources: Names, paths or patterns.
-            note: What the session does with them; other sessions see it.
-            ttl: How many seconds the claims last; None: as long as the session.
+            session: The handle of the session; None for the first session that this process
+                signed on.
+            resources: The names, paths or patterns to claim.
+            note: A text that tells other sessions what this session does with the resources.
+            ttl: The length of the claims in seconds; None if they last as long as the session.
 
         Raises:
-            InputError: there are no resources or too many, one of them is not valid, `ttl` is out
-                of range, or the note is too long.
+            InputError: there are no resources or too many, a resource is not valid, `ttl` is out of
+                range, or the note is too long.
             LooksLikeSecret: the note or a resource looks like a credential.
-            SessionError: no such session is signed on here.
-            ClaimLost: the session lost an earlier claim, and has not been notified of it yet.
+            SessionError: no such session is signed on in this process.
+            ClaimLost: the session lost an earlier claim, and was not notified of the loss yet.
         """
         wish = self._wish(
             session,
@@ -147,19 +151,19 @@ class Claims:
         return _taken(rivals, _BUSY)
 
     def resume(self, own: OwnSession) -> list[str]:
-        """Claim again what ended with this session's server a moment ago.
+        """Claim again the resources that a session had claimed when its server ended just before.
 
-        Claims that overlap what another session has claimed meanwhile are left out.
+        A resource is left out if another session has claimed an overlapping resource since then.
 
         Returns:
-            The resources that are claimed again.
+            The resources that were claimed again.
         """
         if not own.resumes:
             return []
         began = clock.instant()
         overlap = Overlaps(self._tracked)
         everything = Wish(own, own.resumes)
-        # Comparing patterns takes long, so it is done once before the lock is taken.
+        # Comparing patterns is slow, so the results are computed before the lock is taken.
         before = self._store.snapshot()
         self._rivals(before, everything, overlap)
 
@@ -189,11 +193,12 @@ class Claims:
         """Release claims of a session.
 
         Args:
-            session: The handle; None: the first session that is signed on here.
-            resources: What to release; None: everything that the session has claimed.
+            session: The handle of the session; None for the first session that this process
+                signed on.
+            resources: The resources to release; None to release all claims of the session.
 
         Raises:
-            SessionError: no such session is signed on here.
+            SessionError: no such session is signed on in this process.
             InputError: a resource is not valid.
         """
         own = self._sessions.find(session)
@@ -223,15 +228,15 @@ class Claims:
         """List the active claims that this clone knows of.
 
         Args:
-            snapshot: Where to read.
-            most: How many claims to return; None: all.
+            snapshot: The state to read.
+            most: Most claims to return; None to return all.
         """
         claims = self._active.all(snapshot)
         found = islice(claims, most)
         return [self._summary(stored, claim) for stored, claim in found]
 
     def notice_lost(self) -> None:
-        """Find the claims of this process's sessions that a sync took from them."""
+        """Find the claims that the sessions of this process lost in a sync."""
         with self._mutex:
             snapshot = self._store.snapshot()
             mine = list(self._mine.items())
@@ -246,15 +251,15 @@ class Claims:
                 notices.append(_notice(claim, found))
 
     def lost(self, session: str) -> list[str]:
-        """Return notices of the claims that a session lost. Each is returned once."""
+        """Return notices of the claims that a session lost. Each notice is returned only once."""
         with self._mutex:
             return self._lost.pop(session, [])
 
     def report_lost(self, own: OwnSession) -> None:
-        """Notify a session, once, of the claims that it lost.
+        """Raise an error if a session lost claims and was not notified of the loss yet.
 
         Raises:
-            ClaimLost: it lost some.
+            ClaimLost: the session lost claims.
         """
         notices = self.lost(str(own.name))
         if notices:
@@ -274,7 +279,7 @@ class Claims:
         count = len(wanted)
         if not 1 <= count <= MOST_RESOURCES:
             raise InputError(
-                f"{count} resources were named; name 1 to {MOST_RESOURCES}"
+                f"{count} resources were given; give 1 to {MOST_RESOURCES}"
             )
         if ttl is not None and not 1 <= ttl <= self._longest:
             raise InputError(
@@ -285,7 +290,7 @@ class Claims:
         length = len(note)
         if length > MAX_NOTE:
             raise InputError(
-                f"The note has {length} characters; {MAX_NOTE} is the most"
+                f"The note has {length} characters; at most {MAX_NOTE} are allowed"
             )
         key = Key(CLAIMS, "note")
         texts: list[Json] = [note, *resources]
@@ -302,7 +307,7 @@ class Claims:
         own: OwnSession,
         resources: set[str] | None,
     ) -> None:
-        """Forget claims of a session, so that it is not notified of losing them; None: all."""
+        """Forget claims of a session, so that it gets no notice of their loss; None for all."""
         holder = own.lease.holder
         with self._mutex:
             mine = list(self._mine.items())
@@ -313,7 +318,7 @@ class Claims:
 
     def _make(self, wish: Wish) -> Delivered[ClaimDraft]:
         overlap = Overlaps(self._tracked)
-        # Comparing patterns takes long, so it is done once before the lock is taken.
+        # Comparing patterns is slow, so the results are computed before the lock is taken.
         before = self._store.snapshot()
         self._rivals(before, wish, overlap)
 
@@ -332,9 +337,9 @@ class Claims:
         done: Delivered[ClaimDraft],
         began: Instant,
     ) -> Claimed:
-        """Answer for an edit that was made, and remember its claims as this session's.
+        """Return the result of an edit of claims, and remember the claims for loss notices.
 
-        The length of a claim counts from the time at which the edit began.
+        The length of a claim is counted from the moment when the edit began.
         """
         snapshot = self._store.snapshot()
         holder = wish.own.lease.holder
@@ -348,7 +353,7 @@ class Claims:
                 if stored is None or claim is None:
                     continue
                 if claim.holder != holder:
-                    continue  # lost since then: `notice_lost` finds it
+                    continue  # `notice_lost` finds the claims that were lost since the edit
                 self._mine[resource] = claim
                 if claim.seconds is not None:
                     sightings.add(key, stored.revision, began)
@@ -368,7 +373,7 @@ class Claims:
         wish: Wish,
         overlap: Overlaps,
     ) -> list[ClaimSummary]:
-        """Return the active claims of other sessions that overlap what a session asks for."""
+        """Return the active claims of other sessions that overlap the wanted resources."""
         holder = wish.own.lease.holder
         names = snapshot.names(CLAIMS)
         near = overlap.near(wish.resources, names)
@@ -405,7 +410,7 @@ class Claims:
 
 
 def _read(stored: Stored | None) -> Claim | None:
-    """Return the claim in a record; None if it is not a claim."""
+    """Return the claim in a record; None if the record does not contain a claim."""
     if stored is None:
         return None
     return Claim.from_json(stored.entry.value)
@@ -427,13 +432,13 @@ def _notice(
     claim: Claim,
     found: Claim | None,
 ) -> str:
-    """Return what a session is notified of when it lost a claim.
+    """Return the text of a notice for a session that lost a claim.
 
     Args:
         claim: The claim as the session made it.
-        found: The claim on that resource now; None if there is none.
+        found: The current claim on the same resource; None if there is no claim.
     """
     if found is None or found.state != "held":
-        return f"Your claim on {claim.resource} was refused: somebody else was first"
+        return f"Your claim on {claim.resource} was refused: another session was first"
     owner = printable(found.session)
-    return f"Your claim on {claim.resource} is {owner}'s now"
+    return f"Your claim on {claim.resource} is lost: {owner} has claimed it"

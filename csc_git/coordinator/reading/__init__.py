@@ -1,1 +1,1 @@
-"""Reading: values, summaries, changes and the past. Nothing here writes."""
+"""Read values, summaries, changes and the history. This package only reads the store."""

@@ -1,10 +1,11 @@
-"""The change feed: what changed since a cursor, by edits of this clone and of others.
+"""The change feed: the changes since a cursor, by edits of this clone and of other clones.
 
-A cursor names the snapshot that its owner has seen, and the last commit that was then known to be
-on the remote. Changes are the net difference from that snapshot to the newest one. So a replay
-neither repeats a change nor hides one: an edit that was reported while it was local, and that the
-replay did not alter, makes no difference. If there are too many changes for one answer, the cursor
-also names the snapshot that they start from, and how many of them were reported.
+A cursor contains the snapshot that the caller has seen, and the last commit that was then known to
+be on the remote. The feed compares that snapshot with the newest snapshot and reports the
+differences. So a replay does not repeat or hide changes: if an edit was reported while it was
+local, and the replay did not alter the edit, there is no difference to report. If there are too
+many changes for one answer, the cursor also contains the snapshot from which the changes are
+counted, and the number of changes that were reported.
 """
 
 import re
@@ -45,14 +46,15 @@ _CURSOR: Final = re.compile(
 
 @dataclass(frozen=True)
 class Cursor:
-    """How far a caller has read.
+    """The position of a caller in the change feed.
 
     Attributes:
-        tip: The snapshot that was seen; None for the empty store.
-        base: The last commit that was known to be on the remote; None if there was none.
-        start: If only part of the changes up to `tip` was reported, the snapshot that they start
-            from; None for the empty store.
-        reported: How many changes between `start` and `tip` were reported; 0 for all.
+        tip: The snapshot that the caller has seen; None for the empty store.
+        base: The last commit that was known to be on the remote; None if there was no such commit.
+        start: If only some of the changes up to `tip` were reported, the snapshot from which the
+            changes are counted; None for the empty store.
+        reported: The number of changes between `start` and `tip` that were reported; 0 if all
+            changes were reported.
     """
 
     tip: str | None
@@ -79,8 +81,8 @@ class Cursor:
         match = _CURSOR.fullmatch(text)
         if match is None:
             raise InputError(
-                f"since {text[:80]!a} is no cursor",
-                then="Give the cursor of an earlier answer, or leave it out to begin from now",
+                f"since {text[:80]!a} is not a cursor",
+                then="Give the cursor of an earlier answer, or leave since out to begin from now",
             )
         return cls(
             tip=_commit(match["tip"]),
@@ -91,13 +93,14 @@ class Cursor:
 
 
 class Feed:
-    """What changed, for callers that ask or wait.
+    """Reports changes to callers that wait for changes.
 
     Args:
         store: The clone's store.
-        watch: Wakes when the store may have changed.
-        sessions: The sessions of this process. It is reported when the remote gets their edits.
-        lost: Returns notices of the claims that a session lost, each of them once.
+        watch: The object that wakes a waiting caller when the store may have changed.
+        sessions: The sessions of this process. The feed reports their confirmed edits.
+        lost: A function that returns notices of the claims that a session lost. Each notice is
+            returned only once.
     """
 
     def __init__(
@@ -113,13 +116,13 @@ class Feed:
         self._lost = lost
 
     def now(self) -> Cursor:
-        """Return a cursor that has seen everything up to now."""
+        """Return a cursor at the current position, after all changes up to now."""
         branch = self._store.branch
-        # Read before the tip: an edit that is confirmed in between is then reported later.
+        # The base is read before the tip. So an edit confirmed in between is reported later.
         base = branch.base
         return Cursor(branch.tip, base)
 
-    def wait(  # noqa: PLR0913  each narrows what is waited for
+    def wait(  # noqa: PLR0913  each option limits what to wait for
         self,
         since: str | None = None,
         scopes: Sequence[str] | None = None,
@@ -130,24 +133,24 @@ class Feed:
         sync_state: str | None = None,
         given_up: Callable[[], bool] | None = None,
     ) -> Changes:
-        """Wait until something changed since a cursor, or until the time is over.
+        """Wait until there are changes since a cursor, or until the time is over.
 
         Args:
-            since: The cursor of an earlier answer; None: from now.
-            scopes: Globs of scopes; None: all scopes but `sessions`, whose leases are renewed all
-                the time.
-            timeout: The most seconds to wait; 0 returns at once.
-            others_only: Whether to leave out what the sessions of this process wrote.
-            reports_losses: Whether the answer includes the claims that these sessions lost. A loss
-                is reported once, so the answer must reach the sessions.
-            sync_state: The state of the sync that the caller knows, if it wants to be notified when
-                that changes; None: no notice.
-            given_up: Returns whether the caller has stopped waiting, in which case no loss is
-                reported; None: the caller waits until the end.
+            since: The cursor of an earlier answer; None to wait for changes from now on.
+            scopes: Patterns of scopes; None for all scopes except `sessions`, whose leases are
+                renewed all the time.
+            timeout: Most seconds to wait; 0 to return at once.
+            others_only: Whether to leave out changes by the sessions of this process.
+            reports_losses: Whether the answer includes the claims that the sessions of this process
+                lost. A loss is reported only once, so the answer must reach the sessions.
+            sync_state: The sync state that the caller knows. If the state changes, the wait ends.
+                None if the wait must not end because of the state.
+            given_up: A function that returns whether the caller has stopped waiting. After that,
+                the feed reports no loss. None if the caller never stops waiting early.
 
         Raises:
-            InputError: `since` is not a cursor, one of `scopes` is not a glob, `timeout` is out of
-                range, or the wait was given up.
+            InputError: `since` is not a cursor, one of `scopes` is not a pattern, `timeout` is out
+                of range, or the caller has stopped waiting.
             CursorExpired: this clone no longer has the snapshot of the cursor.
         """
         if not 0 <= timeout <= MAX_TIMEOUT:
@@ -164,7 +167,7 @@ class Feed:
         with self._watch.listening() as may_have_changed:
             while True:
                 if given_up is not None and given_up():
-                    raise InputError("The wait was given up")
+                    raise InputError("The caller has stopped waiting")
                 found = self._look(cursor, is_wanted, others_only=others_only)
                 if reports_losses:
                     losses = self._losses()
@@ -189,7 +192,7 @@ class Feed:
         *,
         others_only: bool,
     ) -> Changes:
-        """Return one answer's worth of changes since a cursor, without lost claims."""
+        """Return at most 200 changes since a cursor, without lost claims."""
         start, now = self._span(cursor)
         changes = self._differences(start, now.tip, is_wanted)
         first = cursor.reported
@@ -215,7 +218,7 @@ class Feed:
         )
 
     def _span(self, cursor: Cursor) -> tuple[str | None, Cursor]:
-        """Return the snapshot that the next changes start from, and the cursor they lead to."""
+        """Return the snapshot where the next changes start, and the cursor after the changes."""
         objects = self._store.repository.objects
         for commit in (cursor.tip, cursor.base, cursor.start):
             if commit is not None and not is_commit(objects, commit):
@@ -224,7 +227,7 @@ class Feed:
                 )
         now = self._consistent(self.now(), cursor.base)
         if cursor.reported:
-            # Go on with the difference that was reported in part.
+            # Continue with the changes that were only partly reported.
             rest = Cursor(cursor.tip, now.base)
             return cursor.start, rest
         return cursor.tip, now
@@ -236,9 +239,9 @@ class Feed:
     ) -> Cursor:
         """Return a cursor whose tip contains its base.
 
-        A sync moves the base before the tip. If both are read in between, edits would be reported
-        as confirmed before their changes are. So until the tip follows, the cursor keeps the base
-        that was reported before.
+        A sync moves the base before the tip. If the feed read both in between, it would report
+        edits as confirmed before it reports their changes. So the cursor keeps the base
+        that was reported before, until the tip is moved too.
         """
         if now.base is None or now.base == reported:
             return now
@@ -319,9 +322,9 @@ class Feed:
     ) -> CommitInfo | None:
         """Return an edit's original commit if a session of this process made it, else None.
 
-        The session's name does not show it, since two clones can take the same name before either
-        knows of the other. Of a replayed edit, only the clone that made it has the original commit.
-        Any other edit has its session's record in its tree, and that contains the clone's id.
+        The session's name is no proof, because two clones can use the same name before they know of
+        each other. If the edit was replayed, only the clone that made the edit has the original
+        commit. If not, the commit's tree contains the record of the session with the clone's id.
         """
         if record.session not in self._sessions.handles:
             return None
@@ -340,7 +343,7 @@ class Feed:
         return None
 
     def _is_lease(self, edit: CommitInfo) -> bool:
-        """Return whether an edit is a sign-on, a renewal or a sign-off, which nobody waits for."""
+        """Return whether an edit is a sign-on, a renewal or a sign-off."""
         keys = keys_of(self._store.repository, edit)
         scopes = {key.scope for key in keys}
         return scopes == {SESSIONS}
@@ -350,7 +353,7 @@ def _has_news(
     found: Changes,
     sync_state: str | None,
 ) -> bool:
-    """Return whether an answer ends the wait of a caller that knows a state of the sync."""
+    """Return whether an answer has news for a caller, such as changes or a new sync state."""
     if sync_state not in {None, found.sync_state}:
         return True
     if found.changes or found.more:
@@ -382,7 +385,7 @@ def _changed(
 
 
 def _filter(scopes: Sequence[str] | None) -> Callable[[Key], bool]:
-    """Return a function that decides whether a key is in one of some scopes; None: the default."""
+    """Return a function that decides whether the scope of a key matches one of the patterns."""
     if scopes is None:
         return _is_outside_sessions
     patterns = [compile_pattern(scope) for scope in scopes]

@@ -1,4 +1,4 @@
-"""Answers about the history: which edits were made, and what the store contained before."""
+"""Read the history: the edits that were made, and the values that the store had before."""
 
 import json
 from itertools import islice
@@ -32,7 +32,7 @@ _LONGEST_VALUE: Final = 1000
 
 
 class Past:
-    """Answers about the history of a store.
+    """Reads the history of a store.
 
     Args:
         store: The clone's store.
@@ -55,15 +55,15 @@ class Past:
         """Check a scope and a key, and return the part of the store that they name.
 
         Args:
-            scope: The scope as typed; None: everything.
-            key: The name of one key in it; None: all keys.
+            scope: The scope as a person typed it; None for the whole store.
+            key: The name of one key in the scope; None for all keys.
 
         Raises:
-            InputError: a name is not valid, or there is a key without a scope.
+            InputError: a name is not valid, or a key is given without a scope.
         """
         if scope is None:
             if key is not None:
-                raise InputError("A key needs its scope")
+                raise InputError("A key can't be given without its scope")
             return Place()
         if key is None:
             segments = resolve_scope(scope, self._machine)
@@ -72,7 +72,7 @@ class Past:
         return Place(full_key.scope, full_key.name)
 
     def at(self, moment: str) -> Snapshot:
-        """Return the store as it was at a time or a commit.
+        """Return the state of the store at a time or at a commit.
 
         Raises:
             InputError: `moment` is neither a time nor a commit, or this clone does not have the
@@ -100,16 +100,16 @@ class Past:
         until: str | None = None,
         limit: int = 20,
     ) -> History:
-        """Return the edits of a place or a session, newest first.
+        """Return the edits of a scope, a key or an author, newest first.
 
         Args:
-            scope: Only edits in this scope and the scopes below it; None: in all.
-            key: Only edits of this key of the scope; None: of all keys.
-            session: Only edits by this author: the short or full name of a session, or the full
-                name of a person; None: by all.
-            since: Only edits that entered the history after this time or commit; None: all.
-            until: Only edits that entered the history up to this time or commit; None: all.
-            limit: The most edits to return.
+            scope: Only edits in this scope and the scopes below it; None for all scopes.
+            key: Only edits of this key of the scope; None for all keys.
+            session: Only edits by this author, given as the short or full name of a session or as
+                the full name of a person; None for all authors.
+            since: Only edits that entered the history after this time or commit; None for no start.
+            until: Only edits that entered the history up to this time or commit; None for no end.
+            limit: Most edits to return.
 
         Raises:
             InputError: `limit` is out of range, or another argument is not valid.
@@ -146,25 +146,28 @@ class Past:
     ) -> UnreadableValue:
         """Return an error for a file of the branch that can't be read as a value.
 
-        It reports who wrote the file, and the last readable value before.
+        The error message contains the author of the file and the last readable value of the key.
 
         Args:
-            key: The key whose file it is.
-            snapshot: The store that contains the file.
+            key: The key whose file can't be read.
+            snapshot: The state that contains the file.
         """
         broken_by, good = self._broken(key, snapshot)
         who = ""
         if broken_by is not None:
             commit = broken_by.commit.id[:12]
             author = quoted(broken_by.record.session)
-            who = f": commit {commit} by {author} changed it"
-        last = "No earlier value of it was found"
+            who = f": commit {commit} by {author} changed the file"
+        last = "No earlier value of the key was found"
         if good is not None:
             text = json.dumps(good.value)
             value = readable(text, _LONGEST_VALUE)
             author = quoted(good.session)
             when = format_time(good.time)
-            last = f"The last value before is data stored by {author} at {when}: {value}"
+            last = (
+                "Before that, the last readable value was data stored by "
+                f"{author} at {when}: {value}"
+            )
         return UnreadableValue(
             f"{key} can't be read, since its file is not in csc-git's format{who}",
             safe=f"Nothing was changed. {last}",
@@ -191,7 +194,7 @@ class Past:
         return broken_by, None
 
     def blame(self, scope: str) -> Blame:
-        """Return who last changed each key of a scope, and by which edit.
+        """Return the last edit of each key of a scope, with its author.
 
         Raises:
             InputError: `scope` is not valid.
@@ -222,14 +225,14 @@ class Past:
         one: str,
         other: str | None = None,
     ) -> list[Difference]:
-        """Return the keys in which two moments differ, with both values.
+        """Return the keys whose values differ between two moments, with both values.
 
         Args:
-            one: A time or a commit.
-            other: Another one; None: now.
+            one: The first moment, as a time or a commit.
+            other: The second moment, as a time or a commit; None for now.
 
         Raises:
-            InputError: one of them is neither a time nor a commit, or this clone does not have the
+            InputError: a moment is neither a time nor a commit, or this clone does not have the
                 commit.
         """
         before = self.at(one)
@@ -261,7 +264,7 @@ def _difference(change: Change) -> Difference:
 
 
 def _version(stored: Stored | None) -> Version | None:
-    """Return the value of a key; None if it has none, or if its file can't be read."""
+    """Return the value of a key; None if there is no value, or its file can't be read."""
     if _is_unreadable(stored):
         return None
     return Version.of(stored)

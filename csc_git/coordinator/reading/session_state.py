@@ -1,4 +1,4 @@
-"""A session as others see it: its record, and what it stores about its work."""
+"""Summarize a session for other sessions: its record, and the values about its work."""
 
 import json
 from datetime import datetime
@@ -18,9 +18,10 @@ _KEYS: Final = ("current_issue", "status", "todos")
 """The keys of a session's own scope that a summary shows."""
 
 _DONE: Final = frozenset({"done", "completed", "closed", "cancelled"})
-"""Each `status` of a to-do item that is done."""
+"""The values of `status` that mark a to-do item as done."""
+
 _LONGEST: Final = 200
-"""Characters of another session's value that a summary shows."""
+"""Most characters of a session's value that a summary shows."""
 
 
 def summarize(
@@ -28,12 +29,12 @@ def summarize(
     session: str,
     presence: Presence,
 ) -> SessionSummary:
-    """Return one session, as others see it.
+    """Return the summary of a session that other sessions see.
 
     Args:
-        snapshot: Where to read.
+        snapshot: The state to read.
         session: The session's full name.
-        presence: Decides whether the session is alive.
+        presence: The object that knows whether the session is alive.
     """
     key = lease_key(session)
     record = snapshot.get(key)
@@ -71,7 +72,7 @@ def _entries(
     snapshot: Snapshot,
     session: str,
 ) -> dict[str, Entry]:
-    """Return what a session has stored under the keys that a summary shows."""
+    """Return the entries of a session under the keys that a summary shows."""
     scope = ("session", session)
     found: dict[str, Entry] = {}
     for name in _KEYS:
@@ -87,7 +88,7 @@ def _time(entry: Entry) -> datetime:
 
 
 def _cut(value: Json) -> Json:
-    """Return a value as a summary shows it: a long one is cut, and its length is given."""
+    """Return a value for a summary. Cut a long value, and add its full length."""
     text = value
     if not isinstance(value, str):
         text = json.dumps(value)
@@ -99,7 +100,7 @@ def _cut(value: Json) -> Json:
 
 
 def _open_todos(todos: Json) -> int:
-    """Count the items of a `todos` value that are not done; 0 if it is not a list."""
+    """Count the items of a `todos` value that are not done; 0 if the value is not a list."""
     if not isinstance(todos, list):
         return 0
     count = 0
@@ -110,7 +111,7 @@ def _open_todos(todos: Json) -> int:
 
 
 def _is_done(todo: Any) -> bool:  # noqa: ANN401  any JSON
-    """Return whether an item is an object that is marked as done."""
+    """Return whether a to-do item is an object that is marked as done."""
     if not isinstance(todo, dict):
         return False
     if todo.get("done") is True:

@@ -1,4 +1,4 @@
-"""Summaries: the state of the store, as answers for people and models."""
+"""Summaries of the state of the store, as answers for people and for AI models."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -47,38 +47,38 @@ from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import printable, readable
 
 _MOST_LISTED: Final = 50
-"""Sessions, claims and conflicts that the command line's status shows."""
+"""Most sessions, claims and conflicts that `csc-git status` lists."""
 
 _MOST_SHOWN: Final = 10
-"""Sessions, claims and conflicts that an answer to a model contains; the others are counted."""
+"""Most sessions, claims and conflicts that an answer to a model lists. The rest is counted."""
 
 _MOST_GONE: Final = 200
-"""Sessions that are read to find unfinished work."""
+"""Most sessions that are read to find unfinished work."""
 
 _LONGEST: Final = 200
-"""Characters of an author's name that an answer contains."""
+"""Most characters of an author's name in an answer."""
 
 _LOOK_SECONDS: Final = 0.3
-"""Seconds for which a status reads files to find those that can't be read; the doctor has more."""
+"""Most seconds that a status takes to search for unreadable files. The doctor takes longer."""
 
 _MOST_FOREIGN: Final = 100
 _NOT_OURS: Final = "csc-git can't have written this record"
 
 
 class Summary:
-    """Answers about the state as a whole. It only reads.
+    """Summarizes the whole state of the store, without changing the store.
 
     Args:
         store: The clone's store.
         sessions: The sessions of this process.
-        claims: The claims of these sessions, and what is known of all others.
-        clone: This clone.
+        claims: The object that lists the active claims of all sessions.
+        clone: The id and the machine name of this clone.
         project: The project's name.
-        remote: The remote's URL as configured; None if there is no remote.
-        poll: The most seconds between two looks at the remote.
+        remote: The configured URL of the remote; None if there is no remote.
+        poll: Most seconds between two fetches from the remote.
     """
 
-    def __init__(  # noqa: PLR0913  the state as a whole has so many parts
+    def __init__(  # noqa: PLR0913  the whole state has so many parts
         self,
         store: Store,
         sessions: Sessions,
@@ -109,12 +109,12 @@ class Summary:
         cursor: str,
         resumed: list[str],
     ) -> SignedOn:
-        """Return what a session that has just signed on needs to know.
+        """Return the result of a sign-on, with all that the new session needs to know.
 
         Args:
             name: The session's name.
-            cursor: A cursor of the change feed that has seen everything up to now.
-            resumed: The resources that the session has claimed again.
+            cursor: A cursor of the change feed, after all changes up to now.
+            resumed: The resources that were claimed again for the session.
         """
         snapshot = self._store.snapshot()
         handle = str(name)
@@ -146,8 +146,8 @@ class Summary:
         """Return a key's value with its author and time.
 
         Args:
-            snapshot: Where to read.
-            key: The key.
+            snapshot: The state to read.
+            key: The key to read.
         """
         stored = snapshot.read(key)
         status = self._store.sync_status
@@ -159,7 +159,7 @@ class Summary:
             sync_state=str(status.state),
         )
         if stored is None:
-            # A revision without a value: the file can't be read.
+            # If there is a revision but no value, the file can't be read.
             revision = snapshot.revision(key)
             return answer.model_copy(update={"revision": revision})
         entry = stored.entry
@@ -180,11 +180,11 @@ class Summary:
         return summarize_sync(self._store)
 
     def decision(self, found: Divergence) -> Decision:
-        """Return what a person must know to decide how to go on from a lost or replaced branch."""
+        """Return the facts for a person who must decide what to do about a lost branch."""
         return summarize_decision(self._store, found)
 
     def active(self, snapshot: Snapshot) -> list[SessionSummary]:
-        """Return the sessions that are alive. Those whose record changed last come first."""
+        """Return the sessions that are alive. The session whose record changed last comes first."""
         alive = self._presence.alive(snapshot)
         return self._summaries(snapshot, alive)
 
@@ -201,7 +201,7 @@ class Summary:
         return [self.summary(snapshot, name) for name in names]
 
     def unfinished(self, snapshot: Snapshot) -> list[str]:
-        """Return names of sessions that are gone and left unfinished work; only some are read."""
+        """Return sessions that are gone and left unfinished work. Read at most 200 sessions."""
         alive = set(self._presence.alive(snapshot))
         gone = (name for name in session_names(snapshot) if name not in alive)
         found: list[str] = []
@@ -273,11 +273,11 @@ class Summary:
         snapshot: Snapshot,
         most: int = _MOST_LISTED,
     ) -> list[str]:
-        """Return the open conflicts, a line each.
+        """Return one line of text for each open conflict.
 
         Args:
-            snapshot: Where to read.
-            most: How many conflicts to describe; the last line has the number of the others.
+            snapshot: The state to read.
+            most: Most conflicts to describe. If there are more, the last line has their number.
         """
         names = snapshot.names(CONFLICTS)
         lines: list[str] = []
@@ -338,10 +338,10 @@ class Summary:
         snapshot: Snapshot,
         session: str,
     ) -> SessionSummary:
-        """Return one session, as others see it.
+        """Return the summary of a session that other sessions see.
 
         Args:
-            snapshot: Where to read.
+            snapshot: The state to read.
             session: The session's full name.
         """
         return summarize(snapshot, session, self._presence)
@@ -352,7 +352,7 @@ class Summary:
         here: list[str],
         alive: list[str],
     ) -> list[str]:
-        """Return what a session should do next, as sentences."""
+        """Return sentences about what a session should do next."""
         steps: list[str] = []
         if not here:
             steps.append("Call sign_on before you write anything.")
@@ -366,7 +366,7 @@ class Summary:
         conflicts = len(snapshot.names(CONFLICTS))
         if conflicts:
             steps.append(
-                f"Resolve the open conflicts ({conflicts}) or tell the user: list_conflicts."
+                f"Resolve the open conflicts ({conflicts}), see list_conflicts, or tell the user."
             )
         status = self._store.sync_status
         if status.state not in {RemoteState.OK, RemoteState.NEVER}:
@@ -393,7 +393,7 @@ def _some_gone(
 
 
 def _foreign(snapshot: Snapshot) -> list[Foreign]:
-    """Return the foreign entries that are found in a short time."""
+    """Search for foreign entries for a fraction of a second, and return those found."""
     until = clock.instant().seconds + _LOOK_SECONDS
 
     def has_time() -> bool:
@@ -415,5 +415,5 @@ def _beyond(
     most: int,
     listed: Sequence[str],
 ) -> int:
-    """Return how many of some things are left out if at most so many are shown."""
+    """Return the number of items that are left out if at most `most` items are shown."""
     return max(0, len(listed) - most)

@@ -1,4 +1,4 @@
-"""The state of the sync, and what needs a person, as answers."""
+"""Summarize the state of the sync, and the problems that only a person can solve."""
 
 from typing import Final
 
@@ -19,11 +19,11 @@ from csc_git.store.sync.status import SyncStatus
 from csc_git.text import readable
 
 _MOST_LOST: Final = 50
-"""Lost edits that a decision lists; the others are counted."""
+"""Most lost edits that the answer for a person's decision lists. The others are counted."""
 
 
 def contact_age(status: SyncStatus) -> float | None:
-    """Return the seconds since the last contact with the remote, rounded; None without one."""
+    """Return the rounded seconds since the last contact with the remote; None if unknown."""
     age = status.age(clock.instant())
     if age is None:
         return None
@@ -55,11 +55,12 @@ def summarize_decision(
     store: Store,
     found: Divergence,
 ) -> Decision:
-    """Return what a person must know to decide how to go on from a lost or replaced branch.
+    """Return the facts for a person who must decide what to do about a lost or replaced branch.
 
     Args:
         store: The clone's store.
-        found: How the remote's branch differs from what it had confirmed.
+        found: The difference between the remote's branch and the edits that the remote had
+            confirmed.
     """
     status = store.sync_status
     what, _ = status.describe()

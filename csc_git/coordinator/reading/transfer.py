@@ -1,9 +1,9 @@
-"""Transfer: export values of a store as JSON Lines, and read values for an import.
+"""Export the values of a store as JSON Lines, and read the values for an import.
 
-An import can also read the files of claude_session_coordinator, a server of another project with
-the same eight tools. It keeps them on one machine, in a directory with one JSON file for each
-scope. A file is named after machine, project and scope, separated by `__`, and has the values under
-`data`.
+An import can also read the files of claude_session_coordinator, which is another server with the
+same eight tools. That server keeps its files on one machine, in a directory with one JSON file for
+each scope. The name of a file consists of the machine, the project and the scope, separated by
+`__`. The values are in the member `data` of the file.
 """
 
 import json
@@ -22,19 +22,19 @@ from csc_git.errors import CscError, InvalidValue
 from csc_git.store.tree.snapshot import Snapshot
 
 _REGISTRY: Final = "__instances"
-"""How the name of a project's registry ends, without `.json`."""
+"""The end of the file name of a project's registry, without `.json`."""
 
 _SEPARATOR: Final = "__"
 
 
 _Matches = Callable[[str], object]
-"""Returns something true for the text of a scope that is wanted."""
+"""A function that gets a scope as text and returns a true value if the scope is wanted."""
 
 _Values = dict[Key, Json]
 
 
 class _Line(BaseModel):
-    """A line of an export: the members that an import reads."""
+    """The members that an import reads from a line of an export."""
 
     model_config = ConfigDict(strict=True)
 
@@ -44,7 +44,7 @@ class _Line(BaseModel):
 
 
 class _File(BaseModel):
-    """A file of claude_session_coordinator: the members that an import reads."""
+    """The members that an import reads from a file of claude_session_coordinator."""
 
     model_config = ConfigDict(strict=True)
 
@@ -52,11 +52,11 @@ class _File(BaseModel):
 
 
 class _Source(NamedTuple):
-    """What a file of claude_session_coordinator contains.
+    """The content of a file of claude_session_coordinator.
 
     Attributes:
         stem: The file's name without `.json`.
-        values: The values by the names of their keys.
+        values: The values by the name of the key.
     """
 
     stem: str
@@ -66,7 +66,7 @@ class _Source(NamedTuple):
     def is_registry(self) -> bool:
         """Whether the file lists the sessions that are signed on.
 
-        It is not imported then, but its name shows the prefix of the other files.
+        Such a file is not imported, but the names of the other files begin with the same prefix.
         """
         registry = self.values.get("registry")
         is_named_so = self.stem.endswith(_REGISTRY)
@@ -77,11 +77,12 @@ def export(
     snapshot: Snapshot,
     matches: _Matches,
 ) -> Iterator[Exported]:
-    """Yield the readable values of some scopes, in the order of their names.
+    """Yield the readable values of the wanted scopes, sorted by scope and key.
 
     Args:
-        snapshot: Where to read.
-        matches: Returns whether a scope is wanted; csc-git's own scopes are left out.
+        snapshot: The state to read.
+        matches: A function that returns whether a scope is wanted. Scopes that are reserved for
+            csc-git itself are left out.
     """
     scopes = sorted(_wanted(snapshot, matches))
     for scope in scopes:
@@ -104,11 +105,12 @@ def unreadable(
     snapshot: Snapshot,
     matches: _Matches,
 ) -> list[str]:
-    """Return the keys of some scopes whose files can't be read, as scope/key.
+    """Return the keys of the wanted scopes whose files can't be read, as scope/key.
 
     Args:
-        snapshot: Where to read.
-        matches: Returns whether a scope is wanted; csc-git's own scopes are left out.
+        snapshot: The state to read.
+        matches: A function that returns whether a scope is wanted. Scopes that are reserved for
+            csc-git itself are left out.
     """
     found: list[str] = []
     for scope in _wanted(snapshot, matches):
@@ -130,11 +132,11 @@ def _wanted(
 
 
 class Comparison(NamedTuple):
-    """What an import would do.
+    """The effects that an import would have.
 
     Attributes:
-        new: The keys that it would create.
-        changed: The keys whose value it would change.
+        new: The keys that the import would create.
+        changed: The keys whose values the import would change.
     """
 
     new: list[Key]
@@ -145,10 +147,10 @@ def read_lines(
     lines: Iterator[str],
     machine: str,
 ) -> dict[Key, Json]:
-    """Return the values in JSON Lines that `export` wrote; of a key that is there twice, the last.
+    """Return the values in JSON Lines that `export` wrote. The last value of a key is used.
 
     Args:
-        lines: The lines of a file.
+        lines: The lines of the exported file.
         machine: This machine's name, which completes short session names in scopes.
 
     Raises:
@@ -174,14 +176,14 @@ def read_directory(directory: Path) -> dict[Key, Json]:
     """Return the values in a directory of claude_session_coordinator.
 
     Raises:
-        InvalidValue: there are no such files, one of them can't be read as a scope, or two of them
-            have different values for the same key.
+        InvalidValue: there are no JSON files, a file can't be read as a scope, or two files have
+            different values for the same key.
         InvalidName: a file has a key whose name is not valid.
     """
     paths = directory.glob("*.json")
     files = [_read(path) for path in sorted(paths)]
     if not files:
-        raise _invalid(f"there are no *.json in {directory}")
+        raise _invalid(f"there are no .json files in {directory}")
     prefixes: list[str] = []
     for file in files:
         if file.is_registry:
@@ -199,7 +201,7 @@ def read_directory(directory: Path) -> dict[Key, Json]:
             if not is_same(earlier, value):
                 raise _invalid(
                     f"{file.stem}.json: "
-                    f"another file has another value for {key}"
+                    f"the key {key} has another value in another file"
                 )
     return found
 
@@ -208,11 +210,11 @@ def compare(
     snapshot: Snapshot,
     values: Mapping[Key, Json],
 ) -> Comparison:
-    """Compare the values of an import with those that the store has.
+    """Compare the values of an import with the values in the store.
 
     Args:
-        snapshot: The store before the import.
-        values: What would be imported.
+        snapshot: The state before the import.
+        values: The values to import, by key.
     """
     new: list[Key] = []
     changed: list[Key] = []
@@ -232,7 +234,7 @@ def _read(path: Path) -> _Source:
         content = json.loads(text)
         file = _File.model_validate(content)
         for name, value in file.data.items():
-            # `parse` refuses what the store can't hold, such as numbers that are not finite.
+            # `parse` refuses values that can't be stored, such as numbers that are not finite.
             text = json.dumps(value)
             values[name] = parse(text)
     except (CscError, OSError, ValueError, RecursionError) as error:
@@ -244,17 +246,18 @@ def _scope_of(
     stem: str,
     prefixes: Iterable[str],
 ) -> Scope:
-    """Return the scope of a file.
+    """Return the scope of a file of claude_session_coordinator, from the name of the file.
 
-    That of `laptop__owner__project__session__claude_1` is `session:claude_1@laptop`. The name of
-    the project's registry shows which part of the name is machine and project, since a project may
-    have an owner or not. Nothing shows which parts of the rest were separated by a slash.
+    For instance, the scope of `laptop__owner__project__session__claude_1` is
+    `session:claude_1@laptop`. A project may have an owner or not, so the name of the project's
+    registry is needed to know where the project ends in the name. The file name does not show
+    which parts of the scope were separated by a slash.
     """
     starts = [prefix + _SEPARATOR for prefix in prefixes]
     fitting = list(filter(stem.startswith, starts))
     if not fitting:
         raise _invalid(
-            f"{stem}.json: no *{_REGISTRY}.json shows the project's name in it"
+            f"{stem}.json: the registry (*{_REGISTRY}.json) of the project is missing"
         )
     start = max(fitting, key=len)
     rest = stem.removeprefix(start)
@@ -269,11 +272,11 @@ def _decoded(lines: Iterator[str]) -> Iterator[str]:
         yield from lines
     except UnicodeDecodeError as error:
         reason = error.reason
-        raise _invalid(f"it is not UTF-8 text ({reason})") from None
+        raise _invalid(f"the text is not UTF-8 ({reason})") from None
 
 
 def _why(error: Exception) -> str:
-    """Return what is wrong with a line or a file, in a few words."""
+    """Return a few words about what is wrong with a line or a file."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         names = map(str, first["loc"])
@@ -283,7 +286,7 @@ def _why(error: Exception) -> str:
     if isinstance(error, CscError):
         return error.what
     if isinstance(error, ValueError):
-        return f"it is not JSON ({error})"
+        return f"the text is not JSON ({error})"
     return str(error)
 
 
@@ -298,6 +301,6 @@ def _failed(
 
 def _invalid(what: str) -> InvalidValue:
     return InvalidValue(
-        f"It can't be imported: {what}",
-        then="Give JSON Lines as csc-git export writes them, or a directory of session-state files",
+        f"The input can't be imported: {what}",
+        then="Give JSON Lines from csc-git export, or a directory of session-state files",
     )

@@ -1,4 +1,4 @@
-"""Values: reading keys, and listing keys and scopes."""
+"""Read the values of keys, and list keys and scopes."""
 
 from csc_git.coordinator.reading.past import Past
 from csc_git.coordinator.reading.summary import Summary
@@ -11,14 +11,15 @@ from csc_git.store.store import Store
 
 
 class Values:
-    """Reads values as they are now, or as they were.
+    """Reads current and earlier values, and lists keys and scopes.
 
     Args:
         store: The clone's store.
-        writer: Asks the remote before a fresh read.
-        past: Reads the store as it was.
-        summary: Makes the result of a read.
-        machine: Completes `session:claude_1` to `session:claude_1@<machine>`.
+        writer: The writer, which fetches from the remote before a fresh read.
+        past: The history, from which earlier values are read.
+        summary: The object that makes the result of a read.
+        machine: This machine's name, with which `session:claude_1` is completed to
+            `session:claude_1@<machine>`.
     """
 
     def __init__(
@@ -48,13 +49,14 @@ class Values:
         Args:
             scope: The key's scope.
             key: The key's name.
-            fresh: Whether to ask the remote first. If it does not answer in time, the value of this
-                clone is read.
-            at: The time or the commit whose value to read; None for the value now.
+            fresh: Whether to fetch from the remote first. If the remote does not answer in time,
+                the value that this clone has is returned.
+            at: A time or a commit, to read the value that the key had then; None for the current
+                value.
 
         Raises:
             InputError: a name, the time or the commit can't be used.
-            UnreadableValue: the key's file is not a value that csc-git can read.
+            UnreadableValue: the key has a file on the branch that csc-git can't read as a value.
         """
         place = resolve_key(scope, key, self._machine)
         if fresh:
@@ -78,8 +80,8 @@ class Values:
 
         Args:
             scope: The scope.
-            after: List only the names that follow this one; None for all of them.
-            limit: Most keys to list, 1 or more; None for all of them.
+            after: List only the names that come after this name; None to list all names.
+            limit: Most keys to list, 1 or more; None to list all keys.
 
         Raises:
             InputError: the scope or the limit can't be used.
@@ -104,8 +106,8 @@ class Values:
 
         Args:
             pattern: The pattern that the scopes must match; None for all scopes.
-            after: List only the scopes that follow this one; None for all of them.
-            limit: Most scopes to list, 1 or more; None for all of them.
+            after: List only the scopes that come after this scope; None to list all scopes.
+            limit: Most scopes to list, 1 or more; None to list all scopes.
 
         Raises:
             InputError: the pattern or the limit can't be used.

@@ -1,4 +1,4 @@
-"""Machines whose clocks are wrong, as the times of their commits show."""
+"""Find machines whose clocks are wrong, by the times of their commits."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,10 +12,10 @@ from csc_git.store.store import Store
 from csc_git.text import printable, span
 
 _LATELY: Final = 50
-"""Newest commits whose machines are compared with this one."""
+"""The number of newest commits whose machines are compared with this machine."""
 
 _FEWEST_OTHERS: Final = 2
-"""A single other machine can't show which of the two clocks is wrong."""
+"""Fewest other machines that are needed to know which clock is wrong."""
 
 
 def wrong_clocks(
@@ -24,8 +24,8 @@ def wrong_clocks(
 ) -> list[str]:
     """Return a line for each machine whose clock is wrong by several minutes or more.
 
-    Only the clocks of other machines show which of two is right. If all others are ahead of this
-    machine, this one is behind.
+    If two clocks differ, only the clocks of further machines show which clock is right. If the
+    clocks of all other machines are ahead, the clock of this machine is behind.
 
     Args:
         store: The clone's store.
@@ -39,7 +39,9 @@ def wrong_clocks(
     behind = _behind_all_others(store, machine, found.ahead)
     if behind is not None:
         by = _span(behind)
-        return [f"The clock of this machine is {by} behind those of all others"]
+        return [
+            f"The clock of this machine is {by} behind the clocks of all others"
+        ]
     lines: list[str] = []
     for name, gap in found.ahead.items():
         by = _span(gap)
@@ -55,7 +57,7 @@ def _behind_all_others(
     machine: str,
     ahead: Mapping[str, timedelta],
 ) -> timedelta | None:
-    """Return by how much this machine is behind; None if not all of several others are ahead."""
+    """Return the time by which this clock is behind; None if not all other clocks are ahead."""
     objects = store.repository.objects
     tip = store.branch.tip
     newest = islice(ancestry(objects, tip), _LATELY)

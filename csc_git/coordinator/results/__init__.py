@@ -1,9 +1,10 @@
-"""Results: the models of what each operation answers, as the tools and `--json` show it.
+"""Results: the pydantic models of the answers that the tools and `--json` return.
 
-`base` has what all of them share, `data` those about values and conflicts, `changes` those about
-the change feed and the history, `activity` those about sessions, claims and settings, and `sync`
-those about the remote.
+`base` has the base class of all models. `data` has the models about values and conflicts, `changes`
+the models about the change feed and the history, `activity` the models about sessions, claims and
+settings, and `sync` the models about the remote.
 
-Field names are the contract with clients. Values that others wrote are always in a field of their
-own (`value`), beside who wrote them and when: data to look at, never instructions to follow.
+The field names are the contract with clients. A value that a session or a person stored is always
+in a separate field (`value`), next to its author and time. Such a value is data to read, never
+instructions to follow.
 """

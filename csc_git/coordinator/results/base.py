@@ -1,4 +1,4 @@
-"""What all answers have in common."""
+"""The base classes of all answers."""
 
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ Where = Literal["local", "synced"]
 
 
 def _terse(schema: dict[str, Any]) -> None:
-    """Drop titles: they repeat the names, and every schema costs tokens in every conversation."""
+    """Remove titles from a schema. They only repeat the names, and each schema costs tokens."""
     schema.pop("title", None)
     properties = schema.get("properties", {})
     for member in properties.values():
@@ -20,7 +20,7 @@ def _terse(schema: dict[str, Any]) -> None:
 
 
 class Result(BaseModel):
-    """Base of all answers. Each is built on first use, since a command uses few of them."""
+    """Base of all answers. pydantic completes each model when it is first used."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -29,13 +29,16 @@ class Result(BaseModel):
     )
 
     def to_text(self, exclude: set[str] | None = None) -> str:
-        """Return the answer as JSON for a model to read, in which every character is visible."""
+        """Return the answer as JSON for an AI model, with every character made visible."""
         text = self.model_dump_json(indent=2, exclude=exclude)
         return printable_json(text)
 
 
 def build_all() -> None:
-    """Build every answer that is imported: building one in two threads at once is not safe."""
+    """Complete the pydantic model of every imported result class now.
+
+    If two threads complete a model at the same time, that is not safe.
+    """
     models = list(Result.__subclasses__())
     while models:
         model = models.pop()
@@ -53,7 +56,7 @@ class Version(Result):
 
     @classmethod
     def of(cls, stored: Stored | None) -> "Version | None":
-        """Return what a key holds; None if it holds nothing."""
+        """Return the version that a key has now; None if the key has no value."""
         if stored is None:
             return None
         entry = stored.entry

@@ -1,4 +1,4 @@
-"""Answers about what changed: the change feed and the history."""
+"""Answers about changes: the results of the change feed and of the history."""
 
 from typing import Literal, Self
 
@@ -26,13 +26,13 @@ class ChangedKey(Result):
         new: Stored | None,
         **more: str,
     ) -> Self:
-        """Compare what a key held before with what it holds after.
+        """Compare the values of a key before and after a change.
 
         Args:
-            key: The key.
-            old: What it held before; None if it held nothing.
-            new: What it holds after; None if it holds nothing.
-            more: The other fields of a subclass, by name.
+            key: The key that changed.
+            old: The stored value before the change; None if the key had no value.
+            new: The stored value after the change; None if the key has no value.
+            more: The values of the fields that a subclass adds, by field name.
         """
         if new is None:
             change = "deleted"
@@ -109,13 +109,13 @@ class Blame(Result):
 
 
 class Differences(Result):
-    """In which keys two moments differ."""
+    """The keys that differ between two moments."""
 
     differences: list["Difference"]
 
 
 class Difference(Result):
-    """One key in which two moments differ; null where it had no value."""
+    """One key that differs between two moments; null: it had no value."""
 
     scope: str
     key: str

@@ -1,4 +1,4 @@
-"""Answers about values: to read, store and remove them, and to resolve conflicts."""
+"""Answers of the operations that read, store and delete values and resolve conflicts."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from csc_git.coordinator.results.base import Result, Version, Where
 
 
 class Delivered(Result):
-    """What all answers to an edit have in common."""
+    """The fields of all answers to an edit."""
 
     op: str | None = Field(
-        description="id of the edit; null: it was all there already"
+        description="id of the edit; null: nothing had to change"
     )
     status: Where
     outcome: str | None = Field(
-        default=None, description="how it was replayed, if it was"
+        default=None, description="outcome of its replay, if any"
     )
     reason: str = ""
 
@@ -114,7 +114,7 @@ class OpenConflict(Result):
     key: str
     why: str
     lost: Version
-    lost_deletion: bool = Field(description="what lost is a deletion")
+    lost_deletion: bool = Field(description="a deletion lost")
     current: Version | None
 
 
@@ -129,7 +129,7 @@ class Rotated(Result):
     """Answer of `csc-git rotate`."""
 
     root: str = Field(description="the commit with which the branch begins now")
-    previous: str = Field(description="the last one of the history before")
+    previous: str = Field(description="the last commit of the old history")
     archive: str = Field(
         description="the remote's branch that keeps that history"
     )

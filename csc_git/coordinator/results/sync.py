@@ -6,7 +6,7 @@ from csc_git.coordinator.results.base import Result
 
 
 class SyncSummary(Result):
-    """How things stand with the remote."""
+    """State of the sync with the remote."""
 
     state: str
     message: str

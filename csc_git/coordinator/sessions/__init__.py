@@ -1,1 +1,1 @@
-"""Sessions: who is signed on, here and in other clones."""
+"""Sessions: which sessions are signed on in this clone and in other clones."""

@@ -1,7 +1,7 @@
-"""The client: the program on whose behalf this process runs.
+"""Find the client: the program that started this process, such as Claude Code.
 
-A client such as Claude Code starts its server and its hooks as child processes. A hook, which MCP
-does not know, thus recognises the sessions of its own client.
+A client starts its server and its hooks as child processes. So a hook finds the sessions of its own
+client by comparing the clients of both processes. MCP itself does not know hooks.
 """
 
 import os
@@ -12,17 +12,17 @@ _LAUNCHERS: Final = frozenset({
     "sh", "bash", "dash", "zsh", "fish", "ksh", "env", "timeout", "nice",
     "uv", "uvx", "pipx", "csc-git", "git",
 })  # fmt: skip
-"""Programs that only start others; they are not the client."""
+"""Programs that only start other programs and so are not the client."""
 
 _START_FIELD: Final = 19
-"""Place of the start time in `/proc/<pid>/stat` after the name in brackets: field 22 of proc(5)."""
+"""Index of the start time in `/proc/<pid>/stat` after the name in brackets: field 22 of proc(5)."""
 
 
 def client_identity() -> str | None:
-    """Return the identity of the client: the nearest ancestor that is no shell or launcher.
+    """Return the identity of the client: the nearest ancestor that is not a shell or launcher.
 
-    It is more than the process id, which is used again, and which two containers may both have.
-    None if there is no such ancestor or it can't be found out.
+    The identity contains more than the process id, because the system reuses process ids, and two
+    containers can use the same process id. Return None if no client can be found.
     """
     import psutil  # noqa: PLC0415  only a sign-on and the hooks need it
 
@@ -41,9 +41,10 @@ def client_identity() -> str | None:
 
 
 def started_ticks(pid: int) -> int | None:
-    """Return when a process started, in ticks since boot; None if the system does not report it.
+    """Return the start time of a process in ticks since boot; None if it is unknown.
 
-    psutil turns it into a wall clock time, which changes when the clock is set.
+    psutil is not used, because it converts the start time to wall time, which changes when the
+    clock is set.
     """
     file = Path(f"/proc/{pid}/stat")
     try:
@@ -56,7 +57,7 @@ def started_ticks(pid: int) -> int | None:
 
 
 def _namespace() -> int:
-    """Return the id of the process namespace, which differs between containers; 0 if none."""
+    """Return the id of the process namespace, which differs between containers; else 0."""
     try:
         found = os.stat("/proc/self/ns/pid")  # noqa: PTH116
     except OSError:

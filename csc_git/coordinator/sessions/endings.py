@@ -1,7 +1,7 @@
-"""Endings: sign sessions off from a process other than their own.
+"""Sign off sessions that belong to other processes.
 
-A person ends a session whose laptop broke. A process ends the sessions of its own clone whose
-process died before it could sign them off.
+For instance, a person signs off a session whose laptop broke. If a process dies
+before it can sign its sessions off, another process of the same clone signs them off.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -25,17 +25,17 @@ from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import count
 
 _BATCH: Final = 100
-"""Sessions that one edit signs off."""
+"""Most sessions that one edit signs off."""
 
 
 class Endings:
-    """Signs off sessions of other processes.
+    """Signs off sessions that belong to other processes.
 
     Args:
         store: The clone's store.
-        writer: Makes the edits.
-        clone: Who this clone is.
-        presence: The sessions that are signed on.
+        writer: The writer, which makes the edits.
+        clone: The id and the machine name of this clone.
+        presence: The object that knows which sessions are signed on and alive.
         own: The sessions of this process, by name.
     """
 
@@ -54,7 +54,7 @@ class Endings:
         self._own = own
 
     def sign_off_dead(self, now: datetime) -> None:
-        """Sign off the sessions of this clone whose process died before it could do so."""
+        """Sign off the sessions of this clone whose process has died."""
         snapshot = self._store.snapshot()
         for name in self.presence.signed_on_here(snapshot):
             if name in self._own:
@@ -73,7 +73,7 @@ class Endings:
         snapshot: Snapshot,
         now: datetime,
     ) -> None:
-        """Sign a session off whose lock this process has acquired."""
+        """Sign off a session. This process must have acquired the lock of the session."""
         stored = snapshot.get(lease_key(name))
         lease = read_lease(stored)
         if lease is None:
@@ -91,16 +91,17 @@ class Endings:
         now: datetime,
         holders: Collection[str] | None = None,
     ) -> bool:
-        """Sign a session of any process and clone off.
+        """Sign off a session of any process of any clone.
 
-        The next write of its server, if that still runs, is refused; the server may sign on again.
+        If the server of the session is still running, its next write is refused, and the session
+        must sign on again.
 
         Args:
             handle: The session's short or full name.
-            by: The author of the edit.
-            now: The wall clock.
-            holders: Ids of the sign-ons that may be ended, in case another session has the name by
-                now; None for any.
+            by: The name of the author of the edit.
+            now: The wall time.
+            holders: Ids of the sign-ons that may be ended, so that a new session of the same name
+                is not signed off; None allows all sign-ons.
 
         Returns:
             Whether the session was signed on.
@@ -118,19 +119,19 @@ class Endings:
         now: datetime,
         holders: Collection[str] | None = None,
     ) -> list[str]:
-        """Sign many sessions off, as `end` does with one.
+        """Sign off many sessions. `end` does this with one session.
 
         Args:
-            handles: Their short or full names.
-            by: The author of the edits.
-            now: The wall clock.
-            holders: Ids of the sign-ons that may be ended; None for any.
+            handles: The short or full names of the sessions.
+            by: The name of the author of the edits.
+            now: The wall time.
+            holders: Ids of the sign-ons that may be ended; None allows all sign-ons.
 
         Returns:
-            Those of `handles` that were signed on.
+            The handles whose sessions were signed on.
 
         Raises:
-            InvalidName: one of `handles` is not a session name.
+            InvalidName: a handle is not a session name.
         """
         names: dict[str, str] = {}
         for handle in handles:
@@ -153,7 +154,7 @@ class Endings:
         now: datetime,
         holders: Collection[str] | None,
     ) -> list[str]:
-        """Sign sessions off by one edit; return the handles of those that were signed on."""
+        """Sign off sessions by one edit. Return the handles whose sessions were signed on."""
 
         def decide(snapshot: Snapshot) -> Draft:
             return _sign_off_draft(
@@ -179,13 +180,13 @@ class Endings:
     ) -> bool:
         """Check whether a session gave no sign of life for the length of its lease.
 
-        For a session of this clone its lock decides. For one of another clone the elapsed time
-        decides, if this clone has seen the record for that long; otherwise the time in the record
-        decides, which comes from the other machine's clock.
+        A session of this clone is stale if its lock file is not locked. A session of another clone
+        is stale if this clone has seen the same record for longer than the lease. It is also stale
+        if the time in the record, by the other machine's clock, is older than the lease.
 
         Args:
             name: The session's full name.
-            snapshot: The state to look at.
+            snapshot: The state to read.
         """
         if name in self._own:
             return False
@@ -205,11 +206,11 @@ def claimed_by(
     holder: str,
     snapshot: Snapshot,
 ) -> list[str]:
-    """Return the resources that a session has claimed for as long as it lives.
+    """Return the resources that a session has claimed without a length of their own.
 
     Args:
-        holder: The id of its sign-on.
-        snapshot: The state to look at.
+        holder: The id of the session's sign-on.
+        snapshot: The state to read.
     """
     resources: list[str] = []
     for _, claim in all_claims(snapshot).values():
@@ -220,7 +221,7 @@ def claimed_by(
 
 
 def _batches(names: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Yield names in groups that are signed off by one edit each."""
+    """Yield the names in groups. One edit signs off the sessions of one group."""
     every = iter(names.items())
     while batch := dict(islice(every, _BATCH)):
         yield batch
@@ -232,7 +233,7 @@ def _sign_off_draft(
     by: str,
     holders: Collection[str] | None,
 ) -> Draft:
-    """Draft the sign-off of those of some sessions that are signed on."""
+    """Draft an edit that signs off sessions. Skip the sessions that are not signed on."""
     puts: dict[Key, Json] = {}
     requires: dict[Key, str | None] = {}
     signed_off: list[str] = []

@@ -1,4 +1,4 @@
-"""A session of this process: its lease, its lock, and the edits of its record."""
+"""A session of this process: its lease, its lock file, and the edits of its record."""
 
 from dataclasses import dataclass
 
@@ -17,12 +17,12 @@ class OwnSession:
     """A session of this process.
 
     Attributes:
-        name: Its full name.
-        lease: Its record as this process wrote it last.
+        name: The full name of the session.
+        lease: The record of the session, as this process last wrote it.
         lock: The lock file that this process keeps locked while the session is alive.
-        op: The edit of its record that was made last; None before the first.
-        renewed: When the lease was renewed last.
-        resumes: What it had claimed when its server ended a moment ago.
+        op: The id of the last edit of the session's record; None before the first edit.
+        renewed: The moment when the lease was last renewed.
+        resumes: The resources that the session had claimed when its last server ended.
     """
 
     name: SessionName
@@ -42,10 +42,10 @@ class OwnSession:
         return lease.state == "active"
 
     def check(self, snapshot: Snapshot) -> None:
-        """Refuse an edit of this session if it lost its name.
+        """Refuse an edit of this session if the session lost its name.
 
-        It is called under the store's lock, so it must not take the lock of `Sessions`: sign-on and
-        renewal take the two in the opposite order.
+        This method is called while the store is locked. It must not take the lock of `Sessions`,
+        because sign-on and renewal take the two locks in the opposite order.
 
         Raises:
             SessionFenced: the session lost its name.
@@ -58,7 +58,7 @@ class OwnSession:
         name = str(self.name)
         stored = snapshot.get(lease_key(name))
         lease = read_lease(stored)
-        what = f"Another session has the name {name} now: its lease had lapsed"
+        what = f"Another session has the name {name} now: your lease had lapsed"
         if stored and lease and lease.holder == self.lease.holder:
             author = quoted(stored.entry.session)
             what = f"{name} was signed off by {author}"
@@ -74,8 +74,9 @@ class OwnSession:
 
         Args:
             lease: The new record.
-            snapshot: The state that the edit is decided on; the record must not have changed since.
-            action: What the edit does, for the commit's subject: `sign on`, `renewal of`.
+            snapshot: The state from which the edit is made. If the record changes after that, the
+                edit fails.
+            action: The first words of the commit's subject, such as `sign on` or `renewal of`.
         """
         name = str(self.name)
         key = lease_key(name)

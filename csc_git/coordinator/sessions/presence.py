@@ -1,8 +1,8 @@
-"""Presence: which sessions are signed on and alive, by what this clone knows.
+"""Presence: which sessions are signed on and alive, as far as this clone knows.
 
-Within its own clone a session is alive while its process has its lock file locked; the kernel frees
-the lock when the process dies. For another clone it is alive until its lease lapses. Hooks import
-this module, so it imports little.
+A session of this clone is alive while its process has its lock file locked. When the process dies,
+the kernel releases the lock. A session of another clone is alive until its lease lapses. Hooks
+import this module and must start fast, so the module imports only a few others.
 """
 
 import json
@@ -39,16 +39,17 @@ from csc_git.store.tree.snapshot import Snapshot, Stored
 
 MOST_INSTANCES: Final = 9999
 _RECENT: Final = 120.0
-"""Seconds; a server marks its sessions as alive each time it looks at the remote, or more often."""
+"""Seconds for which a mark of life is recent. A server renews the mark at each fetch or earlier."""
 
 
 class SignedOn(NamedTuple):
-    """A sign-on in this clone.
+    """A session that signed on in this clone.
 
     Attributes:
-        holder: The id of the sign-on, from the session's lease.
-        settings: Branch, remote and sync settings given to its server alone. All others are in
-            git's configuration, so they also apply to a hook that acts for the session.
+        holder: The id of the sign-on, as it is in the lease of the session.
+        settings: The branch, remote and sync settings that flags or the environment gave to the
+            server of the session. All other settings are in git's configuration, so a hook of the
+            session can read them there.
     """
 
     holder: str
@@ -59,11 +60,12 @@ class _Row(NamedTuple):
     """A session that has not signed off.
 
     Attributes:
-        name: Its name.
-        changed: The time of its record.
-        length: Seconds that its lease lasts.
-        seen: When this clone first saw the record as it is; None: not yet.
-        is_here: Whether it signed on in this clone.
+        name: The name of the session.
+        changed: The time in the session's record.
+        length: The length of the session's lease in seconds.
+        seen: The moment when this clone first saw the current revision of the record; None if no
+            such sighting is stored.
+        is_here: Whether the session signed on in this clone.
     """
 
     name: str
@@ -80,11 +82,11 @@ _Seen = Mapping[str, Sighting]
 
 
 class Presence:
-    """The sessions of all clones.
+    """Finds out which sessions of all clones are signed on and alive.
 
     Args:
         store: The clone's store.
-        clone: Who this clone is.
+        clone: The id and the machine name of this clone.
         directory: The clone's `csc` directory.
     """
 
@@ -112,8 +114,8 @@ class Presence:
         """Check whether a session is alive.
 
         Args:
-            name: Its full name.
-            stored: Its record.
+            name: The full name of the session.
+            stored: The record of the session.
         """
         lease = read_lease(stored)
         if lease is None or lease.state != "active":
@@ -130,17 +132,17 @@ class Presence:
         )
 
     def signed_on(self, snapshot: Snapshot) -> list[str]:
-        """Return the names of the sessions that have not signed off, alive or not."""
+        """Return the names of all sessions that have not signed off, even if they are not alive."""
         rows = self._latest_first(snapshot)
         return [row.name for row in rows]
 
     def signed_on_here(self, snapshot: Snapshot) -> list[str]:
-        """Return the names of the sessions that signed on in this clone and have not signed off."""
+        """Return the names of the sessions of this clone that have not signed off."""
         rows = self._latest_first(snapshot)
         return [row.name for row in rows if row.is_here]
 
     def alive(self, snapshot: Snapshot) -> list[str]:
-        """Return the sessions that are alive. Those whose record changed last come first."""
+        """Return the sessions that are alive. The session whose record changed last comes first."""
         contact = self._store.sync_status.contact
         rows = self._latest_first(snapshot)
         return [row.name for row in rows if self._is_alive(row, contact)]
@@ -161,7 +163,7 @@ class Presence:
         return elapsed < row.length
 
     def _latest_first(self, snapshot: Snapshot) -> list[_Row]:
-        """Return the sessions that have not signed off. The latest record comes first."""
+        """Return the sessions that have not signed off, sorted by their records, latest first."""
         records = snapshot.records(SESSIONS)
         seen = self.sightings.all()
         with self._mutex:
@@ -179,7 +181,7 @@ class Presence:
         records: _Records,
         seen: _Seen,
     ) -> None:
-        """Read the records that changed; if the sightings changed, read all of them."""
+        """Read the records that changed. If the sightings changed, read all records."""
         gone = self._records.keys() - records.keys()
         for name in gone:
             self._rows.pop(name, None)
@@ -224,11 +226,11 @@ class Presence:
         name: str,
         snapshot: Snapshot,
     ) -> bool:
-        """Check whether a session of a name is alive.
+        """Check whether the session with a name is alive.
 
         Args:
-            name: The full name.
-            snapshot: The state to look at.
+            name: The full name of the session.
+            snapshot: The state to read.
         """
         stored = snapshot.get(lease_key(name))
         if stored is None:
@@ -240,11 +242,11 @@ class Presence:
         snapshot: Snapshot,
         besides: Collection[str] = (),
     ) -> str:
-        """Return the first unused `claude_N` name that is not in `besides`; empty if there is none.
+        """Return the first unused `claude_N` name that is not in `besides`; "" if all are used.
 
         Args:
-            snapshot: The state to look at.
-            besides: Full names that are not to be returned.
+            snapshot: The state to read.
+            besides: Full names that must not be returned.
         """
         for number in range(1, MOST_INSTANCES):
             stem = f"{DEFAULT_STEM}_{number}"
@@ -256,17 +258,17 @@ class Presence:
         return ""
 
     def is_here(self, stored: Stored) -> bool:
-        """Check whether a session's record was made in this clone."""
+        """Check whether a record belongs to a session that signed on in this clone."""
         lease = read_lease(stored)
         if lease is None:
             return False
         return lease.clone == self._clone.id
 
     def of_client(self, client: str | None) -> dict[str, SignedOn]:
-        """Return one client's sessions that signed on in this clone, in any process, by name.
+        """Return the sessions of one client in all processes of this clone, by name.
 
         Args:
-            client: What `client_identity` returned; None has no sessions.
+            client: The result of `client_identity`. None for no sessions.
         """
         if client is None:
             return {}
@@ -286,7 +288,7 @@ class Presence:
         return found
 
     def _names_here(self) -> list[str]:
-        """Return the sessions that ever signed on in this clone: each has a lock file."""
+        """Return all sessions that ever signed on in this clone, found by their lock files."""
         if not self._locks.is_dir():
             return []
         names: list[str] = []
@@ -307,15 +309,16 @@ class Presence:
         settings: Mapping[str, Any],
         directory: str,
     ) -> None:
-        """Note in a session's lock file which client it belongs to, and its server's settings.
+        """Write a session's client and the settings of its server into the session's lock file.
 
-        The process that has the lock writes this for the hooks, which act for the same client and
-        must use the same branch and remote.
+        The process that locked the file writes this for the hooks of the same client, which must
+        use the same branch and remote.
 
         Args:
             name: The session's full name.
-            settings: Branch, remote and sync settings given to its server alone.
-            directory: The work tree that its server was started in.
+            settings: The branch, remote and sync settings that flags or the environment gave to the
+                session's server.
+            directory: The work tree in which the session's server was started.
         """
         noted = {
             "client": client_identity(),
@@ -329,7 +332,7 @@ class Presence:
         name: str,
         claims: Sequence[str],
     ) -> None:
-        """Note in a session's lock file that its server has ended.
+        """Write into a session's lock file that the server of the session has ended.
 
         Args:
             name: The session's full name.
@@ -342,7 +345,7 @@ class Presence:
         self._write(name, noted)
 
     def mark_alive(self, name: str) -> None:
-        """Set the time of a session's lock file to now, as a sign that the session is alive."""
+        """Mark a session as alive by setting the time of its lock file to now."""
         file = self._lock_file(name)
         with suppress(OSError):
             os.utime(file)
@@ -364,11 +367,12 @@ class Presence:
         """Find the sessions whose server ended a short time ago in a work tree.
 
         Args:
-            directory: The work tree.
-            seconds: The longest time since then.
+            directory: The work tree in which the server worked.
+            seconds: Most seconds since the end of the server.
 
         Returns:
-            The resources that each session had claimed, by its name. The latest comes first.
+            The resources that each session had claimed, by the name of the session. The session
+            that ended last comes first.
         """
         now = clock.instant()
         found: list[tuple[float, str, list[str]]] = []
@@ -416,13 +420,13 @@ def _lease_path(name: str) -> str:
 
 
 def session_names(snapshot: Snapshot) -> Iterator[str]:
-    """Return the names of all sessions that ever signed on; other records are skipped."""
+    """Return the names of all sessions that ever signed on. Skip records with other names."""
     names = snapshot.names(SESSIONS)
     return filter(is_session_name, names)
 
 
 def _name_of(file: Path) -> str:
-    """Return the session that a lock file belongs to; empty if it belongs to none."""
+    """Return the session that a lock file belongs to; "" if it does not belong to a session."""
     try:
         encoded = file.name.encode()
         return decode(encoded, directory=True) or ""

@@ -1,8 +1,8 @@
-"""Sessions: sign-on, renewal and sign-off of the sessions of this process.
+"""Sign on, renew and sign off the sessions of this process.
 
-Within its own clone a session is alive while its process has its lock file locked; the kernel frees
-the lock when the process dies. For another clone it is alive until its lease lapses. `core.lease`
-has the rules; this module applies them to files and the store.
+For its own clone, a session is alive while its process has its lock file locked. When the process
+dies, the kernel releases the lock. For other clones, the session is alive until its lease lapses.
+`core.lease` contains the rules; this module applies the rules to the lock files and the store.
 """
 
 import threading
@@ -37,19 +37,20 @@ from csc_git.store.tree.records import read_lease
 from csc_git.store.tree.snapshot import Snapshot, Stored
 
 _RESUMED_WITHIN: Final = 60.0
-"""Seconds within which a server that is started again resumes its session."""
+"""A new server resumes a session if its last server ended at most this many seconds ago."""
 
 
 class Sessions:
-    """The sessions of one process, and what it knows of all others.
+    """Signs the sessions of one process on and off, and renews their leases.
 
     Args:
         store: The clone's store.
-        writer: Makes the edits.
-        clone: Who this clone is.
-        lease_seconds: Length of the lease of a session that signs on.
-        given: Branch, remote and sync settings given to this process alone; None for none.
-        work_tree: The directory of the work tree that this process works in.
+        writer: The writer, which makes the edits.
+        clone: The id and the machine name of this clone.
+        lease_seconds: The length of a new session's lease in seconds.
+        given: The branch, remote and sync settings that flags or the environment gave to this
+            process; None if there are no such settings.
+        work_tree: The directory of the work tree in which this process works.
     """
 
     def __init__(
@@ -86,12 +87,12 @@ class Sessions:
 
     @property
     def here(self) -> list[str]:
-        """Handles of this process's sessions, the first signed on first."""
+        """The handles of this process's sessions, in the order of their sign-ons."""
         return list(self._own)
 
     @property
     def handles(self) -> list[str]:
-        """The handles of `here`, and those that were lost: their edits may still be queued."""
+        """The handles in `here` and all lost handles, because those may still have queued edits."""
         return [*self._own, *self._lost]
 
     def sign_on(
@@ -99,18 +100,19 @@ class Sessions:
         requested: str | None,
         now: datetime,
     ) -> OwnSession:
-        """Claim a name: the one that is requested, or the first free one.
+        """Sign on under the requested name, or under the first free name.
 
-        A second call with a name of this process, or without a name, returns the same session.
+        If this process already has a session of that name, return that session. If no name is
+        requested and the process has sessions, return the first of them.
 
         Args:
-            requested: A short or full session name; None for the first free one.
-            now: The wall clock.
+            requested: A short or full session name; None for the first free name.
+            now: The wall time.
 
         Raises:
             InvalidName: the name is not a session name.
             LooksLikeSecret: the name looks like a credential.
-            SessionTaken: another session uses the name, or the name has another machine.
+            SessionTaken: another session uses the name, or the name is for another machine.
         """
         with self._mutex:
             wanted = self._parse_requested(requested)
@@ -124,11 +126,11 @@ class Sessions:
         handle: str | None,
         now: datetime,
     ) -> SessionName:
-        """Give a name back; its state stays for the next session of that name.
+        """Sign a session off. The values in its scope are kept for the next session of the name.
 
         Args:
-            handle: The session's name; None for the first one that signed on.
-            now: The wall clock.
+            handle: The session's name; None for the session that signed on first.
+            now: The wall time.
 
         Raises:
             NotSignedOn: this process has no such session.
@@ -159,11 +161,11 @@ class Sessions:
                 self._forget(own)
 
     def find(self, handle: str | None) -> OwnSession:
-        """Return this process's session of a name; without a name, the first one signed on.
+        """Return this process's session with a name; without a name, return its first session.
 
         Raises:
             NotSignedOn: there is no such session.
-            SessionFenced: it lost its name.
+            SessionFenced: the session lost its name.
         """
         with self._mutex:
             if handle is None:
@@ -177,15 +179,15 @@ class Sessions:
             raise NotSignedOn(f"{name} is not signed on in this server")
 
     def first_available(self, snapshot: Snapshot) -> str:
-        """Return the name that the next sign-on without a name would get in another process."""
+        """Return the name that a sign-on without a name would get in another process now."""
         return self.presence.first_free(snapshot, self._own)
 
     def notice_lost(self, now: datetime) -> None:
-        """Notice the names that a sync lost to other sessions, and replace some of them.
+        """Find the sessions that lost their names in a sync, and give some of them new names.
 
-        If two clones took one name while offline, the one whose edit was placed later gets the
-        next free name. A session whose name was taken over after its lease lapsed gets no new name:
-        it must sign on again.
+        If two clones took the same name while offline, the session whose edit came later in the
+        history gets the next free name. If another session took over a name because the lease had
+        lapsed, the session that lost the name gets no new name and must sign on again.
         """
         with self._mutex:
             snapshot = self._store.snapshot()
@@ -198,11 +200,11 @@ class Sessions:
         fenced: SessionFenced,
         now: datetime,
     ) -> SessionFenced:
-        """Return the error for a write that was refused, with the session's new name if any.
+        """Return the error for a refused write, with the session's new name if it has one.
 
         Args:
             fenced: The error that `OwnSession.check` raised.
-            now: The wall clock.
+            now: The wall time.
         """
         with self._mutex:
             self.notice_lost(now)
@@ -215,11 +217,11 @@ class Sessions:
         now: datetime,
         instant: Instant,
     ) -> None:
-        """Renew the leases that are due, unless an earlier renewal still waits to be synced.
+        """Renew the leases that are due, except leases whose last renewal is still queued.
 
         Args:
-            now: The wall clock.
-            instant: This moment.
+            now: The wall time.
+            instant: The current moment, by the clock that measures elapsed time.
         """
         with self._mutex:
             for own in list(self._own.values()):
@@ -229,7 +231,7 @@ class Sessions:
                     self._renew(own, now, instant)
 
     def release_locks(self) -> None:
-        """Release the lock files, as the kernel does when the process ends."""
+        """Release the lock files of all sessions; the kernel does the same when a process ends."""
         with self._mutex:
             for own in list(self._own.values()):
                 self._forget(own)
@@ -243,21 +245,21 @@ class Sessions:
         if wanted.machine == machine:
             return wanted
         raise SessionTaken(
-            f"{wanted} belongs to the machine {wanted.machine}; this is {machine}",
+            f"The name {wanted} belongs to the machine {wanted.machine}, but this is {machine}",
             then=f"Sign on as {wanted.name}, or without a name",
         )
 
     def _find_own(self, wanted: SessionName | None) -> OwnSession | None:
-        """Return this process's session of a name, or its first one if there is no name."""
+        """Return this process's session with a name; without a name, return its first session."""
         if wanted is not None:
             return self._own.get(str(wanted))
         sessions = iter(self._own.values())
         return next(sessions, None)
 
     def _find_first(self) -> OwnSession:
-        """Return the first session, unless the loss of a name has yet to be reported.
+        """Return the first session. If the loss of a name is not reported yet, raise that error.
 
-        After that report, a caller without a handle continues under the session's new name.
+        After the error, a caller that gives no handle continues under the session's new name.
         """
         if self._unreported:
             name = self._unreported[0]
@@ -268,7 +270,7 @@ class Sessions:
         return first
 
     def _note_end(self, own: OwnSession) -> None:
-        """Note what a session had claimed, so that its client can resume it."""
+        """Write a session's claims to its lock file, so that its client can resume the session."""
         snapshot = self._store.snapshot()
         claimed = claimed_by(own.lease.holder, snapshot)
         name = str(own.name)
@@ -280,7 +282,7 @@ class Sessions:
         snapshot: Snapshot,
         now: datetime,
     ) -> None:
-        """Forget a session that lost its name, and sign on again if another clone was first."""
+        """Forget a session that lost its name. If another clone signed on first, sign on again."""
         name = str(own.name)
         stored = snapshot.get(lease_key(name))
         winner = read_lease(stored)
@@ -288,7 +290,7 @@ class Sessions:
         self._lost[name] = own.lost_name(snapshot)
         self._unreported.append(name)
         if winner is None or winner.holder == own.lease.holder:
-            return  # it was signed off
+            return  # the session was signed off
         if winner.fence <= own.lease.fence:
             self._lost[name] = self._renamed(own, now)
 
@@ -317,16 +319,16 @@ class Sessions:
         try:
             receipt = self._writer.write(decide, now, wakes=False)
         except (SessionFenced, ConditionFailed):
-            return  # `notice_lost` deals with a lost name
+            return  # `notice_lost` handles a lost name
         own.lease = renewed
         own.op = receipt.op
         own.renewed = instant
 
     def _claim(self, wanted: SessionName | None, now: datetime) -> OwnSession:
-        """Sign on with the name wanted, or the first free one.
+        """Sign on under the wanted name, or under the first free name.
 
-        The name is locked within this clone before the edit is made. If a sync changes the name's
-        record in between, the edit fails, and the next try looks at the new record.
+        The name is locked within this clone before the edit is made. If a sync changes the record
+        of the name after that, the edit fails. Then the method tries again with the new record.
         """
         ended = self.presence.recently_ended(
             self._work_tree,
@@ -363,7 +365,7 @@ class Sessions:
         snapshot: Snapshot,
         now: datetime,
     ) -> OwnSession:
-        """Lock the name wanted, or the first free one, within this clone."""
+        """Lock the wanted name, or the first free name, within this clone."""
         for name in self._candidates(wanted, ended):
             own = self._try_name(name, snapshot, now)
             if own is not None:
@@ -377,7 +379,7 @@ class Sessions:
     def _candidates(
         self, wanted: SessionName | None, ended: Iterable[str]
     ) -> Iterator[SessionName]:
-        """Yield the names to try: the one wanted, or those of ended sessions and then all."""
+        """Yield the names to try: the wanted name, or names of ended sessions and then all."""
         if wanted is not None:
             yield wanted
             return
@@ -395,14 +397,14 @@ class Sessions:
         snapshot: Snapshot,
         now: datetime,
     ) -> OwnSession | None:
-        """Lock a name within this clone; None if another session uses it."""
+        """Lock a name within this clone. Return None if another session uses the name."""
         name = str(session)
         stored = snapshot.get(lease_key(name))
         old = read_lease(stored)
         if self._is_used_elsewhere(name, stored):
             return None
         mine = self._own.get(name)
-        if mine is not None:  # a sign-on of this process that lost its record
+        if mine is not None:  # this process's own session lost its record
             self._forget(mine)
         lock = self.presence.lock(name)
         if not lock.try_acquire():
@@ -426,7 +428,7 @@ class Sessions:
         )
 
     def _is_used_elsewhere(self, name: str, stored: Stored | None) -> bool:
-        """Check whether another clone has a live session of this name."""
+        """Check whether another clone has a session of this name that is alive."""
         lease = read_lease(stored)
         if stored is None or lease is None:
             return False
@@ -435,7 +437,7 @@ class Sessions:
         return self.presence.is_active(name, stored)
 
     def _new_lease(self, old: Lease | None, now: datetime) -> Lease:
-        """Make the lease of a sign-on; its fence is higher than that of the one before."""
+        """Make the lease for a sign-on, with a higher fence than the old lease of the name."""
         fence = 1
         if old is not None:
             fence = old.fence + 1
@@ -449,7 +451,7 @@ class Sessions:
         )
 
     def _renamed(self, own: OwnSession, now: datetime) -> SessionFenced:
-        """Sign on under another name, and return the error that reports it."""
+        """Sign on under another name, and return the error that reports the new name."""
         new = self._claim(None, now)
         return SessionFenced(
             f"Another clone had signed on as {own.name} first; you are {new.name} now",
@@ -458,7 +460,7 @@ class Sessions:
         )
 
     def _report_lost(self, name: str) -> SessionFenced:
-        """Return the error for a session that lost its name, and note that it was reported."""
+        """Return the error for a lost name, and remember that the loss has been reported."""
         if name in self._unreported:
             self._unreported.remove(name)
         return self._lost[name]
@@ -470,12 +472,12 @@ class Sessions:
 
 
 def _signed_off(own: OwnSession, snapshot: Snapshot) -> Draft:
-    """Decide on a sign-off."""
+    """Return the draft of a session's sign-off, if the session still has its name."""
     own.check(snapshot)
     lease = replace(own.lease, state="signed_off")
     return own.draft(lease, snapshot, "sign off")
 
 
 def _drafted_before(draft: Draft, _: Snapshot) -> Draft:
-    """Decide on a draft that was made before; its conditions show whether it still fits."""
+    """Return a draft that was made before. Its conditions fail if the record has changed."""
     return draft

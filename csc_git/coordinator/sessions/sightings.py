@@ -1,4 +1,4 @@
-"""Sightings: when this clone first saw each lease and claim, kept across restarts."""
+"""Store the moments when this clone first saw each lease and claim in its current revision."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,11 +11,11 @@ from csc_git.files.durable import file_identity, read_json, write_json
 from csc_git.files.lock import FileLock
 
 _Sightings = Mapping[str, Sighting]
-"""By the path of the record's key."""
+"""The sightings by the path of the key of the record that was seen."""
 
 
 class Sightings:
-    """The times at which records were first seen, shared by the clone's processes.
+    """The moments when records were first seen. All processes of the clone share one file.
 
     Args:
         directory: The clone's `csc` directory.
@@ -27,15 +27,15 @@ class Sightings:
         self._loaded: tuple[object, _Sightings] = None, {}
 
     def get(self, key: Key) -> Sighting | None:
-        """Return the sighting that was noted for a key; None if there is none."""
+        """Return the stored sighting of a key; None if there is no sighting."""
         sightings = self._load()
         path = path_text(key)
         return sightings.get(path)
 
     def all(self) -> Mapping[str, Sighting]:
-        """Return all sightings, by the path of their key.
+        """Return all sightings by the path of the key.
 
-        As long as no sighting changes, each call returns the same object.
+        While the sightings do not change, each call returns the same object.
         """
         return self._load()
 
@@ -44,13 +44,13 @@ class Sightings:
         records: Iterable[tuple[Key, str]],
         at: Instant,
     ) -> None:
-        """Note all the records that exist now, and forget those that are gone.
+        """Store a sighting of each existing record, and delete the sightings of other records.
 
-        A record that was noted before with the same revision keeps its first time.
+        If a record has the same revision as in an earlier call, its earlier sighting is kept.
 
         Args:
-            records: Key and revision of each record that ends by time.
-            at: This moment; not earlier than when the records were seen.
+            records: The key and revision of each record that lapses after some time.
+            at: The current moment, or any moment after the records were read.
         """
         with self._lock.locked():
             old = self._load()
@@ -69,12 +69,12 @@ class Sightings:
         revision: str,
         at: Instant,
     ) -> None:
-        """Note one more record, which this clone made.
+        """Store a sighting of one record that this clone wrote.
 
         Args:
             key: The record's key.
-            revision: Its revision.
-            at: A moment that is not later than when it was made.
+            revision: The revision of the record.
+            at: A moment before the record was written.
         """
         with self._lock.locked():
             old = self._load()
@@ -101,7 +101,7 @@ class Sightings:
         self._loaded = identity, new
 
     def _load(self) -> _Sightings:
-        """Return the content of the file, which is read again only if it was replaced."""
+        """Return the sightings. Read the file again only if the file was replaced."""
         known, sightings = self._loaded
         identity = file_identity(self._file)
         if identity == known:

@@ -150,7 +150,7 @@ class Batch:
         """Allow git to repack what was put on disk."""
         while self._kept:
             pack = self._kept.pop()
-            self._objects.let_go(pack)
+            self._objects.allow_repack(pack)
 
     def _add(
         self,

@@ -182,7 +182,7 @@ class ObjectDatabase:
                 after its content.
 
         Returns:
-            What `let_go` takes.
+            The name of the pack, for `allow_repack`.
         """
         packed = pack_up(objects, self.object_format)
         base = f"pack-{name}"
@@ -201,11 +201,11 @@ class ObjectDatabase:
         try:
             write_files(self._pack_directory, files)
         except BaseException:
-            self.let_go(base)
+            self.allow_repack(base)
             raise
         return base
 
-    def let_go(self, base: str) -> None:
+    def allow_repack(self, base: str) -> None:
         """Allow git to repack a pack, by its name: a ref names what is in it, or never will."""
         with suppress(OSError):  # maintenance removes the file if it stays
             os.unlink(self._keep_file(base))  # noqa: PTH108  the hot path

@@ -81,10 +81,10 @@ class Database(Protocol):
             name: What to call the pack, without `pack-` and ending.
 
         Returns:
-            What `let_go` takes.
+            The name of the pack, for `allow_repack`.
         """
 
-    def let_go(self, base: str) -> None:
+    def allow_repack(self, base: str) -> None:
         """Allow git to repack what was written."""
 
 
@@ -197,13 +197,13 @@ class Objects:
             name: What to call the pack, without `pack-` and ending.
 
         Returns:
-            What `let_go` takes.
+            The name of the pack, for `allow_repack`.
         """
         return self._database.write(objects, name)
 
-    def let_go(self, base: str) -> None:
+    def allow_repack(self, base: str) -> None:
         """Allow git to repack a pack that was written."""
-        self._database.let_go(base)
+        self._database.allow_repack(base)
 
     def remember(
         self,

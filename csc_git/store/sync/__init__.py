@@ -1,1 +1,1 @@
-"""Syncing: an attempt, its replay, and what to do if the remote is not as it was before."""
+"""Syncing with the remote: attempts, replay, and recovery if the remote lost edits."""

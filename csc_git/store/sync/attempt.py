@@ -1,16 +1,18 @@
 """One attempt to sync.
 
 1. Fetch the branch.
-2. Check that it is the same store and contains everything that the remote had confirmed before.
-   If not, stop.
-3. Replay the queue on it, each edit from its original commit. Edits that arrived already are left
-   out.
-4. Push the whole queue at once, with a lease on what was fetched: the remote's compare-and-set.
-5. If another clone pushed first, wait for a random time and begin again with 1. If the remote
-   declines what the push contains, find the edits at fault, park them, and begin again with 1.
+2. Check that the fetched commit belongs to the same store, and contains all commits that the
+   remote had confirmed. If not, stop.
+3. Replay the queue on the fetched commit, each edit from its original commit. Skip edits that the
+   remote already has.
+4. Push the whole queue at once, with a lease: the push fails if the remote's branch is no longer at
+   the fetched commit.
+5. If another clone pushed first, wait for a random time and go back to step 1. If the remote
+   declines the content of the push, find the edits at fault, park these edits, and go back to
+   step 1.
 
-A push whose answer was cut off is not repeated as it was: the next fetch shows whether its edits
-arrived, and those leave the queue.
+If the connection breaks before a push is answered, the same push is not repeated. The next fetch
+shows whether the edits arrived. Edits that arrived leave the queue.
 """
 
 import random
@@ -43,32 +45,33 @@ from csc_git.text import count
 
 MAX_ROUNDS: Final = 12
 _UNCHANGED: Final = 4
-"""Lost races in a row, with the same branch fetched, after which it was no race."""
+"""After this many lost races in a row without a change on the remote, the attempt fails."""
 
 _OLDEST: Final = 32
-"""Edits of a longer queue that are pushed alone after a lost race."""
+"""After a lost race, a clone with a longer queue first pushes this many edits."""
 
 _SILENT: Final = frozenset(
     {RemoteState.TIMEOUT, RemoteState.UNREACHABLE, RemoteState.NO_GIT}
 )
-"""States in which a fetch would learn no more than the push did."""
+"""If a push fails with one of these states, a fetch would fail for the same reason."""
 
 Progress = Callable[[str], None]
-"""Receives a few words about what is being done."""
+"""A function that is called with a short text about each step."""
 
 
 @dataclass
 class Attempt:
-    """The rounds of one attempt.
+    """One attempt, which consists of rounds.
 
     Attributes:
-        replica: This clone's side.
-        remote: The other side.
-        now: The wall clock.
-        permit: What a person has decided.
-        progress: Receives what is being done.
-        reasons: Receives why edits were parked, by op.
-        pace: Decides when to try again; it is notified of the machines whose edits were found.
+        replica: This clone's copy of the branch, with what is needed to change it.
+        remote: The remote.
+        now: The current time by this machine's clock.
+        permit: The decisions of a person about how to go on.
+        progress: Called with a short text about each step.
+        reasons: The reasons why edits are parked, by op. The attempt adds new reasons to
+            this dict.
+        pace: Decides when to try again, and is notified of the machines whose edits were found.
     """
 
     replica: Replica
@@ -82,13 +85,13 @@ class Attempt:
     _lost_at: list[str | None] = field(default_factory=list)
 
     def run(self, wait: Callable[[float], bool]) -> None:
-        """Make rounds until the remote has everything.
+        """Make rounds until the remote has all edits of this clone.
 
         Args:
-            wait: Waits for some seconds, and returns whether to give up instead.
+            wait: Waits for the given number of seconds, and returns whether to give up.
 
         Raises:
-            RemoteFailure: the remote does not have everything, for the reason given.
+            RemoteFailure: the attempt failed before the remote had all edits of this clone.
         """
         try:
             self._go_on(wait)
@@ -103,7 +106,7 @@ class Attempt:
             except LostRace as lost:
                 if self._is_unchanged():
                     raise RemoteFailure(RemoteState.FAILED, lost.what) from lost
-                self.progress("somebody else pushed first; trying again")
+                self.progress("another clone pushed first; trying again")
                 chance = random.random()  # noqa: S311  jitter
                 seconds = self.pace.retry(number, time.monotonic(), chance)
                 if wait(seconds):
@@ -111,10 +114,11 @@ class Attempt:
         raise RemoteFailure(RemoteState.CONTENDED, f"{MAX_ROUNDS} rounds")
 
     def _is_unchanged(self) -> bool:
-        """Return whether the remote's branch is the same after several lost races.
+        """Return whether the remote's branch did not change during several lost races.
 
-        Then nobody pushed, and it was no race. Once or twice this happens in a race too: the
-        winner's push holds the ref's lock, so ours is refused, and our fetch comes before the ref
+        If the branch did not change, no other clone has pushed, and our pushes were refused for
+        another reason. A few times in a row, this can also happen in a real race: our push is
+        refused because the other push holds the ref's lock, and our next fetch runs before the ref
         has moved.
         """
         self._lost_at.append(self._fetched)
@@ -129,7 +133,7 @@ class Attempt:
             self.pace.measured(time.monotonic() - began)
 
     def _round(self) -> bool:
-        """Fetch, replay and push once; return whether the remote then has everything."""
+        """Fetch, replay and push once. Return whether the remote then has all our edits."""
         if self._may_push_first() and self._pushes_first():
             return True
         self.progress("fetching")
@@ -151,7 +155,7 @@ class Attempt:
             queue = branch.unbased_queue(tip)
             return self._push_or_park(tip, None, queue)
         if not self._contains(tip, fetched):
-            what = "the tip here lacks what was fetched"
+            what = "this clone's tip does not contain the fetched commit"
             raise RemoteFailure(RemoteState.FAILED, what)
         return self._push_or_park(tip, fetched, branch.queue(tip=tip))
 
@@ -161,17 +165,19 @@ class Attempt:
         fetched: str | None,
         queue: list[CommitInfo],
     ) -> bool:
-        """Push the queue (step 4), or park what the remote declines of it (step 5).
+        """Push the queue (step 4), or park the edits that the remote declines (step 5).
 
         Returns:
-            Whether the remote took the whole queue.
+            Whether the remote accepted the whole queue.
         """
         try:
             self._push(tip, fetched, len(queue))
         except RemoteFailure as failure:
             if failure.state is not RemoteState.DECLINED:
                 raise
-            self.progress("the remote declined something; finding which edit")
+            self.progress(
+                "the remote declined the push; finding out which edit is the reason"
+            )
             found = isolate(
                 self.replica,
                 self.remote,
@@ -186,10 +192,11 @@ class Attempt:
         return True
 
     def _may_push_first(self) -> bool:
-        """Return whether a push without a fetch before it is likely to be taken.
+        """Return whether the remote will probably accept a push without an earlier fetch.
 
-        It is if nobody else writes. The lease makes it safe: if the remote's branch is not where
-        this clone left it, the push is refused.
+        The push will probably be accepted while no other clone writes. A push without a fetch is
+        safe because of the lease: if the remote's branch has moved since this clone's last contact,
+        the push is refused.
         """
         branch = self.replica.branch
         if self.pace.others(time.monotonic()) or self.permit.is_given:
@@ -212,11 +219,11 @@ class Attempt:
         except RemoteFailure as failure:
             if failure.state in _SILENT:
                 raise
-            return False  # a fetch reports better what is wrong
+            return False  # a fetch finds out the exact reason
         return True
 
     def _push(self, tip: str, expected: str | None, edits: int) -> None:
-        """Push, and note that the remote has it."""
+        """Push a commit, and record that the remote has confirmed the commit."""
         self.progress(f"pushing {count(edits, 'edit')}")
         self.remote.push(tip, expected)
         with self.replica.repository.writing():
@@ -225,10 +232,11 @@ class Attempt:
         self.pace.took(time.monotonic(), chance)
 
     def _check_missing(self) -> None:
-        """Check that this clone may make the branch, which the remote does not have.
+        """Check that this clone may make the branch on the remote, which does not have the branch.
 
-        A new clone makes a new store only where nothing shows that the remote had one. If a person
-        wants the branch back, it begins with what the user's own repository has of it.
+        A new clone makes a new store only if nothing shows that the remote had a store before. If a
+        person wants the branch back, csc-git begins with the last commit of the lost branch that is
+        known in the user's own repository.
         """
         branch = self.replica.branch
         if self.permit.recreate:
@@ -245,16 +253,16 @@ class Attempt:
             raise RemoteFailure(RemoteState.EMPTY)
 
     def _recreate(self) -> None:
-        """Adopt what the tip lacks of the branch that the remote had."""
+        """Adopt the last known commit of the remote's lost branch, unless the tip contains it."""
         branch = self.replica.branch
-        known = branch.base  # an attempt that was cut short may have moved it
+        known = branch.base  # an interrupted attempt may have moved the base
         if known is None:
             known = self.remote.recall()
         if known is not None and not self._contains(branch.tip, known):
             self._adopt(known)
 
     def _adopt(self, fetched: str) -> None:
-        """Make what was fetched the base, with the queue replayed on it."""
+        """Make the fetched commit the base, and replay the queue on it."""
         branch = self.replica.branch
         repository = self.replica.repository
         base = branch.base
@@ -304,7 +312,7 @@ class Attempt:
             branch.move(replay.tip, fetched, batch, rewritten=found.rewritten)
 
     def _was_cut_short(self, fetched: str) -> bool:
-        """Return whether an attempt ended after it moved the tip to a new history, before the base.
+        """Return whether an earlier attempt moved the tip to a new history but left the base.
 
         Args:
             fetched: The remote's tip.
@@ -319,7 +327,7 @@ class Attempt:
         return not self._contains(base, fetched)
 
     def _goes_forward(self, fetched: str) -> bool:
-        """Return whether a rewound remote is to get back what it lost, and our tip has all of it.
+        """Return whether our tip has all edits that a remote lost, and a person wants them pushed.
 
         Args:
             fetched: The remote's tip.
@@ -340,10 +348,11 @@ class Attempt:
         *,
         answers_pending: bool = True,
     ) -> tuple[Batch, Replay, list[str]]:
-        """Make edits again on a commit.
+        """Replay edits on a commit.
 
         Returns:
-            The new objects, the replay, and the ops that were refused without a record.
+            The batch of new objects, the replay, and the ops of edits that were refused without a
+            conflict record.
         """
         replica = self.replica
         repository = replica.repository
@@ -366,13 +375,13 @@ class Attempt:
         return batch, replay, silent
 
     def _push_oldest(self, fetched: str) -> str:
-        """After a lost race, push the oldest edits of a long queue alone.
+        """After a lost race, push only the oldest edits of a long queue.
 
-        Another clone can push first while this one replays. A clone whose queue takes longer to
-        replay than the time between the others' pushes would lose every race.
+        While this clone replays, another clone can push first. If the replay of a whole queue takes
+        longer than the time between the pushes of other clones, this clone would lose every race.
 
         Returns:
-            The remote's tip afterwards.
+            The remote's tip after the push.
         """
         replica = self.replica
         queue = replica.branch.queue()
@@ -389,7 +398,7 @@ class Attempt:
         with replica.repository.writing():
             replica.branch.name_for_now(replay.tip, batch)
         self.progress(f"pushing the first {_OLDEST} of {len(queue):,} edits")
-        # What is wrong shows again when the whole queue is pushed.
+        # If this push fails, the push of the whole queue will report the reason.
         with suppress(RemoteFailure):
             self.remote.push(replay.tip, fetched)
             self._fetched = replay.tip
@@ -409,9 +418,9 @@ class Attempt:
         )
 
     def _tidy(self) -> None:
-        """Remove refs of this attempt.
+        """Delete the temporary refs of this attempt.
 
-        Nothing depends on it, so an attempt has not failed only because the disk refuses this.
+        If the refs can't be deleted, the attempt does not fail, because the refs do no harm.
         """
         with suppress(StorageFailed), self.replica.repository.writing():
             self.replica.branch.tidy()

@@ -1,14 +1,14 @@
-"""Continuation: how what the remote has continues what this clone knows, or why it does not.
+"""Continuation: how the remote's branch continues the commits that this clone already knows.
 
-The cases, in this order:
+These cases are checked in this order:
 
-1. This clone has no base: it joins the branch.
-2. The remote has another store.
-3. The remote's tip descends from the base: it has newer edits.
+1. This clone has no base: the clone is new, and takes over the remote's branch.
+2. The remote's branch belongs to another store.
+3. The remote's tip descends from the base, so the remote has newer edits or no new edits.
 4. There are rotations between the base and the remote's tip.
-5. The remote no longer has what it had confirmed.
+5. The remote has lost commits that it had confirmed.
 
-In cases 2 and 5 a person must have decided how to go on; see `store.sync.recovery`.
+In cases 2 and 5, the sync goes on only after a person's decision; see `store.sync.recovery`.
 """
 
 import time
@@ -36,20 +36,20 @@ from csc_git.store.tree.snapshot import Format, Snapshot
 from csc_git.text import count
 
 _NEAR: Final = 5000
-"""Commits that are read before git is asked whether the base is an ancestor."""
+"""If the base is not among this many newest commits, git checks if it is an ancestor."""
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """How what was fetched continues what this clone knows.
+    """How a fetched commit continues the commits that this clone knows.
 
     Attributes:
-        news: Commits of the remote among which edits of the queue may be.
-        fork: The last commit both sides have, also where a rotation lies between; None if there is
-            none.
-        queue: The edits to make again on it, oldest first.
-        rewritten: Whether the tip here shares no line of commits with it.
-        joins: Whether this clone's confirmed values are joined with another store first.
+        news: Commits of the remote that may contain edits of the queue.
+        fork: The last commit that both this clone and the remote have, even if the remote has
+            rotated since; None if there is no such commit.
+        queue: The edits to replay on the fetched commit, oldest first.
+        rewritten: Whether the fetched commit is in another line of history than this clone's tip.
+        joins: Whether this clone's confirmed values must first be joined with the remote's store.
     """
 
     news: list[CommitInfo]
@@ -63,9 +63,9 @@ def contains(commits: Commits, tip: str | None, commit: str) -> bool:
     """Return whether a history contains a commit.
 
     Args:
-        commits: Where to read.
+        commits: The Git objects to read from.
         tip: The history's newest commit; None for an empty history.
-        commit: The commit.
+        commit: The commit to look for.
     """
     if tip is None:
         return False
@@ -74,14 +74,14 @@ def contains(commits: Commits, tip: str | None, commit: str) -> bool:
 
 @dataclass(frozen=True)
 class Continuations:
-    """Finds out how a fetched commit continues what a clone knows.
+    """Finds out how a fetched commit continues the commits that a clone knows.
 
     Attributes:
-        replica: The clone's side.
-        remote: The other side; asked for histories that rotations replaced.
-        now: The wall clock.
-        permit: What a person has decided.
-        pace: Notified of the machines whose edits were found.
+        replica: This clone's copy of the branch, with what is needed to change it.
+        remote: The remote, from which histories are fetched that a rotation has replaced.
+        now: The current time by this machine's clock.
+        permit: The decisions of a person about how to go on.
+        pace: The pace object, which is notified of the machines whose edits were found.
     """
 
     replica: Replica
@@ -96,15 +96,16 @@ class Continuations:
         base: str | None,
         queue: list[CommitInfo],
     ) -> Continuation:
-        """Find out how a fetched commit continues what the clone knows.
+        """Find out how a fetched commit continues the commits that the clone knows.
 
         Args:
             fetched: The remote's tip.
-            base: The clone's base; None if it has none.
+            base: The clone's base; None if the clone has no base.
             queue: The clone's queue.
 
         Raises:
-            RemoteFailure: the commit is not a continuation, and no person has decided how to go on.
+            RemoteFailure: the fetched commit does not continue the commits that the clone knows,
+                and a person has not decided how to go on.
         """
         theirs = self._format(fetched)
         if theirs is None:
@@ -125,9 +126,10 @@ class Continuations:
         return self._rewrite(fetched, base, queue)  # case 5
 
     def _begin(self, fetched: str, queue: list[CommitInfo]) -> Continuation:
-        """Case 1. What the remote has is read only to find edits that arrived already.
+        """Handle case 1: this clone has no base.
 
-        So a clone with an empty queue need not read the whole history.
+        The remote's history is read only to find queued edits that have already arrived. So a clone
+        with an empty queue does not read the remote's history.
         """
         news: list[CommitInfo] = []
         if queue:
@@ -136,7 +138,7 @@ class Continuations:
         return Continuation(news, None, queue)
 
     def _join(self, fetched: str, queue: list[CommitInfo]) -> Continuation:
-        """Case 2. Both stores are joined, if a person decided so."""
+        """Handle case 2: join both stores if a person decided so."""
         if not self.permit.join:
             raise RemoteFailure(RemoteState.OTHER_STORE)
         news = list(ancestry(self.replica.repository.objects, fetched))
@@ -148,7 +150,7 @@ class Continuations:
         base: str,
         queue: list[CommitInfo],
     ) -> Continuation | None:
-        """Case 3; None where it does not apply."""
+        """Handle case 3: the fetched commit descends from the base. Otherwise return None."""
         repository = self.replica.repository
         objects = repository.objects
         news = descent(objects, base, fetched, most=_NEAR)
@@ -156,13 +158,13 @@ class Continuations:
             if not repository.is_ancestor(base, fetched):
                 return None
             news = descent(objects, base, fetched)
-        if news is None:  # the base is in a merge that somebody made by hand
+        if news is None:  # the base is in a merge made by hand
             everything = list(ancestry(objects, fetched))
             return Continuation(everything, None, queue)
         writers = {commit.committer for commit in news}
         writers.discard(self.replica.identity.machine)
         self.pace.saw(writers, time.monotonic())
-        # An attempt that died before it moved the tip placed what the base has and the tip lacks.
+        # If an attempt died before moving the tip, the base has replayed edits that the tip lacks.
         placed = since(objects, self.replica.branch.tip, base)
         return Continuation([*placed, *news], base, queue, rewritten=False)
 
@@ -172,7 +174,7 @@ class Continuations:
         base: str,
         queue: list[CommitInfo],
     ) -> Continuation:
-        """Case 5. The remote's history is accepted, or what it lacks is made again on it."""
+        """Handle case 5: accept the remote's history, or make the lost edits again on its tip."""
         objects = self.replica.repository.objects
         if self.permit.rewrite:
             everything = list(ancestry(objects, fetched))
@@ -183,10 +185,10 @@ class Continuations:
             if contains(objects, base, fetched):
                 state = RemoteState.BEHIND
             edits = count(len(lost), "confirmed edit")
-            raise RemoteFailure(state, f"it lacks {edits}")
+            raise RemoteFailure(state, f"the remote lacks {edits}")
         fork = fork_of(objects, base, fetched)
         news = since(objects, fork, fetched)
-        if fork is None:  # even the first commit is another one
+        if fork is None:  # the first commits also differ
             return Continuation(news, None, queue, joins=True)
         return Continuation(news, fork, [*lost, *queue])
 

@@ -1,14 +1,15 @@
-"""Declined edits: finding the edits that the remote declines for their content.
+"""Declined edits: finding the edits that the remote declines because of their content.
 
-If a secret scanner objects to one edit of a hundred, only that one is to be parked:
+If a secret scanner objects to one edit of a hundred, only that edit must be parked. The steps are:
 
-1. Find the longest prefix of the queue that the remote takes, by bisection. What it takes on the
-   way stays pushed.
-2. Set aside the edit behind that prefix, replay the rest without it, and begin again with 1.
-3. If many edits were set aside and the remote took nothing at all, push the newest edit alone, as
-   a last try.
-4. If the remote took anything, park the edits that were set aside. If it took nothing, it does not
-   object to an edit: park none, and report the failure as it was.
+1. Find by bisection how many edits from the start of the queue the remote accepts. The edits that
+   the remote accepts during this search stay pushed.
+2. Set aside the next edit, replay the rest of the queue without that edit, and go back to step 1.
+3. If many edits were set aside and the remote has accepted no edit, push only the newest edit, as a
+   last try.
+4. If the remote accepted any edit, park the edits that were set aside. If the remote accepted no
+   edit, park nothing and report the original failure, because the content of a single edit is not
+   the reason.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from csc_git.store.commit_walk import record_of
 from csc_git.store.sync.replica import Replica
 
 MAX_SUSPECTS: Final = 16
-"""Edits set aside with nothing taken, before one last try with the newest edit alone."""
+"""If this many edits were declined and no edit was accepted, only one more push is tried."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Isolation:
     """The result of `isolate`.
 
     Attributes:
-        reasons: Why the remote declined each edit that is parked now, in its own words, by op.
-        taken: The last commit that the remote took.
+        reasons: The remote's messages for the edits that are parked now, by op.
+        taken: The last commit that the remote accepted.
     """
 
     reasons: dict[str, str]
@@ -48,19 +49,19 @@ def isolate(
     failure: RemoteFailure,
     now: datetime,
 ) -> Isolation:
-    """Push what the remote takes, and park what it declines.
+    """Push the edits that the remote accepts, and park the edits that it declines.
 
     Args:
-        replica: This clone's side.
-        remote: The other side.
-        fetched: The tip of its branch; None if it has none yet.
-        queue: The declined edits, as commits on that tip.
-        failure: How it declined them.
-        now: The wall clock.
+        replica: This clone's copy of the branch, with what is needed to change it.
+        remote: The remote.
+        fetched: The tip of the remote's branch; None if the remote does not have the branch yet.
+        queue: The edits of the declined push, as commits on the remote's tip.
+        failure: The failure of the declined push.
+        now: The current time by this machine's clock.
 
     Raises:
-        RemoteFailure: it took nothing.
-        LostRace: somebody else pushed meanwhile.
+        RemoteFailure: the remote accepted no edit.
+        LostRace: another clone pushed meanwhile.
     """
     onto = fetched or queue[0].parent
     assert onto is not None  # noqa: S101  the queue has no root commit
@@ -87,19 +88,19 @@ def isolate(
 
 @dataclass
 class _Sieve:
-    """What the remote has taken, what was set aside, and what is left.
+    """The progress of `isolate`: which edits were accepted, set aside, or not tried yet.
 
     Attributes:
-        replica: This clone's side.
-        remote: The other side.
-        now: The wall clock.
-        onto: The commit that what is left is replayed on.
-        expected: The tip of the remote's branch; None if it has none.
-        rest: The edits that are left.
-        chain: The same as commits on `onto`, each on the one before.
-        suspects: The edits set aside, by op.
-        reasons: Why the remote declined each of them, by op.
-        has_taken: Whether the remote took anything.
+        replica: This clone's copy of the branch, with what is needed to change it.
+        remote: The remote.
+        now: The current time by this machine's clock.
+        onto: The commit on which the remaining edits are replayed.
+        expected: The tip of the remote's branch; None if the remote does not have the branch.
+        rest: The remaining edits, which were neither accepted nor set aside.
+        chain: The remaining edits as new commits on `onto`, each on top of the previous commit.
+        suspects: The edits that were set aside, by op.
+        reasons: The remote's messages for the edits that were set aside, by op.
+        has_taken: Whether the remote accepted any edit.
     """
 
     replica: Replica
@@ -114,7 +115,7 @@ class _Sieve:
     has_taken: bool = False
 
     def push(self, failure: RemoteFailure) -> None:
-        """Push the longest prefix (step 1), and set aside the edit behind it (step 2)."""
+        """Push as many edits as the remote accepts (step 1). Set aside the next edit (step 2)."""
         taken, reason = _push_prefix(self.remote, self.chain, self.expected)
         if taken:
             last = self.chain[taken - 1]
@@ -127,14 +128,14 @@ class _Sieve:
             self._set_aside(taken, reason or failure.detail)
 
     def seems_closed(self) -> bool:
-        """Return whether many edits were declined and none taken.
+        """Return whether many edits were declined and no edit was accepted.
 
-        Then their content is unlikely to be the reason.
+        If so, the edits were probably not declined because of their content.
         """
         return not self.has_taken and len(self.suspects) == MAX_SUSPECTS
 
     def push_newest_alone(self) -> None:
-        """Try once more (step 3). The other edits are left out here only, and stay in the queue."""
+        """Push only the newest edit, as a last try (step 3). The other edits stay in the queue."""
         *others, newest = self.rest
         aside = [*self.suspects.values(), *others]
         commit = self._without(aside, [newest])[-1]
@@ -156,7 +157,7 @@ class _Sieve:
         suspects: list[CommitInfo],
         rest: list[CommitInfo],
     ) -> list[str]:
-        """Replay some edits as if the suspects had not been made; return the new commits."""
+        """Replay edits as if the suspects had never been made, and return the new commits."""
         replica = self.replica
         batch = replica.repository.batch()
         replay = replica.replay_on(batch, self.onto, None, self.now)
@@ -175,10 +176,10 @@ def _push_prefix(
     chain: Sequence[str],
     expected: str | None,
 ) -> tuple[int, str]:
-    """Push as many edits of a chain as the remote takes.
+    """Push as many edits of a chain as the remote accepts.
 
     Returns:
-        How many it took, and why it declined the next one in its own words.
+        The number of accepted edits, and the remote's message for the first declined edit.
     """
     reason = _declines(remote, chain[-1], expected)
     if reason is None:
@@ -199,7 +200,7 @@ def _push_prefix(
 
 
 def _declines(remote: Remote, commit: str, expected: str | None) -> str | None:
-    """Push; return the remote's words if it declines, and None if it takes the commit."""
+    """Push a commit. Return the remote's message if the commit is declined, otherwise None."""
     try:
         remote.push(commit, expected)
     except RemoteFailure as failure:

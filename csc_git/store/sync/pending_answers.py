@@ -1,13 +1,14 @@
-"""Pending answers: edits whose authors still wait for the answer.
+"""Pending answers: edits whose authors still wait for the outcome.
 
-A conditional edit that the remote refuses is normally kept in a conflict record, because its
-author has the answer that it is stored. An author who still waits has no answer yet: the refusal is
-the answer, and a record would only be one more thing for a person to remove.
+Normally, an edit that is refused at replay is kept in a conflict record, because its author was
+already told that the edit is stored. But an author who still waits gets the refusal as the answer.
+For such an edit, a conflict record would only be one more thing for a person to remove.
 
-A caller that waits locks a file named after the op, from before the edit is made until the answer
-is certain. The kernel frees the lock if the process dies. Any process of the clone may replay the
-edit; it checks whether the file is locked. A process moves the branch, and stops waiting, only
-under the repository's lock, so that each notices the other.
+A caller that waits locks a file whose name is the op of the edit. The file is locked before the
+edit is made, and until the outcome is certain. If the process dies, the kernel frees the lock. Any
+process of the clone may replay the edit, and checks whether the file is locked. The branch is
+moved, and the wait is ended, only under the repository's lock. So the branch never moves while a
+caller ends its wait.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from csc_git.files.lock import FileLock
 
 
 class PendingAnswers:
-    """The edits of a clone whose authors still wait for the answer.
+    """The edits of a clone whose authors still wait for the outcome.
 
     Args:
         directory: The clone's `csc` directory.
@@ -31,14 +32,15 @@ class PendingAnswers:
     def for_answer(self, op: str) -> Iterator[Callable[[], None]]:
         """Mark an edit as pending until the `with` block ends.
 
-        The block is given a function that ends it earlier.
+        The value of the `with` block is a function. Calling the function ends the pending state
+        before the end of the block.
         """
         path = self._path(op)
         lock = FileLock(path)
         lock.acquire()
 
         def done() -> None:
-            # A leftover file is harmless: `includes` sees that it is unlocked and deletes it.
+            # A leftover file is harmless: `includes` finds the file unlocked and deletes it.
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             lock.release()
@@ -49,7 +51,7 @@ class PendingAnswers:
             done()
 
     def includes(self, op: str) -> bool:
-        """Return whether an edit is pending; delete a file that a dead process left."""
+        """Return whether an edit is pending. If a dead process left a file, delete the file."""
         path = self._path(op)
         if not op.isalnum() or not path.exists():
             return False

@@ -1,19 +1,20 @@
-"""Recovery: what to do when the remote's branch does not continue what it had confirmed.
+"""Recovery: how to go on when the remote has lost commits that it had confirmed.
 
-Four things can have happened, and each has its own state:
+There are four cases, and each has its own state:
 
-1. `remote-behind`: the remote was rewound or restored from a backup. Its tip is an ancestor of
-   this clone's base. A person lets the confirmed edits be pushed again (`Permit.restore`).
-2. `history-rewritten`: the remote has other commits in place of confirmed ones. A person either
-   accepts the remote's history (`Permit.rewrite`), or lets the edits that it lacks be made again on
-   top of it (`Permit.restore`).
-3. `branch-deleted`: the remote has no such branch. A person lets this clone's branch be pushed
-   again (`Permit.recreate`).
-4. `other-store`: somebody made a new store on the remote. A person lets both be joined key by key
-   (`Permit.join`).
+1. `remote-behind`: the remote was rewound or restored from a backup. The remote's tip is an
+   ancestor of this clone's base. A person allows csc-git to push the confirmed edits again
+   (`Permit.restore`).
+2. `history-rewritten`: the remote has other commits in place of confirmed commits. A person
+   either accepts the remote's history (`Permit.rewrite`), or allows csc-git to make the missing
+   edits again on top of that history (`Permit.restore`).
+3. `branch-deleted`: the remote no longer has the branch. A person allows csc-git to push this
+   clone's branch again (`Permit.recreate`).
+4. `other-store`: somebody made a new store on the remote. A person allows csc-git to join both
+   stores key by key (`Permit.join`).
 
 Nothing is done before a person has decided, because the loss may be intended, for instance to
-remove a secret. `Divergence` is what the person is shown first.
+remove a secret. Before the decision, the person is shown a `Divergence`.
 """
 
 import hashlib
@@ -39,20 +40,20 @@ from csc_git.store.tree.difference import Change, changed_keys
 from csc_git.store.tree.snapshot import Reads, Snapshot, Stored
 
 _NOT_JOINED: Final = frozenset({*SESSIONS, *CLAIMS})
-"""Scopes of records that mean nothing in another store."""
+"""Scopes that are not joined, because their records have no meaning in another store."""
 
 
 @dataclass(frozen=True)
 class Permit:
-    """What a person has decided.
+    """The decisions of a person about how to go on.
 
     Attributes:
-        rewrite: Accept the remote's rewritten history. Confirmed edits that it lacks are dropped
-            (case 2).
-        recreate: Push the branch again that the remote no longer has (case 3).
-        restore: Push the confirmed edits that the remote lost, on top of what it has now (cases 1
-            and 2).
-        join: Add this clone's values to the other store that the remote has now (case 4).
+        rewrite: Whether to accept the remote's rewritten history. Confirmed edits that are missing
+            in that history are dropped (case 2).
+        recreate: Whether to push the branch again that the remote has lost (case 3).
+        restore: Whether to push again the confirmed edits that the remote lost, on top of the
+            remote's tip (cases 1 and 2).
+        join: Whether to add this clone's values to the new store on the remote (case 4).
     """
 
     rewrite: bool = False
@@ -68,15 +69,15 @@ class Permit:
 
 @dataclass(frozen=True)
 class Divergence:
-    """How the remote's branch differs from what it had confirmed.
+    """How the remote's branch differs from the commits that the remote had confirmed.
 
     Attributes:
-        remote: The tip that the remote has; None if it has no such branch.
+        remote: The tip of the remote's branch; None if the remote does not have the branch.
         lost: Confirmed edits that the remote no longer has, oldest first.
         unknown: Edits of the remote that this clone has not seen, oldest first.
-        queued: Edits of this clone that were never confirmed.
-        changes: Each key whose confirmed value differs, with the value here and the value on the
-            remote.
+        queued: The number of edits of this clone that were never confirmed.
+        changes: Each key whose confirmed value differs from the value on the remote, with both
+            values.
     """
 
     remote: str | None
@@ -91,12 +92,12 @@ def divergence(
     branch: Branch,
     remote: str | None,
 ) -> Divergence:
-    """Compare what the remote had confirmed with what it has.
+    """Compare the commits that the remote had confirmed with the remote's branch.
 
     Args:
-        objects: Where to read; what the remote has must have been fetched.
-        branch: This clone's side.
-        remote: The remote's tip; None if it has no such branch.
+        objects: The Git objects to read from. The remote's tip must already be fetched.
+        branch: The branch in this clone.
+        remote: The tip of the remote's branch; None if the remote does not have the branch.
     """
     base = branch.base
     here = Snapshot(objects, base)
@@ -118,12 +119,12 @@ def fork_of(objects: Reads, one: str, other: str) -> str | None:
     """Return the newest commit that two histories share.
 
     Args:
-        objects: Where to read.
+        objects: The Git objects to read from.
         one: The tip of one history.
-        other: The tip of the other.
+        other: The tip of the other history.
 
     Returns:
-        The commit; None if they share none.
+        The commit; None if the histories share no commit.
     """
     ahead = since(objects, other, one)
     if not ahead:
@@ -138,25 +139,26 @@ def joined(
     identity: Identity,
     now: datetime,
 ) -> str:
-    """Make a commit on another store's tip that adds the values of ours.
+    """Make a commit on another store's tip that adds the values of our store.
 
-    Each key is treated by the first of these rules that applies:
+    For each key, the first of these rules that applies is used:
 
-    1. A session or a claim, or a key that only the other store has, stays as it is there.
+    1. Sessions and claims of the other store stay unchanged, and so do keys that only the other
+       store has.
     2. A key that only our store has is added.
-    3. A key that both have is merged as two concurrent values are: equal values stay, objects are
-       merged by member, otherwise the later time wins and the other value becomes a conflict
-       record.
+    3. A key that both stores have is merged like two concurrent edits. Equal values stay, and
+       objects are merged by member. Otherwise the value with the later time wins, and the other
+       value is kept in a conflict record.
 
     Args:
-        batch: Receives the new objects.
-        ours: The snapshot whose values are added.
+        batch: The batch to which the new objects are added.
+        ours: The snapshot of our store, whose values are added.
         onto: The other store's tip.
-        identity: Who places the commit.
-        now: The wall clock.
+        identity: The committer of the new commit.
+        now: The current time by this machine's clock.
 
     Returns:
-        The new commit, or `onto` if there is nothing to add.
+        The id of the new commit; `onto` if there is nothing to add.
     """
     op = uuid.uuid4().hex
     there = Snapshot(batch, onto)
@@ -198,8 +200,8 @@ def _both(
     """Merge the values of a key that both stores have.
 
     Returns:
-        The key's new entry, None if the other store's stays; and the conflict, None if no value
-        lost.
+        A pair of the key's new entry and the conflict. The entry is None if the other store's entry
+        stays, and the conflict is None if no value lost.
     """
     ours = Version.of(mine.entry)
     other = Version.of(theirs.entry)
@@ -218,9 +220,9 @@ def _both(
 
 
 def _record_key(key: Key, mine: Stored, theirs: Stored) -> Key:
-    """Return the key of two values' conflict record.
+    """Return the key of the conflict record for two values.
 
-    It is the same whichever clone joins the two stores.
+    All clones that join the same two stores use the same key.
     """
     revisions = sorted((mine.revision, theirs.revision))
     text = "\n".join([path_text(key), *revisions])

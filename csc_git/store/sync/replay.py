@@ -1,23 +1,26 @@
 """Replay: making queued edits again on a newer base.
 
-Each edit is replayed from the commit that was first acknowledged, however often it was replayed
-before. It becomes exactly one commit on the newer base, and that commit records the outcome. The
-rules, in this order:
+Each edit is replayed from its original commit, even if the edit was replayed before. The edit
+becomes exactly one commit on the newer base, and that commit records the outcome. These rules are
+applied in this order:
 
-1. The edit was refused in an earlier replay: it is refused again, since its author may know that.
-2. A condition of it no longer holds: it is refused.
-3. It changes several keys, and one of them was changed elsewhere: it is refused. A deletion of a
-   scope and a join of two stores are exceptions. They are judged key by key.
-4. It is a claim, and its session has lost its name, or another claim that its author did not know
-   overlaps: it is refused.
+1. If the edit was refused in an earlier replay, the edit is refused again, since the author may
+   already know the refusal.
+2. If a condition of the edit no longer holds, the edit is refused.
+3. If the edit changes several keys, and one of these keys was also changed elsewhere, the edit is
+   refused. For a deletion of a scope and for a join of two stores, each key is decided
+   separately.
+4. If the edit is a claim, the edit is refused in two cases: the session of the claim has lost its
+   name, or the claim overlaps another claim that the author did not know.
 5. Otherwise each key that was changed on both sides is merged by the rules of `core.merge`.
 
-A refused edit changes nothing. What it would have changed, and each value that lost a merge, is
-kept in full in a conflict record in the same commit. There are two exceptions:
+A refused edit changes nothing. The values of a refused edit, and each value that lost a merge, are
+kept in full in conflict records in the same commit. There are two exceptions:
 
-- Sessions and claims get no record: their session is notified, and there is nothing to resolve.
-- An edit whose author still waits for the answer gets no record: the refusal is the answer, so the
-  edit was never acknowledged (`store.sync.pending_answers`).
+- For sessions and claims, no conflict record is made: the session is notified, and there is nothing
+  to resolve.
+- For an edit whose author still waits for the answer, no conflict record is made: the refusal is
+  the answer, so the edit was never acknowledged (`store.sync.pending_answers`).
 """
 
 from collections.abc import Mapping
@@ -42,22 +45,23 @@ from csc_git.store.tree.difference import Change, changed_keys
 from csc_git.store.tree.snapshot import Snapshot, Stored, revision_of
 
 _BY_KEY = frozenset({Kind.DELETE_SCOPE, Kind.JOIN})
-"""Edits of several keys that are judged key by key."""
+"""Kinds of edits for which replay decides about each key separately."""
 
 _UNRECORDED = frozenset({*SESSIONS, *CLAIMS, *CONFLICTS})
 
 _Put = str | Entry | None
-"""New content of a key: the id of a blob, an entry, or None to delete the key."""
+"""The new content of a key: the id of a blob, an entry, or None to delete the key."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a replay must know about an edit's refusal.
+    """Facts about an edit that decide how a replay refuses the edit.
 
     Attributes:
-        is_final: An earlier replay refused the edit, so this one does too.
-        is_answered: The author has the refusal as an answer, or will have it. A refusal then
-            leaves no conflict record.
+        is_final: Whether an earlier replay refused the edit. The next replay must also
+            refuse the edit.
+        is_answered: Whether the author gets a refusal as the answer. A refusal then leaves no
+            conflict record.
     """
 
     is_final: bool = False
@@ -69,10 +73,11 @@ class _Edit:
     """An edit that is being replayed.
 
     Attributes:
-        original: The commit that was first acknowledged.
+        original: The commit that was made when the edit was first stored.
         record: The edit's record.
-        changes: The keys it changed, before and after it in its own history.
-        here: The state that it is replayed on.
+        changes: The keys that the edit changed, with their entries before and after the original
+            commit.
+        here: The snapshot on which the edit is replayed.
     """
 
     original: CommitInfo
@@ -83,12 +88,12 @@ class _Edit:
 
 @dataclass
 class _Verdict:
-    """What becomes of an edit on the new base.
+    """The result of replaying an edit.
 
     Attributes:
-        outcome: How it was replayed.
-        puts: New content of keys.
-        conflicts: Conflict records to write, with their keys.
+        outcome: The outcome of the replay.
+        puts: The new content of keys.
+        conflicts: The conflict records to write, with their keys.
     """
 
     outcome: Outcome
@@ -97,15 +102,15 @@ class _Verdict:
 
 
 class Replay:
-    """Replays edits, oldest first, each on top of the one before.
+    """Replays edits, oldest first, each on top of the previous edit.
 
     Args:
-        batch: Receives the new objects.
+        batch: The batch to which the new objects are added.
         onto: The newer base.
-        fork: The last commit that both sides have; None if there is none.
-        identity: Who places the commits.
-        now: The wall clock.
-        tracked: The files of the user's repository, for claims that are patterns.
+        fork: The last commit that both histories contain; None if there is no such commit.
+        identity: The committer of the new commits.
+        now: The current time by this machine's clock.
+        tracked: Returns the files of the user's repository, for comparing claims on patterns.
     """
 
     def __init__(
@@ -130,7 +135,7 @@ class Replay:
         self._chain: dict[Key, str] = {}
 
     def set_aside(self, original: CommitInfo) -> None:
-        """Leave out an edit. Its absence is not treated as a change by another session."""
+        """Leave out an edit. Later edits are replayed as if that edit had never been made."""
         for change in self._changes(original):
             self._aside.setdefault(change.key, change.before)
 
@@ -140,12 +145,12 @@ class Replay:
         record: Record,
         refusal: Refusal = Refusal(),
     ) -> Outcome:
-        """Make one edit again. Its commit becomes the tip.
+        """Replay one edit. The new commit becomes the tip.
 
         Args:
-            original: The commit that was first acknowledged.
+            original: The commit that was made when the edit was first stored.
             record: The edit's record.
-            refusal: What is known about the edit's refusal.
+            refusal: Facts about the edit that decide how the edit is refused.
         """
         changes = self._changes(original)
         for number, change in enumerate(changes):
@@ -165,7 +170,7 @@ class Replay:
         return list(changed_keys(self._batch, before, after))
 
     def _judge(self, edit: _Edit, refusal: Refusal) -> _Verdict:
-        """Apply the rules of this module."""
+        """Decide about an edit by the five rules of this module."""
         record = edit.record
         touched: list[Change] = []
         untouched: list[Change] = []
@@ -207,7 +212,7 @@ class Replay:
         touched: list[Change],
         untouched: list[Change],
     ) -> _Verdict:
-        """Make an edit key by key."""
+        """Decide about an edit key by key, by rule 5."""
         verdict = _Verdict(Outcome.APPLIED)
         outcomes: list[Outcome] = []
         for change in untouched:
@@ -250,7 +255,7 @@ class Replay:
         return decision.outcome
 
     def _record_refused(self, edit: _Edit, verdict: _Verdict) -> None:
-        """Keep what a refused edit would have changed."""
+        """Keep the values of a refused edit in conflict records."""
         for change in edit.changes:
             if change.key.scope[0] in _UNRECORDED:
                 continue
@@ -266,7 +271,10 @@ class Replay:
         verdict.conflicts.append((Key(CONFLICTS, name), conflict))
 
     def _theirs(self, change: Change, current: Stored | None) -> Version:
-        """Return the other side's version of a key; of a deleted one, who deleted it when."""
+        """Return the version of a key on the newer base.
+
+        If the key was deleted, the version has the author and the time of the deletion.
+        """
         if current is not None:
             return Version.of(current.entry)
         since = self._now
@@ -321,7 +329,7 @@ def _conditions_hold(requires: Mapping[str, str], here: Snapshot) -> bool:
 
 
 def _author(edit: _Edit) -> Signature:
-    """Return who made an edit and when, as the original commit has it."""
+    """Return the author and the time of an edit, from the original commit."""
     original = edit.original
     name, _, email = original.author.rpartition(" <")
     return Signature(
@@ -332,14 +340,17 @@ def _author(edit: _Edit) -> Signature:
 
 
 def _ours(edit: _Edit, change: Change) -> Version:
-    """Return an edit's own version of a key."""
+    """Return the version of a key that an edit made."""
     if change.after is not None:
         return Version.of(change.after.entry)
     return Version(None, edit.record.session, edit.original.author_time)
 
 
 def _summary(outcomes: list[Outcome]) -> Outcome:
-    """Return one outcome for an edit of several keys: the first of these that any of them has."""
+    """Return one outcome for an edit of several keys.
+
+    The result is the first of these outcomes that a key has: applied, merged, lost, equal.
+    """
     for outcome in (Outcome.APPLIED, Outcome.MERGED, Outcome.LOST):
         if outcome in outcomes:
             return outcome

@@ -1,4 +1,4 @@
-"""A replica: one clone's copy of the branch, and what is needed to write to it."""
+"""A replica: one clone's copy of the branch, with what is needed to change that copy."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,15 +18,15 @@ from csc_git.store.transaction import Identity
 
 @dataclass(frozen=True)
 class Replica:
-    """One clone's side of a sync.
+    """One clone's copy of the branch, with what is needed to change that copy.
 
     Attributes:
         repository: The store's own repository.
-        branch: The branch in it.
-        identity: Who places commits.
-        pending: The edits whose authors still wait for the answer.
-        tracked: The files of the user's repository, for claims that are patterns.
-        dedicated: Whether a remote without any branch may get ours as its first.
+        branch: The branch in that repository.
+        identity: The committer of new commits.
+        pending: The edits whose authors still wait for the outcome.
+        tracked: Returns the files of the user's repository, for comparing claims on patterns.
+        dedicated: Whether our branch may be the first branch of a remote that has no branches.
     """
 
     repository: Repository
@@ -43,13 +43,13 @@ class Replica:
         fork: str | None,
         now: datetime,
     ) -> Replay:
-        """Begin a replay on a commit.
+        """Start a replay of edits on top of a commit.
 
         Args:
-            batch: Receives the new objects.
-            onto: The commit.
-            fork: The last commit that both sides have; None if there is none.
-            now: The wall clock.
+            batch: The batch to which the new objects are added.
+            onto: The commit on which edits are replayed.
+            fork: The last commit that both histories contain; None if there is no such commit.
+            now: The current time by this machine's clock.
         """
         return Replay(
             batch,
@@ -73,18 +73,18 @@ class Replica:
 
         Args:
             onto: The replay to continue.
-            queue: Commits of the local branch.
-            placed: Ops that the remote has already.
-            aside: Ops to leave out.
-            answers_pending: Whether the refusal of an edit whose author still waits is the answer,
-                so that it leaves no conflict record. The caller asks again whether they wait, under
-                the repository's lock, before it moves the branch.
+            queue: The queued commits of the local branch.
+            placed: The ops of edits that the remote already has.
+            aside: The ops of edits to leave out.
+            answers_pending: Whether to make no conflict record for a refused edit whose author
+                still waits, because the refusal is the answer. Before moving the branch, the caller
+                must check under the repository's lock that the author still waits.
 
         Returns:
-            The ops that were refused without a record because their authors wait.
+            The ops of edits that were refused without a conflict record because their authors wait.
 
         Raises:
-            FormatTooNew: a later csc-git made an edit of the queue.
+            FormatTooNew: an edit in the queue was made by a later version of csc-git.
         """
         silent: list[str] = []
         done = set(placed)
@@ -112,7 +112,7 @@ class Replica:
         return silent
 
     def _refusal(self, commit: CommitInfo, record: Record) -> Refusal:
-        """Return what an earlier replay of an edit, if there was one, means for the next."""
+        """Return what the outcome of an edit's last replay means for the next replay."""
         if record.outcome is not Outcome.REFUSED or commit.parent is None:
             return Refusal()
         before = self.repository.objects.commit(commit.parent)
@@ -120,7 +120,7 @@ class Replica:
         return Refusal(is_final=True, is_answered=left_no_record)
 
     def _original(self, commit: CommitInfo, record: Record) -> CommitInfo:
-        """Return the commit that was first acknowledged; a replayed one names it."""
+        """Return the commit that was made when an edit was first stored (replays record its id)."""
         objects = self.repository.objects
         if record.origin and objects.has(record.origin):
             return objects.commit(record.origin)
@@ -128,7 +128,7 @@ class Replica:
 
 
 def _check_format(record: Record) -> None:
-    """Raise FormatTooNew if a later csc-git made an edit."""
+    """Raise FormatTooNew if an edit was made by a later version of csc-git."""
     if record.needs_later:
         raise FormatTooNew(
             f"The queued edit {record.op} was made by a later csc-git ({record.needs_later})",

@@ -1,14 +1,15 @@
-"""Rotation: going on with a new, short history in place of one that has grown too long.
+"""Rotation: replacing a history that has become too long by a new, short one.
 
-1. Everything queued is pushed, so that the remote's branch has all that was agreed.
-2. A first commit with the same data replaces the branch's tip, by the remote's own compare-and-set.
-   Its `format.json` names the last commit of the history before as `previous`.
-3. The same push keeps the history before as a branch `<branch>-before-<previous>`: for audits, and
-   for clones that have not seen all of it yet.
+1. All queued edits are pushed, so that the remote's branch has all edits of this clone.
+2. A new first commit with the same data becomes the tip of the branch. The commit is pushed with a
+   lease, so the push fails if another clone has pushed meanwhile. In the new commit, the member
+   `previous` of `format.json` names the last commit of the old history.
+3. The same push keeps the old history as a branch `<branch>-before-<previous>`. The old history is
+   needed for audits, and for clones that have not yet fetched all commits of the old history.
 
-Other clones go on without a person's help: `continued` finds that what they fetch continues what
-they know, and their queue is replayed on it. If somebody else pushes in between, the rotation
-begins again, so that push is not lost.
+Other clones need no help from a person: `continued` finds out that the new history continues the
+old one, and their queues are replayed on the new history. If another clone pushes during a
+rotation, the rotation starts again, so the pushed edits are not lost.
 """
 
 import json
@@ -42,9 +43,9 @@ class Rotation:
     """What a rotation did.
 
     Attributes:
-        root: The commit with which the branch begins now.
-        previous: The last commit of the history before.
-        archive: Short name of the remote branch that keeps that history.
+        root: The first commit of the new history.
+        previous: The last commit of the old history.
+        archive: The short name of the remote branch that keeps the old history.
     """
 
     root: str
@@ -53,10 +54,10 @@ class Rotation:
 
 
 def archive_of(branch: str, previous: str) -> str:
-    """Return the short name of the branch that keeps a replaced history.
+    """Return the short name of the remote branch that keeps a replaced history.
 
     Args:
-        branch: Short name of the branch that was rotated.
+        branch: The short name of the branch that was rotated.
         previous: The last commit of the replaced history.
     """
     return f"{branch}-before-{previous[:_SHORT]}"
@@ -71,13 +72,14 @@ def rotate(
     """Rotate the branch.
 
     Args:
-        replica: This clone's side.
-        remote: The other side.
-        now: The wall clock.
-        drain: Syncs until the queue is empty; called before and after.
+        replica: This clone's copy of the branch, with what is needed to change it.
+        remote: The remote.
+        now: The current time by this machine's clock.
+        drain: Syncs until the queue is empty. Called before and after the rotation.
 
     Raises:
-        RemoteFailure: the remote refuses, or others push all the time; nothing was rotated.
+        RemoteFailure: the remote refused the push, or other clones kept pushing first. Nothing was
+            rotated.
     """
     branch = replica.branch
     for _ in range(_TRIES):
@@ -105,13 +107,13 @@ def continued(
     base: str,
     fetched: str,
 ) -> list[CommitInfo] | None:
-    """Return the commits between two commits with rotations between them.
+    """Return the commits between two commits, across the rotations between them.
 
     Args:
         repository: The store's own repository.
-        remote: Asked for histories that rotations replaced; it keeps them under the names that
-            `rotate` gave them.
-        branch: Short name of the branch.
+        remote: The remote, from which histories are fetched that a rotation has replaced. The
+            branch names of these histories are returned by `archive_of`.
+        branch: The short name of the branch.
         base: The older commit.
         fetched: The newer commit.
 
@@ -141,11 +143,11 @@ def continued(
 
 
 def _new_root(replica: Replica, previous: str, now: datetime) -> str:
-    """Make a first commit with the tree of `previous` that names it as what it continues."""
+    """Make a first commit with the data of `previous`, which `format.json` then names."""
     batch = replica.repository.batch()
     snapshot = Snapshot(batch, previous)
     if snapshot.tree is None or snapshot.format() is None:
-        raise StoreDamaged(f"{previous} is no store of ours")
+        raise StoreDamaged(f"Commit {previous} is not a csc-git store")
     lines: list[TreeEntry] = []
     for line in batch.tree(snapshot.tree):
         if line.name == FORMAT_FILE:
@@ -168,7 +170,7 @@ def _new_root(replica: Replica, previous: str, now: datetime) -> str:
 
 
 def _continuing(file: TreeEntry, previous: str, batch: Batch) -> TreeEntry:
-    """Return `format.json` as it was, with another `previous`."""
+    """Make a copy of `format.json` with a new member `previous`, and return its tree line."""
     members = json.loads(batch.blob(file.id))
     members["previous"] = previous
     content = canonical(members) + b"\n"

@@ -1,4 +1,4 @@
-"""Status: how the last attempt to sync ended, shared by a clone's processes."""
+"""Status: the outcome of the last attempt to sync, which all processes of a clone share."""
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,17 +17,18 @@ from csc_git.files.durable import read_json, write_json
 
 @dataclass(frozen=True)
 class SyncStatus:
-    """The outcome of the last attempt.
+    """The outcome of the last attempt to sync.
 
     Attributes:
-        state: See `core.remote_state`.
-        detail: The remote's own words.
-        contact: When the last successful contact *began*; None if there was none yet.
-        attempt: When the last attempt began.
-        failures: Failed attempts in a row.
-        reasons: Why edits are parked, by op.
-        remote: The URL of the last successful contact, without credentials.
-        earlier: That URL, if the remote of the last attempt is another one.
+        state: The state of the sync, see `core.remote_state`.
+        detail: The message of the remote or of git.
+        contact: The start of the last successful attempt; None if no attempt has succeeded.
+        attempt: The start of the last attempt; None if there was no attempt.
+        failures: The number of failed attempts since the last successful attempt.
+        reasons: The reasons why edits are parked, by op.
+        remote: The URL of the remote at the last successful attempt, without credentials.
+        earlier: The URL of the last successful attempt, if the last attempt failed at a remote with
+            a different URL; otherwise empty.
     """
 
     state: RemoteState = RemoteState.NEVER
@@ -40,15 +41,15 @@ class SyncStatus:
     earlier: str = ""
 
     def describe(self) -> tuple[str, str]:
-        """Return what happened, and what to do next."""
+        """Return two texts: what happened, and what to do next."""
         return describe(self.state, self.detail, earlier=self.earlier)
 
     def choices(self) -> str:
-        """Return how a person can go on from a state that needs a decision; empty for others."""
+        """Return the choices of a person if the state needs a decision; otherwise an empty text."""
         return choices(self.state, earlier=self.earlier)
 
     def age(self, now: Instant) -> float | None:
-        """Return the seconds since the last successful contact; None if there was none yet."""
+        """Return the seconds since the last successful attempt; None if none has succeeded."""
         if self.contact is None:
             return None
         return now.since(self.contact)
@@ -57,7 +58,7 @@ class SyncStatus:
         """Return the status after an attempt that succeeded.
 
         Args:
-            began: When the attempt began.
+            began: The time at which the attempt began.
             remote: The remote's URL, without credentials.
         """
         return replace(
@@ -81,10 +82,10 @@ class SyncStatus:
         """Return the status after an attempt that failed.
 
         Args:
-            state: How it ended.
-            detail: The words of git or of the remote.
-            began: When the attempt began.
-            remote: The URL that was tried; empty if it is unknown.
+            state: The state after the attempt.
+            detail: The message of the remote or of git.
+            began: The time at which the attempt began.
+            remote: The URL that was tried; empty if the URL is unknown.
         """
         earlier = ""
         is_another = bool(remote and self.remote) and remote != self.remote
@@ -101,13 +102,13 @@ class SyncStatus:
         )
 
     def save(self, path: Path) -> None:
-        """Write it to a file, for the clone's other processes."""
+        """Write the status to a file, for the clone's other processes."""
         members: dict[str, Any] = asdict(self)
         write_json(path, members)
 
     @classmethod
     def load(cls, path: Path) -> "SyncStatus":
-        """Read what was saved last; a new status if there is none that can be read."""
+        """Read the saved status; return a new status if there is no readable saved status."""
         try:
             content = read_json(path)
             reasons = content["reasons"].items()

@@ -1,8 +1,8 @@
-"""Sync: bringing this clone and the remote together, one attempt at a time.
+"""Sync: exchanging edits between this clone and the remote, one attempt at a time.
 
-The process of a clone that has the sync lock does the work; one that had to wait for the lock finds
-it done. Nothing here raises an error for what the remote does: the outcome is a `SyncStatus`, which
-all processes of the clone share.
+An attempt is made by the process that has the clone's sync lock. Another process that waited for
+the lock then finds the work done. If the remote causes an attempt to fail, no error is raised. The
+outcome of an attempt is a `SyncStatus`, which all processes of the clone share.
 """
 
 import logging
@@ -36,12 +36,12 @@ class Sync:
     """Syncs one clone with one remote.
 
     Args:
-        replica: The clone's side.
-        connect: Returns the remote as the settings have it now. Its argument is whether to read the
-            settings again, as after a failed attempt: they may have been corrected meanwhile.
-        directory: The clone's `csc` directory, with the lock and the status.
-        stopped: Set when this process ends. An attempt then gives up, and its result is not
-            recorded as a failure of the remote.
+        replica: This clone's copy of the branch, with what is needed to change it.
+        connect: Returns the remote that the current settings name. The argument is True if the
+            settings must be read again, for instance after a failed attempt.
+        directory: The clone's `csc` directory, which contains the sync lock and the status file.
+        stopped: An event that is set when this process ends. When it is set, a running attempt
+            stops, and is not recorded as a failure of the remote.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class Sync:
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
-        """Keep every process of the clone from syncing for the length of a `with` block."""
+        """Keep all processes of the clone from syncing while the `with` block runs."""
         with self._lock.locked():
             yield
 
     @property
     def status(self) -> SyncStatus:
-        """How the clone's last attempt ended."""
+        """The outcome of the clone's last attempt."""
         if self._unsaved is not None:
             return self._unsaved
         identity = file_identity(self._status_file)
@@ -86,30 +86,32 @@ class Sync:
         permit: Permit,
         progress: Progress,
     ) -> SyncStatus:
-        """Sync once, after waiting for another process's attempt; return how it ended.
+        """Make one attempt to sync. If another process is syncing, wait for that process first.
 
         Args:
-            now: The wall clock.
-            began: This moment. If another process's attempt began later and succeeded, and nothing
-                is queued, there is no new attempt.
-            permit: What a person has decided.
-            progress: Receives what is being done.
+            now: The current time by this machine's clock.
+            began: The time of this call. No attempt is made if nothing is queued and an attempt of
+                another process began after this time and succeeded.
+            permit: The decisions of a person about how to go on.
+            progress: Called with a short text about each step.
         """
         try:
             return self._attempt(now, began, permit, progress)
         except StoreGone:
             raise
         except OSError as error:
-            # Even the lock or the status file can't be written.
+            # Not even the lock file or the status file can be written.
             what = error.strerror or str(error)
             self._unsaved = self.status.failed(RemoteState.STORAGE, what, began)
             return self._unsaved
 
     def divergence(self) -> Divergence:
-        """Fetch, and compare what the remote has with what it had confirmed. Nothing is changed.
+        """Fetch, and compare the remote's branch with the commits that the remote had confirmed.
+
+        The branch is not changed.
 
         Raises:
-            RemoteFailure: the remote can't be asked.
+            RemoteFailure: the fetch failed.
         """
         repository = self._replica.repository
         branch = self._replica.branch
@@ -130,12 +132,13 @@ class Sync:
         """Rotate the branch; see `store.sync.rotation`.
 
         Args:
-            now: The wall clock.
-            began: This moment.
-            progress: Receives what is being done.
+            now: The current time by this machine's clock.
+            began: The time of this call.
+            progress: Called with a short text about each step.
 
         Raises:
-            RemoteFailure: the remote refuses, or others push all the time; nothing was rotated.
+            RemoteFailure: the remote refused the push, or other clones kept pushing first. Nothing
+                was rotated.
         """
         with self._lock.locked():
             remote = self._connect(True)  # noqa: FBT003  a person has decided
@@ -212,7 +215,7 @@ class Sync:
             status = status.failed(RemoteState.TOO_NEW, error.what, began)
         except CscError as error:
             status = status.failed(RemoteState.FAILED, error.what, began)
-        except Exception as error:  # noqa: BLE001  the state must not stay what it was
+        except Exception as error:  # noqa: BLE001  the status must show the failure
             _log.exception("A sync failed in a way csc-git did not expect")
             what = f"{type(error).__name__}: {error}"
             status = status.failed(RemoteState.FAILED, what, began)
@@ -222,7 +225,7 @@ class Sync:
 
 
 def _serves(status: SyncStatus, began: Instant) -> bool:
-    """Return whether another process's attempt began later and succeeded."""
+    """Return whether the last attempt succeeded and began after the time `began`."""
     if status.state is not RemoteState.OK or status.contact is None:
         return False
     return status.contact.is_after(began)

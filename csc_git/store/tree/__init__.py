@@ -1,1 +1,1 @@
-"""The tree of a commit: where names become paths, and what is derived from it."""
+"""The tree of a commit: how keys are stored as files, and what is computed from these files."""

@@ -1,6 +1,6 @@
-"""The difference between two snapshots, at the cost of the difference.
+"""The difference between two snapshots.
 
-Directories that are the same in both are not read.
+Directories that are equal in both snapshots are not read, so a small difference is found fast.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ class Change(NamedTuple):
 
     Attributes:
         key: The key.
-        before: What it held before.
-        after: What it held after.
+        before: The key's entry before the change; None if it had no value.
+        after: The key's entry after the change; None if it has no value.
     """
 
     key: Key
@@ -31,12 +31,12 @@ def changed_keys(
     before: Snapshot,
     after: Snapshot,
 ) -> Iterator[Change]:
-    """Yield the keys in which two snapshots differ, with their entries in both.
+    """Yield the keys in which two snapshots differ, with the entries from both snapshots.
 
     Args:
-        objects: Where to read.
-        before: One snapshot.
-        after: The other.
+        objects: The Git objects to read from.
+        before: The first snapshot.
+        after: The second snapshot.
     """
     for key in changed_places(objects, before, after):
         yield Change(key, before.look(key), after.look(key))
@@ -47,12 +47,12 @@ def changed_places(
     before: Snapshot,
     after: Snapshot,
 ) -> Iterator[Key]:
-    """Yield the keys in which two snapshots differ; no value is read.
+    """Yield the keys in which two snapshots differ, without reading any values.
 
     Args:
-        objects: Where to read.
-        before: One snapshot.
-        after: The other.
+        objects: The Git objects to read from.
+        before: The first snapshot.
+        after: The second snapshot.
     """
     paths = set(changed_files(objects, before.data, after.data))
     for path in sorted(paths):
@@ -71,17 +71,18 @@ def changed_files(
     *,
     below: bool = True,
 ) -> Iterator[Components]:
-    """Yield the paths, without fan-out, of the files that differ.
+    """Yield the paths of the files that differ between two trees of a directory.
 
-    Where the fan-out differs, some files that are the same are among them, and some twice. A line
-    that is in both trees is the same in both, so only the others are read.
+    The paths have no fan-out directories. Where the fan-out differs, some paths are yielded twice,
+    and some paths are yielded although their files are equal. Lines that are in both trees are
+    skipped.
 
     Args:
-        objects: Where to read.
-        before: A directory's tree; None if there is no such directory.
-        after: Another one.
-        path: Where the directory is.
-        below: Whether to read the directories below it too. Its own fan-out is always read.
+        objects: The Git objects to read from.
+        before: The directory's tree in one snapshot; None if the directory is not there.
+        after: The directory's tree in the other snapshot; None if the directory is not there.
+        path: The directory's path.
+        below: Whether to read subdirectories too. The directory's own fan-out is always read.
     """
     old = _lines(objects, before)
     new = _lines(objects, after)
@@ -112,7 +113,7 @@ def _lines(objects: Reads, tree: str | None) -> set[TreeEntry]:
 
 
 def _directory(lines: set[TreeEntry], name: bytes) -> str | None:
-    """Return the tree of a directory among some lines; None if there is none."""
+    """Return the tree of the directory with this name; None if there is no such line."""
     for line in lines:
         if line.name == name and line.is_tree:
             return line.id

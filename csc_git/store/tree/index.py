@@ -1,10 +1,12 @@
-"""The index: what is derived from trees, remembered by their ids.
+"""The index: a cache of what was computed from Git trees, by the ids of the trees.
 
-Trees never change, so what was derived from one stays valid. Each write makes new trees for the few
-directories on its way. All others keep their ids, and what is remembered of them. So listing a
-hundred thousand keys again after one write costs the difference, not the whole.
+A tree never changes, so a cached result stays valid. Each write makes new trees only for
+the few directories on the path of the changed key. All other directories keep their tree ids, so
+their cached results are still used. After one write, even a listing of a hundred thousand keys is
+updated by reading only what changed.
 
-Only trees that are on disk are remembered: those of an edit that is being made may never get there.
+Results are cached only for trees that are on disk. While an edit is being made, the new trees are
+only in memory, and they may never be written to disk.
 """
 
 from bisect import bisect_left
@@ -26,12 +28,12 @@ _MOST_DIRECTORIES: Final = 64
 
 @dataclass
 class Listing:
-    """The keys of one scope, as of one tree.
+    """The keys of one scope, as read from one tree of the scope's directory.
 
     Attributes:
-        tree: The directory's tree.
-        names: The names of its keys, in order.
-        records: What the keys hold, without those that can't be read; None if nobody needed them.
+        tree: The tree of the scope's directory.
+        names: The names of the keys, sorted.
+        records: The entries of all readable keys, by name; None if entries were not read.
     """
 
     tree: str
@@ -41,7 +43,7 @@ class Listing:
 
 @dataclass
 class Index:
-    """What was derived from the trees of one repository. Safe to share between threads."""
+    """Cached results for the trees of one repository. Safe to share between threads."""
 
     _listings: OrderedDict[Scope, Listing] = field(default_factory=OrderedDict)
     _scopes: Scopes = field(default_factory=Scopes)
@@ -53,12 +55,12 @@ class Index:
         scope: Scope,
         tree: str,
     ) -> Sequence[str]:
-        """Return the names of a scope's keys, in order.
+        """Return the sorted names of a scope's keys.
 
         Args:
-            snapshot: Where to read.
+            snapshot: The snapshot to read from.
             scope: The scope.
-            tree: The scope's directory in that snapshot.
+            tree: The tree of the scope's directory in that snapshot.
         """
         listing = self._listing(snapshot, scope, tree, with_records=False)
         return listing.names
@@ -69,22 +71,22 @@ class Index:
         scope: Scope,
         tree: str,
     ) -> Mapping[str, "Stored"]:
-        """Return what the keys of a scope hold, by name, without those that can't be read.
+        """Return the entries of a scope's keys, by name, without keys that can't be read.
 
         Args:
-            snapshot: Where to read.
+            snapshot: The snapshot to read from.
             scope: The scope.
-            tree: The scope's directory in that snapshot.
+            tree: The tree of the scope's directory in that snapshot.
         """
         listing = self._listing(snapshot, scope, tree, with_records=True)
         return listing.records or {}
 
     def scopes(self, snapshot: "Snapshot", tree: str) -> tuple[str, ...]:
-        """Return the scopes that hold keys; see `Scopes.of`.
+        """Return the scopes that hold keys, as sorted texts; see `Scopes.of`.
 
         Args:
-            snapshot: Where to read.
-            tree: The directory of all scopes in that snapshot.
+            snapshot: The snapshot to read from.
+            tree: The tree of the directory that holds all scopes in that snapshot.
         """
         with self._mutex:
             return self._scopes.of(snapshot, tree)
@@ -105,14 +107,14 @@ class Index:
                 elif known.tree != tree:
                     known = _updated(known, snapshot, scope, tree)
             except StoreDamaged:
-                # It is reported elsewhere, and may be repaired: remember nothing.
+                # The damage is reported elsewhere and may be repaired later, so nothing is cached.
                 return _readable(snapshot, scope, tree)
             if snapshot.objects.is_stored(tree):
                 self._remember(scope, known)
             return known
 
     def _remember(self, scope: Scope, listing: Listing) -> None:
-        """Keep a listing as the one used last, and forget those not used for longest."""
+        """Cache a listing, and drop the least recently used listings if there are too many."""
         self._listings[scope] = listing
         self._listings.move_to_end(scope)
         while len(self._listings) > _MOST_DIRECTORIES:
@@ -120,7 +122,7 @@ class Index:
 
 
 def index_of(shared: dict[str, Any]) -> Index:
-    """Return the index of a repository, which its objects keep."""
+    """Return the index of a repository from its `shared` dict; make the index at first use."""
     found: Index = shared.setdefault("index", Index())
     return found
 
@@ -143,8 +145,8 @@ def _changed_names(
     before: str,
     after: str,
 ) -> Iterator[str]:
-    """Yield the names of the keys in which two trees of a directory may differ."""
-    from csc_git.store.tree.difference import changed_files  # noqa: PLC0415  it needs snapshots
+    """Yield the names of keys that may differ between two trees of a directory."""
+    from csc_git.store.tree.difference import changed_files  # noqa: PLC0415  an import cycle
 
     for path in changed_files(snapshot.objects, before, after, below=False):
         file = path[0]
@@ -155,7 +157,7 @@ def _changed_names(
 
 
 def _readable(snapshot: "Snapshot", scope: Scope, tree: str) -> Listing:
-    """Make a listing of what can be read of a damaged directory."""
+    """Make a listing of the readable keys in a damaged directory."""
     names = sorted(snapshot.readable_names(tree))
     records: dict[str, Stored] = {}
     for name in names:
@@ -171,7 +173,7 @@ def _updated(
     scope: Scope,
     tree: str,
 ) -> Listing:
-    """Make a listing of a newer tree, by the difference between the two."""
+    """Make the listing of a newer tree from a known listing and the difference of the trees."""
     with_records = known.records is not None
     try:
         changed = set(_changed_names(snapshot, known.tree, tree))
@@ -187,7 +189,7 @@ def _updated(
         was_there = place < len(names) and names[place] == name
         is_there = snapshot.revision(key) is not None
         if was_there != is_there and names is known.names:
-            names = list(names)  # callers may still use the other list
+            names = list(names)  # callers may still use the old list
         if was_there and not is_there:
             del names[place]
         elif is_there and not was_there:

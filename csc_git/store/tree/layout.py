@@ -1,16 +1,16 @@
-"""Layout: directories of the branch, and their fan-out.
+"""Layout: how the directories of the branch are split into smaller ones (the fan-out).
 
 A directory of more than 256 entries is split into directories `~00` to `~ff` by the first byte of
-the SHA-256 of the encoded name. One of those that has more than 256 entries is split again by the
-next byte, and so on. A directory stays split until it is empty.
+the SHA-256 of the encoded name. If one of these directories has more than 256 entries, this
+directory is split again by the next byte, and so on. A directory stays split until it is empty.
 
-Readers accept both layouts. Where a name is found in both, the one deeper in the fan-out counts
-and the other is reported. An encoded name never begins with `~`, so it can't be confused with a
-part of the fan-out.
+Readers accept split and unsplit directories. If a name is found both inside and outside the
+fan-out, the entry deeper in the fan-out is used, and the other entry is reported. An encoded name
+never begins with `~`, so it can't be confused with a part of the fan-out.
 
-Names here are encoded, as `core.key` encodes them. An entry is foreign if csc-git can't have made
-it: its mode is not 100644 or 40000, or its name is not the encoding of a name. Foreign entries are
-reported and left where they are.
+All names in this module are encoded as `core.key` encodes them. An entry is foreign if csc-git
+can't have made it: its mode is not 100644 or 40000, or its name is not the encoding of any name.
+Foreign entries are reported, and stay where they are.
 """
 
 import hashlib
@@ -24,31 +24,31 @@ from csc_git.git.objects.tree import TREE_MODE, Tree, TreeEntry
 SPLIT_PAST: Final = 256
 _LISTED_FILE: Final = b"100644"
 _LISTED_TREE: Final = b"040000"
-"""Modes as git-ls-tree writes them."""
+"""The modes of files and directories, as `git ls-tree` prints them."""
 
 FAN_NAMES: Final = frozenset(b"~%02x" % byte for byte in range(256))
 _MAX_FAN_DEPTH: Final = 31
 _MOST_SPELLINGS: Final = 729
 
 Components = tuple[bytes, ...]
-"""A path on the branch: its encoded components, without the fan-out."""
+"""A path on the branch, as a tuple of encoded components without the fan-out directories."""
 
 Changes = Mapping[bytes, "TreeEntry | Changes | None"]
-"""New content of a directory: an entry, changes of a subdirectory, or None to remove."""
+"""Changes of a directory, by name: a new entry, changes of a subdirectory, or None to delete."""
 
 _Lines = dict[bytes, TreeEntry | None]
-"""New lines of one directory by name; None to remove the line."""
+"""Changes of the lines of one tree, by name: the new line, or None to remove the line."""
 
 
 class Trees(Protocol):
-    """Where trees are read from."""
+    """An object from which trees can be read."""
 
     def tree(self, tree_id: str) -> Tree:
         """Return the lines of a tree."""
 
 
 class TreeWriter(Trees, Protocol):
-    """Where trees are read from and written to."""
+    """An object from which trees can be read, and to which trees can be written."""
 
     def add_tree(
         self,
@@ -59,17 +59,17 @@ class TreeWriter(Trees, Protocol):
 
         Args:
             lines: The tree's lines.
-            like: The tree that it was made from; it may be stored as the difference. None if it
-                was not made from another one.
+            like: A similar older tree. The new tree may be stored as a difference from the
+                older tree. None if there is no older tree.
         """
 
 
 class Shape(NamedTuple):
-    """What a directory has, apart from the names of its keys.
+    """The subdirectories of a directory, and whether the directory holds any keys.
 
     Attributes:
-        holds_keys: Whether there are keys in it.
-        below: The directories in it, with their trees; those of its fan-out taken together.
+        holds_keys: Whether the directory holds keys.
+        below: The names and trees of the subdirectories, including those inside the fan-out.
     """
 
     holds_keys: bool
@@ -86,8 +86,8 @@ class Foreign(NamedTuple):
     """An entry of the branch that csc-git can't have made.
 
     Attributes:
-        path: Where it is.
-        why: What is wrong with it.
+        path: The path of the entry on the branch.
+        why: The reason why csc-git can't have made the entry.
     """
 
     path: bytes
@@ -95,11 +95,11 @@ class Foreign(NamedTuple):
 
 
 def find(trees: Trees, tree_id: str, name: bytes) -> TreeEntry | None:
-    """Return the entry of a name in a directory, wherever the fan-out put it.
+    """Return the entry of a name in a directory, inside or outside the fan-out.
 
     Args:
-        trees: Where to read.
-        tree_id: The directory.
+        trees: The trees to read from.
+        tree_id: The directory's tree.
         name: The encoded name.
     """
     found: TreeEntry | None = None
@@ -119,22 +119,20 @@ def entries(
     foreign: list[Foreign] | None = None,
     path: bytes = b"",
 ) -> Iterator[TreeEntry]:
-    """Yield the entries of a directory that are not foreign, in the order of their names.
+    """Yield the entries of a directory that are not foreign, sorted by name.
 
     Args:
-        trees: Where to read.
-        tree_id: The directory.
-        foreign: Receives the entries that were skipped; None if nobody needs them.
-        path: The directory's path with a `/` at its end, for `foreign`.
+        trees: The trees to read from.
+        tree_id: The directory's tree.
+        foreign: A list to which foreign entries are added; None if the caller does not need them.
+        path: The directory's path with a `/` at the end, for the paths in `foreign`.
     """
     if foreign is None:
         foreign = []
     found: dict[bytes, TreeEntry] = {}
     for entry in _walk(trees, tree_id, 0, foreign, path):
         if entry.name in found:
-            why = (
-                "the name is there twice; the one deeper in the fan-out counts"
-            )
+            why = "the name is there twice; the entry deeper in the fan-out is used"
             foreign.append(Foreign(path + entry.name, why))
         else:
             found[entry.name] = entry
@@ -143,7 +141,7 @@ def entries(
 
 
 def files_below(lines: Iterable[ListedLine]) -> dict[bytes, str]:
-    """Return the blobs of a directory's files, by name.
+    """Return the blobs of a directory's files, by file name.
 
     Args:
         lines: The lines of the directory and of all directories below it.
@@ -158,7 +156,7 @@ def files_below(lines: Iterable[ListedLine]) -> dict[bytes, str]:
             continue
         depth = len(fans)
         known_depth = depths.get(name, -1)
-        if depth > known_depth:  # of a name that is there twice, this counts
+        if depth > known_depth:  # deeper in the fan-out
             depths[name] = depth
             found[name] = blob_id
     return found
@@ -168,11 +166,12 @@ def shapes_below(
     tree_id: str,
     lines: Iterable[ListedLine],
 ) -> Iterator[tuple[str, Shape]]:
-    """Yield the tree and the shape of a directory and of each below it, inner ones first.
+    """Yield the tree id and shape of a directory and of all its subdirectories, deepest first.
 
     Args:
-        tree_id: The directory.
-        lines: The lines of all directories below it, each directory before its content.
+        tree_id: The directory's tree.
+        lines: The tree lines of everything below the directory, with each directory listed before
+            its content.
     """
     trees = {b"": tree_id}
     with_keys: set[bytes] = set()
@@ -204,7 +203,7 @@ def shapes_below(
 
 
 def _is_listed(name: bytes, *, directory: bool = False) -> bool:
-    """Return whether csc-git may have made a name."""
+    """Return whether csc-git can have made a file or directory of this name."""
     try:
         decode(name, directory=directory)
     except ValueError:
@@ -217,12 +216,12 @@ def _is_listed_directory(name: bytes) -> bool:
 
 
 def spellings(path: Components, depth: int = 2) -> list[bytes]:
-    """Return every path at which a key or a scope may be found, fan-out included.
+    """Return every path at which a key or a scope may be stored, including the fan-out.
 
     Args:
-        path: Its components.
-        depth: How many fans deep a component may be. A component is taken to be in no fan where
-            there would be too many paths otherwise.
+        path: The components of the key's or the scope's path, without the fan-out.
+        depth: The largest number of fan-out directories before a component. If there would
+            be too many paths, the remaining components are assumed to be outside the fan-out.
     """
     found = [b""]
     for component in path:
@@ -237,7 +236,7 @@ def spellings(path: Components, depth: int = 2) -> list[bytes]:
 
 
 def _fan_prefixes(name: bytes, depth: int) -> list[bytes]:
-    """Return the fan-out that may come before a name: none, one directory, … `depth`."""
+    """Return the prefixes of zero to `depth` fan-out directories that a name may have."""
     prefix = b""
     prefixes = [prefix]
     digest = hashlib.sha256(name).digest()
@@ -253,13 +252,13 @@ def apply(
     changes: Changes,
     replaced: list[TreeEntry],
 ) -> str | None:
-    """Make changes to a directory, and return its new tree; None if nothing is left in it.
+    """Make changes to a directory, and return its new tree; None if the directory is then empty.
 
     Args:
-        trees: Where to read and write.
-        tree_id: The directory; None for one that isn't there yet.
-        changes: What to change.
-        replaced: Receives the foreign entries that had the name of a change.
+        trees: Reads and writes the trees.
+        tree_id: The directory's tree; None if the directory does not exist yet.
+        changes: The changes to make.
+        replaced: A list to which foreign entries are added that a change replaces.
     """
     resolved: _Lines = {}
     for name, change in changes.items():
@@ -275,14 +274,14 @@ def apply(
 
 
 def _tree_of(entry: TreeEntry | None) -> str | None:
-    """Return the tree of a directory's entry; None if it is no directory."""
+    """Return the tree of a directory's entry; None if the entry is not a directory."""
     if entry is None or not entry.is_tree:
         return None
     return entry.id
 
 
 def _directory(name: bytes, tree_id: str | None) -> TreeEntry | None:
-    """Return the entry of a directory; None if it has no tree."""
+    """Return the entry of a directory; None if the directory has no tree."""
     if tree_id is None:
         return None
     return TreeEntry.of(name, TREE_MODE, tree_id)
@@ -292,8 +291,8 @@ class _Rewriting(NamedTuple):
     """One directory that is being rewritten.
 
     Attributes:
-        trees: Where to read and write.
-        replaced: Receives the foreign entries that had the name of a change.
+        trees: Reads and writes the trees.
+        replaced: A list to which foreign entries are added that a change replaces.
     """
 
     trees: TreeWriter
@@ -305,12 +304,12 @@ class _Rewriting(NamedTuple):
         changes: _Lines,
         depth: int,
     ) -> str | None:
-        """Rewrite one level of the fan-out; None if nothing is left in it.
+        """Rewrite one level of the fan-out, and return its tree; None if the level is then empty.
 
         Args:
-            tree_id: The level; None for one that isn't there yet.
-            changes: What to change in it.
-            depth: How many fans deep it is.
+            tree_id: The level's tree; None if the level does not exist yet.
+            changes: The changes to make on this level and below.
+            depth: The number of fan-out directories above this level.
         """
         lines = self._untouched(tree_id, changes)
         fans = {line.name: line for line in lines if _is_fan(line)}
@@ -318,7 +317,7 @@ class _Rewriting(NamedTuple):
         if not fans and _fit(lines, added):
             return self._write([*lines, *added], tree_id)
         moved: _Lines = {}
-        if not fans:  # the level is being split: only foreign entries stay
+        if not fans:  # split the level; only foreign entries stay
             moved = {line.name: line for line in lines if not why_foreign(line)}
         leaving = moved.keys() | fans.keys()
         kept = [line for line in lines if line.name not in leaving]
@@ -336,7 +335,7 @@ class _Rewriting(NamedTuple):
         tree_id: str | None,
         changes: _Lines,
     ) -> list[TreeEntry]:
-        """Return the lines of a level that no change names."""
+        """Return the lines of a level whose names are not among the changes."""
         if tree_id is None:
             return []
         kept: list[TreeEntry] = []
@@ -357,7 +356,7 @@ def _by_fan(
     changes: _Lines,
     depth: int,
 ) -> dict[bytes, _Lines]:
-    """Sort changes by the fan that each name belongs to at a depth."""
+    """Group changes by the fan-out directory to which each name belongs at a depth."""
     fans: dict[bytes, _Lines] = {}
     for name, entry in changes.items():
         digest = hashlib.sha256(name).digest()
@@ -373,7 +372,10 @@ def _walk(
     foreign: list[Foreign],
     path: bytes,
 ) -> Iterator[TreeEntry]:
-    """Yield the entries of one level that are not foreign, deeper ones first: these count."""
+    """Yield the entries of one level that are not foreign, deeper entries first.
+
+    If a name is there twice, callers use the first entry, which is the deeper one.
+    """
     lines = trees.tree(tree_id)
     for line in lines:
         if _is_fan(line) and depth < _MAX_FAN_DEPTH:
@@ -399,7 +401,7 @@ def _is_fan(entry: TreeEntry) -> bool:
 
 
 def _fit(lines: list[TreeEntry], added: list[TreeEntry]) -> bool:
-    """Return whether a level has room for more lines; foreign ones take no room."""
+    """Return whether a level has room for more lines. Foreign entries are not counted."""
     room = SPLIT_PAST - len(added)
     if len(lines) <= room:
         return True
@@ -407,7 +409,7 @@ def _fit(lines: list[TreeEntry], added: list[TreeEntry]) -> bool:
 
 
 def why_foreign(entry: TreeEntry) -> str:
-    """Return why csc-git can't have made an entry; empty if it may have."""
+    """Return why csc-git can't have made an entry; empty if csc-git can have made it."""
     if not entry.is_ours:
         return f"mode {entry.mode:06o}"
     if _is_fan(entry):
@@ -415,5 +417,5 @@ def why_foreign(entry: TreeEntry) -> str:
     try:
         decode(entry.name, directory=entry.is_tree)
     except ValueError:
-        return "the name encodes nothing"
+        return "the name is not an encoded name"
     return ""

@@ -1,7 +1,7 @@
-"""Records: what csc-git itself stores of sessions, claims and conflicts, parsed once.
+"""Parsing of records: what csc-git itself stores about sessions, claims and conflicts.
 
-The same records are read again and again, so each revision of one is parsed once. Where all claims
-are read, the parsed ones are kept, and brought up to date by the records that changed.
+Records are read very often, so each revision of a record is parsed only once. The parsed
+claims of a repository are also cached together, and only changed records are parsed again.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ from csc_git.store.tree.snapshot import Snapshot, Stored
 _MOST_KNOWN: Final = 1 << 14
 R = TypeVar("R")
 StoredClaim = tuple[Stored, Claim]
-"""A claim, with the record that it was read from."""
+"""A claim, together with the record from which it was read."""
 
 
 class _Parser(Generic[R]):
-    """Reads records of one type, each revision once."""
+    """Parses records of one type, and parses each revision only once."""
 
     def __init__(self, parse: Callable[[Json], R | None]) -> None:
         self._parse = parse
@@ -44,7 +44,7 @@ _CONFLICTS: Final = _Parser(Conflict.from_json)
 
 
 def read_lease(stored: Stored | None) -> Lease | None:
-    """Return the lease in a session's record; None if the record is not a lease."""
+    """Return the lease in a session's record; None if the record does not hold a lease."""
     return _LEASES.read(stored)
 
 
@@ -53,7 +53,7 @@ def read_claim(resource: str, stored: Stored | None) -> Claim | None:
 
     Args:
         resource: The resource.
-        stored: Its record; None if it has none.
+        stored: The resource's record; None if the resource has no record.
 
     Returns:
         The claim; None if the record is not a claim on this resource.
@@ -70,7 +70,7 @@ def read_conflict(stored: Stored | None) -> Conflict | None:
 
 
 class _Claims:
-    """All claims of one repository, as of the snapshot that was read last."""
+    """Cache of all claims of one repository, from the snapshot that was read last."""
 
     def __init__(self) -> None:
         self._mutex = Lock()
@@ -91,7 +91,7 @@ class _Claims:
         self,
         records: Mapping[str, Stored],
     ) -> dict[str, StoredClaim]:
-        """Return the claims as of newer records; callers may still use the older ones."""
+        """Return the claims in newer records, as a new dict: callers may still use the old dict."""
         known = self._records
         found = dict(self._found)
         for name in known.keys() - records.keys():
@@ -108,13 +108,13 @@ class _Claims:
 
 
 def all_claims(snapshot: Snapshot) -> Mapping[str, StoredClaim]:
-    """Return the claims of all sessions by resource, active or not."""
+    """Return the claims of all sessions by resource, including claims that are not active."""
     known: _Claims = snapshot.objects.shared.setdefault("claims", _Claims())
     return known.of(snapshot.records(CLAIMS))
 
 
 def next_fence(snapshot: Snapshot) -> int:
-    """Return a fence higher than that of every claim."""
+    """Return a fence that is higher than the fences of all claims."""
     claims = all_claims(snapshot).values()
     highest = max((claim.fence for _, claim in claims), default=0)
     return highest + 1

@@ -1,8 +1,9 @@
-"""The scopes that hold keys, derived from trees and remembered by their ids.
+"""The scopes that hold keys, computed from Git trees and cached by the ids of the trees.
 
-Each write makes new trees for the few directories on its way, so the scopes are derived again only
-there. What a directory has is its shape. The fan-out of a large scope has tens of thousands of
-parts, so their shapes are remembered separately.
+Each write makes new trees only for the few directories on the path of the changed key, so only
+these directories are read again. The shape of a directory states whether the directory holds keys,
+and which directories are in it. The fan-out of a large scope has tens of thousands of parts, so
+the shapes of these parts are cached separately.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,21 +26,22 @@ if TYPE_CHECKING:
     from csc_git.store.tree.snapshot import Snapshot
 
 _MOST_PARTS: Final = 1 << 18
-"""Parts whose shapes are remembered, and directories in them."""
+"""The largest number of cached fan-out parts, counted together with their directories."""
 
 _MANY: Final = 64
-"""Unknown parts of one directory above which git lists all its parts at once."""
+"""If more than this many parts of a directory are not cached, git lists all its parts."""
 
 _NOTHING: Final = Shape(holds_keys=False, below=())
 
 
 class _Directory(NamedTuple):
-    """A directory as of one tree.
+    """The content of a directory of scopes, as computed from one tree.
 
     Attributes:
-        tree: The tree.
-        texts: The scopes in it and below it, beginning with its own segment, in order.
-        inner: The directories in it, by their names.
+        tree: The id of the directory's tree.
+        texts: The scopes in and below the directory, as sorted texts that begin with the
+            directory's own segment.
+        inner: The subdirectories, by name.
     """
 
     tree: str
@@ -48,7 +50,7 @@ class _Directory(NamedTuple):
 
 
 class Scopes:
-    """The scopes of one repository, as of the trees that were read last. Not thread-safe."""
+    """Cache of a repository's scopes, from the trees that were read last. Not thread-safe."""
 
     def __init__(self) -> None:
         self._root: _Directory | None = None
@@ -57,16 +59,16 @@ class Scopes:
         self._weight = 0
 
     def of(self, snapshot: "Snapshot", tree: str) -> tuple[str, ...]:
-        """Return the scopes that hold keys, as text, in order, without what can't be read.
+        """Return the scopes that hold keys, as sorted texts. Unreadable directories are left out.
 
         Args:
-            snapshot: Where to read.
-            tree: The directory of all scopes.
+            snapshot: The snapshot to read from.
+            tree: The tree of the directory that holds all scopes.
         """
         try:
             found = self._directory(snapshot, tree, self._root)
         except StoreDamaged:
-            # It is reported elsewhere, and may be repaired: remember nothing.
+            # The damage is reported elsewhere and may be repaired later, so nothing is cached.
             found = self._directory(snapshot, tree, None, is_damaged=True)
             return found.texts
         if snapshot.objects.is_stored(tree):
@@ -83,15 +85,15 @@ class Scopes:
         *,
         is_damaged: bool = False,
     ) -> _Directory:
-        """Derive a directory, and again only those below it that have new trees.
+        """Compute a directory's scopes; read only subdirectories whose trees are new.
 
         Args:
-            snapshot: Where to read.
+            snapshot: The snapshot to read from.
             tree: The directory's tree.
-            known: The directory as of an older tree; None if it was not read before.
-            depth: How many directories it is below that of all scopes.
-            segment: Its segment of a scope; empty at depth 0.
-            is_damaged: Whether to leave out what can't be read.
+            known: The result for an older tree of this directory; None if there is no such result.
+            depth: The number of levels that the directory is below the directory of all scopes.
+            segment: The scope segment that the directory stands for; empty at depth 0.
+            is_damaged: Whether to leave out unreadable directories instead of raising an error.
         """
         if known is not None and known.tree == tree:
             return known
@@ -126,14 +128,14 @@ class Scopes:
         return _Directory(tree, tuple(texts), inner)
 
     def _readable(self, snapshot: "Snapshot", tree: str) -> Shape:
-        """Return a directory's shape; an empty one if it can't be read."""
+        """Return a directory's shape; an empty shape if the directory can't be read."""
         try:
             return self._shape(snapshot, tree)
         except StoreDamaged:
             return _NOTHING
 
     def _shape(self, snapshot: "Snapshot", tree: str) -> Shape:
-        """Return what a directory has, the parts of its fan-out included.
+        """Return the shape of a directory and all parts of its fan-out, taken together.
 
         Raises:
             StoreDamaged: the directory or a part of it can't be read.
@@ -149,7 +151,7 @@ class Scopes:
             flat = [line for line in lines if _is_flat(line)]
         holds_keys = any(line.is_file for line in flat)
         below = [(line.name, line.id) for line in flat if line.is_tree]
-        # The parts come last: of a name that is there twice, the one in the fan-out counts.
+        # Fan-out parts come last, because an entry in the fan-out replaces an equal name outside.
         for shape in self._inside(snapshot, tree, parts):
             holds_keys = holds_keys or shape.holds_keys
             below += shape.below
@@ -161,11 +163,11 @@ class Scopes:
         tree: str,
         parts: Sequence[str],
     ) -> list[Shape]:
-        """Return the shapes of the parts of a directory."""
+        """Return the shapes of the fan-out parts of a directory."""
         missing = [part for part in parts if part not in self._parts]
         if not missing:
             return [self._parts[part] for part in parts]
-        # Remembering a shape may forget others, so those that are known are taken first.
+        # Adding a shape to the cache may drop other shapes, so the cached shapes are taken first.
         known = {part: self._parts.get(part) for part in parts}
         unknown = [part for part in missing if part not in self._older_parts]
         if len(unknown) > _MANY:
@@ -183,7 +185,7 @@ class Scopes:
         return shape
 
     def _list_parts(self, snapshot: "Snapshot", tree: str) -> None:
-        """Remember the shapes of all parts of a directory, by one call of git."""
+        """List all parts of a directory with one call of git, and cache the shapes of the parts."""
         with suppress(TreeNotListed):
             listed = snapshot.objects.stored.list_below(tree)
             for part, shape in shapes_below(tree, listed):
@@ -199,7 +201,10 @@ class Scopes:
         return found
 
     def _remember(self, tree: str, shape: Shape) -> None:
-        """Keep a shape. When the younger of two generations is full, the older one is dropped."""
+        """Add a shape to the cache, which has two generations.
+
+        When the newer generation is full, the older generation is dropped, and a new one begins.
+        """
         if self._weight > _MOST_PARTS:
             self._older_parts = self._parts
             self._parts = {}
@@ -209,5 +214,5 @@ class Scopes:
 
 
 def _is_flat(line: TreeEntry) -> bool:
-    """Return whether a line is not foreign and not a part of the fan-out."""
+    """Return whether a tree line is neither a foreign entry nor a part of the fan-out."""
     return not is_fan_name(line.name) and not why_foreign(line)

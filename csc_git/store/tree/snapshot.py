@@ -1,4 +1,4 @@
-"""Snapshots: the state that one commit holds. Immutable, so it can be read at any time."""
+"""Snapshots: the values of all keys in one commit. A snapshot never changes."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,22 +38,22 @@ FORMAT: Final = 1
 _ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SMALL: Final = 4096
 _decoded: Final = lru_cache(maxsize=1024)(Entry.decode)
-"""Cached decoding of entries of up to `_SMALL` bytes, which an edit reads several times."""
+"""Decode a small entry. The result is cached, because an edit reads entries several times."""
 
 
 class Reads(Trees, Protocol):
-    """Where a snapshot reads from: the repository's objects, or a batch on top of them."""
+    """The objects that a snapshot reads: objects of the repository, or of a batch on top of it."""
 
     @property
     def shared(self) -> dict[str, Any]:
-        """What is derived from objects."""
+        """The repository's cache of results that were computed from objects."""
 
     @property
     def stored(self) -> Objects:
         """The repository's objects."""
 
     def is_stored(self, object_id: str) -> bool:
-        """Return whether an object is on disk, and not only staged."""
+        """Return whether an object is on disk; False if the object is only in memory."""
 
     def blob(self, blob_id: str) -> bytes:
         """Return the bytes of a blob."""
@@ -64,12 +64,13 @@ class Reads(Trees, Protocol):
 
 @dataclass(frozen=True)
 class Stored:
-    """An entry with its revision (the id of its blob).
+    """An entry with its revision.
 
     Attributes:
-        entry: What the file holds. If it can't be read, an entry without value and author.
-        revision: The id of its blob.
-        is_readable: Whether the file is an entry. Somebody may have edited it by hand.
+        entry: The content of the key's file. If the file is not a valid entry, this entry has no
+            value and no author.
+        revision: The id of the file's blob.
+        is_readable: Whether the file is a valid entry. Somebody may have edited the file by hand.
     """
 
     entry: Entry
@@ -78,7 +79,7 @@ class Stored:
 
 
 def revision_of(stored: Stored | None) -> str | None:
-    """Return the revision of what a key holds; None if it holds nothing."""
+    """Return the revision of a key's entry; None if the key has no entry."""
     if stored is None:
         return None
     return stored.revision
@@ -89,8 +90,9 @@ class Format:
     """The content of `format.json`.
 
     Attributes:
-        store: Random id of the store.
-        previous: A tip of the same store that this history continues, or None.
+        store: The random id of the store.
+        previous: The last commit of the previous history of the same store, which this history
+            continues after a rotation; None if there was no rotation.
     """
 
     store: str
@@ -98,10 +100,10 @@ class Format:
 
 
 class Snapshot:
-    """The state that a commit holds; an empty store if there is no commit yet.
+    """The values of all keys in one commit.
 
     Args:
-        objects: Where to read.
+        objects: The Git objects to read from.
         commit: The commit; None for an empty store.
     """
 
@@ -115,10 +117,10 @@ class Snapshot:
             self.data = self._tree_in(self.tree, DATA)
 
     def get(self, key: Key) -> Stored | None:
-        """Return a key's entry; None if it has none, or one that can't be read.
+        """Return a key's entry; None if the key has no entry, or if the entry can't be read.
 
-        It is for reads that must not fail on a damaged disk, and for a key that is about to be
-        overwritten. Other callers use `read`.
+        Use this method if a damaged disk must not cause an error, or for a key that will be
+        overwritten. For all other purposes, use `read`.
         """
         try:
             return self.read(key)
@@ -126,10 +128,10 @@ class Snapshot:
             return None
 
     def read(self, key: Key) -> Stored | None:
-        """Return a key's entry; None if it has no file, or one that is not an entry.
+        """Return a key's entry; None if the key has no file, or if the file is not an entry.
 
         Raises:
-            StoreDamaged: the file is lost or broken on our disk.
+            StoreDamaged: the file is missing or damaged on this disk.
         """
         file = self._file(key)
         if file is None:
@@ -140,10 +142,10 @@ class Snapshot:
         return Stored(entry, file.id)
 
     def look(self, key: Key) -> Stored | None:
-        """Return a key's entry as `read` does, but also a file that is not an entry.
+        """Return a key's entry; if its file is not an entry, return a placeholder without a value.
 
         Raises:
-            StoreDamaged: the file is lost or broken on our disk.
+            StoreDamaged: the file is missing or damaged on this disk.
         """
         file = self._file(key)
         if file is None:
@@ -155,14 +157,14 @@ class Snapshot:
         return Stored(entry, file.id)
 
     def revision(self, key: Key) -> str | None:
-        """Return a key's revision without reading its value."""
+        """Return a key's revision, without reading the key's value; None if there is no value."""
         file = self._file(key)
         if file is None:
             return None
         return file.id
 
     def revision_at(self, path: Components) -> str | None:
-        """Return the revision of the key at a path without fan-out."""
+        """Return the revision of the key that has this path, without fan-out directories."""
         place = self.data
         for component in path:
             if place is None:
@@ -174,20 +176,21 @@ class Snapshot:
         return place
 
     def keys(self, scope: Scope) -> list[Key]:
-        """Return the keys of a scope in order, without those of scopes below it."""
+        """Return the sorted keys of a scope, without the keys of scopes below it."""
         return [Key(scope, name) for name in self.names(scope)]
 
     def names(self, scope: Scope) -> Sequence[str]:
-        """Return the names of a scope's keys in order, without those of scopes below it."""
+        """Return the sorted names of a scope's keys, without the keys of scopes below it."""
         directory = self._directory(scope)
         if directory is None:
             return []
         return self._index.names(self, scope, directory)
 
     def records(self, scope: Scope) -> Mapping[str, Stored]:
-        """Return what a scope's keys hold, by name, without those that can't be read.
+        """Return the entries of a scope's keys, by name, without keys that can't be read.
 
-        The result stays in memory, so this is for csc-git's own scopes, whose values are small.
+        The result stays in memory, so use this method only for csc-git's own scopes, whose values
+        are small.
         """
         directory = self._directory(scope)
         if directory is None:
@@ -195,12 +198,12 @@ class Snapshot:
         return self._index.records(self, scope, directory)
 
     def scopes(self) -> list[Scope]:
-        """Return the scopes that hold keys, in order."""
+        """Return the scopes that hold keys, sorted by their segments."""
         texts = self.scope_texts()
         return sorted(tuple(text.split(names.SEPARATOR)) for text in texts)
 
     def scope_texts(self) -> Sequence[str]:
-        """Return the scopes that hold keys, written `issue:15`, in the order of these texts."""
+        """Return the scopes that hold keys, as sorted texts such as `issue:15`."""
         if self.data is None:
             return ()
         return self._index.scopes(self, self.data)
@@ -210,10 +213,10 @@ class Snapshot:
         return index_of(self.objects.shared)
 
     def files_in(self, directory: str) -> dict[str, str]:
-        """Return the blobs of a directory's keys, by name.
+        """Return the blobs of the keys in a directory, by key name.
 
         Raises:
-            StoreDamaged: the directory, or a file whose name was cut, can't be read.
+            StoreDamaged: the directory, or a file with a shortened name, can't be read.
         """
         found: dict[str, str] = {}
         for file, blob_id in self._listed_files(directory):
@@ -223,7 +226,7 @@ class Snapshot:
         return found
 
     def _listed_files(self, directory: str) -> Iterable[tuple[bytes, str]]:
-        """Return the files of a directory and their blobs; git reads a directory that is split."""
+        """Return the names and blobs of a directory's files; a split directory is listed by git."""
         is_split = any(
             is_fan_name(line.name) for line in self.objects.tree(directory)
         )
@@ -235,7 +238,7 @@ class Snapshot:
         return [(line.name, line.id) for line in lines if line.is_file]
 
     def named(self, directory: str, file: bytes) -> str | None:
-        """Return the name of the key that a file of a directory holds; None if it holds none.
+        """Return the name of the key that is stored in a file; None if the file holds no key.
 
         Args:
             directory: The directory's tree.
@@ -247,10 +250,10 @@ class Snapshot:
         return self._file_name(line)
 
     def records_in(self, directory: str) -> Iterator[tuple[str, Stored]]:
-        """Yield the name and the entry of each readable key in a directory.
+        """Yield the name and the entry of each key in a directory. Skip files that are not entries.
 
         Raises:
-            StoreDamaged: the directory or a value in it is lost or broken on our disk.
+            StoreDamaged: the directory or a value in it is missing or damaged on this disk.
         """
         files = self.files_in(directory)
         self.objects.stored.read_ahead(files.values())
@@ -260,7 +263,7 @@ class Snapshot:
                 yield name, Stored(entry, blob_id)
 
     def readable_names(self, directory: str) -> Iterator[str]:
-        """Yield the names of the keys in the readable part of a directory."""
+        """Yield the names of the keys in a directory. Unreadable parts are skipped."""
         for line in self._lines(directory):
             if not line.is_file:
                 continue
@@ -269,12 +272,12 @@ class Snapshot:
                 yield name
 
     def segment(self, name: bytes, directory: str, depth: int) -> str | None:
-        """Return the segment of a scope that a directory represents.
+        """Return the scope segment for which a directory stands.
 
         Args:
             name: The directory's encoded name.
-            directory: Its tree.
-            depth: How many segments come before it in the scope.
+            directory: The directory's tree.
+            depth: The number of segments that come before this segment in the scope.
 
         Returns:
             The segment; None if the name is not valid.
@@ -289,10 +292,10 @@ class Snapshot:
         self,
         has_time: Callable[[], bool] = lambda: True,
     ) -> Iterator[Foreign]:
-        """Yield everything below `data/` that is not an entry: for a report, not for reads.
+        """Yield all files and directories below `data/` that are not entries, for a report.
 
         Args:
-            has_time: Called now and then; if it returns False, the rest is left out.
+            has_time: Called from time to time. When `has_time` returns False, the search ends.
         """
         stack: list[tuple[bytes, str]] = []
         if self.data is not None:
@@ -306,16 +309,16 @@ class Snapshot:
                     if line.is_tree:
                         stack.append((place + b"/", line.id))
                     elif has_time() and not self._is_entry(line):
-                        found.append(Foreign(place, "the file is no entry"))
+                        found.append(Foreign(place, "the file is not an entry"))
             except StoreDamaged as damage:
                 found.append(Foreign(path, damage.what))
             yield from found
 
     def format(self) -> Format | None:
-        """Return the content of `format.json`; None if this is not a store of csc-git.
+        """Return the content of `format.json`; None if the commit is not a csc-git store.
 
         Raises:
-            FormatTooNew: a later csc-git wrote it.
+            FormatTooNew: a later version of csc-git wrote the file.
         """
         if self.tree is None:
             return None
@@ -333,14 +336,15 @@ class Snapshot:
             return None
         if number > FORMAT:
             raise FormatTooNew(
-                f"The branch has format {number}; this csc-git reads {FORMAT}"
+                f"The branch has format {number}, but this csc-git reads only "
+                f"format {FORMAT}"
             )
         if not isinstance(previous, str) or not _ID.fullmatch(previous):
             previous = None
         return Format(store, previous)
 
     def key_at(self, path: Components) -> Key | None:
-        """Return the key at a path without fan-out; None if no key has this path."""
+        """Return the key with this path; the path has no fan-out. None if there is no such key."""
         *directories, file = path
         try:
             segments = [
@@ -358,7 +362,7 @@ class Snapshot:
         return key
 
     def _full_name(self, path: Components) -> Key | None:
-        """Return the key that a file names in full because components of its path were cut."""
+        """Return the key that a file with a shortened path names in full; None if none is named."""
         place = self.revision_at(path)
         if place is None:
             return None
@@ -390,21 +394,24 @@ class Snapshot:
         return directory
 
     def _tree_in(self, directory: str, name: bytes) -> str | None:
-        """Return the tree of a directory within another; None if there is none."""
+        """Return the tree of a subdirectory; None if there is no such subdirectory."""
         found = find(self.objects, directory, name)
         if found is None or not found.is_tree:
             return None
         return found.id
 
     def _lines(self, directory: str) -> list[TreeEntry]:
-        """Return a directory's entries; none if it can't be read, which `foreign` reports."""
+        """Return a directory's entries; an empty list if the directory can't be read."""
         try:
             return list(entries(self.objects, directory))
         except StoreDamaged:
             return []
 
     def _segment(self, line: TreeEntry, depth: int) -> str | None:
-        """Return a directory's segment; if its name was cut, a file below has it in full."""
+        """Return a directory's scope segment.
+
+        If the directory's name is shortened, the segment is read from a file below it.
+        """
         decoded = names.decode(line.name, directory=True)
         if decoded is not None:
             return decoded
@@ -423,7 +430,7 @@ class Snapshot:
         return segment
 
     def _first_entry(self, line: TreeEntry) -> Entry | None:
-        """Return the entry in a file, or the first one below a directory."""
+        """Return the entry in a file, or the first entry found below a directory."""
         if not line.is_tree:
             return self._entry(line.id)
         for inner in self._lines(line.id):
@@ -436,7 +443,7 @@ class Snapshot:
         return self._name_of(line.name, line.id)
 
     def _name_of(self, file: bytes, blob_id: str) -> str | None:
-        """Return the name of a file's key; if the file's name was cut, the file has it in full."""
+        """Return the name of a file's key. A shortened file name is completed from the file."""
         decoded = names.decode(file, directory=False)
         if decoded is not None:
             return decoded
@@ -455,7 +462,7 @@ class Snapshot:
         return self._entry(line.id) is not None
 
     def _entry(self, blob_id: str) -> Entry | None:
-        """Return the entry in a file; None also if the file is damaged."""
+        """Return the entry in a file; None if the file is damaged or is not an entry."""
         try:
             return self._decode(blob_id)
         except StoreDamaged:
