@@ -8,7 +8,7 @@ Each layer is a folder. A layer imports only from the layers below it in this li
 - `clients`: the settings files of MCP clients.
 - `server`: the tools, resources and prompts that an agent uses over MCP.
 - `coordinator`: the operations of a session on sessions, edits, claims, conflicts, the change feed
-  and the history. It also has the clock.
+  and the history. The coordinator also has the clock.
 - `config`: the settings, from flags, environment variables and git's configuration.
 - `store`: a transactional key-value store on one branch, with snapshots, transactions, replay and
   sync.

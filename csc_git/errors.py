@@ -199,7 +199,7 @@ class FormatTooNew(StoreError):
 class StoreDamaged(StoreError):
     """An object that must be there is missing or unreadable."""
 
-    safe = "What the remote has is unharmed"
+    safe = "The edits on the remote are unharmed"
     then = (
         "Move <git dir>/csc/state.git to another place and keep it, since it contains the edits "
         "that are not pushed yet. The next start makes a new repository from the remote"
@@ -217,8 +217,8 @@ class StoreGone(StoreError):
     """The directory of our repository was deleted, moved or replaced while it was in use."""
 
     safe = (
-        "What the remote has is unharmed. Edits that were not pushed are still in the directory if "
-        "it was moved, and are lost if it was deleted"
+        "The edits on the remote are unharmed. Edits that were not pushed are still in the "
+        "directory if it was moved, and are lost if it was deleted"
     )
     then = (
         "Call sign_on first. The call opens the store again, and reads it from the remote if "

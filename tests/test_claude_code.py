@@ -100,7 +100,7 @@ def test_a_session_is_informed_works_and_is_signed_off(
     ) as one:
         run_claude(laptop, one)
         results = one.results()
-    assert 'call its tool sign_on with session_id \\"claude_1\\"' in one.text()
+    assert 'call the tool sign_on with session_id \\"claude_1\\"' in one.text()
     assert "Signed on elsewhere: builder@other" in one.text()
     assert "claude_1@laptop" in results[0]
     assert "release" in results[1]

@@ -88,7 +88,10 @@ def test_bad_input_is_refused_with_an_explanation(
     [
         (["rm", "a"], "Name a key"),
         (["rm", "a", "b", "--all"], "Name a key"),
-        (["rm", "a", "--all", "--if-revision", "1"], "is for one key"),
+        (
+            ["rm", "a", "--all", "--if-revision", "1"],
+            "is only for a single key",
+        ),
         (["log", "--key", "k"], "--key needs --scope"),
         (["resolve", "abcd"], "--current, --lost, --value"),
         (["init", "--no-register", "--hooks"], "leaves all settings alone"),
@@ -230,7 +233,7 @@ def test_sync_reports_a_state_and_takes_a_decision(
     refused = csc("sync", "--recreate", cwd=clone, code=1)
     assert "nobody can answer here" in refused.stderr
     assert (
-        "does not fit"
+        "can't be used now"
         in csc("sync", "--join", "--yes", cwd=clone, code=1).stderr
     )
     csc("sync", "--recreate", "--yes", cwd=clone)
@@ -352,7 +355,7 @@ def test_rm_reports_whether_the_remote_has_it(clone_cwd: Path) -> None:
 @pytest.mark.usefixtures("clone_cwd")
 def test_get_of_a_missing_key_is_an_error_in_a_pipe_too() -> None:
     assert csc_here("get", "a", "b", code=1).strip() == (
-        "csc-git: a/b has no value. What there is: csc-git ls a"
+        "csc-git: a/b has no value. To list the keys: csc-git ls a"
     )
 
 

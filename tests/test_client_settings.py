@@ -219,7 +219,7 @@ def test_the_bare_command_needs_a_path_that_all_programs_have(
         ]
         == sys.executable
     )
-    assert "For settings to share, install it by pipx" in shown
+    assert "install csc-git by pipx or uv tool" in shown
     assert "Commit .mcp.json" not in shown
     assert "Don't commit .claude/settings.local.json" in shown
     hooks = content(unsynced_clone / ".claude" / "settings.local.json")["hooks"]
@@ -230,11 +230,12 @@ def test_undo_without_an_entry_makes_no_store(
     unsynced_clone: Path,
 ) -> None:
     assert (
-        "nothing to take back"
+        "nothing to undo"
         in csc("init", "--undo", "--dry-run", cwd=unsynced_clone).stdout
     )
     assert (
-        "there is none here" in csc("init", "--undo", cwd=unsynced_clone).stdout
+        "this clone has no store"
+        in csc("init", "--undo", cwd=unsynced_clone).stdout
     )
     assert not (unsynced_clone / ".git/csc").exists()
 
@@ -312,7 +313,7 @@ def test_a_read_only_file_is_left_alone(unsynced_clone: Path) -> None:
 
 def test_a_named_pipe_is_left_alone(unsynced_clone: Path) -> None:
     os.mkfifo(unsynced_clone / ".mcp.json")
-    assert "it is no file" in csc("init", cwd=unsynced_clone, code=1).stderr
+    assert "it is not a file" in csc("init", cwd=unsynced_clone, code=1).stderr
 
 
 def test_a_new_file_follows_the_users_umask(

@@ -42,7 +42,7 @@ def test_exported_values_can_be_imported(world: World, clone: Path) -> None:
     dry = csc("import", "-", "--dry-run", cwd=there, stdin=out).stdout
     assert "+ issue:15/k" in dry
     assert "~ other/k" in dry
-    assert "3 keys new, 1 changed, 0 as they were: not stored" in dry
+    assert "3 keys new, 1 changed, 0 unchanged: a dry run" in dry
     assert len(world.log(two.store.repository.path)) == before
     done = json.loads(csc("import", "--json", "-", cwd=there, stdin=out).stdout)
     assert (len(done["added"]), done["changed"]) == (3, ["other/k"])
@@ -52,7 +52,7 @@ def test_exported_values_can_be_imported(world: World, clone: Path) -> None:
     assert two.values.retrieve("issue:15", "k").value == values["k"]
     assert two.values.retrieve("other", "kept").value == 3
     again = csc("import", "-", cwd=there, stdin=out).stdout
-    assert again == "0 keys new, 0 changed, 4 as they were.\n"
+    assert again == "0 keys new, 0 changed, 4 unchanged.\n"
 
 
 def test_the_past_can_be_exported(world: World, clone: Path) -> None:

@@ -104,7 +104,7 @@ def test_the_start_hook_reports_the_age_of_its_answer(world: World) -> None:
         input=json.dumps({"cwd": str(clone)}), capture_output=True, text=True, cwd=clone,
         env=os.environ | {"CSC_HOOK_SECONDS": "20"}, check=True,
     )  # fmt: skip
-    assert "nobody, when the remote was last asked 15 min ago." in done.stdout
+    assert "nobody (the remote was last asked 15 min ago)." in done.stdout
 
 
 def test_an_old_in_step_message_has_an_age(world: World) -> None:

@@ -38,7 +38,7 @@ def test_init_reports_another_clone_of_the_same_machine(world: World) -> None:
     assert state_of(server) == "ok"
     for clone, others in ((two, True), (one, False)):
         shown = csc("init", "--no-register", cwd=clone).stdout
-        assert ("like 1 other clone" in shown) == others
+        assert ("name of 1 other clone" in shown) == others
         csc("doctor", cwd=clone)
     assert csc("conflicts", cwd=one).stdout == ""
     git("config", "csc.machine", "desktop", cwd=two)  # as the advice suggests
@@ -154,8 +154,8 @@ def test_undoing_a_committed_entry_warns_the_user(
     csc_here("init")
     git("add", ".mcp.json", cwd=clone_cwd)
     git("commit", "-q", "-m", "shared", cwd=clone_cwd)
-    assert "commit its removal only if" in csc_here("init", "--undo")
-    assert "none here contain csc-git" in csc_here("init", "--undo")
+    assert "Commit this change only if" in csc_here("init", "--undo")
+    assert "no settings here contain csc-git" in csc_here("init", "--undo")
 
 
 @pytest.mark.usefixtures("clone_cwd")

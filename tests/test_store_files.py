@@ -205,8 +205,8 @@ def test_a_store_without_head_can_be_moved_aside(clone_cwd: Path) -> None:
     state = clone_cwd / ".git" / "csc" / "state.git"
     (state / "HEAD").unlink()
     refused = csc_here("get", "a", "b", code=1)
-    assert "no Git repository any more" in refused
-    assert "aside and keep it" in refused
+    assert "not a Git repository any more" in refused
+    assert "to another place and keep it" in refused
     state.rename(clone_cwd / "kept")
     assert csc_here("get", "a", "b", "--fresh").strip() == "1"
 

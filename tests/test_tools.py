@@ -378,7 +378,7 @@ def test_wrong_arguments_are_explained(clone_cwd: Path) -> None:
                 "store_data", scope="a", key="k", value=1, confrim=True
             )
             assert unknown.startswith(
-                "No argument is called confrim. There are: scope, key"
+                "No argument is called confrim. The arguments are: scope, key"
             )
             missing = await claude.refused("store_data", scope="a", value=1)
             assert "key: Field required. Nothing was changed." in missing

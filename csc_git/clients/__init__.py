@@ -1,1 +1,1 @@
-"""MCP clients: where each keeps its settings, and how our entry comes into them and out again."""
+"""MCP clients: where each client keeps its settings, and how our entry is added and removed."""

@@ -1,4 +1,4 @@
-"""Clients: the known ones, where their settings are, and the form of an entry in them."""
+"""The MCP clients that csc-git knows: their settings files, and the form of an entry."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ PASSED_ON: Final = (
     "all_proxy",
     "no_proxy",
 )
-"""Variables that git needs to reach remotes, and that not every MCP client gives its servers."""
+"""Variables that git needs to reach remotes. Not every MCP client passes them to its servers."""
 
 INHERITED: Final = (
     "HOME",
@@ -29,7 +29,7 @@ INHERITED: Final = (
     "TERM",
     "USER",
 )
-"""Variables that every client gives its servers: the default of the MCP SDKs for stdio."""
+"""Variables that every client passes to its servers, since the MCP SDKs do so for stdio."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,16 @@ class Client:
     """A program that starts MCP servers.
 
     Attributes:
-        key: Its name on the command line.
-        title: Its own name.
-        file: Its settings for a project, relative to the project's top; None: only its own command
-            may write them.
+        key: The client's name on the command line.
+        title: The full name of the client.
+        file: The client's settings file for a project, relative to the project's top. None if only
+            a command of the client may write the settings.
         member: The member of the settings that contains the servers.
-        variable: How its settings refer to an environment variable; None: a reference may hide
-            the variable from the server.
-        extra: Further members of an entry.
-        hands_on_all: Whether its servers get its whole environment, as observed.
+        variable: The form in which the settings refer to an environment variable. None if entries
+            must not contain a reference, since it could hide the variable from the server.
+        extra: Further members that each entry gets.
+        hands_on_all: Whether the client passes its whole environment to its servers. This was found
+            by observation.
     """
 
     key: str
@@ -57,10 +58,10 @@ class Client:
     hands_on_all: bool = False
 
     def entry(self, flags: Flags) -> dict[str, Any]:
-        """The entry by which it starts the server.
+        """The entry with which the client starts the server.
 
         Args:
-            flags: Settings given on the command line; the server gets them too.
+            flags: Settings given on the command line, which the server gets too.
         """
         command, start = launch()
         entry = dict(self.extra or {})

@@ -1,8 +1,8 @@
-"""A document: JSON that belongs to somebody else, perhaps with comments and trailing commas.
+"""A settings file of another program: JSON, perhaps with comments and trailing commas.
 
-It is edited as text and never rewritten. Our member is inserted at the place that json-five's
-parser reports, so all the rest keeps its order, its comments and its white space. Removing the same
-text again restores the same bytes.
+The file is edited as text, and its other content is never rewritten. Our member is inserted at the
+place that json-five's parser reports, so the rest of the text keeps its order, comments and white
+space. If the inserted text is removed again, the file has the same bytes as before.
 """
 
 import json
@@ -20,13 +20,13 @@ _COMMA: Final = re.compile(r"\s*,")
 _COMMENT_LEFT_OPEN: Final = re.compile(r"/\*(?!.*\*/)", re.DOTALL)
 Path_ = tuple[str, ...]
 Json = Any
-"""A value of JSON, as Python's parser gives it."""
+"""A JSON value, as Python's parser returns it."""
 
 _Node = Any
-"""A node of json-five's model, which has no types."""
+"""A node of the model that json-five builds. The library has no type annotations."""
 
 _Token = Any
-"""A token of json-five: a bracket, for instance. Its `index` and `end` are places in the text."""
+"""A token of json-five, such as a bracket. `index` and `end` of a token are places in the text."""
 
 
 class Document:
@@ -36,7 +36,7 @@ class Document:
         text: The whole text.
 
     Raises:
-        InvalidSetting: it is no JSON object.
+        InvalidSetting: The text is not a JSON object.
     """
 
     def __init__(self, text: str) -> None:
@@ -44,7 +44,7 @@ class Document:
         self._read(text)
 
     def get(self, *path: str) -> Json:
-        """The value at a path of members; None if there is none."""
+        """The value at a path of members; None if the path does not exist."""
         found = self.content
         for name in path:
             if not isinstance(found, dict):
@@ -54,7 +54,7 @@ class Document:
 
     @property
     def is_hollow(self) -> bool:
-        """Whether it is empty: no comment, and no member except objects that are empty too."""
+        """Whether the document has no comments, and no members except empty objects."""
         has_comments = _strict(self.text) is None
         return not has_comments and _is_hollow(self.content)
 
@@ -63,19 +63,19 @@ class Document:
         path: Path_,
         value: Json,
     ) -> None:
-        """Insert a member that does not exist yet, and the objects around it that are missing.
+        """Insert a member that does not exist yet. Also insert the missing objects around it.
 
         Args:
             path: The names of the objects around the member, then its own name.
-            value: Its value, any JSON.
+            value: The value of the member, any JSON.
 
         Raises:
-            InvalidSetting: the member exists, or something on its path is no object.
+            InvalidSetting: The member exists, or a value on its path is not an object.
         """
         outer, missing = self._split(path)
         if not missing:
             name = ".".join(path)
-            raise _unreadable(f"{name} is there already, and is empty")
+            raise _unreadable(f"{name} exists already, and is empty")
         first, *others = missing
         inner = value
         for name in reversed(others):
@@ -83,22 +83,22 @@ class Document:
         container = self._container(outer, JSONObject)
         self._insert(container, inner, first)
         if self.get(*path) != value:
-            # The text has two members of one name, and the other one counts.
-            raise _unreadable(f"{path[0]} is there more than once")
+            # The text has two members with this name, and parsers use the other member.
+            raise _unreadable(f"{path[0]} occurs more than once")
 
     def prepend(
         self,
         path: Path_,
         value: Json,
     ) -> None:
-        """Insert an element before those of an array; without an array, make one.
+        """Insert an element at the beginning of an array. If the array is missing, make it.
 
         Args:
             path: The names of the objects around the array, then its own name.
             value: The element, any JSON.
 
         Raises:
-            InvalidSetting: something on the path is not of the expected kind.
+            InvalidSetting: A value on the path has the wrong type.
         """
         if self._has(path):
             container = self._container(path, JSONArray)
@@ -107,7 +107,7 @@ class Document:
             self.put(path, [value])
 
     def take_out(self, inserted: str) -> bool:
-        """Remove a text that was inserted; return whether it was found, exactly once."""
+        """Remove a text that was inserted before. Return whether the text could be removed."""
         before = self.text
         if before.count(inserted) != 1:
             return False
@@ -115,7 +115,7 @@ class Document:
         try:
             self._read(without)
         except InvalidSetting:
-            # Something was added beside it since then, and needs its comma.
+            # A member was added beside the text since then, and needs the comma of the text.
             self._read(before)
             return False
         return True
@@ -134,7 +134,7 @@ class Document:
         path: Path_,
         ours: Callable[[Json], bool],
     ) -> None:
-        """Remove elements of an array; if none is left, remove the array too.
+        """Remove elements of an array. If no element is left, remove the array too.
 
         Args:
             path: The names of the objects around the array, then its own name.
@@ -154,7 +154,7 @@ class Document:
             self._cut(node, node)
 
     def _split(self, path: Path_) -> tuple[Path_, Path_]:
-        """Split a path in the part that exists and the part that does not."""
+        """Split a path into the part that exists and the part that does not exist."""
         depth = 0
         while depth < len(path):
             if not self._has(path[: depth + 1]):
@@ -179,7 +179,7 @@ class Document:
         except (ValueError, AttributeError, RecursionError) as error:
             raise _unreadable(str(error)) from None
         if not isinstance(self.content, dict):
-            raise _unreadable("it is no object")
+            raise _unreadable("it is not a JSON object")
 
     def _container(
         self,
@@ -193,7 +193,7 @@ class Document:
                 break
         if not isinstance(node, kind):
             name = ".".join(path)
-            raise _unreadable(f"{name} is not of the expected kind")
+            raise _unreadable(f"{name} has the wrong type")
         return node
 
     def _insert(
@@ -202,7 +202,7 @@ class Document:
         value: Json,
         name: str | None,
     ) -> None:
-        """Insert a first member into an object, or with no name a first element into an array."""
+        """Insert the first member of an object; without a name, the first element of an array."""
         start = _first(container).end
         following = _last(container)
         members = getattr(container, "keys", None) or container.values
@@ -231,7 +231,7 @@ class Document:
         return "\n"
 
     def _indents(self, place: int) -> tuple[str, str]:
-        """The white space at the start of the line of a place, and that of one level."""
+        """The indentation of the line that contains a place, and the indentation of one level."""
         begin = self.text.rfind("\n", 0, place) + 1
         line = self.text[begin:place]
         content = line.lstrip()
@@ -256,7 +256,7 @@ class Document:
         first: _Node,
         last: _Node,
     ) -> None:
-        """Remove the text from one node to another, and the comma after or before it."""
+        """Remove the text from one node to another, and the comma after or before that text."""
         begin = _first(first).index
         end = _last(last).end
         comma = _COMMA.match(self.text, end)
@@ -271,7 +271,7 @@ class Document:
 
 
 def _strict(text: str) -> Json:
-    """The content of plain JSON; None if it is not plain."""
+    """Parse plain JSON. Return None if the text is not plain JSON, for instance has comments."""
     try:
         return json.loads(text)
     except ValueError:
@@ -285,7 +285,7 @@ def _is_hollow(value: Json) -> bool:
 
 
 def _comment_on_line(opening: str) -> str:
-    """The rest of the line of an opening bracket; empty if it does not end with the line.
+    """The comment after an opening bracket; empty if it does not end on the bracket's line.
 
     Args:
         opening: The text between the bracket and the first member.
@@ -310,10 +310,10 @@ def _place(
     container: _Node,
     name: str,
 ) -> int:
-    """The number of a member among those of an object."""
+    """The number of a member among the members of an object."""
     names = _names(container)
     if names.count(name) > 1:
-        raise _unreadable(f"{name} is there more than once")
+        raise _unreadable(f"{name} occurs more than once")
     return names.index(name)
 
 
@@ -323,7 +323,7 @@ def _names(container: _Node) -> list[str]:
 
 
 def _name(key: _Node) -> str:
-    """The name of a member; in JSON5 it may have no quotes."""
+    """The name of a member, which in JSON5 may have no quotes."""
     if isinstance(key, String):
         return str(key.characters)
     return str(key.name)
@@ -331,6 +331,6 @@ def _name(key: _Node) -> str:
 
 def _unreadable(why: str) -> InvalidSetting:
     return InvalidSetting(
-        f"It can't be read as JSON settings: {why}",
-        then="Mend the file first",
+        f"The file can't be read as JSON settings: {why}",
+        then="Repair the file first",
     )

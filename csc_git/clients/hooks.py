@@ -1,4 +1,4 @@
-"""Our hooks in Claude Code's settings: which commands it runs at which events."""
+"""Our hooks in Claude Code's settings: which commands Claude Code runs at which events."""
 
 import json
 from collections.abc import Iterator
@@ -22,20 +22,20 @@ _OUR_NAMES: Final = (
     "csc-git-hook",
     "csc_git.hooks",
 )
-"""Names of our hook's command and package; a command with one of them runs our hook."""
+"""Names of our hook's command and package. A command that contains such a name runs our hook."""
 
 _Item = dict[str, Any]
-"""A hook, or an element of an event with its hooks, as JSON."""
+"""A hook as JSON, or an element of an event's list, which contains hooks."""
 
 _ByEvent = dict[str, list[_Item]]
 
 
 class HookRegistration(Registration):
-    """The hooks in Claude Code's settings of one person for one project.
+    """Our hooks in the settings of Claude Code that one person has for one project.
 
     Args:
         top: The project's top.
-        memory: The file that notes what was inserted, see `memory_of`.
+        memory: The file that records what was inserted; see `memory_of`.
         flags: Settings that the server gets as options, by name.
     """
 
@@ -58,7 +58,7 @@ class HookRegistration(Registration):
                 document.prepend(("hooks", name), item)
 
     def _item(self, name: str) -> _Item:
-        """The element that we add to the hooks of an event."""
+        """The element that we add to the list of an event."""
         event, matcher = EVENTS[name]
         hook = {
             "type": "command",
@@ -76,8 +76,8 @@ class HookRegistration(Registration):
             hooks = item.get("hooks") or []
             if not all(map(_runs_ours, hooks)):
                 raise InvalidSetting(
-                    f"In {self.file} csc-git's hook shares an entry with other hooks",
-                    then="Take csc-git-hook out there by hand",
+                    f"In {self.file} the hook of csc-git shares an entry with other hooks",
+                    then="Remove csc-git-hook from that entry by hand",
                 )
         for name in EVENTS:
             document.remove_items(("hooks", name), _runs_ours)
@@ -87,7 +87,7 @@ class HookRegistration(Registration):
         return list(chain.from_iterable(items))
 
     def _by_event(self, document: Document) -> _ByEvent:
-        """Elements that run our hooks, by the names of the events."""
+        """The elements that run our hooks, by the names of the events."""
         found: _ByEvent = {}
         for name in EVENTS:
             items = document.get("hooks", name)
@@ -111,7 +111,7 @@ class HookRegistration(Registration):
         """The commands of our hooks that are registered, by the names of their events.
 
         Raises:
-            InvalidSetting: the file can't be read.
+            InvalidSetting: The file can't be read.
         """
         commands = dict[str, str]()
         document = self._read()
@@ -124,7 +124,7 @@ class HookRegistration(Registration):
 
 
 def _hooks_of(items: list[_Item]) -> Iterator[_Item]:
-    """Our hooks in elements of an event."""
+    """Yield our hooks from the elements of an event."""
     for item in items:
         hooks = item.get("hooks") or []
         yield from filter(_is_ours, hooks)
@@ -137,6 +137,6 @@ def _is_ours(item: Any) -> bool:  # noqa: ANN401
 
 
 def _runs_ours(item: Any) -> bool:  # noqa: ANN401
-    """Whether a hook, or an element of an event that contains hooks, runs one of ours."""
+    """Whether a hook is ours, or an element of an event contains a hook of ours."""
     text = json.dumps(item)
     return any(name in text for name in _OUR_NAMES)

@@ -1,4 +1,4 @@
-"""Launching: writes and reads the command lines by which other programs start csc-git."""
+"""Write and read the command lines with which other programs start csc-git."""
 
 import argparse
 import shlex
@@ -12,7 +12,7 @@ from typing import Any, Final
 from csc_git.config.settings import Settings
 
 _SAFE: Final = frozenset({"-P", "-I"})
-"""Flags of Python with which it does not look for modules in the directory where it starts."""
+"""Flags with which Python does not look for modules in the directory where it starts."""
 
 _PLAIN: Final = _SAFE | {
     "-E",
@@ -20,22 +20,22 @@ _PLAIN: Final = _SAFE | {
     "-B",
     "-u",
 }
-"""Flags of Python that run nothing."""
+"""Flags of Python that do not make it run other code."""
 
 _MARKS: Final = ("pyvenv.cfg", "conda-meta")
 """Files by which an environment is recognized: of venv (PEP 405) and of conda."""
 
 
 Flags = Mapping[str, Any]
-"""Settings from the command line, by name; one that is None is not given."""
+"""Settings from the command line, by name. A setting that is None is not given."""
 
 
 def launch() -> tuple[str, list[str]]:
     """The command that starts csc-git, and its first arguments.
 
-    The command is `csc-git` if that is on PATH permanently, so that the entry works on other
-    machines too. Otherwise it is this interpreter, which does not look for modules in the project
-    (`-P`).
+    If `csc-git` is on PATH permanently, the command is `csc-git`, so that the entry works on other
+    machines too. Otherwise the command is this Python, with `-P` so that it does not look for
+    modules in the project.
     """
     if is_on_path("csc-git"):
         return "csc-git", []
@@ -43,7 +43,7 @@ def launch() -> tuple[str, list[str]]:
 
 
 def is_on_path(command: str) -> bool:
-    """Whether a command is on PATH, and not only because an environment is activated in this shell.
+    """Whether a command is on PATH permanently, not only while an environment is activated.
 
     An editor has the PATH of a login shell, which has no activated environment.
     """
@@ -56,13 +56,13 @@ def is_on_path(command: str) -> bool:
 
 
 def is_shareable() -> bool:
-    """Whether entries work on other machines too: they contain no path of this one."""
+    """Whether entries work on other machines too, because they contain no path of this machine."""
     command, _ = launch()
     return command == "csc-git"
 
 
 def arguments(flags: Flags) -> list[str]:
-    """Settings as arguments of a command; a setting that is None is left out."""
+    """Format settings as arguments of a command. A setting that is None is left out."""
     found = list[str]()
     for name, value in flags.items():
         found.extend(_argument(name, value))
@@ -75,7 +75,7 @@ def has_settings(flags: Flags) -> bool:
 
 
 def flags_in(given: Sequence[str]) -> dict[str, Any]:
-    """The settings that a command's arguments give, by name; `directory` is the value of `-C`."""
+    """Parse the settings, by name, from a command's arguments. `directory` is the value of `-C`."""
     parser = argparse.ArgumentParser(
         add_help=False,
         allow_abbrev=False,
@@ -102,11 +102,12 @@ def flags_in(given: Sequence[str]) -> dict[str, Any]:
 
 
 def is_server(words: Sequence[str]) -> bool:
-    """Whether a command line starts our server and does nothing else, judged by its words.
+    """Whether a command line starts our server and does nothing else.
 
-    Settings may come with a repository that somebody else made, so any other command in them must
-    not be run. A command of ours is csc-git by its name on PATH or by an absolute path, without a
-    shell or launcher; or a Python that doesn't look for modules in the directory where it starts.
+    Settings may come with a repository that somebody else made, so any other command in these
+    settings must not be run. The command must be csc-git, by its name on PATH or by an absolute
+    path, or a Python that doesn't look for modules in the directory where it starts. A shell or
+    another launcher is not accepted.
     """
     rest = _arguments_of(
         words,
@@ -122,11 +123,11 @@ def is_hook(
     words: Sequence[str],
     event: str,
 ) -> bool:
-    """Whether a command line runs our hook for an event, and nothing else; see `is_server`.
+    """Whether a command line runs our hook for an event and does nothing else; see `is_server`.
 
     Args:
         words: The command line, split into words.
-        event: The event, as our hook's command takes it: `before-edit`.
+        event: The event, as an argument of `csc-git-hook`, for instance `before-edit`.
     """
     rest = _arguments_of(
         words,
@@ -140,11 +141,11 @@ def hook_command(
     event: str,
     branch: str | None,
 ) -> str:
-    """The shell command of a hook, which reads the branch that the server uses.
+    """The shell command of a hook that reads the branch which the server uses.
 
     Args:
-        event: The event, as our hook's command takes it: `before-edit`.
-        branch: The branch that the server is given; None if it is given none.
+        event: The event, as an argument of `csc-git-hook`, for instance `before-edit`.
+        branch: The branch that the server gets as an option; None if it gets no such option.
     """
     start = ["csc-git-hook"]
     if not is_on_path("csc-git-hook"):
@@ -170,13 +171,13 @@ def _arguments_of(
 
     Args:
         words: The command line, split into words.
-        module: The module that a Python runs for the command.
-        names: The names of the command itself.
+        module: The module with which Python runs the command.
+        names: The names that the command itself can have.
     """
     if not words:
         return []
     if any("${" in word for word in words):
-        return []  # only the client knows what it runs
+        return []  # only the client knows the value of the variable
     command, *rest = words
     path = Path(command)
     has_separator = "/" in command or "\\" in command
@@ -194,7 +195,7 @@ def _arguments_of_module(
     words: list[str],
     module: str,
 ) -> list[str]:
-    """The arguments of our module in the arguments of a Python; empty if it runs something else."""
+    """The arguments of our module in a command line of Python; empty if Python runs other code."""
     flags = list(takewhile(_PLAIN.__contains__, words))
     if _SAFE.isdisjoint(flags):
         return []

@@ -1,4 +1,4 @@
-"""Registration: adds our entry to a client's settings for a project, previews it, removes it."""
+"""Add our entry to a client's settings for a project, preview the change, remove the entry."""
 
 import difflib
 import errno
@@ -22,7 +22,7 @@ _Note = dict[str, Any]
 
 
 def memory_of(project: Project) -> Path:
-    """The file that notes what was inserted in a project's settings files."""
+    """The file that records what was inserted in a project's settings files."""
     return directory_of(project) / "registration.json"
 
 
@@ -31,8 +31,8 @@ class Registration(ABC):
 
     Args:
         file: The settings file.
-        memory: The file that notes what was inserted, so that the same text can be removed.
-        insists: Whether to replace an entry that differs.
+        memory: The file that records what was inserted, so that the same text can be removed.
+        insists: Whether to replace an existing entry that differs from ours.
     """
 
     def __init__(
@@ -45,30 +45,30 @@ class Registration(ABC):
         self.file = file
         self._insists = insists
         self._memory = memory
-        self._noted_as = str(file)  # all worktrees share one memory
+        self._noted_as = str(file)  # all worktrees share one memory file
 
     def add(self) -> str:
         """Add our entries; return what was done, in a few words.
 
         Raises:
-            InvalidSetting: the file is not valid, so its client could not read it either.
+            InvalidSetting: The file is not valid, so its client could not read it either.
         """
         with self._alone():
             return self._added()
 
     def remove(self) -> str:
-        """Remove our entries; return what was done, in a few words; empty if there were none."""
+        """Remove our entries. Return what was done in a few words; empty if nothing was removed."""
         with self._alone():
             return self._removed()
 
     def preview(self, *, undo: bool = False) -> str:
-        """What `add` (or `remove`) would change, as a diff; empty if nothing.
+        """What `add` (or `remove`) would change, as a diff; empty if nothing would change.
 
         Args:
-            undo: Whether `remove` is meant.
+            undo: Whether to preview `remove` instead of `add`.
 
         Raises:
-            InvalidSetting: as `add`.
+            InvalidSetting: The file is not valid.
         """
         document = self._read()
         before = document.text
@@ -105,7 +105,7 @@ class Registration(ABC):
             "directory": is_in_new_directory or self._made_directory,
             "inserted": [*earlier, *document.inserted],
         }
-        # The note is written first: after a kill between the two, all can still be undone.
+        # The note is written before the file, so that a killed process leaves nothing unnoted.
         self._note(note)
         if is_new:
             self._write(f"{document.text}\n")
@@ -134,11 +134,11 @@ class Registration(ABC):
         return "removed"
 
     def _is_done(self, document: Document) -> bool:
-        """Whether there is nothing to do; entries to be replaced are removed from the document.
+        """Whether nothing is to do. Entries that are to be replaced are removed from the document.
 
         Raises:
-            InvalidSetting: they are to be replaced, but were not inserted by this clone, or were
-                changed since.
+            InvalidSetting: Entries are to be replaced, but this clone did not insert them, or they
+                were changed since then.
         """
         if not self._is_in(document):
             return False
@@ -150,14 +150,14 @@ class Registration(ABC):
         if not were_found or self._is_in(document):
             raise InvalidSetting(
                 f"{NAME} is registered in {self.file} with other settings, and not by this clone",
-                then="To replace them with these: csc-git init --undo, then this again",
+                then="To replace these settings: csc-git init --undo, then run this command again",
             )
         return False
 
     def _take_out(self, document: Document) -> str | None:
-        """Remove our entries from a document; return what is left.
+        """Remove our entries from a document. Return the text that is left.
 
-        Returns None if nothing is left of a file that was made for them.
+        Return None if the file was made for our entries, and nothing else is in it.
         """
         for inserted in reversed(self._inserted):
             document.take_out(inserted)
@@ -168,10 +168,10 @@ class Registration(ABC):
         return document.text
 
     def found(self) -> Any:  # noqa: ANN401  any JSON
-        """Our entries in the file; None or empty if there are none.
+        """Our entries in the file; None or empty if there are no entries.
 
         Raises:
-            InvalidSetting: the file can't be read.
+            InvalidSetting: The file can't be read.
         """
         return self._ours(self._read())
 
@@ -181,7 +181,7 @@ class Registration(ABC):
 
     @abstractmethod
     def _cut(self, document: Document) -> None:
-        """Remove our entries from a document, even if they were changed since."""
+        """Remove our entries from a document, even if they were changed since their insertion."""
 
     @abstractmethod
     def _ours(self, document: Document) -> Any:  # noqa: ANN401
@@ -189,13 +189,13 @@ class Registration(ABC):
 
     @abstractmethod
     def _is_same(self, document: Document) -> bool:
-        """Whether our entries in a document are those that we would insert."""
+        """Whether our entries in a document equal the entries that we would insert."""
 
     def _is_in(self, document: Document) -> bool:
         return bool(self._ours(document))
 
     def _is_whole(self, document: Document) -> bool:
-        """Whether none of our entries is missing."""
+        """Whether all of our entries are in a document."""
         return self._is_in(document)
 
     def _exists(self) -> bool:
@@ -205,7 +205,7 @@ class Registration(ABC):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Lock the memory, which has the notes on all files, against other processes."""
+        """Lock the memory file for this process. It contains the notes on all settings files."""
         directory = self._memory.parent
         if not directory.is_dir():  # nothing was ever registered in this clone
             yield
@@ -216,7 +216,7 @@ class Registration(ABC):
             yield
 
     def _note(self, note: _Note | None) -> None:
-        """Replace the note on this file; None removes it."""
+        """Replace the note on this settings file; None removes the note."""
         noted = self._noted()
         noted.pop(self._noted_as, None)
         if note:
@@ -224,7 +224,7 @@ class Registration(ABC):
         write_json(self._memory, noted)
 
     def _noted(self) -> dict[str, Any]:
-        """The notes on all files."""
+        """The notes on all settings files."""
         noted = read_json(self._memory)
         if not isinstance(noted, dict):
             return {}
@@ -232,7 +232,7 @@ class Registration(ABC):
 
     @property
     def _noted_here(self) -> _Note:
-        """The note on this file."""
+        """The note on this settings file."""
         noted = self._noted()
         note = noted.get(self._noted_as)
         if not isinstance(note, dict):
@@ -241,7 +241,7 @@ class Registration(ABC):
 
     @property
     def _inserted(self) -> list[str]:
-        """The texts that were inserted in this file, in that order."""
+        """The texts that were inserted in this file, in the order of insertion."""
         inserted: list[str] = self._noted_here.get("inserted", [])
         return inserted
 
@@ -260,7 +260,7 @@ class Registration(ABC):
             return Document("{}")
         is_file = self.file.is_file()
         if self.file.exists() and not is_file:
-            raise self._unusable("it is no file")
+            raise self._unusable("it is not a file")
         try:
             text = self.file.read_bytes().decode()  # keeps the line ends
             return Document(text)
@@ -280,13 +280,13 @@ class Registration(ABC):
         except OSError as error:
             raise InvalidSetting(
                 f"{self.file} can't be written: {error.strerror}",
-                then="Make it and its directory writable, or add the entry by hand",
+                then="Make the file and its directory writable, or add the entry by hand",
             ) from None
 
     def _unusable(self, why: str) -> InvalidSetting:
         return InvalidSetting(
             f"{self.file} can't be read as settings: {why}",
-            then="Mend the file first",
+            then="Repair the file first",
         )
 
 
@@ -294,9 +294,9 @@ class ServerRegistration(Registration):
     """The server's entry in a client's settings for a project.
 
     Args:
-        client: The client; it has a settings file for a project.
+        client: The client, which must have a settings file for a project.
         top: The project's top.
-        memory: The file that notes what was inserted, see `memory_of`.
+        memory: The file that records what was inserted; see `memory_of`.
         flags: Settings that the server gets as options, by name.
     """
 
@@ -328,7 +328,7 @@ class ServerRegistration(Registration):
     def _ours(self, document: Document) -> Any:  # noqa: ANN401
         servers = document.get(self._member)
         if servers is not None and not isinstance(servers, dict):
-            raise self._unusable(f"{self._member} is no object")
+            raise self._unusable(f"{self._member} is not an object")
         return document.get(self._member, NAME)
 
     def _is_same(self, document: Document) -> bool:
@@ -341,7 +341,7 @@ def _diff(
     before: str | None,
     after: str | None,
 ) -> str:
-    """The unified diff of two texts of a file; a text is None where the file does not exist."""
+    """The unified diff of two texts of a file. A text is None if the file does not exist."""
     from_name = to_name = name
     if before is None:
         before = ""
@@ -359,7 +359,7 @@ def _diff(
 
 
 def _ended(line: str) -> str:
-    """A line with a line end, which the last one of a file may lack."""
+    """A line with a line end. The last line of a file may lack the line end."""
     if line.endswith("\n"):
         return line
     return f"{line}\n"

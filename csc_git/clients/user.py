@@ -1,6 +1,6 @@
-"""Claude Code's settings for all projects of a person: only its own command may write them.
+"""Claude Code's settings for all projects of a person. Only the command `claude` may write them.
 
-Claude Code keeps its whole state in that file and rewrites it while it runs.
+Claude Code keeps its whole state in the settings file, and rewrites the file while it runs.
 """
 
 import json
@@ -20,7 +20,7 @@ _SCOPE: Final = ("--scope", "user")
 
 
 class UserRegistration:
-    """The server's entry in Claude Code's settings of one person.
+    """The server's entry in Claude Code's settings for all projects of one person.
 
     Args:
         flags: Settings that the server gets as options, by name.
@@ -35,7 +35,7 @@ class UserRegistration:
         """Add the entry; return what was done, in a few words.
 
         Raises:
-            InvalidSetting: there is no `claude`, or it refuses.
+            InvalidSetting: The command `claude` is missing or fails, or another entry exists.
         """
         found = self.found()
         if found is None:
@@ -49,17 +49,17 @@ class UserRegistration:
         return "was registered already"
 
     def remove(self) -> str:
-        """Remove the entry; return what was done, in a few words; empty if there was none."""
+        """Remove the entry. Return what was done, in a few words; empty if there was no entry."""
         if self.found() is None:
             return ""
         self._claude(*self._removing())
         return "removed, by claude mcp remove"
 
     def preview(self, *, undo: bool = False) -> str:
-        """The command that `add` (or `remove`) would run; empty if it would run none.
+        """The command that `add` (or `remove`) would run; empty if no command would be run.
 
         Args:
-            undo: Whether `remove` is meant.
+            undo: Whether to preview `remove` instead of `add`.
         """
         is_registered = self.found() is not None
         if is_registered != undo:
@@ -71,21 +71,21 @@ class UserRegistration:
         return f"{command}\n"
 
     def found(self) -> Any:  # noqa: ANN401  any JSON
-        """The entry for csc-git; None if there is none.
+        """The entry for csc-git; None if there is no entry.
 
         Raises:
-            InvalidSetting: the file can't be read.
+            InvalidSetting: The file can't be read.
         """
         return self._get("mcpServers", NAME)
 
     def found_for(self, top: Path) -> Any:  # noqa: ANN401  any JSON
-        """The entry for one project alone, as `claude mcp add` writes it; None if there is none.
+        """The entry for only one project, as `claude mcp add` writes it; None if it is missing.
 
         Args:
             top: The project's top.
 
         Raises:
-            InvalidSetting: the file can't be read.
+            InvalidSetting: The file can't be read.
         """
         return self._get(
             "projects",
@@ -95,7 +95,7 @@ class UserRegistration:
         )
 
     def _get(self, *path: str) -> Any:  # noqa: ANN401  any JSON
-        """The value at a path of members; None if there is none."""
+        """The value at a path of members; None if the path does not exist."""
         try:
             content = self.file.read_bytes()
             value = json.loads(content)
@@ -104,7 +104,7 @@ class UserRegistration:
         except (OSError, ValueError, RecursionError) as error:
             raise InvalidSetting(
                 f"{self.file} can't be read as settings: {error}",
-                then="Mend the file first",
+                then="Repair the file first",
             ) from None
         for name in path:
             if not isinstance(value, dict):
@@ -138,8 +138,8 @@ class UserRegistration:
         claude = shutil.which("claude")
         if claude is None:
             raise InvalidSetting(
-                "There is no claude on PATH, and only it may write its settings for all projects",
-                then="Install Claude Code, or register in this project: csc-git init",
+                "There is no claude on PATH; only claude may write its settings for all projects",
+                then="Install Claude Code, or register csc-git in this project only: csc-git init",
             )
         try:
             done = subprocess.run(  # noqa: S603  an argument list

@@ -12,7 +12,7 @@ use directories with such names, so it can also be a path. Such a resource has t
 
 The docstring of `overlaps` lists the cases in which two resources overlap.
 
-Claims are advisory, like leases. They keep cooperating sessions apart, but they do not stop a
+Claims are advisory, like leases. Claims keep cooperating sessions apart, but they do not stop a
 session from writing. A write to the store can depend on a claim: the write then has a condition on
 the revision of the claim's record.
 """
@@ -47,7 +47,7 @@ _GLOB: Final = re.compile(r"[*?\[]")
 _STARS: Final = re.compile(r"[*?]")
 _NO_NAMES: Final = frozenset({"", "."})
 _RUN_OF_STARS: Final = re.compile(r"\*+")
-_FORM: Final = "Name it as issue:15, src/api, src/**/*.py or *.md"
+_FORM: Final = "Name a resource like issue:15, src/api, src/**/*.py or *.md"
 State = Literal["held", "released"]
 Tracked = Callable[[], Iterable[str]]
 """A function that returns the paths of the files that the user's repository tracks."""
@@ -157,8 +157,8 @@ def parse_resource(text: str) -> str:
 
     Raises:
         InvalidName: `text` is empty, is too long, or contains characters that no name may contain.
-            Or it is a path outside the repository, a name that looks like a pattern, or a pattern
-            with too many stars.
+            Or `text` is a path outside the repository, a name that looks like a pattern, or a
+            pattern with too many stars.
     """
     length = len(text)
     if not 1 <= length <= MAX_LENGTH:
@@ -235,7 +235,7 @@ def candidates(
 
 @lru_cache(maxsize=1 << 14)
 def _ground(resource: str) -> str:
-    """Return the path, ending in `/`, that contains a resource; empty if that can be any path."""
+    """Return the directory, with a final `/`, that contains a resource; empty for the top."""
     if not is_pattern(resource):
         return f"{resource}/"
     if "/" not in resource:
@@ -254,7 +254,7 @@ def overlaps(
 ) -> bool:
     """Check whether two resources overlap.
 
-    The cases, in this order:
+    One of these cases applies. They are tried in this order:
 
     1. Both resources are the same: they overlap.
     2. One resource is a name: they don't overlap, since a name overlaps only itself.
@@ -272,7 +272,8 @@ def overlaps(
     Args:
         one: A resource, as `parse_resource` returns it.
         other: Another resource, as `parse_resource` returns it.
-        tracked: A function that returns the tracked files. It is called in cases 4 and 5 only.
+        tracked: A function that returns the tracked files. The function is called only in cases 4
+            and 5.
     """
     if one == other:  # case 1
         return True

@@ -37,7 +37,7 @@ _LAST: Final = datetime(
     day=1,
     tzinfo=UTC,
 )
-"""Times from this one on are ignored, since no later time could be made after the largest time."""
+"""Times from the year 9999 on are ignored, since no time comes after the largest possible time."""
 
 EPOCH: Final = datetime(
     year=1970,
@@ -138,20 +138,23 @@ def timeline(
 ) -> Timeline:
     """Compute when each commit entered the history, although some clocks were wrong.
 
-    The *time reached* is the latest time of all earlier commits. The *leader* is the machine that
-    set the time reached. One of these cases applies to each commit; they are tried in this order:
+    The *latest earlier time* is the latest time of all earlier commits. The *leader* is the machine
+    whose commit set this time. One of five cases applies to each commit. The cases are tried in
+    this order:
 
-    1. The commit's clock is far ahead of `now`, so the clock was wrong. The commit gets the time
-       reached. If it is the first commit, it gets the epoch.
-    2. The commit's clock is not behind the time reached. The commit gets the time of its clock.
-    3. The commit's clock is behind by a few minutes at most. The commit gets the time reached.
+    1. The commit's clock is far ahead of `now`, so the clock was wrong. The commit gets the latest
+       earlier time. The first commit gets the epoch in this case.
+    2. The commit's clock is not behind the latest earlier time. The commit gets the time of its
+       clock.
+    3. The commit's clock is behind the latest earlier time by a few minutes at most. The commit
+       gets the latest earlier time.
     4. The commit's clock is behind by more, because the leader's clock was ahead. The commit gets
        the time of its clock. The leader's earlier commits that have later times get that time too.
-       The leader's clock was ahead if this commit's clock is not behind the time that the other
-       machines had reached. If no other machine had been seen yet, the leader's clock was ahead if
-       two other machines soon write commits with clocks that are as far behind.
+       The leader's clock was ahead if this commit's clock is not behind the latest time of the
+       other machines. If no other machine has been seen yet, the leader's clock was ahead if two
+       other machines soon write commits with clocks that are as far behind.
     5. The commit's clock is behind by more, and the leader's clock was right. So the clock of this
-       commit's machine was behind. The commit gets the time reached.
+       commit's machine was behind. The commit gets the latest earlier time.
 
     Args:
         marks: The commits, oldest first.
@@ -163,7 +166,9 @@ def timeline(
         behind={},
     )
     reached: datetime | None = None
-    vouched: datetime | None = None  # reached by other machines than the leader
+    vouched: datetime | None = (
+        None  # latest time of machines other than the leader
+    )
     leader = ""
     for number, mark in enumerate(marks):
         time = mark.clock
@@ -204,10 +209,10 @@ def _was_ahead(
     Args:
         marks: The commits, oldest first.
         number: Index in `marks` of the commit whose clock is behind.
-        leader: The machine that set the time reached.
+        leader: The machine whose commit set the latest earlier time.
         reached: The latest time of all earlier commits.
-        vouched: The time that machines other than the leader had reached; None if there were no
-            other machines.
+        vouched: The latest time of machines other than the leader; None if there were no other
+            machines.
     """
     if vouched is not None:
         return marks[number].clock >= vouched

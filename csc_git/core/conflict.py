@@ -1,8 +1,9 @@
 """Conflicts: versions of keys that lost in a replay, kept in full until someone resolves them.
 
-A conflict record is an ordinary entry of the scope `conflicts`. Its key is `<op>.<n>`. Here `op` is
-the op of the first queued edit that changed the key in conflict, and `n` is the number of that key
-in that edit. So a row of queued edits of one key leaves one record, however often it is replayed.
+A conflict record is an ordinary entry of the scope `conflicts`. The name of this entry is
+`<op>.<n>`: the op of the first queued edit that changed the key in conflict, and the number of the
+key in that edit. So several queued edits of one key leave one record, however often they are
+replayed.
 """
 
 from dataclasses import dataclass

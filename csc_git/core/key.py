@@ -1,4 +1,4 @@
-"""Names: how a scope and a key become a path on the branch, and back.
+"""Names: convert a scope and a key to a path on the branch, and back.
 
 A scope has one to eight segments and is written like `issue:15`. A key is one name in a scope. On
 the branch, the segments are directories and the key is a file: `data/issue/15/status.json`. Names
@@ -7,8 +7,8 @@ cut can be decoded. No two names collide on a disk that ignores case or normalis
 
 - The bytes `a-z 0-9 - _ @ .` are encoded as themselves, `A` as `+a`, and any other byte as `=xx`
   (lower-case hex digits).
-- Some of these bytes are encoded as `=xx` too: a leading `.` or `-`, every `.` of a directory, and
-  the first byte of a name that Windows reserves (`con`, `lpt1`, also before a dot).
+- These bytes are encoded as `=xx` too: a leading `.` or `-`, every `.` in the name of a directory,
+  and the first byte of a name that Windows reserves (`con`, `lpt1`, also before a dot).
 - Therefore the name of a directory never contains a dot, and the name of a file ends in `.json`.
 - If the encoding of a name has more than 100 bytes, it is cut: at most 66 bytes of it are kept (no
   escape is cut in two), followed by `==` and the first 32 hex digits of the SHA-256 of the name.
@@ -110,7 +110,7 @@ class Key(NamedTuple):
 
     @property
     def is_cut(self) -> bool:
-        """Whether some component of the path was cut, so that the file must contain the full names."""
+        """Whether a part of the path was cut, so that the file must contain the full names."""
         components = self.path
         return any(_CUT_MARK in component for component in components)
 
@@ -178,8 +178,8 @@ def check_name(
         what: The word for the name in the error message, such as `key`.
 
     Raises:
-        InvalidName: `name` is empty, too long or not valid Unicode. Or it contains characters that
-            could trick a terminal, or only white space.
+        InvalidName: `name` is empty, too long or not valid Unicode. Or `name` contains characters
+            that could trick a terminal, or only white space.
     """
     if not name:
         raise InvalidName(
@@ -235,7 +235,7 @@ def encode(
 
 @lru_cache(maxsize=_REMEMBERED)
 def _escape(name: str, *, directory: bool) -> bytes:
-    """Encode one component of a path, as `encode` does, but also names that need escapes."""
+    """Encode one component of a path as `encode` does, including names that need escapes."""
     raw = name.encode()
     plain = _PLAIN[directory]
     tokens = [_token(byte, plain) for byte in raw]
@@ -277,7 +277,7 @@ def decode(
 
 @lru_cache(maxsize=_REMEMBERED)
 def _unescape(component: bytes, *, directory: bool) -> str | None:
-    """Decode one component, as `decode` does, but also with escapes, and without any `.json`."""
+    """Decode one component as `decode` does, including escapes; the `.json` is removed before."""
     is_short = len(component) <= _MAX_COMPONENT
     if is_short and _CUT.fullmatch(component):
         return None

@@ -4,14 +4,14 @@ A lease is a record on the branch. A session renews its lease by changing the re
 decides by *elapsed* time on its own machine whether the lease has lapsed, because the wall clocks
 of different machines are never compared:
 
-    A lease has lapsed if its record has kept the same revision for the lease's length. This is
+    A lease has lapsed if its record has kept the same revision for the lease's length. The time is
     counted from the moment when this clone first saw the revision to the start of a later fetch
     that still found the same revision.
 
 Each session that takes over a name raises the fence, a number that the session's edits contain. So
 the edits of a session that was away for too long are recognised when they arrive.
 
-Leases are advisory. They keep cooperating sessions apart, but they do not stop a session from
+Leases are advisory. Leases keep cooperating sessions apart, but they do not stop a session from
 writing.
 """
 
@@ -175,7 +175,7 @@ def bounded(
 
     Args:
         value: The number.
-        most: The largest number that csc-git itself writes there.
+        most: The largest number that csc-git itself writes into the record.
 
     Raises:
         ValueError: the number or its absolute value is larger than `most`.

@@ -1,6 +1,6 @@
 """Merging: the decision about a key that was changed on two sides.
 
-Two sides have changed the same key since a version that both sides know. That version is the base.
+Two sides have changed the same key since a version that both sides know, which is called the base.
 Our side is the edit that is being replayed. Their side is the value in the newer history of the
 branch. One of these cases applies; they are tried in this order:
 

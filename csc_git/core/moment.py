@@ -20,7 +20,9 @@ _UNITS: Final = {
 
 @dataclass(frozen=True)
 class Moment:
-    """A point in the past, given by a commit or by a time. The other attribute is None.
+    """A point in the past, given either by a commit or by a time.
+
+    One of the two attributes is always None.
 
     Attributes:
         commit: Id of a commit, in full or abbreviated.

@@ -6,12 +6,12 @@ after each edit makes the pushes of the other clones fail. A clone whose pushes 
 and more edits to replay, and therefore its pushes fail even more often. Exponential backoff makes
 this worse, since it favours the clone that has just succeeded.
 
-Therefore a clone that has pushed leaves time for the other clones. It collects its edits for about
-one and a half rounds (fetch, replay, push) for each clone that has written recently. It counts
-itself too, since there may be clones that it does not know because their pushes never succeeded. A
-clone whose push failed because another clone pushed first tries again soon. The length of a round
-is measured, so the rule works for a remote that answers in 30 ms and for a remote that needs
-seconds.
+Therefore a clone that has pushed leaves time for the other clones. Before its next push, the clone
+collects edits for about one and a half rounds (fetch, replay, push) for each clone that has written
+recently. A clone also counts itself among these clones, since there may be other clones that are
+unknown because their pushes never succeeded. A clone whose push failed because another clone pushed
+first tries again soon. The length of a round is measured, so the rule works for a remote that
+answers in 30 ms and for a remote that needs seconds.
 
 `tests/simulation.py` runs this code on a virtual clock and finds the limits of one branch.
 """
@@ -34,8 +34,7 @@ _FIRST_RETRY: Final = 2.0
 """The first retry takes place within this many rounds."""
 
 _GROWTH: Final = 1.5
-"""With each further retry, the number of rounds within which it takes place grows by this factor.
-"""
+"""With each further retry, the longest wait before the retry grows by this factor."""
 
 _QUICK: Final = 2.0
 """A server looks at the remote at most once in this many seconds, unless the longest wait that is
@@ -90,7 +89,7 @@ class Pace:
 
         Args:
             clones: Ids of the clones whose edits were found.
-            now: The clock, in seconds.
+            now: The current time of the clock, in seconds.
         """
         found = dict.fromkeys(clones, now)
         self._seen.update(found)
@@ -101,7 +100,7 @@ class Pace:
         """Count the other clones that have written recently.
 
         Args:
-            now: The clock, in seconds.
+            now: The current time of the clock, in seconds.
         """
         others = len(self._seen)
         clones = others + 1
@@ -126,7 +125,7 @@ class Pace:
         while the caller waits, it makes no more edits that could be collected.
 
         Args:
-            now: The clock, in seconds.
+            now: The current time of the clock, in seconds.
             chance: A random number, uniform in [0, 1).
         """
         urgent = self._round * chance
@@ -146,8 +145,8 @@ class Pace:
         """Compute how many seconds to wait after pushes that failed because others pushed first.
 
         Args:
-            losses: How many pushes in a row have failed in this way, 1 or more.
-            now: The clock, in seconds.
+            losses: How many pushes in a row have failed because others pushed first, 1 or more.
+            now: The current time of the clock, in seconds.
             chance: A random number, uniform in [0, 1).
         """
         others = self.others(now)
@@ -164,12 +163,12 @@ class Pace:
     ) -> float:
         """Compute how many seconds to wait until the next look at the remote.
 
-        This is for a clone that has nothing to push. The wait is short while other clones write,
-        and it grows with the time since they last wrote.
+        The wait is for a clone that has nothing to push. The wait is short while other clones
+        write, and it grows with the time since other clones last wrote.
 
         Args:
             longest: The longest wait, in seconds.
-            now: The clock, in seconds.
+            now: The current time of the clock, in seconds.
         """
         if self._news is None:
             return longest

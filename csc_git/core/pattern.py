@@ -21,8 +21,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Translate a glob to a regular expression, to be used with `match`.
 
     Raises:
-        InvalidPattern: `pattern` is empty, is too long, or contains a control character. Or it
-            contains a `[` without a `]`, or a range such as `z-a` that runs backwards.
+        InvalidPattern: `pattern` is empty, is too long, or contains a control character. Or
+            `pattern` contains a `[` without a `]`, or a range such as `z-a` that runs backwards.
     """
     length = len(pattern)
     if not 1 <= length <= MAX_LENGTH:
@@ -86,8 +86,8 @@ def part(
 
     Args:
         names: All names, sorted.
-        after: The page begins with the first name after this one; None to begin with the first
-            name.
+        after: The page begins with the first name that comes after this name; None for the first
+            page.
         limit: How many names the page may have at most, 1 or more; None for all names.
 
     Returns:
@@ -112,7 +112,7 @@ def part(
 def _has_open_bracket(pattern: str) -> bool:
     """Check whether a pattern has a `[` without a `]`.
 
-    `fnmatch` would match such a `[` literally, but nobody who writes one means that.
+    `fnmatch` would match such a `[` literally, but people who write a `[` do not expect this.
     """
     without_sets = _SET.sub("", pattern)
     return "[" in without_sets

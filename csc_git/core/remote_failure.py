@@ -1,4 +1,4 @@
-"""The error for a failed exchange with the remote: a state of sync and git's or the remote's words."""
+"""The error for a failed exchange with the remote: a state of sync, and git's message."""
 
 from typing import Final
 
@@ -17,10 +17,11 @@ class RemoteFailure(StoreError):
 
     Args:
         state: The state in which the exchange ended.
-        detail: The message of git or the remote. It is cut and escaped so that it can be shown.
+        detail: The message of git or the remote. The message is cut and escaped so that it can be
+            shown.
     """
 
-    safe = "Nothing here is lost"
+    safe = "Nothing in this clone is lost"
 
     def __init__(self, state: RemoteState, detail: str = "") -> None:
         self.state = state

@@ -78,7 +78,7 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.OFF: (
         "Sync is switched off",
-        "To switch it on: git config csc.sync true",
+        "To switch sync on: git config csc.sync true",
     ),
     RemoteState.NO_GIT: (
         "There is no git on PATH, and csc-git needs it to reach the remote",
@@ -166,7 +166,7 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.DELETED: (
         "The remote no longer has the branch that was there before",
-        f"Nothing here is lost, and edits wait in the queue. {_PERSON}",
+        f"Nothing in this clone is lost, and edits wait in the queue. {_PERSON}",
     ),
     RemoteState.BEHIND: (
         "The remote's branch lacks the newest edits that the remote had confirmed",
@@ -181,7 +181,7 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     ),
     RemoteState.OTHER_STORE: (
         "The remote's branch belongs to another store than this clone's",
-        f"Nothing here is lost, and edits wait in the queue. {_PERSON}",
+        f"Nothing in this clone is lost, and edits wait in the queue. {_PERSON}",
     ),
     RemoteState.NOT_A_STORE: (
         "The branch on the remote was not made by csc-git",
@@ -227,8 +227,8 @@ CHOICES: Final[dict[RemoteState, str]] = {
     ),
     RemoteState.REWRITTEN: (
         "Ask who rewrote the branch, and why. To take the remote's history and drop the confirmed "
-        "edits that it lacks: csc-git sync --accept-rewrite. To make those edits again on top of the "
-        "remote's history: csc-git sync --restore"
+        "edits that it lacks: csc-git sync --accept-rewrite. To make those edits again on top of "
+        "the remote's history: csc-git sync --restore"
     ),
     RemoteState.OTHER_STORE: (
         "If this is the wrong remote or branch, correct csc.remote or csc.branch. If the branch "

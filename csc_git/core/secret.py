@@ -157,7 +157,7 @@ def screen_names(texts: Iterable[str]) -> None:
         if kind is not None:
             raise LooksLikeSecret(
                 f"A name or reason looks like a credential ({kind})",
-                then="Use another name, and say where the secret is kept instead of what it is",
+                then="Use another name or reason, without the secret itself",
             )
 
 
@@ -194,7 +194,7 @@ def _pieces(line: str) -> Iterator[str]:
 
 @cache
 def _rules() -> tuple[_Rule, ...]:
-    """Load the rules of detect-secrets. This takes a while, so it is done at the first write."""
+    """Load the rules of detect-secrets. Loading takes a while, so it is done at the first write."""
     classes = [
         resolve_name(f"detect_secrets.plugins.{rule}") for rule in _RULES
     ]

@@ -13,7 +13,10 @@ _PART: Final = re.compile(
     re.ASCII,
 )
 _OUTSIDE: Final = re.compile(r"[^A-Za-z0-9_-]")
-_FORM: Final = "Use letters, digits, _ . and -, at most 64 characters, such as claude_1 or claude_1@laptop"
+_FORM: Final = (
+    "Use at most 64 letters, digits, _ . and -, "
+    "such as claude_1 or claude_1@laptop"
+)
 
 
 class SessionName(NamedTuple):

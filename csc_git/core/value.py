@@ -1,7 +1,7 @@
 r"""Values: the canonical form of JSON, and the files of the branch, each of which contains a value.
 
 In the canonical form, equal values have equal bytes. So equal files have the same blob id, and this
-id can be used as a revision. The rules of the form:
+id can be used as a revision. The canonical form has these rules:
 
 - The encoding is UTF-8. The indent is two spaces, with `": "` after a name and `",\n"` between
   members. Empty arrays and objects are `[]` and `{}`. The file ends with one newline.
@@ -212,8 +212,8 @@ def parse(data: bytes | str) -> Json:
     """Parse JSON strictly.
 
     Raises:
-        ValueError: `data` is not JSON or is nested too deep. Or it contains a number that is not
-            finite, or an object with the same name twice.
+        ValueError: `data` is not JSON or is nested too deep. Or `data` contains a number that is
+            not finite, or an object with the same name twice.
     """
     try:
         return _parse(data)
@@ -253,7 +253,7 @@ def _may_be_refused(text: str) -> bool:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is too large a number")
+        raise ValueError(f"the number {text} is too large")
     return number
 
 

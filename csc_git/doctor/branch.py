@@ -1,4 +1,4 @@
-"""The branch: what needs a person's decision."""
+"""Check the branch: does something need a person's decision?"""
 
 from collections.abc import Iterator
 from shlex import quote
@@ -12,7 +12,7 @@ from csc_git.text import count
 
 
 def check_branch(coordinator: Coordinator) -> Iterator[Finding]:
-    """Are there foreign entries, parked edits, open conflicts, or edits of another branch?"""
+    """Are there foreign entries, parked edits, open conflicts, or edits for another branch?"""
     status = coordinator.summary.status()
     found = [
         *_foreign(status),
@@ -28,14 +28,14 @@ def check_branch(coordinator: Coordinator) -> Iterator[Finding]:
 
 
 def check_team(coordinator: Coordinator) -> Iterator[Finding]:
-    """Can all of the team's settings be used? Yields nothing if they can."""
+    """Can all of the team's settings be used? Each setting that can't be used becomes a finding."""
     settings = read_team(coordinator.store.snapshot())
     for one in settings.unusable:
         yield doubtful("team", one.what, one.then)
 
 
 def _other_queues(coordinator: Coordinator) -> Iterator[Finding]:
-    """Edits queued for a branch that this clone used before, which no sync pushes now."""
+    """Report edits that are queued for an earlier branch of this clone, and are not synced now."""
     store = coordinator.store
     for name in store.repository.refs("refs/heads/"):
         if name == store.branch.name:
@@ -52,7 +52,7 @@ def _other_queues(coordinator: Coordinator) -> Iterator[Finding]:
         yield doubtful(
             "branch",
             message,
-            f"To copy its values here: {copy}",
+            f"To copy the values of that branch here: {copy}",
         )
 
 
@@ -62,8 +62,8 @@ def _foreign(status: Status) -> Iterator[Finding]:
     shown = ", ".join(status.foreign[:3])
     yield doubtful(
         "foreign",
-        f"{status.foreign_count} on the branch that csc-git did not write: {shown}",
-        "Ask who put them there (csc-git log); they are skipped and left as they are",
+        f"Files on the branch that csc-git did not write ({status.foreign_count}): {shown}",
+        "Ask who added these files (csc-git log). csc-git skips them and does not change them",
     )
 
 
@@ -82,6 +82,6 @@ def _conflicts(status: Status) -> Iterator[Finding]:
     values = count(len(status.conflicts), "value")
     yield doubtful(
         "conflicts",
-        f"{values} lost to a concurrent one, and kept",
+        f"{values} lost to a concurrent value, and kept until a person decides",
         "csc-git conflicts, then csc-git resolve",
     )

@@ -1,4 +1,4 @@
-"""The clients: is the server registered, does it start, does it share what commands share?"""
+"""Check the clients: is the server registered, does it start, does it use our branch and remote?"""
 
 import logging
 import shlex
@@ -32,15 +32,16 @@ def check_agreement(
     here: Sharing,
     replaced: Collection[tuple[str, Path]] = (),
 ) -> Iterator[Finding]:
-    """Do clients' servers sync with the same branch and remote as a command here, in all worktrees?
+    """Do the clients' servers, in all worktrees, use the branch and remote that commands here use?
 
-    All of them have one store. If their settings differ, or are unknown, then the first process
-    that syncs publishes the data of all of them where only its own settings would put it.
+    All processes of a clone share one store. If they use different remotes, the first process that
+    syncs publishes the data of all processes on its own remote.
 
     Args:
         project: The repository.
-        here: The branch and remote of commands.
-        replaced: Clients (by key) and files whose entries don't count, since others replace them.
+        here: The branch and remote that commands here use.
+        replaced: Entries that are not checked, since they are going to be replaced; each as the
+            client's key and the settings file.
     """
     found, unreadable = starts(project)
     others, unreadable_there = starts_elsewhere(project)
@@ -57,7 +58,7 @@ def check_clients(
     project: Project,
     known: list[Start],
 ) -> Iterator[Finding]:
-    """Is there a client, and does each server that is registered start?
+    """Is a client set up, and does each registered server start?
 
     Args:
         project: The repository.
@@ -70,7 +71,7 @@ def check_clients(
         if shutil.which(start.command, path=path) is None:
             yield wrong(
                 "client",
-                f"{start.title} starts {start.command}, which is not there",
+                f"{start.title} starts {start.command}, which does not exist",
                 f"Install csc-git where {start.title} finds it, or: {start.again}",
             )
             continue
@@ -84,7 +85,7 @@ def _no_client(project: Project) -> Finding:
         fix = "csc-git init  (or csc-git init --client other)"
     return doubtful(
         "client",
-        "No client that csc-git knows of is set up to start it here",
+        "No client that csc-git knows is set up to start csc-git here",
         fix,
     )
 
@@ -98,8 +99,8 @@ def _check_sharing(
 
     Args:
         start: How the client starts its server.
-        top: The top of the work tree that is examined; a start may be of another one.
-        here: The branch and remote of commands.
+        top: The top of the work tree that is examined. The start may belong to another work tree.
+        here: The branch and remote that commands here use.
     """
     who = start.title
     if start.top != top:
@@ -115,8 +116,8 @@ def _check_sharing(
         yield doubtful(
             "client",
             f"{who} starts {line}, with a command or variables that init would not write. It was "
-            "not run. Which branch and remote it uses is unknown, so the remote was not tried",
-            f"Look at what it does, or replace the entry: {start.again}",
+            "not run. Its branch and remote are unknown, so the remote was not tried either",
+            f"Check what that command does, or replace the entry: {start.again}",
         )
     else:
         yield from _compare_sharing(start, who, here)
@@ -140,7 +141,7 @@ def _compare_sharing(
         yield wrong(
             "client",
             f"{who}'s server won't start: {why}",
-            f"Mend its entry in {start.file}, or: {start.again}",
+            f"Repair the entry in {start.file}, or: {start.again}",
         )
     else:
         yield from _differences(start, who, theirs, here)
@@ -152,30 +153,30 @@ def _differences(
     theirs: Sharing,
     here: Sharing,
 ) -> Iterator[Finding]:
-    """The first difference between the settings of a client's server and those of commands here."""
+    """The first difference between the settings of a client's server and of commands here."""
     if theirs.repository != here.repository:
         yield wrong(
             "client",
             f"{who}'s server works for another repository: {theirs.repository}",
-            f"Mend its entry in {start.file}, or: {start.again}",
+            f"Repair the entry in {start.file}, or: {start.again}",
         )
     elif theirs.branch != here.branch:
         difference = (
-            f"the branch {theirs.branch}, but the one set here is {here.branch}"
+            f"the branch {theirs.branch}, but commands here use {here.branch}"
         )
         setting = _setting(start, "csc.branch", theirs.branch)
         yield _differs(start, who, difference, setting)
     elif theirs.syncs != here.syncs:
-        difference = "a remote, but commands here with nobody"
+        difference = "a remote, but commands here use no remote"
         if here.syncs:
-            difference = "nobody, but commands here with a remote"
+            difference = "no remote, but commands here use a remote"
         syncs = str(theirs.syncs).lower()
         setting = _setting(start, "csc.sync", syncs)
         yield _differs(start, who, difference, setting)
     elif theirs.syncs and theirs.remote != here.remote:
         remote = readable(theirs.remote or "no remote")
         ours = readable(here.remote or "no remote")
-        difference = f"{remote}, but commands here with {ours}"
+        difference = f"{remote}, but commands here use {ours}"
         setting = _setting(start, "csc.remote", theirs.named)
         yield _differs(start, who, difference, setting)
 
@@ -185,10 +186,10 @@ def _setting(
     name: str,
     value: str,
 ) -> str:
-    """The arguments of `git config` that set a value; a password in it is not shown."""
+    """The arguments of `git config` that set a value. A URL with a password is not shown."""
     has_password = readable(value) != value
     if has_password:
-        return f"{name} URL, with the one of {start.file}"
+        return f"{name} URL, with the URL from {start.file}"
     return f"{name} {quote(value)}"
 
 
@@ -198,19 +199,19 @@ def _differs(
     difference: str,
     setting: str,
 ) -> Finding:
-    """Report that a client's server and commands share with different places.
+    """Report that a client's server and commands here use different branches or remotes.
 
     Args:
         start: How the client starts its server.
-        who: The client, and its work tree if that is another one.
-        difference: What the server shares with, and what commands here share with.
-        setting: Arguments of `git config` that give commands here the server's setting.
+        who: The client, and its work tree if that is not the examined work tree.
+        difference: What the server uses, and what commands here use.
+        setting: The arguments of `git config` that give the server's setting to commands here.
     """
     return wrong(
         "client",
-        f"{who}'s server shares with {difference}. The remote was not tried, since that could "
-        "show the data of one to readers of the other",
-        f"git config {setting}; or remove it from the entry: {start.renewal(SHARING)}",
+        f"{who}'s server uses {difference}. The remote was not tried, since that could "
+        "publish data where other people can read them",
+        f"git config {setting}; or remove the setting from the entry: {start.renewal(SHARING)}",
     )
 
 
@@ -222,7 +223,7 @@ def _check_command(start: Start) -> Iterator[Finding]:
     yield doubtful(
         "client",
         f"{start.title} starts {start.command} by its name. Only a shell in which its "
-        "virtual environment is active finds it",
+        "virtual environment is active finds that command",
         f"Install csc-git by pipx or uv tool, or: {start.again}",
     )
 
@@ -245,7 +246,7 @@ def _try_out(start: Start) -> Finding:
             return wrong(
                 "client",
                 f"{start.title}'s server does not start: {why}",
-                f"Run it yourself and see: {line}",
+                f"To see why, run the server yourself: {line}",
             )
     took = time.monotonic() - began
     return fine(
@@ -255,7 +256,7 @@ def _try_out(start: Start) -> Finding:
 
 
 def _reason(error: BaseException) -> str:
-    """The first error inside groups of errors, in words."""
+    """Describe the first error inside groups of errors."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, TimeoutError):
@@ -291,7 +292,7 @@ def _count_tools(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the SDK's message about an answer that is not one: it becomes a finding."""
+    """Silence the SDK's log message about an invalid answer, which becomes a finding anyway."""
     log = logging.getLogger("mcp")
     before = log.level
     log.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""The environment that an MCP client gives its servers, which is not the shell's."""
+"""The environment that an MCP client gives its servers. It differs from the shell's environment."""
 
 import os
 import re
@@ -19,7 +19,7 @@ def client_environment(
     """The environment of a server that a client starts.
 
     Args:
-        client: The client; None for one that csc-git does not know.
+        client: The client; None for a client that csc-git does not know.
         entry: The server's entry in the client's settings.
     """
     variables = dict[str, str]()
@@ -39,7 +39,7 @@ def client_environment(
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Replace this process's environment for the length of a `with` block."""
+    """Replace this process's environment during a `with` block."""
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(variables)
@@ -54,13 +54,13 @@ def expanded_in(
     text: str,
     folder: Path | None = None,
 ) -> str:
-    """A text of a client's settings, with the values of its variables.
+    """Replace the variables in a text of a client's settings by their values.
 
-    A variable that is not set becomes its default (`${NAME:-default}`), or nothing.
+    A variable that is not set is replaced by its default (`${NAME:-default}`), or by nothing.
 
     Args:
-        text: The text.
-        folder: The value of `${workspaceFolder}`; None if it has none.
+        text: A text that may contain variables.
+        folder: The value of `${workspaceFolder}`; None if this variable has no value.
     """
     if folder is not None:
         text = text.replace("${workspaceFolder}", str(folder))

@@ -1,4 +1,4 @@
-"""The examination: runs all checks in order, while git checks the store's objects in a thread."""
+"""Run all checks in order, while a thread lets git check the objects of the store."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +76,7 @@ def _examine_opened(
     agreement = _guarded("client", check_agreement(project, here))
     disagreements = list(agreement)
     if disagreements:
-        # Each sync could then publish data where it does not belong. So the remote is not tried,
+        # A sync could now publish data on the wrong remote. So the remote is not tried,
         # and no server is started, since a server syncs.
         yield from _check_opened(coordinator, iter(()))
         yield from disagreements
@@ -110,7 +110,7 @@ def _check_content(
     coordinator: Coordinator,
     remote: Iterator[Finding],
 ) -> Iterator[Finding]:
-    """Run all checks of an opened store, except whether its objects are whole."""
+    """Run all checks of an opened store, except the check of its objects."""
     yield from _guarded("size", check_size(coordinator))
     yield from _guarded("watcher", check_watch(coordinator))
     yield from _guarded("remote", remote)
@@ -132,5 +132,5 @@ def _guarded(
     except Exception as error:  # noqa: BLE001  the other checks must still run
         name = type(error).__name__
         message = readable(f"This check failed: {name}: {error}")
-        fix = "Look at the settings by hand, and please report this"
+        fix = "Check the settings by hand, and please report this error"
         yield wrong(check, message, fix)

@@ -1,4 +1,4 @@
-"""Findings: the results of a check, one line each."""
+"""Findings, which are the results of checks. Each finding is one line."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -14,9 +14,10 @@ class Finding(Result):
 
     Attributes:
         check: What was checked, in a word or two.
-        level: `ok`; `warning`: it works, but not for long or not as well as it could; `error`.
+        level: `ok`; `warning` if the checked part works, but badly or not for long; or `error`.
         message: What was found.
-        fix: What to do about it; a command where there is one. Never one that destroys anything.
+        fix: What to do about the problem: if possible a command, but never a command that destroys
+            data.
     """
 
     check: str
@@ -55,7 +56,7 @@ def doubtful(
     Args:
         check: What was checked, in a word or two.
         message: What was found.
-        fix: What to do about it.
+        fix: What to do about the problem.
     """
     return Finding(
         check=check,
@@ -70,12 +71,12 @@ def wrong(
     message: str,
     fix: str,
 ) -> Finding:
-    """Make a finding of an error, which keeps something from working.
+    """Make an error: a finding about a problem that keeps something from working.
 
     Args:
         check: What was checked, in a word or two.
         message: What was found.
-        fix: What to do about it.
+        fix: What to do about the problem.
     """
     return Finding(
         check=check,

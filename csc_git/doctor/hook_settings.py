@@ -1,4 +1,4 @@
-"""The hooks: are all of them set up, do they run, do they read the branch that commands use?"""
+"""Check the hooks: are all set up, do they run, and do they read the branch that commands use?"""
 
 import json
 import os
@@ -28,7 +28,7 @@ _NOTHING: Final = json.dumps(
         "tool_input": {},
     }
 )
-"""The input of an event at which no hook has anything to do."""
+"""The input of an event for which no hook does anything."""
 
 _SECONDS: Final = 10.0
 
@@ -37,11 +37,11 @@ def check_hooks(
     project: Project,
     here: Sharing,
 ) -> Iterator[Finding]:
-    """Do the hooks work? Yields nothing where there are no hooks, since they are optional.
+    """Do the hooks work? If no hooks are set up, there is no finding, since hooks are optional.
 
     Args:
         project: The repository.
-        here: The branch and remote of commands.
+        here: The branch and remote that commands here use.
     """
     if not project.has_work_tree:
         return
@@ -74,7 +74,7 @@ def _missing(commands: Mapping[str, str]) -> Iterator[Finding]:
     absent = [name for name in EVENTS if name not in commands]
     if absent:
         events = ", ".join(absent)
-        message = f"Claude Code runs no hook of ours at {events}"
+        message = f"Claude Code runs no hook of csc-git at {events}"
         yield wrong("hooks", message, "csc-git init --hooks")
 
 
@@ -87,8 +87,8 @@ def _set_up_twice(top: Path) -> Iterator[Finding]:
     if "csc-git-hook" in content or "csc_git.hooks" in content:
         yield doubtful(
             "hooks",
-            f"Hooks of ours are in {file} too, so they run twice; init leaves those alone",
-            "Take them out there by hand",
+            f"Hooks of csc-git are in {file} too, so they run twice; init leaves that file alone",
+            "Remove the hooks from that file by hand",
         )
 
 
@@ -106,8 +106,8 @@ def _disabled(
         if isinstance(settings, dict) and settings.get("disableAllHooks"):
             yield doubtful(
                 "hooks",
-                f"They are set up, but {file} has disableAllHooks",
-                "Take it out there, if they are to run",
+                f"The hooks are set up, but {file} has disableAllHooks",
+                "If the hooks are to run, remove disableAllHooks from that file",
             )
 
 
@@ -117,7 +117,7 @@ def _try_out(
     top: Path,
     here: Sharing,
 ) -> Iterator[Finding]:
-    """Run a hook with input that asks nothing of it. A command that is not ours is not run."""
+    """Run a hook with an input for which it does nothing. A command that is not ours is not run."""
     words = _words(command)
     assignments = list(takewhile(_is_own_variable, words))
     variables = dict(word.split("=", 1) for word in assignments)
@@ -125,14 +125,14 @@ def _try_out(
     if not is_hook(hook, EVENTS[event][0]):
         yield wrong(
             "hooks",
-            f"Claude Code runs {command} at {event}, which is not what init would write",
+            f"Claude Code runs {command} at {event}, but init would write another command",
             _AGAIN,
         )
         return
     if shutil.which(hook[0]) is None:
         yield wrong(
             "hooks",
-            f"Claude Code's hook runs {hook[0]}, which is not there",
+            f"Claude Code's hook runs {hook[0]}, which does not exist",
             _AGAIN,
         )
         return
@@ -145,7 +145,7 @@ def _try_out(
 
 
 def _words(command: str) -> list[str]:
-    """A shell command's words; none if a quote in it is not closed."""
+    """Split a shell command into words. Return no words if a quote is not closed."""
     try:
         return shlex.split(command)
     except ValueError:
@@ -162,7 +162,7 @@ def _failure(
     top: Path,
     variables: Mapping[str, str],
 ) -> str:
-    """The error that a hook reports; empty if it reports none."""
+    """The error that a hook reports; empty if the hook reports no error."""
     debugging = {
         "CSC_HOOK_DEBUG": "1",
         "CSC_HOOK_SECONDS": str(_SECONDS),
@@ -182,7 +182,9 @@ def _failure(
         return readable(str(error), 200)
     if not done.returncode and not done.stderr:
         return ""
-    lines = done.stderr.splitlines() or [f"it ends with {done.returncode}"]
+    lines = done.stderr.splitlines() or [
+        f"it ends with exit code {done.returncode}"
+    ]
     return readable(lines[-1], 200)
 
 

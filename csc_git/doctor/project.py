@@ -1,4 +1,4 @@
-"""The project: is there a repository, a git, an identity, space on the disk?"""
+"""Check the project: are there a repository, git, an e-mail address, and space on the disk?"""
 
 import shutil
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from csc_git.project.project import Project
 from csc_git.text import count
 
 OLDEST_GIT: Final = (2, 31)
-"""Before that, git takes no configuration from `GIT_CONFIG_COUNT`."""
+"""The oldest git that works. Earlier versions take no configuration from `GIT_CONFIG_COUNT`."""
 
 _ROOM: Final = 200 << 20
 
@@ -25,7 +25,7 @@ def check_git() -> Iterator[Finding]:
     if version is None:
         yield wrong(
             "git",
-            "There is no git on PATH; only git talks to the remote",
+            "There is no git on PATH, and csc-git needs git to reach the remote",
             f"Install git {needed} or later, or put it on the PATH of your MCP client",
         )
         return
@@ -41,13 +41,13 @@ def check_git() -> Iterator[Finding]:
 
 
 def check_project(project: Project) -> Iterator[Finding]:
-    """What kind of repository is it, does git know the user's e-mail address, is the disk full?"""
+    """What kind of repository is this? Is the user's e-mail address known? Is the disk full?"""
     kind = _kind(project)
     yield fine("repository", f"{project.top} ({kind})")
     if project.email is None:
         yield doubtful(
             "identity",
-            "git knows no e-mail address of yours; edits carry csc-git@<machine> instead",
+            "git does not know your e-mail address; your edits have csc-git@<machine> instead",
             "git config --global user.email YOU@EXAMPLE.COM",
         )
     else:
@@ -72,8 +72,8 @@ def check_machine(coordinator: Coordinator) -> Iterator[Finding]:
     clones = count(others, "other clone")
     yield doubtful(
         "machine",
-        f"{name}, like {clones} of this project",
-        "To tell their sessions apart, in one of them: git config csc.machine NAME",
+        f"{name}, which is also the name of {clones} of this project",
+        "To give this clone another name: git config csc.machine NAME",
     )
 
 
@@ -82,7 +82,7 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 
 def _kind(project: Project) -> str:
-    """What kind of repository a project is; if its git directory is elsewhere, where."""
+    """Describe a project's kind of repository. Add its git directory if that is elsewhere."""
     if not project.has_work_tree:
         return "bare"
     if project.common_dir.is_relative_to(project.top):
@@ -93,5 +93,5 @@ def _kind(project: Project) -> str:
         content = git_dir.read_text(encoding="utf-8")
         git_dir = Path(content.strip())
     if git_dir.parent.name == "worktrees":
-        return f"worktree; shared by all: {project.common_dir}"
+        return f"worktree; shared by all worktrees: {project.common_dir}"
     return f"clone; its git directory: {project.common_dir}"

@@ -1,4 +1,4 @@
-"""The remote: can a server that a client starts reach it and write to it?"""
+"""Check the remote: can a server that a client starts reach it and write to it?"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from csc_git.doctor.server_starts import Start
 from csc_git.store.sync.status import SyncStatus
 
 Reopen = Callable[[], Coordinator]
-"""Opens another coordinator of the clone, in the environment of the moment of the call."""
+"""Opens another coordinator of the clone, with the environment at the time of the call."""
 
 _SLOW: Final = 5.0
 _SKEW: Final = 120.0
@@ -29,8 +29,8 @@ _SAME_FOR_ALL: Final = frozenset(
     }
 )
 _SET_CLOCK: Final = (
-    "Set it (timedatectl set-ntp true). "
-    "Of two concurrent edits the later time wins"
+    "Set the clock (timedatectl set-ntp true). "
+    "Of two concurrent edits, the edit with the later time wins"
 )
 
 
@@ -39,12 +39,12 @@ def check_remote(
     user: str,
     known: Sequence[Start],
 ) -> Iterator[Finding]:
-    """Write, push and read back, as each client's server would.
+    """Write an edit, push it and read it back, with the environment of each client's server.
 
-    If that fails, the same is tried with this shell's environment.
+    If that fails, try again with this shell's environment, to find the cause.
 
     Args:
-        reopen: Opens a coordinator of the clone in the environment of that moment.
+        reopen: Opens a coordinator of the clone with the environment at the time of the call.
         user: The person in whose name the test edit is made.
         known: How clients start their servers. Starts with the same environment are tried once.
     """
@@ -70,14 +70,14 @@ def check_remote(
 
 
 def check_clock(coordinator: Coordinator) -> Iterator[Finding]:
-    """Does this machine's clock agree with the remote's, and with those of the branch's authors?"""
+    """Does this machine's clock agree with the remote's clock and with the authors' clocks?"""
     wrong_clocks = coordinator.summary.clocks()
     for line in wrong_clocks[:_MOST_CLOCKS]:
         yield doubtful("clock", line, _SET_CLOCK)
     theirs = coordinator.store.remote_clock()
     if theirs is None:
         if not wrong_clocks:
-            yield fine("clock", "those of all machines agree")
+            yield fine("clock", "the clocks of all machines agree")
         return
     skew = (clock.now() - theirs).total_seconds()
     if abs(skew) > _SKEW:
@@ -85,11 +85,11 @@ def check_clock(coordinator: Coordinator) -> Iterator[Finding]:
         side = "ahead of" if skew > 0 else "behind"
         yield doubtful(
             "clock",
-            f"This clock is {minutes:,.0f} minutes {side} the remote's",
+            f"This machine's clock is {minutes:,.0f} minutes {side} the remote's",
             _SET_CLOCK,
         )
     elif not wrong_clocks:
-        yield fine("clock", "as the remote's")
+        yield fine("clock", "agrees with the remote's clock")
 
 
 def _try(
@@ -113,7 +113,7 @@ class _Group(NamedTuple):
 def _by_environment(known: Sequence[Start]) -> list[_Group]:
     """Group starts by the environment that they give their servers.
 
-    If there are no starts, the only group has the environment that any client gives.
+    If there are no starts, the only group has the environment that every client gives.
     """
     if not known:
         inherited = client_environment(None, {})
@@ -136,11 +136,9 @@ def _worked(
 ) -> Finding:
     remote = tried.status.remote
     took = f"{tried.seconds:.1f} s"
-    message = (
-        f"{remote}: written, pushed and read back in {took}, as {who} would"
-    )
+    message = f"{remote}: written, pushed and read back in {took}, as {who} would do it"
     if tried.seconds > _SLOW:
-        fix = "It is slow: edits take as long to reach others"
+        fix = "The remote is slow: each edit takes that long to reach others"
         return doubtful("remote", message, fix)
     return fine("remote", message)
 
@@ -170,16 +168,14 @@ def _lacking(
     Args:
         status: The state of the sync with the server's environment.
         who: The clients that start their servers with that environment.
-        group: How they start them; empty if the environment is that of any client.
+        group: The starts of these clients; empty if no client is set up.
     """
     what, _ = status.describe()
-    message = (
-        f"It works in this shell, but not as {who} starts the server: {what}"
-    )
+    message = f"The remote works in this shell, but not as {who} starts the server: {what}"
     names = _transport_variables()
     if not group:
         listed = ", ".join(names)
-        fix = f"Pass on the variables of this shell ({listed})"
+        fix = f"Pass these variables of this shell to the server: {listed}"
         return wrong("remote", message, fix)
     start = group[0]
     wanted = {name: os.environ[name] for name in names}
@@ -187,16 +183,19 @@ def _lacking(
     advice = []
     if by_init:
         listed = ", ".join(by_init)
-        advice.append(f"Pass on {listed}: {start.again}")
+        advice.append(f"To pass on {listed}: {start.again}")
     if by_hand:
         listed = ", ".join(by_hand)
         advice.append(f"Add {listed} to env in {start.file}")
-    fix = "; ".join(advice) or "Compare its environment with this one: env"
+    fix = (
+        "; ".join(advice)
+        or "Compare the server's environment with this shell's: env"
+    )
     return wrong("remote", message, fix)
 
 
 def _own_settings() -> dict[str, str]:
-    """The shell's `CSC_` variables; `check_agreement` compared them with the server's before."""
+    """The shell's `CSC_` variables, which `check_agreement` has compared with the server's."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -209,7 +208,7 @@ def _works_in_shell(
     user: str,
     group: _Group,
 ) -> bool:
-    """Whether the remote works with this shell's environment, if a group's is another one."""
+    """Whether the remote works with this shell's environment, if that differs from a group's."""
     if group.environment == dict(os.environ):
         return False
     tried = _try(reopen, user)

@@ -1,4 +1,4 @@
-"""Starts: how each client starts our server here, and which branch and remote it then uses."""
+"""How each client starts our server here, and which branch and remote that server uses."""
 
 import os
 import shlex
@@ -31,18 +31,18 @@ _LOCAL: Final = replace(
     title="Claude Code, for you alone",
     file=None,
 )
-"""Claude Code by its settings of one person for one project, which `claude mcp add` writes."""
+"""Claude Code with the settings of one person for one project, which `claude mcp add` writes."""
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """The branch and remote of a process; two are equal if they share one state.
+    """The branch and remote of a process. If they are equal, two processes share one state.
 
     Attributes:
-        repository: The common directory of the repository it works for.
+        repository: The common directory of the repository that the process works for.
         branch: The branch.
-        remote: The remote's URL, as configured; None if there is none.
-        syncs: Whether it talks to a remote at all.
+        remote: The remote's URL, as configured; None if there is no remote.
+        syncs: Whether the process syncs with a remote at all.
         named: The value of `csc.remote` that names this remote: a remote's name, or a URL.
     """
 
@@ -55,16 +55,16 @@ class Sharing:
 
 @dataclass(frozen=True)
 class Start:
-    """How a client starts our server, by an entry of its settings.
+    """How a client starts our server, according to an entry in the client's settings.
 
     Attributes:
         client: The client.
         file: The settings file with the entry.
         top: The top of the work tree that the entry is for.
-        command: The program.
-        arguments: Its arguments; empty if the entry has none.
-        directory: The directory where it is started.
-        environment: All variables that it gets.
+        command: The program that is started.
+        arguments: The program's arguments; empty if the entry has no arguments.
+        directory: The directory in which the program is started.
+        environment: All environment variables that the program gets.
         given: The names of the variables that the entry itself sets.
     """
 
@@ -85,7 +85,7 @@ class Start:
         top: Path,
         entry: Mapping[str, Any],
     ) -> Self:
-        """Read an entry of a client's settings. Members of a wrong type count as absent.
+        """Read an entry of a client's settings. Members of a wrong type are ignored.
 
         Args:
             client: The client.
@@ -119,11 +119,11 @@ class Start:
 
     @property
     def again(self) -> str:
-        """The commands that replace the entry by a new one."""
+        """The commands that replace the entry by a new entry."""
         return self.renewal()
 
     def renewal(self, without: Collection[str] = ()) -> str:
-        """The commands that replace the entry by one without some of its settings.
+        """The commands that replace the entry by a new entry without some of the settings.
 
         Args:
             without: Names of the settings that the new entry does not give.
@@ -158,10 +158,10 @@ class Start:
 
     @property
     def is_known(self) -> bool:
-        """Whether it starts our server as this shell would. Other commands are not run.
+        """Whether the entry starts our server as this shell would. Other commands are not run.
 
-        `is_server` judges the command. The variables that the entry sets count too: one may set a
-        search path, a proxy, or the command that git runs for ssh.
+        `is_server` checks the command. The variables that the entry sets are checked too, since a
+        variable may set a search path, a proxy, or the command that git runs for ssh.
         """
         for name in self.given:
             if name.startswith("CSC_"):
@@ -174,7 +174,7 @@ class Start:
     def lacks(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Names of wanted variables that the server does not get, or gets with another value.
 
-        The first list has those that `init` passes on, the second one all others.
+        The first list has the variables that `init` passes on, and the second list has the others.
 
         Args:
             wanted: Variables and their values.
@@ -191,10 +191,10 @@ class Start:
         return by_init, by_hand
 
     def sharing(self) -> Sharing:
-        """The branch and remote of the server that it starts.
+        """The branch and remote of the server that the client starts.
 
         Raises:
-            SetupError: no repository, or a setting that can't be used.
+            SetupError: There is no repository, or a setting can't be used.
         """
         flags = flags_in(self.arguments)
         directory = self.directory / flags.pop("directory", "")
@@ -213,7 +213,7 @@ def sharing_at(
         flags: Settings that the command gets as options, by name.
 
     Raises:
-        SetupError: no repository, or a setting that can't be used.
+        SetupError: There is no repository, or a setting can't be used.
     """
     project = discover(directory)
     settings = load(project, flags)
@@ -240,7 +240,7 @@ def starts(project: Project) -> Starts:
     """How clients start the server in a project's work tree.
 
     Claude Code has three places for entries: for one person in this project, for all users of the
-    project, and for all projects of a person. The first that has an entry for csc-git counts.
+    project, and for all projects of a person. The first place with an entry for csc-git is used.
     """
     known = list[Start]()
     unreadable = list[Finding]()
@@ -267,7 +267,7 @@ def starts(project: Project) -> Starts:
 
 
 def starts_elsewhere(project: Project) -> Starts:
-    """The same as `starts`, for the repository's other work trees, which share its store."""
+    """How clients start the server in the repository's other work trees, which share its store."""
     known = list[Start]()
     unreadable = list[Finding]()
     for top in project.worktrees():
@@ -282,7 +282,7 @@ def starts_elsewhere(project: Project) -> Starts:
 def _places(
     project: Project,
 ) -> Iterator[tuple[Client, Path, Callable[[], Any]]]:
-    """Each place of a client's entry: the client, the file, and what reads the entry."""
+    """Each place of an entry: the client, the file, and a function that reads the entry."""
     user = UserRegistration({})
     memory = memory_of(project)
     yield _LOCAL, user.file, partial(user.found_for, project.top)

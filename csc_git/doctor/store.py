@@ -1,4 +1,4 @@
-"""Our store: is it undamaged and writable, does it stay small, are changes noticed?"""
+"""Check our store: is it undamaged and writable, does it stay small, are changes noticed?"""
 
 import os
 import tempfile
@@ -35,8 +35,9 @@ _INOTIFY: Final = (
     "fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024"
 )
 _REMAKE: Final = (
-    "Stop the sessions here, move that directory aside and keep it, since edits not yet pushed are "
-    "in it (the troubleshooting guide has how to get them out); the next start makes a new one"
+    "Stop the sessions here. Move that directory aside and keep it, since it may have edits that "
+    "are not pushed yet; the troubleshooting guide explains how to recover these edits. The next "
+    "start makes a new store"
 )
 
 
@@ -67,8 +68,8 @@ def check_whole(coordinator: Coordinator) -> Iterator[Finding]:
     if damage is None:
         yield doubtful(
             "store",
-            f"{repository.path} was not checked: there is no git, or it took too long",
-            "Try again with git on PATH, when the machine is less busy",
+            f"{repository.path} was not checked: git is missing, or the check took too long",
+            "Try again when git is on PATH and the machine is less busy",
         )
     elif damage:
         what = readable(damage, 200)
@@ -96,8 +97,8 @@ def check_size(coordinator: Coordinator) -> Iterator[Finding]:
     elif files.unfinished:
         yield doubtful(
             "objects",
-            f"{files.unfinished} files of edits that were never finished, more than a day old",
-            "Nothing: the weekly maintenance deletes them",
+            f"{files.unfinished} files, more than a day old, of edits that were never finished",
+            "There is nothing to do: the weekly maintenance deletes these files",
         )
     else:
         yield fine("objects", f"{packs}, {files.loose:,} loose")
@@ -105,8 +106,8 @@ def check_size(coordinator: Coordinator) -> Iterator[Finding]:
         megabytes = files.size >> 20
         yield doubtful(
             "size",
-            f"{megabytes:,} MB: a new clone takes long to fetch that",
-            "csc-git rotate  (begins a new history; the old one is kept)",
+            f"{megabytes:,} MB: a new clone takes long to fetch so much",
+            "csc-git rotate  (starts a new history, and keeps the old history)",
         )
     else:
         kilobytes = max(files.size >> 10, 1)
@@ -128,7 +129,7 @@ def check_watch(coordinator: Coordinator) -> Iterator[Finding]:
         why = watch.failed or "no event came"
         yield doubtful(
             "watcher",
-            f"Changes are noticed after a second only: {why}",
+            f"Changes are noticed only after a second: {why}",
             f"On Linux: sysctl {_INOTIFY}",
         )
 
@@ -137,7 +138,7 @@ def _notices_a_change(
     watch: Watch,
     file: Path,
 ) -> bool:
-    """Write a file in a watched directory until the watch gets an event, fails, or it took long."""
+    """Write a file in a watched directory until the watch gets an event or fails, or time is up."""
     with watch.listening() as wait:
         until = time.monotonic() + _PATIENCE
         while not watch.failed and time.monotonic() < until:
@@ -150,9 +151,9 @@ def _notices_a_change(
 
 
 def _is_free(path: Path) -> bool:
-    """Whether a lock is free, or becomes free within the time that a process may need it.
+    """Whether a lock is free, or becomes free within the time for which a process may need it.
 
-    A sync may take long, unless its process is stopped.
+    A sync may need its lock for long. If the process is stopped, there is no wait.
     """
     if _becomes_free(path, _MOMENT):
         return True
@@ -173,7 +174,7 @@ def _becomes_free(
     while not FileLock(path).is_free():
         if time.monotonic() > until:
             return False
-        time.sleep(_PAUSE)  # a blocking wait could not be given up
+        time.sleep(_PAUSE)  # a blocking wait could not be ended
     return True
 
 
@@ -218,13 +219,13 @@ def _holders(path: Path) -> list[psutil.Process]:
 
 
 class _Files(NamedTuple):
-    """How many files a repository has.
+    """The number of files that a repository has, and their size.
 
     Attributes:
-        packs: Packs.
-        loose: Loose objects.
-        unfinished: Files that an edit left unfinished more than a day ago.
-        size: Bytes of all files.
+        packs: The number of packs.
+        loose: The number of loose objects.
+        unfinished: The number of files that an edit left unfinished more than a day ago.
+        size: The size of all files in bytes.
     """
 
     packs: int

@@ -152,7 +152,7 @@ def _no_lock(error: Exception, path: Path) -> OSError:
     """Make the error for a file that can't be locked.
 
     Args:
-        error: The error of portalocker. Its first argument is the system's error, if there is one.
+        error: The error of portalocker. The error's first argument may be the system's error.
         path: Path of the file.
     """
     code: int | None = errno.ENOLCK

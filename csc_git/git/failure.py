@@ -56,7 +56,7 @@ def failure_of(
 
     Args:
         state: The state of sync in which the call ended.
-        stderr: Git's output on standard error. Its useful lines become the detail.
+        stderr: Git's output on standard error. The useful lines of this output become the detail.
     """
     detail = _message(stderr)
     return RemoteFailure(state, detail)

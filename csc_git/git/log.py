@@ -1,8 +1,8 @@
 """Read the history of csc-git's repository with `git log`, which is fast on long histories.
 
 git is fast because of its commit-graph, which has filters of changed paths. Maintenance of the
-repository writes the commit-graph. It contains data about commits, and commits never change. So the
-commit-graph can be missing, and it can lack new commits, but it can't be wrong.
+repository writes the commit-graph. The commit-graph contains data about commits, and commits never
+change. So the commit-graph can be missing, and it can lack new commits, but it can't be wrong.
 """
 
 import re
@@ -102,8 +102,8 @@ def changed_files(
 
     Returns:
         For each file: its path from the directory, and the ids of its blob in the first and the
-        second commit. An id is None if that commit does not have the file. None instead of the list
-        if git fails.
+        second commit. An id is None if the commit does not have the file. If git fails, the result
+        is None.
     """
     commits = ["--root", after]
     if before is not None:

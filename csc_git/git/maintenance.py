@@ -94,8 +94,8 @@ class Maintenance:
     def write_graph(self) -> None:
         """Write git's commit-graph, with the filters of changed paths that make `git log` fast.
 
-        It contains data about commits, which never change. So the commit-graph can lack new
-        commits, but it can't be wrong.
+        The commit-graph contains data about commits, which never change. So the commit-graph can
+        lack new commits, but it can't be wrong.
         """
         self._git(
             "commit-graph",
@@ -130,7 +130,7 @@ class Maintenance:
         return sum(entry.name.endswith(".idx") for entry in entries)
 
     def _loose(self) -> int:
-        """Estimate the number of loose objects by one of 256 directories, as `git gc --auto` does."""
+        """Estimate the number of loose objects from one of 256 directories, as git itself does."""
         directory = self._path / "objects/17"
         try:
             names = os.listdir(directory)  # noqa: PTH208  names are enough

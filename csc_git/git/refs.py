@@ -3,7 +3,7 @@
 A ref is moved by git's own protocol: its new value is written to a new file `<ref>.lock`, and the
 file is renamed to the name of the ref. This module reads and moves refs itself and does not use
 dulwich for that. dulwich treats every error as a missing ref, so a store would look empty if the
-process had no free file descriptors. This module raises every error.
+process had no free file descriptors. In contrast, this module raises all errors of the system.
 
 Every process that writes to csc-git's repository has the repository's lock. So if the lock file of
 a ref already exists, a process left it when it died.

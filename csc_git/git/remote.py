@@ -1,8 +1,8 @@
 """The remote: fetch and push the branch with the user's own `git`.
 
 Only the user's git has the user's credential helpers, ssh configuration, proxies and URL rewrites.
-It runs in csc-git's own repository. It also gets the settings of the user's repository that define
-how remotes are reached.
+git runs in csc-git's own repository. The settings of the user's repository that define how remotes
+are reached are passed to git too.
 """
 
 import re

@@ -2,8 +2,8 @@
 
 The repository is in `<git-common-dir>/csc/state.git`. If the branch were in the user's own
 repository, the user's `gc --prune=now`, `pack-refs`, `fetch --prune` and `push --mirror` could
-remove or publish the branch. With two repositories, no command on the user's repository changes
-csc-git's, and csc-git never changes the user's.
+remove or publish the branch. Since there are two repositories, no command on the user's repository
+changes csc-git's repository, and csc-git never changes the user's repository.
 
 A process takes `lock` before it changes a ref, and changes the ref by compare-and-set. The objects
 are on the disk before the change, and the ref's directory is made durable after it. If a killed
@@ -87,8 +87,8 @@ class Repository:
 
         Args:
             directory: The `csc` directory, which is made if it does not exist.
-            object_format: A function that returns `sha1` or `sha256`. It is called only if the
-                repository is made.
+            object_format: A function that returns `sha1` or `sha256`. The function is called only
+                if the repository is made.
             branch: Short name of the branch to which `HEAD` of a new repository points.
 
         Raises:
@@ -148,7 +148,11 @@ class Repository:
         return found
 
     def refs(self, prefix: str) -> dict[str, str]:
-        """Return the commits of the refs below a prefix, by the rest of the name; see `Refs.below`."""
+        """Return the commits of the refs below a prefix, by the rest of the refs' names.
+
+        Args:
+            prefix: The beginning of the refs' full names; it must end with `/`.
+        """
         return self._refs.below(prefix)
 
     def set_ref(
@@ -200,9 +204,7 @@ class Repository:
             if isinstance(error, FileNotFoundError):
                 self.check_place()
             reason = error.strerror or error
-            raise StorageFailed(
-                f"The disk refused to read or write: {reason}"
-            ) from error
+            raise StorageFailed(f"The disk refused: {reason}") from error
 
     def is_ancestor(
         self,

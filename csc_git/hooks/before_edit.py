@@ -1,8 +1,8 @@
 """PreToolUse: warn before an edit of a file that another session has claimed.
 
-By default the model and the user are warned, and the edit goes on; `csc.guard` changes that.
-Claims are advisory. With `csc.guard` set to `block` this hook refuses the edit, and that is the
-only effect that a claim can have on a client's own tools.
+By default, the hook warns the model and the user, and the edit goes on. If the setting `csc.guard`
+is `block`, the hook refuses the edit. Otherwise claims are advisory: nothing else stops a client's
+own tools from editing a claimed file.
 """
 
 from pathlib import Path
@@ -15,10 +15,10 @@ from csc_git.hooks.glance import QUOTES, Glance, SeenClaim, listed
 from csc_git.text import printable, quoted
 
 _SECONDS_TO_BLOCK: Final = 10.0
-"""Seconds for a guard that blocks, which must not let an edit through on a busy machine."""
+"""Time limit (seconds) of a guard that blocks: long, so that it also works on a busy machine."""
 
 _SECONDS_TO_WARN: Final = 0.28
-"""Seconds for a guard that warns."""
+"""Time limit (seconds) of a guard that warns."""
 
 _EVENT: Final = "PreToolUse"
 _ADVICE: Final = (
@@ -61,7 +61,7 @@ def answer(start: Path, event: Event) -> Answer | None:
 
 
 def _edited_file(start: Path, tool_input: dict[str, Any]) -> Path | None:
-    """The file that the tool is going to change, if it is a tool that changes one."""
+    """The file that the tool is going to change; None if the tool does not change files."""
     for name in ("file_path", "notebook_path"):
         file = tool_input.get(name)
         if file:
@@ -70,7 +70,7 @@ def _edited_file(start: Path, tool_input: dict[str, Any]) -> Path | None:
 
 
 def _glance_around(path: Path) -> Glance | None:
-    """Look at the clone that has the file: a session may edit in other work trees than its own."""
+    """Read the clone that contains the file, since a session may edit files in any clone."""
     for directory in path.parents:
         if directory.is_dir():
             return Glance.at(directory)
@@ -105,7 +105,7 @@ def _response(
 
 
 def _description(claim: SeenClaim) -> str:
-    """Who has a claim on what, and the note."""
+    """Describe a claim: its session, its resource and its note."""
     details = [quoted(claim.resource)]
     if claim.provisional:
         details.append("provisional")

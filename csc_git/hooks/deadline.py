@@ -1,4 +1,4 @@
-"""The time limit of a hook: the process ends by itself, since somebody waits for it.
+"""The time limit of a hook. When the time is up, the process ends, since the user waits for it.
 
 Time is counted from the start of the process, since a busy machine may take long to start it.
 """
@@ -13,18 +13,18 @@ from typing import Final
 from csc_git.coordinator.sessions.client_process import started_ticks
 
 _LEAST: Final = 0.05
-"""Seconds that a hook gets even if its time is up already."""
+"""A hook gets at least this many seconds, even if its time is already up."""
 
 _START: Final = 0.02
-"""Seconds that the interpreter takes to start, for systems that do not report when it started."""
+"""The interpreter's start time in seconds, for systems that don't report when it started."""
 
 
 def allow(seconds: float) -> None:
     """Limit the time of the process. A later call replaces the limit of an earlier one.
 
     Args:
-        seconds: The limit, counted from the start of the process. The variable `CSC_HOOK_SECONDS`
-            sets another one.
+        seconds: The limit, counted from the start of the process. The environment variable
+            `CSC_HOOK_SECONDS` replaces it.
     """
     configured = os.environ.get("CSC_HOOK_SECONDS")
     allowed = float(configured or seconds)

@@ -1,4 +1,4 @@
-"""`csc-git-hook EVENT`: what Claude Code runs, with the event as JSON on standard input.
+"""`csc-git-hook EVENT`: Claude Code runs this command, and writes the event to it as JSON.
 
 The exit code is always 0. The answer for the model is JSON on standard output, as described in
 https://code.claude.com/docs/en/hooks. If `CSC_HOOK_DEBUG` is set, errors are reported on standard
@@ -20,10 +20,10 @@ _SECONDS: Final = {
     "before-edit": 2.0,
     "session-end": 0.28,
 }
-"""Time limits, counted from the start of the process.
+"""Time limits in seconds, counted from the start of the process.
 
-At the start of a session the hook waits for the first contact with the remote. Before an edit it
-reads the settings first, which set another limit.
+At the start of a session, the hook waits for the first contact with the remote. Before an edit, the
+hook reads the setting `csc.guard`, and then replaces this limit.
 """
 
 _EVENTS: Final = {
@@ -46,7 +46,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  a hook never fails the user's session
         name = type(error).__name__
         debug(f"{name}: {error}")
-    # An orderly end of the interpreter would take a tenth of the time limit.
+    # A normal exit of the interpreter would take a tenth of the time limit.
     os._exit(0)
 
 

@@ -1,7 +1,7 @@
-"""SessionEnd: sign off the sessions of a client that ends, so that others see it at once.
+"""SessionEnd: when a client ends, sign off its sessions, so that others see it at once.
 
-The hook itself only starts a process, which outlives it. That process finds the client's sessions,
-signs them off, and pushes that to the remote.
+The hook only starts another process, which goes on after the hook has ended. That process finds the
+client's sessions, signs them off, and pushes the sign-offs to the remote.
 """
 
 import os
@@ -25,7 +25,7 @@ _SHARING: Final = frozenset(
         "CSC_SYNC",
     }
 )
-"""Variables that decide on branch and remote; the session's own settings replace them."""
+"""Variables that set the branch and the remote. The settings of each session replace them."""
 
 
 def answer(start: Path, event: Event) -> None:
@@ -35,12 +35,12 @@ def answer(start: Path, event: Event) -> None:
         start: The directory that the session works in.
         event: The event, with the reason for the end.
     """
-    # The process that is started is no child of the client, so the client is identified here.
+    # The new process will not be a child of the client, so the client is identified here.
     client = client_identity()
     reason = event.get("reason")
     if reason in _GOES_ON or client is None:
         return
-    # The common directory remains if the work tree is removed with its session.
+    # If the work tree is removed at the end of the session, the common directory remains.
     clone = discover(start).common_dir
     if recall(clone / "csc") is None:
         return

@@ -1,6 +1,6 @@
 """SessionStart: give the model a summary of the state, and a name to sign on with.
 
-The hook does not sign on itself, since its process ends before the session begins.
+The hook itself does not sign on, since its process ends before the session begins.
 """
 
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from csc_git.hooks.glance import QUOTES, RECENT, Glance, Seen, SeenClaim, listed
 from csc_git.text import quoted, span
 
 _MOST_CLAIMS: Final = 11
-"""Claims that are read: one more than `listed` names, so that it reports that there are more."""
+"""The number of claims to read: one more than `listed` shows, so that it reports further claims."""
 
 _PATIENCE: Final = 1.2
-"""Seconds to wait for the client's server, which starts at the same time, to ask the remote."""
+"""Seconds to wait until the client's server reaches the remote. Hook and server start together."""
 
 
 def answer(start: Path, _: Event) -> Answer | None:
@@ -58,12 +58,12 @@ def _lines(glance: Glance) -> Iterator[str]:
     conflicts = len(glance.snapshot.names(CONFLICTS))
     if conflicts:
         yield f"Open conflicts: {conflicts}; see list_conflicts."
-    yield "A subagent that writes calls sign_on for a name of its own, and passes it as session."
+    yield "A subagent that writes calls sign_on for its own name, and passes that name as session."
     yield QUOTES
 
 
 def _own_sessions(glance: Glance) -> str:
-    """The names under which the client is signed on, or else how to sign on."""
+    """A sentence with the names of the client's sessions, or else about how to sign on."""
     presence = glance.presence
     alive = [
         name for name in glance.mine if presence.is_alive(name, glance.snapshot)
@@ -73,7 +73,7 @@ def _own_sessions(glance: Glance) -> str:
         return f"You are signed on as {names}."
     free = presence.first_free(glance.snapshot)
     name, _, _ = free.partition("@")
-    return f'Before you write anything, call its tool sign_on with session_id "{name}".'
+    return f'Before you write anything, call the tool sign_on with session_id "{name}".'
 
 
 def _session(session: Seen) -> str:
@@ -92,13 +92,13 @@ def _claim(claim: SeenClaim) -> str:
 
 
 def _age(glance: Glance) -> str:
-    """How old the data are; empty if they are recent, or there is no remote."""
+    """A remark about the age of the data; empty if they are recent or there is no remote."""
     age = glance.contact_age
     if age is None and glance.is_alone:
         return ""
     if age is None:
-        return ", but the remote was never asked"
+        return ", but the remote was never reached"
     if age <= RECENT:
         return ""
     length = span(age)
-    return f", when the remote was last asked {length} ago"
+    return f" (the remote was last asked {length} ago)"

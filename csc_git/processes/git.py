@@ -1,9 +1,9 @@
 """Run the user's `git` as a child process that can't hang, prompt, or run the user's hooks.
 
 The child runs in its own session, so that no prompt for credentials can appear on a terminal. After
-a time limit, its whole process group is killed. Its environment lacks the variables that would make
-git use another repository. Settings are passed in `GIT_CONFIG_*` variables and not as arguments,
-because settings may contain tokens, and everybody can see arguments with `ps`.
+a time limit, its whole process group is killed. The child's environment lacks the variables that
+would make git use another repository. Settings are passed in `GIT_CONFIG_*` variables and not as
+arguments, because settings may contain tokens, and everybody can see arguments with `ps`.
 """
 
 import os
@@ -113,8 +113,8 @@ SETTINGS: Final = (
     ("submodule.recurse", "false"),
 )
 """Settings for every call of git. With them, git runs no other programs than transports and
-credential helpers. It sends and removes only what it was asked to send or remove. It prints no
-colours, and it streams large files instead of keeping them in memory.
+credential helpers. git sends and removes only the refs and objects that csc-git asks for. git
+prints no colours, and streams large files instead of keeping them in memory.
 """
 
 
@@ -198,7 +198,7 @@ def run_git(  # noqa: PLR0913  a child has many settings, and each has a name
         gives_up: A function that returns whether the caller has given up; then git is killed at
             once.
         stdin: Descriptor of a file that git reads as its standard input; None if git reads nothing.
-        most: If git prints more than this many bytes, it is killed; None for no limit.
+        most: If git prints more than this many bytes, git is killed; None for no limit.
 
     Raises:
         GitMissing: there is no `git` on PATH.
@@ -338,7 +338,7 @@ def _read(
     """Read a child's standard output and standard error.
 
     A program that the child started in another session may keep the streams open, and such a
-    program is not killed with the child. So the function stops to read at the time `until`.
+    program is not killed with the child. So the function stops reading at the time `until`.
 
     Args:
         child: The child process.

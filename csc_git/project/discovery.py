@@ -1,4 +1,7 @@
-"""Find the user's repository and read its configuration with git, or with dulwich without git."""
+"""Find the user's repository and read its configuration.
+
+Both are done with git, or with dulwich if there is no git.
+"""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -118,8 +121,11 @@ def _refusal(
         return _unreadable_config(stderr)
     if "dubious ownership" in stderr:
         return ForeignRepository(
-            f"The repository at {start} belongs to another user, and git refuses it",
-            then="If you trust it: git config --global --add safe.directory <its path>",
+            f"The repository at {start} belongs to another user, so git refuses to use it",
+            then=(
+                "If you trust the repository: "
+                "git config --global --add safe.directory <its path>"
+            ),
         )
     reason = readable(stderr)
     return NotARepository(f"git finds no repository at {start}: {reason}")
@@ -160,7 +166,7 @@ def _ask_dulwich(start: Path) -> Project:
         if _is_foreign(common):
             raise ForeignRepository(
                 f"The repository at {start} belongs to another user",
-                then="Clone it yourself and work in your clone",
+                then="Clone the repository yourself and work in your clone",
             )
         return Project(
             common_dir=common,
@@ -192,7 +198,7 @@ def _dulwich_lines(repo: Repo) -> Iterator[ConfigLine]:
 
 
 def _setting_name(parts: Sequence[bytes]) -> str:
-    """Join the parts of a setting's name as git prints it, with first and last in lower case."""
+    """Join the parts of a setting's name as git does, with the first and last in lower case."""
     words = [part.decode(errors="replace") for part in parts]
     words[0] = words[0].lower()
     words[-1] = words[-1].lower()

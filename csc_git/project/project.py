@@ -1,8 +1,8 @@
 """The user's repository: its place and its configuration. csc-git never writes to it.
 
-csc-git's own repository is in the common directory of the user's repository, which all its work
-trees share. The user's repository may be of any kind: normal, bare, a mirror, a linked work tree, a
-submodule, or one with a separate git directory.
+csc-git's own repository is in the common directory of the user's repository. All work trees of the
+user's repository share this directory. The user's repository may be of any kind: normal, bare, a
+mirror, a linked work tree, a submodule, or one with a separate git directory.
 """
 
 import os
@@ -54,7 +54,7 @@ class ConfigLine:
 
 @dataclass(frozen=True)
 class Project:
-    """A repository that sessions coordinate on.
+    """The user's repository, in which sessions work together.
 
     Attributes:
         common_dir: The repository's git directory, which all work trees share. csc-git's own
@@ -77,7 +77,7 @@ class Project:
     has_work_tree: bool = False
 
     def get(self, name: str) -> str | None:
-        """Return the value of a setting: the last value if there are several; None if not set."""
+        """Return the value of a setting, or None if it is not set. The last value is used."""
         values = self.values(name)
         if not values:
             return None
@@ -117,8 +117,8 @@ class Project:
 
         These are the settings of this repository, and those of the user's settings that apply only
         to this repository, for instance by a conditional include. The user's other settings apply
-        to csc-git's repository too. They are left out, because some servers refuse a header that is
-        sent twice.
+        to csc-git's repository too. These other settings are left out, because some servers refuse
+        a header that is sent twice.
 
         Args:
             ours: The configuration that git uses in csc-git's own repository.

@@ -117,7 +117,7 @@ def _urls(
 
 
 def default_remote(project: Project) -> str | None:
-    """Return the name of the default remote: `origin`, or the only remote; None without either."""
+    """Return the name of the default remote: `origin`, or the only remote; None in other cases."""
     names = project.remotes
     if "origin" in names:
         return "origin"

@@ -1,1 +1,1 @@
-"""The MCP surface, and the only async code: tools, resources and prompts over one coordinator."""
+"""The MCP server, with its tools, resources and prompts. Only this package is async."""

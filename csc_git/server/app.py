@@ -20,7 +20,7 @@ from csc_git.server.subscriptions import Subscriptions
 from csc_git.server.tools import tools
 
 _LONGEST_END: Final = 1.5
-"""Seconds that the end of a server may take; clients kill one that takes long."""
+"""A server must end within this many seconds, since clients kill a server that takes longer."""
 
 INSTRUCTIONS: Final = (
     "Shared state of all coding sessions that work on this Git repository, here and on other "
@@ -31,7 +31,7 @@ INSTRUCTIONS: Final = (
 
 
 class Server(MCPServer[None]):
-    """An MCP server over one host's coordinator."""
+    """An MCP server that uses the coordinator of one host."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -75,11 +75,11 @@ def serve(
 ) -> NoReturn:
     """Serve the repository at or above a directory over stdio until the client disconnects.
 
-    SIGTERM, SIGINT and SIGHUP end it in the same way: its sessions are signed off.
+    SIGTERM, SIGINT and SIGHUP end the server too. In every case its sessions are signed off.
 
     Args:
         start: A directory in the project.
-        flags: Settings from the command line, by name; None for none.
+        flags: Settings from the command line, by name; None if no setting is given.
     """
     host = Host(start, flags)
     _end_on_signals(host)
@@ -94,10 +94,10 @@ def _end_process() -> NoReturn:
 
 
 def _end_on_signals(host: Host) -> None:
-    """Close the host and end the process when a signal asks for it.
+    """Close the host and end the process when a signal arrives.
 
-    A separate thread closes the host: a signal may arrive while the main thread has a lock, or
-    waits for standard input, which nothing can interrupt.
+    A separate thread closes the host. The main thread can't do it, because it may hold a lock or
+    wait for standard input when the signal arrives.
     """
     asked = threading.Event()
 

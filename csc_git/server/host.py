@@ -1,4 +1,4 @@
-"""The host: opens the coordinator when it is first needed, and tries again if that failed.
+"""The host opens the coordinator at the first call. If opening fails, the next call tries again.
 
 A server that can't open its project still starts. Its tools then return the reason to the model. If
 the server exited, the model would not learn the reason.
@@ -18,11 +18,11 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Host:
-    """One server's coordinator.
+    """The coordinator of one server, which is opened when it is first needed.
 
     Args:
         start: A directory in the project.
-        flags: Settings from the command line, by name; None for none.
+        flags: Settings from the command line, by name; None if no setting is given.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Host:
         """The coordinator, opened and running.
 
         Raises:
-            CscError: it can't be opened; the next call tries again.
+            CscError: The coordinator can't be opened. The next call tries again.
         """
         with self._mutex:
             if self._is_closed:
@@ -56,17 +56,17 @@ class Host:
             return self._coordinator
 
     def reading(self) -> Coordinator:
-        """The coordinator for a read; the first one waits briefly for the remote.
+        """The coordinator for a read. The first read waits briefly for the remote.
 
         Raises:
-            CscError: as `get` does.
+            CscError: The coordinator can't be opened. The next call tries again.
         """
         coordinator = self.get()
         coordinator.writer.wait_for_first_contact()
         return coordinator
 
     def _check_place(self, coordinator: Coordinator) -> None:
-        """Report once that the clone's directory is gone; the next call opens it again."""
+        """Raise `StoreGone` if the clone's directory is gone. The next call opens it again."""
         try:
             coordinator.store.repository.check_place()
         except StoreGone:
@@ -84,7 +84,7 @@ class Host:
         opening.start()
 
     def close(self) -> None:
-        """Sign its sessions off and close the coordinator, if it was opened."""
+        """Sign off the server's sessions and close the coordinator, if it was opened."""
         with self._mutex:
             is_second = self._is_closed
             self._is_closed = True
@@ -101,9 +101,10 @@ class Host:
             self._has_left.set()
 
     def abandon(self) -> None:
-        """Leave the rest to another process, because closing takes too long.
+        """Let another process finish the work, because closing takes too long.
 
-        That process finds the sessions dead, signs them off, and pushes the queue.
+        That process finds that this server's sessions are dead, signs them off, and pushes the
+        queue.
         """
         if self._last is not None:
             self._last.hand_over()

@@ -1,4 +1,4 @@
-"""The prompts: how to begin and how to end, made from the current state.
+"""The prompts explain how to begin and how to end a session, based on the current state.
 
 Data that other sessions wrote goes into a separate message, as JSON and marked as data, so that no
 stored value reads like an instruction.
@@ -21,7 +21,7 @@ def register(
 
     Args:
         server: The server that lists them.
-        host: Opens the coordinator whose state they use.
+        host: Opens the coordinator whose state the prompts use.
     """
 
     @server.prompt(
@@ -55,18 +55,18 @@ def _startup(coordinator: Coordinator) -> list[Message]:
             f"Call sign_on (the first free name is {free}) and keep the handle it returns."
         )
     steps += [
-        "Read session://context; see below what the active sessions work on.",
+        "Read session://context; the data below show what the active sessions work on.",
         *_unfinished(coordinator),
         (
-            "Choose work that nobody else has and claim it (claim: issue:15, or the files); then "
-            "store current_issue, status and todos in your own scope (own_scope of sign_on)."
+            "Choose work that nobody else has, and claim it with claim (issue:15, or the files). "
+            "Then store current_issue, status and todos in own_scope, which sign_on returns."
         ),
-        "Keep them up to date as you go; call sign_off at the end.",
+        "Keep these values up to date while you work; call sign_off at the end.",
     ]
     if context.conflicts:
         steps.append(
-            f"Tell the user of the open conflicts ({len(context.conflicts)}), see list_conflicts; "
-            "resolve them with resolve_conflict if the right version is clear."
+            f"Tell the user about the open conflicts ({len(context.conflicts)}); list_conflicts "
+            "lists them. If the right version is clear, resolve the conflict with resolve_conflict."
         )
     where = f"{context.project}, on {context.machine}"
     opening = f"You work on {where}, with other sessions. {_sync(context)}"
@@ -76,7 +76,8 @@ def _startup(coordinator: Coordinator) -> list[Message]:
 def _unfinished(coordinator: Coordinator) -> list[str]:
     """A line for each session that is gone and left unfinished work.
 
-    It has only the session's name, since whatever the session wrote stays data.
+    A line contains only the session's name, because a text that the session wrote must not become
+    part of an instruction.
     """
     left = coordinator.summary.unfinished(coordinator.store.snapshot())
     return [
@@ -95,15 +96,15 @@ def _sign_off(
     steps = [
         (
             f"Store what the next session must know: store_data(scope={state.scope!r}, "
-            "key='handoff', …): what is done, what is not, what to look out for."
+            "key='handoff', …): what is done, what is not done, and what needs care."
         ),
     ]
     if mine.open_todos:
         steps.append(
-            f"Your open todos ({mine.open_todos}): finish them or say so in handoff."
+            f"Your open todos ({mine.open_todos}): finish them, or list them in handoff."
         )
     steps.append(
-        "Remove what you no longer work on, current_issue included. Claims end with the sign-off."
+        "Remove values about finished work, also current_issue. Your claims end when you sign off."
     )
     context = coordinator.summary.context()
     if context.sync.queued:

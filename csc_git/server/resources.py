@@ -1,6 +1,6 @@
-"""The resources: what is going on, and each session's state, as JSON.
+"""The resources: an overview of the sessions, each session's state, and single values, as JSON.
 
-Sessions are listed concretely beside their template, since some clients ignore templates.
+The state of each session is listed as a separate resource too, since some clients ignore templates.
 """
 
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ def register(
 
     Args:
         server: The server that lists them.
-        host: Opens the coordinator whose state they contain.
+        host: Opens the coordinator whose state the resources contain.
     """
 
     @server.resource(

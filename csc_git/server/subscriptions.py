@@ -1,9 +1,10 @@
 """Subscriptions: notify clients which resources changed, in both versions of the protocol.
 
-Since 2026-07-28 a client opens a stream with `subscriptions/listen`, which the SDK serves from a
-bus. Before, it asked for each resource with `resources/subscribe` and was notified on its
-connection. Both get the same events here: one follower looks at what changed since it last looked,
-from the first subscription on, and not at all without one.
+In the protocol version 2026-07-28, a client opens a stream with `subscriptions/listen`, which the
+SDK serves from a bus. In earlier versions, a client subscribes to each resource with
+`resources/subscribe`, and is notified on its connection. Both kinds of client get the same events:
+one task, the follower, waits for changes and notifies all subscribers. It starts at the first
+subscription.
 """
 
 import logging
@@ -47,7 +48,7 @@ class Subscriptions:
     """The subscribers, and the follower that notifies them.
 
     Args:
-        host: Gives the coordinator.
+        host: Opens the coordinator.
     """
 
     def __init__(self, host: Host) -> None:
@@ -60,7 +61,7 @@ class Subscriptions:
         self._wanted = anyio.Event()
 
     def serve(self, wire: Wire[Any]) -> None:
-        """Answer the requests of both versions of the protocol."""
+        """Register handlers for the requests of both versions of the protocol."""
         wire.add_request_handler(
             "subscriptions/listen",
             SubscriptionsListenRequestParams,
@@ -76,7 +77,7 @@ class Subscriptions:
         )
 
     async def follow(self) -> None:
-        """Notify of changes until cancelled, from the first subscription on."""
+        """Wait for the first subscription, then notify subscribers of changes until cancelled."""
         await self._wanted.wait()
         while True:
             try:
@@ -103,7 +104,7 @@ class Subscriptions:
         )
 
     async def _begin(self) -> None:
-        """Report all changes from now on."""
+        """Start to report changes, unless this was started before."""
         if self._wanted.is_set():
             return
         coordinator = await anyio.to_thread.run_sync(self._host.get)
@@ -144,10 +145,10 @@ class Subscriptions:
         changes: Changes,
         machine: str,
     ) -> None:
-        """Notify of the resources that changed, and of sessions that came or went.
+        """Notify subscribers of the resources that changed, and of new and removed sessions.
 
         Args:
-            changes: The changes since the last look.
+            changes: The changes since the last notification.
             machine: This clone's machine name.
         """
         uris = {CONTEXT}
@@ -181,7 +182,7 @@ def _resources(
     change: Changed,
     machine: str,
 ) -> Iterator[str]:
-    """The URIs of resources that a change is part of, in all spellings that clients may use.
+    """The URIs of the resources that a change affects, in all spellings that clients may use.
 
     Args:
         change: The change.

@@ -100,9 +100,7 @@ def _lines(result: SignedOffAll) -> list[str]:
         f"{printable(name)}: was not signed on" for name in result.were_not_on
     ]
     if not lines:
-        lines.append(
-            "No session that is signed on was chosen. Nothing was changed."
-        )
+        lines.append("No chosen session is signed on. Nothing was changed.")
     sync = sync_line(result.sync)
     lines.append(hanging("", sync))
     return lines

@@ -50,7 +50,7 @@ def _lines(status: Status) -> list[str]:
     if status.conflicts:
         lines.append("To see and resolve conflicts: csc-git conflicts")
     if status.parked:
-        again = "To push a parked edit again: csc-git sync --retry OP; to drop it: --drop OP"
+        again = "To push a parked edit again: csc-git sync --retry OP; to drop it, use --drop"
         lines.append(hanging("", again))
     return lines
 

@@ -24,7 +24,7 @@ _REDRAW: Final = 1.0
 """Seconds after which the view is drawn again, since the view shows ages and the time."""
 
 _EDITS: Final = 50
-"""So many edits from before the start are remembered and not printed if they are replayed."""
+"""The number of latest edits at the start that are not printed if they are replayed later."""
 
 _QUIT: Final = frozenset("qQ\x03")
 

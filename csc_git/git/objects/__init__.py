@@ -1,1 +1,1 @@
-"""Git's objects: how they are read, packed and written; see gitrepository-layout(5)."""
+"""Git's objects: functions that read, pack and write them; see gitrepository-layout(5)."""

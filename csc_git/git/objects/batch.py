@@ -1,7 +1,8 @@
-"""Batches: new objects, gathered in memory until all of them are put on disk at once.
+"""Batches: new objects that are collected in memory until all of them are written to disk at once.
 
-No other process sees them before, and nothing that names them is written before `flush` has
-returned. From then until `release`, no git that repacks touches them: by then a ref names them.
+Other processes can't see new objects before `flush`. A ref to a new object is written only after
+`flush` has returned. From `flush` until `release`, no git process that repacks removes the new
+objects. The caller must call `release` only after a ref points to them.
 """
 
 from collections.abc import Iterable
@@ -14,14 +15,14 @@ from csc_git.git.objects.packing import BLOB, COMMIT, TREE, NewObject, object_id
 from csc_git.git.objects.tree import Tree, TreeEntry
 
 _MOST_STAGED: Final = 16 << 20
-"""Bytes of staged objects from which `relieve` puts them on disk."""
+"""If the new objects in memory have more than this many bytes, `relieve` writes them to disk."""
 
 
 class Batch:
-    """New objects. They can be read here at once, and are on disk only after `flush`.
+    """A batch of new objects, which can be read from the batch before `flush` writes them to disk.
 
     Args:
-        objects: The objects that are on disk.
+        objects: The objects that are on disk already.
     """
 
     def __init__(self, objects: Objects) -> None:
@@ -35,20 +36,20 @@ class Batch:
 
     @property
     def shared(self) -> dict[str, Any]:
-        """What other layers derive from objects; see `Objects.shared`."""
+        """Data that other layers derive from objects and cache; see `Objects.shared`."""
         return self._objects.shared
 
     @property
     def stored(self) -> Objects:
-        """The objects that are on disk."""
+        """The objects that are on disk already."""
         return self._objects
 
     def is_stored(self, object_id: str) -> bool:
-        """Check whether an object that was read here is on disk already."""
+        """Check whether an object that was read from this batch is on disk already."""
         return object_id not in self._new
 
     def tree(self, tree_id: str) -> Tree:
-        """Read a tree as `Objects.tree` does, new trees included."""
+        """Read a tree from this batch or, as `Objects.tree` does, from disk."""
         new = self._trees.get(tree_id)
         if new is not None:
             return new
@@ -59,21 +60,21 @@ class Batch:
         return seen
 
     def blob(self, blob_id: str) -> bytes:
-        """Read a blob as `Objects.blob` does, new blobs included."""
+        """Read a blob from this batch or, as `Objects.blob` does, from disk."""
         staged = self._new.get(blob_id)
         if staged is None:
             return self._objects.blob(blob_id)
         return staged.raw
 
     def commit(self, commit_id: str) -> CommitInfo:
-        """Read a commit as `Objects.commit` does, new commits included."""
+        """Read a commit from this batch or, as `Objects.commit` does, from disk."""
         staged = self._commits.get(commit_id)
         if staged is None:
             return self._objects.commit(commit_id)
         return staged
 
     def add_blob(self, data: bytes) -> str:
-        """Stage a blob and return its id."""
+        """Add a new blob to the batch and return the blob's id."""
         return self._add(BLOB, data)
 
     def add_tree(
@@ -81,12 +82,12 @@ class Batch:
         lines: Iterable[TreeEntry],
         like: str | None = None,
     ) -> str:
-        """Stage a tree and return its id.
+        """Add a new tree to the batch and return the tree's id.
 
         Args:
-            lines: What it holds, in any order.
-            like: Id of a tree that it differs little from. If that tree is in the batch too, only
-                the difference is stored. None to store it whole.
+            lines: The lines of the tree, in any order.
+            like: Id of a tree that has almost the same lines. If that tree is in the batch too,
+                only the difference is stored. If None, the new tree is stored in full.
         """
         tree = Tree.sorted(lines)
         tree_id = self._add(TREE, tree.raw, like)
@@ -101,14 +102,14 @@ class Batch:
         committer: Signature,
         message: str,
     ) -> str:
-        """Stage a commit and return its id.
+        """Add a new commit to the batch and return the commit's id.
 
         Args:
-            tree: Id of its tree.
-            parent: Id of its only parent; None if it is the first commit.
-            author: Who made the edit.
-            committer: Who places it on the branch.
-            message: Subject, body and trailers.
+            tree: Id of the commit's tree.
+            parent: Id of the commit's only parent; None for the first commit of a branch.
+            author: The author of the edit.
+            committer: The person or session that puts the commit on the branch.
+            message: The commit message: subject, body and trailers.
         """
         raw = encode_commit(
             tree,
@@ -122,12 +123,12 @@ class Batch:
         return commit_id
 
     def relieve(self) -> None:
-        """Put what is staged on disk if it is a lot, so that memory stays bounded."""
+        """Write the new objects to disk if they need much memory, so that memory stays bounded."""
         if self._bytes > _MOST_STAGED:
             self.flush()
 
     def flush(self) -> None:
-        """Make everything staged durable."""
+        """Write all new objects to disk, durably."""
         if not self._new:
             return
         new = list(self._new.values())
@@ -147,7 +148,7 @@ class Batch:
         self._bytes = 0
 
     def release(self) -> None:
-        """Allow git to repack what was put on disk."""
+        """Allow git to repack the objects that this batch has written to disk."""
         while self._kept:
             pack = self._kept.pop()
             self._objects.allow_repack(pack)
@@ -158,7 +159,7 @@ class Batch:
         raw: bytes,
         like: str | None = None,
     ) -> str:
-        """Stage an object; `like` is the id of one that it differs little from."""
+        """Add a new object; `like` is the id of an object with almost the same bytes, or None."""
         name = object_id(
             kind,
             raw,

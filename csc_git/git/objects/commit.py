@@ -1,4 +1,4 @@
-"""Commits: reading one, and the names in one that is to be written."""
+"""Commits: functions that encode commits and read them."""
 
 import re
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ _COMMITTER: Final = re.compile(
 
 @dataclass(frozen=True)
 class Signature:
-    """Author or committer of a commit to be written."""
+    """The author or the committer of a new commit, with a time."""
 
     name: str
     email: str
     time: datetime
 
     def line(self) -> str:
-        """Format it as `Name <email> seconds zone`, without characters that would end the line."""
+        """Return the text `Name <email> seconds zone`, without characters that would break it."""
         name = self.name.translate(_UNSAFE).strip()
         email = self.email.translate(_UNSAFE).strip()
         seconds = int(self.time.timestamp())
@@ -57,11 +57,11 @@ def encode_commit(
     """Encode a commit as git stores it.
 
     Args:
-        tree: Id of its tree.
-        parent: Id of its only parent; None if it is the first commit.
-        author: Who made the edit.
-        committer: Who places it on the branch.
-        message: Subject, body and trailers.
+        tree: Id of the commit's tree.
+        parent: Id of the commit's only parent; None for the first commit of a branch.
+        author: The author of the edit.
+        committer: The person or session that puts the commit on the branch.
+        message: The commit message: subject, body and trailers.
     """
     lines = [f"tree {tree}"]
     if parent:
@@ -79,19 +79,19 @@ def read_commit(
     commit_id: str,
     raw: bytes,
 ) -> CommitInfo:
-    """Read a commit's raw bytes.
+    """Parse the raw bytes of a commit.
 
-    The commits that csc-git writes have one parent. Where somebody merged by hand, the first
-    parent counts. Anybody who may push can have made a commit, by any means, so only its tree and
-    its parents must be well-formed. An author that can't be read becomes empty, and a time that
-    can't be read becomes the epoch.
+    Commits that csc-git writes have one parent. If somebody made a merge commit by hand, only its
+    first parent is used. Anybody with write access to the remote can push a commit that another
+    program made. So only the commit's tree and parents must be well-formed. An author that can't be
+    read becomes empty, and a time that can't be read becomes the epoch.
 
     Args:
-        commit_id: Its full object id.
-        raw: What git stores under that id.
+        commit_id: Full object id of the commit.
+        raw: The bytes that git stores for the commit.
 
     Raises:
-        StoreDamaged: it has no tree, or parents that are not commits.
+        StoreDamaged: the bytes do not begin with a tree and well-formed parents.
     """
     head, _, message = raw.partition(b"\n\n")
     match = _COMMIT.match(head + b"\n")
@@ -110,7 +110,7 @@ def read_commit(
 
 
 def _first_parent(lines: bytes) -> str | None:
-    """Return the id in the first of some lines `parent <id>`; None if there are no lines."""
+    """Return the id in the first line `parent <id>`; None if there are no such lines."""
     words = lines.split()
     if not words:
         return None
@@ -118,7 +118,7 @@ def _first_parent(lines: bytes) -> str | None:
 
 
 def _author(head: bytes) -> tuple[str, datetime]:
-    """Return a commit's author as `Name <email>`, and the author's time."""
+    """Return a commit's author as `Name <email>`, and the time when the author made the commit."""
     found = _AUTHOR.search(head)
     if found is None:
         return "", EPOCH

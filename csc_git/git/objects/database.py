@@ -1,12 +1,15 @@
-"""The object database: the packs and loose objects of a repository, as files.
+"""The object database: the files that contain the packs and loose objects of a repository.
 
-We write packs only. Loose objects come from others, or from an older csc-git; they are read. Packs
-appear and vanish at any time, since other processes of the clone write and repack. An object that
-is in no known pack is searched for again in those that are there by then.
+csc-git writes packs only. But csc-git also reads loose objects, which other programs or an older
+csc-git may have written. Packs can appear and disappear at any time, since other processes of the
+clone write and repack. If no known pack contains an object, the directory is listed again, and the
+object is searched for in the packs that exist then.
 
-A pack of ours is kept (gitrepository-layout: `pack-*.keep`) until a ref names what is in it, as git
-keeps those it receives. Without that, two gits that repack at once may lose it between them: one
-takes its objects out, as loose ones that nothing names, the other removes those as packed ones.
+A new pack has a file `pack-*.keep` (see gitrepository-layout) until a ref points to its objects.
+git does the same for packs that it receives. Without this file, two git processes that repack at
+the same time could lose the pack's objects. One process would unpack the objects as loose objects,
+since no ref points to them. The other process would delete the loose objects, since it saw them in
+the pack.
 """
 
 import os
@@ -31,29 +34,30 @@ from csc_git.git.objects.small_packs import SmallPacks
 from csc_git.processes.git import run_git
 
 _LOOKS: Final = 40
-"""Most listings of the packs while they change."""
+"""The directory of packs is listed at most this many times while it changes."""
 
 _PAUSE: Final = 0.005
-"""Seconds between two listings."""
+"""Seconds to wait between two listings of the directory of packs."""
 
 _SETTLED_NS: Final = 50_000_000
-"""Nanoseconds that a directory has not changed when its listing is complete."""
+"""A listing is regarded as complete if the directory has not changed for this many nanoseconds."""
 
 _MOST_OPEN: Final = 64
-"""Large packs whose files are kept open."""
+"""The files of at most this many large packs are kept open."""
 
 _HEADER: Final = 64
 _MOST_AT_ONCE: Final = 128 << 20
-"""Bytes of all the objects of one call of git; a hundred thousand of ours are a tenth of that."""
+"""One call of git may print at most this many bytes. A hundred thousand objects of a typical store
+have a tenth of this size."""
 
 _KEEP: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
 
 ListedLine = tuple[bytes, str, bytes]
-"""Mode, object and path of a line of a tree."""
+"""One line that `git ls-tree` prints: mode, object id and path."""
 
 _DESCRIBED: Final = re.compile(rb"([0-9a-f]+) ([a-z]+) ([0-9]+)")
-"""The line before an object in what `git cat-file --batch` prints."""
+"""Matches the line that `git cat-file --batch` prints before the content of an object."""
 
 _LISTED: Final = re.compile(rb"([0-7]{6}) [a-z]+ ([0-9a-f]+)\t([^\0]*)\0")
 
@@ -62,7 +66,7 @@ class ObjectDatabase:
     """The `objects` directory of a repository. Not safe to share between threads.
 
     Args:
-        directory: Its path.
+        directory: Path of the `objects` directory.
         object_format: The object format of the repository.
     """
 
@@ -86,14 +90,16 @@ class ObjectDatabase:
         """Read the type and bytes of an object.
 
         Args:
-            object_id: Its full id.
-            limit: Most bytes that it, and each object it is a delta of, may have.
+            object_id: Full id of the object.
+            limit: The object may have at most this many bytes. If the object is stored as a delta,
+                this limit also applies to each object from which it is made.
 
         Raises:
-            KeyError: it is missing.
-            ObjectTooLarge: it has more.
-            OSError: the disk refused.
-            Exception: it can't be read; errors of zlib, form and checksum have no common base.
+            KeyError: the object is missing.
+            ObjectTooLarge: the object has more bytes than the limit.
+            OSError: the disk refused to read.
+            Exception: the object is damaged. Errors of zlib, of the format and of checksums have no
+                common base class.
         """
         name = RawObjectID(bytes.fromhex(object_id))
         if len(name) != self.object_format.oid_length:
@@ -109,12 +115,12 @@ class ObjectDatabase:
         return self._read_loose(object_id, limit)
 
     def has(self, object_id: str) -> bool:
-        """Check whether an object is there, by its full id."""
+        """Check whether the repository has an object, by the object's full id."""
         name = RawObjectID(bytes.fromhex(object_id))
-        # It is read, since a pack that lists it may be gone.
+        # The object is read, since a pack that lists it may have been deleted.
         if self._small.read(name) is not None:
             return True
-        self._discover()  # forgets packs that are gone
+        self._discover()  # removes packs that were deleted from the known packs
         for _ in self._looks():
             if self._is_packed(name):
                 return True
@@ -125,14 +131,15 @@ class ObjectDatabase:
         object_ids: Collection[str],
         kind: int,
     ) -> dict[str, bytes]:
-        """Read the bytes of objects of one type by one call of git.
+        """Read the bytes of several objects of one type by one call of git.
 
         Args:
-            object_ids: Their full ids.
-            kind: Git's number of their type.
+            object_ids: Full ids of the objects.
+            kind: Git's number for the type of the objects.
 
         Returns:
-            Those that git can read; empty if git fails, or if they are too many bytes for one call.
+            The bytes by id, for each object that git can read. Empty if git fails, or if the
+            objects have too many bytes for one call.
         """
         with tempfile.TemporaryFile() as names:
             for object_id in object_ids:
@@ -150,10 +157,10 @@ class ObjectDatabase:
         return dict(objects)
 
     def list_below(self, tree_id: str) -> Iterator[ListedLine]:
-        """List what is below a tree, each directory before what is in it, by one call of git.
+        """List everything below a tree by one call of git. A directory comes before its content.
 
         Raises:
-            TreeNotListed: git fails, or the list is too many bytes for one call.
+            TreeNotListed: git fails, or the list has too many bytes for one call.
         """
         printed = self._git(
             "ls-tree",
@@ -173,16 +180,16 @@ class ObjectDatabase:
         objects: Sequence[NewObject],
         name: str,
     ) -> str:
-        """Put objects on disk, durably, as one pack that is kept until it is let go.
+        """Write objects to disk durably, as one pack. git keeps it until `allow_repack` is called.
 
         Args:
-            objects: At least one, each once.
-            name: What to call the pack, without `pack-` and ending, so that other processes find
-                its objects at once. If there is a pack of that name already, the new one is called
-                after its content.
+            objects: At least one object. No object may appear twice.
+            name: The name for the pack, without `pack-` and ending. If it is the id of an object in
+                the pack, other processes find this object at once. If a pack has this name already,
+                the new pack is named after its checksum.
 
         Returns:
-            The name of the pack, for `allow_repack`.
+            The name of the pack without ending, for `allow_repack`.
         """
         packed = pack_up(objects, self.object_format)
         base = f"pack-{name}"
@@ -206,8 +213,14 @@ class ObjectDatabase:
         return base
 
     def allow_repack(self, base: str) -> None:
-        """Allow git to repack a pack, by its name: a ref names what is in it, or never will."""
-        with suppress(OSError):  # maintenance removes the file if it stays
+        """Allow git to repack a pack, when a ref points to its objects or will never do so.
+
+        Args:
+            base: Name of the pack without ending.
+        """
+        with suppress(
+            OSError
+        ):  # if this fails, maintenance removes the file later
             os.unlink(self._keep_file(base))  # noqa: PTH108  the hot path
 
     def close(self) -> None:
@@ -222,7 +235,7 @@ class ObjectDatabase:
         *command: str,
         stdin: int | None = None,
     ) -> bytes | None:
-        """Return what git prints; None if it fails, prints too much, or is missing."""
+        """Run git and return its output; None if git fails, prints too much, or is missing."""
         try:
             done = run_git(
                 ["--no-replace-objects", *command],
@@ -242,7 +255,7 @@ class ObjectDatabase:
         object_id: str,
         name: bytes,
     ) -> None:
-        """Add the pack that is called after an object, if it is there, without listing all."""
+        """Add the pack that has an object's id as its name, if it exists, without listing packs."""
         if self._small.has(name):
             return
         base = f"pack-{object_id}"
@@ -251,10 +264,11 @@ class ObjectDatabase:
                 self._small.add(base)
 
     def _looks(self) -> Iterator[None]:
-        """Yield once for the packs that are known, then whenever there may be others.
+        """Yield once for the known packs, and then again whenever there may be new packs.
 
-        A listing is no snapshot: while a pack takes the place of others, it can miss both. So a
-        listing with nothing new counts only if the directory has not changed for a moment.
+        While a new pack replaces old packs, a listing of the directory can miss the old and the new
+        ones. So a listing without new packs is regarded as complete only if the directory has not
+        changed for a short time.
         """
         for _ in range(_LOOKS):
             yield
@@ -270,7 +284,7 @@ class ObjectDatabase:
     def _changed_at(self) -> int:
         """Return when a name was last added to or removed from the directory of packs.
 
-        In nanoseconds since the epoch, by the clock of the file system.
+        The time is in nanoseconds since the epoch, by the clock of the file system.
         """
         return os.stat(self._pack_directory).st_mtime_ns  # noqa: PTH116
 
@@ -286,7 +300,7 @@ class ObjectDatabase:
         name: RawObjectID,
         limit: int,
     ) -> tuple[int, bytes] | None:
-        """Read an object from a large pack; None if it is in none of them."""
+        """Read an object from the large packs; None if no large pack contains the object."""
         for pack in self._packs():
             try:
                 if not _lists(pack, name):
@@ -296,16 +310,16 @@ class ObjectDatabase:
                     raise ObjectTooLarge(size)
                 return pack.get_raw(name)
             except (PackFileDisappeared, FileNotFoundError):
-                continue  # `_discover` finds out which is gone
+                continue  # `_discover` finds out that this pack was deleted
         return None
 
     def _packs(self) -> list[Pack]:
-        """The large packs, those opened last first."""
+        """Return the large packs, beginning with the pack that was opened last."""
         packs = self._large.values()
         return list(reversed(packs))
 
     def _discover(self) -> bool:
-        """Add packs that are new and forget those that are gone; return whether there were any."""
+        """Update the known packs by a listing of the directory; return whether they changed."""
         listed = set[str]()
         for file in os.listdir(self._pack_directory):  # noqa: PTH208  names are enough
             if file.endswith(".idx"):
@@ -320,7 +334,7 @@ class ObjectDatabase:
         return bool(new or gone)
 
     def _add(self, base: str) -> None:
-        """Add a pack by its name without ending, unless it is gone already."""
+        """Add a pack to the known packs by its name without ending, unless it was deleted."""
         with suppress(FileNotFoundError):
             if self._small.add(base):
                 return
@@ -330,7 +344,7 @@ class ObjectDatabase:
                 object_format=self.object_format,
             )
             for oldest in self._packs()[_MOST_OPEN:]:
-                oldest.close()  # its files only: it opens them again when asked
+                oldest.close()  # closes the files; the pack opens them again when it is read
 
     def _forget(self, base: str) -> None:
         self._small.forget(base)
@@ -346,7 +360,7 @@ class ObjectDatabase:
         return f"{self._pack_directory}/{base}.keep"
 
     def _path(self, object_id: str) -> Path:
-        """Return where an object is if it is loose."""
+        """Return the path that the file of a loose object with this id has."""
         directory = self._directory / object_id[:2]
         return directory / object_id[2:]
 
@@ -355,7 +369,7 @@ class ObjectDatabase:
         object_id: str,
         limit: int,
     ) -> tuple[int, bytes]:
-        """Read an object that is in no pack."""
+        """Read a loose object; raises KeyError if there is no such object."""
         path = self._path(object_id)
         size = loose_size(path)
         if size > limit:
@@ -370,7 +384,7 @@ class ObjectDatabase:
         type_name = head.split()[0]
         kind = object_class(type_name)
         if kind is None:
-            raise ValueError(f"no type is called {head[:20]!r}")
+            raise ValueError(f"there is no type {head[:20]!r}")
         return kind.type_num, data
 
 
@@ -378,9 +392,10 @@ def _batch(
     output: bytes,
     kind: int,
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield the objects of one type in what git-cat-file prints; see "BATCH OUTPUT" in its manual.
+    """Yield the objects of one type in the output of git-cat-file.
 
-    A line without type and size names an object that git does not have.
+    The section "BATCH OUTPUT" of git-cat-file's manual describes this output. A line without type
+    and size stands for an object that git does not have.
     """
     wanted = object_class(kind)
     if wanted is None:

@@ -1,6 +1,6 @@
-"""Objects: reading trees, blobs and commits, each at most once.
+"""Objects: read trees, blobs and commits, and cache them.
 
-What was read is cached in bounded memory. Objects never change, so no cache is ever invalid.
+The caches have a bounded size. Objects never change, so a cached object is never out of date.
 """
 
 import threading
@@ -26,16 +26,16 @@ from csc_git.git.objects.packing import BLOB, COMMIT, TREE, NewObject
 from csc_git.git.objects.tree import Tree
 
 _FEW: Final = 64
-"""Most blobs that are read faster one by one than by starting a process."""
+"""Up to this many blobs are read one by one. More blobs are read faster by starting a process."""
 
 _MOST_TREES: Final = 1024
 _MOST_COMMITS: Final = 16384
 _MOST_BLOB_BYTES: Final = 8 << 20
-"""Sizes of the caches."""
+"""The largest number of cached trees and commits, and the largest size of cached blobs in bytes."""
 
 
 class Database(Protocol):
-    """Where objects are: see `git.objects.database.ObjectDatabase`."""
+    """The interface of an object database; see `git.objects.database.ObjectDatabase`."""
 
     object_format: ObjectFormat
 
@@ -47,52 +47,52 @@ class Database(Protocol):
         """Read the type and bytes of an object.
 
         Args:
-            object_id: Its full id.
-            limit: Most bytes to inflate for it.
+            object_id: Full id of the object.
+            limit: To read the object, at most this many bytes may be inflated.
         """
 
     def has(self, object_id: str) -> bool:
-        """Check whether an object is there."""
+        """Check whether the database has an object."""
 
     def read_many(
         self,
         object_ids: Collection[str],
         kind: int,
     ) -> dict[str, bytes]:
-        """Read objects of one type at once; those that can't be read so are left out.
+        """Read several objects of one type; objects that can't be read are left out.
 
         Args:
-            object_ids: Their full ids.
-            kind: Git's number of their type.
+            object_ids: Full ids of the objects.
+            kind: Git's number for the type of the objects.
         """
 
     def list_below(self, tree_id: str) -> Iterator[ListedLine]:
-        """List what is below a tree, or raise TreeNotListed."""
+        """List everything below a tree, or raise TreeNotListed."""
 
     def write(
         self,
         objects: Sequence[NewObject],
         name: str,
     ) -> str:
-        """Put objects on disk, durably.
+        """Write objects to disk durably.
 
         Args:
-            objects: At least one, each once.
-            name: What to call the pack, without `pack-` and ending.
+            objects: At least one object. No object may appear twice.
+            name: The name for the pack, without `pack-` and ending.
 
         Returns:
-            The name of the pack, for `allow_repack`.
+            The name of the pack without ending, for `allow_repack`.
         """
 
     def allow_repack(self, base: str) -> None:
-        """Allow git to repack what was written."""
+        """Allow git to repack a pack that `write` has written."""
 
 
 class Objects:
     """Cached reads from our repository's object database. Safe to share between threads.
 
     Args:
-        database: Where the objects are.
+        database: The object database from which objects are read.
     """
 
     def __init__(self, database: Database) -> None:
@@ -108,13 +108,13 @@ class Objects:
             compute_size=len,
         )
         self.shared: dict[str, Any] = {}
-        """What other layers derive from objects, which never change; each under its own name."""
+        """Data that other layers derive from objects and cache. Each layer uses its own key."""
 
     def tree(self, tree_id: str) -> Tree:
         """Read the lines of a tree.
 
         Raises:
-            StoreDamaged: it is missing, unreadable, or over `MAX_FILE`.
+            StoreDamaged: the tree is missing, unreadable, or larger than `MAX_FILE`.
         """
         with self._mutex:
             cached = self._trees.get(tree_id)
@@ -128,8 +128,8 @@ class Objects:
         """Read the bytes of a blob.
 
         Raises:
-            StoreDamaged: it is missing or unreadable.
-            ValueTooLarge: it is over `MAX_FILE`.
+            StoreDamaged: the blob is missing or unreadable.
+            ValueTooLarge: the blob is larger than `MAX_FILE`.
         """
         with self._mutex:
             cached = self._blobs.get(blob_id)
@@ -142,7 +142,7 @@ class Objects:
         """Read the content of a commit.
 
         Raises:
-            StoreDamaged: it is missing or unreadable.
+            StoreDamaged: the commit is missing or unreadable.
         """
         with self._mutex:
             cached = self._commits.get(commit_id)
@@ -153,24 +153,25 @@ class Objects:
             return cached
 
     def has(self, object_id: str) -> bool:
-        """Check whether an object is there; False for what is not a full id."""
+        """Check whether the repository has an object; False if the text is not a full id."""
         with self._mutex, suppress(ValueError):
             return self._database.has(object_id)
         return False
 
     @property
     def stored(self) -> "Objects":
-        """The objects that are on disk: these. A batch has others on top of them."""
+        """The objects that are on disk, which are these objects; a batch also has new objects."""
         return self
 
     def is_stored(self, object_id: str) -> bool:  # noqa: ARG002  a batch has others
-        """Check whether an object that was read here is on disk: it is."""
+        """Return True, since every object that was read here is on disk; see `Batch.is_stored`."""
         return True
 
     def read_ahead(self, blob_ids: Collection[str]) -> None:
-        """Read many blobs that are needed next, which is ten times as fast as one by one.
+        """Read and cache many blobs at once, which is ten times as fast as reading them one by one.
 
-        Blobs that are damaged or very large, and objects of other types, are left to `blob`.
+        Damaged blobs, very large blobs, and objects of other types are not read. `blob` reports the
+        errors for them.
         """
         if len(blob_ids) <= _FEW:
             return
@@ -178,10 +179,10 @@ class Objects:
         self.remember({}, {}, blobs)
 
     def list_below(self, tree_id: str) -> Iterator[ListedLine]:
-        """List what is below a tree, each directory before what is in it. Fast for large trees.
+        """List everything below a tree, fast. A directory comes before its content.
 
         Raises:
-            TreeNotListed: it can't be listed so; it can be read tree by tree.
+            TreeNotListed: git can't list everything in one call; trees must be read one by one.
         """
         return self._database.list_below(tree_id)
 
@@ -190,19 +191,19 @@ class Objects:
         objects: Sequence[NewObject],
         name: str,
     ) -> str:
-        """Put objects on disk, durably, in one pack.
+        """Write objects to disk durably, in one pack.
 
         Args:
-            objects: At least one, each once.
-            name: What to call the pack, without `pack-` and ending.
+            objects: At least one object. No object may appear twice.
+            name: The name for the pack, without `pack-` and ending.
 
         Returns:
-            The name of the pack, for `allow_repack`.
+            The name of the pack without ending, for `allow_repack`.
         """
         return self._database.write(objects, name)
 
     def allow_repack(self, base: str) -> None:
-        """Allow git to repack a pack that was written."""
+        """Allow git to repack a pack that `write` has written before."""
         self._database.allow_repack(base)
 
     def remember(
@@ -211,12 +212,12 @@ class Objects:
         commits: Mapping[str, CommitInfo],
         blobs: Mapping[str, bytes],
     ) -> None:
-        """Cache objects that are on disk now, so that they need not be read.
+        """Cache objects that have just been written to disk, so that they need not be read.
 
         Args:
-            trees: Trees by id.
-            commits: Commits by id.
-            blobs: Bytes of blobs by id.
+            trees: The trees, by id.
+            commits: The commits, by id.
+            blobs: The bytes of the blobs, by id.
         """
         with self._mutex:
             for tree_id, tree in trees.items():
@@ -231,13 +232,16 @@ class Objects:
         object_id: str,
         kind: int,
     ) -> bytes:
-        """Read an object's bytes, and check its type."""
+        """Read the bytes of an object, and check the object's type."""
         try:
             found, data = self._database.read(object_id, MAX_FILE)
         except KeyError:
             raise StoreDamaged(f"The object {object_id} is missing") from None
         except ObjectTooLarge as huge:
-            what = f"The object {object_id} takes {huge.size:,} bytes to read"
+            what = (
+                f"The object {object_id} is too large: "
+                f"it takes {huge.size:,} bytes to read"
+            )
             raise _refusal(what, kind) from huge
         except OSError:
             raise
@@ -248,7 +252,7 @@ class Objects:
             what = f"The object {object_id} can't be read: {error}"
             raise StoreDamaged(what) from error
         if found != kind:
-            what = f"The object {object_id} is of another type than expected"
+            what = f"The object {object_id} has another type than expected"
             raise WrongType(what)
         return data
 
@@ -273,5 +277,8 @@ def _refusal(
         return ValueTooLarge(what)
     return StoreDamaged(
         what,
-        then="Somebody pushed it: see who with csc-git log, and use another scope",
+        then=(
+            "Somebody pushed this object. Find out who it was with csc-git log, "
+            "and use another scope"
+        ),
     )

@@ -1,7 +1,8 @@
-"""Packing: the few objects of an edit as one pack with its index, in git's format (gitformat-pack).
+"""Packing: write the few objects of an edit as one pack and its index; see gitformat-pack(5).
 
-One pack an edit costs two files to be made durable, however many objects the edit has. Loose
-objects cost one file each, and each its directory. `git.maintenance` puts small packs together.
+With one pack for each edit, only two files must be made durable, however many objects the edit has.
+With loose objects, one file and one directory would have to be made durable for each object.
+`git.maintenance` combines small packs.
 """
 
 import struct
@@ -20,19 +21,20 @@ BLOB: Final = Blob.type_num
 COMMIT: Final = Commit.type_num
 TREE: Final = Tree.type_num
 _MORE: Final = 0x80
-"""Flag of a byte that another byte of the same number follows."""
+"""This bit is set in a byte if another byte of the same number follows."""
 
 _LITERAL: Final = 127
-"""Most bytes that one instruction of a delta can insert."""
+"""One instruction of a delta can insert at most this many bytes."""
 
 _MOST_COPIED: Final = 0xFFFF
-"""Most bytes that one instruction of a delta copies here."""
+"""One instruction of a delta copies at most this many bytes in csc-git's packs."""
 
 _COPIED: Final = struct.Struct("<LH")
-"""Offset and size of an instruction that copies."""
+"""Encodes the offset and the size in an instruction that copies bytes."""
 
 _DEEPEST: Final = 40
-"""Most deltas from an object to one that is stored whole."""
+"""A chain of deltas from an object to an object that is stored in full may have at most this many
+steps."""
 
 _KINDS: Final = {
     BLOB: b"blob",
@@ -40,29 +42,29 @@ _KINDS: Final = {
     COMMIT: b"commit",
 }
 _MOST_INFLATED: Final = 1 << 20
-"""Bytes of all objects of a small pack."""
+"""All objects of a small pack together may have at most this many bytes when they are inflated."""
 
 _PACK_HEAD: Final = struct.Struct(">4sLL")
 _PACK_VERSION: Final = 2
 _INDEX_HEAD: Final = b"\xfftOc\x00\x00\x00\x02"
 _STORED: Final = 0
-"""Level of compression of trees. They are mostly ids, which don't compress; git makes deltas of
-them when it repacks."""
+"""The level of compression for trees. Trees contain mostly ids, which can't be compressed. git
+makes deltas of trees when it repacks."""
 
 _QUICK: Final = 1
-"""Level of compression of all else."""
+"""The level of compression for all objects except trees."""
 
 
 class NewObject(NamedTuple):
     """An object to be written.
 
     Attributes:
-        id: Its full object id.
-        kind: Git's number of its type.
-        raw: Its bytes.
-        base: An object written before it, from which it is stored as a difference; None to store
-            it whole.
-        depth: Number of such steps to an object that is stored whole.
+        id: Full id of the object.
+        kind: Git's number for the type of the object.
+        raw: The bytes of the object.
+        base: If the object is stored as a delta, the earlier object from which it differs; None if
+            the object is stored in full.
+        depth: The number of deltas from this object to an object that is stored in full.
     """
 
     id: str
@@ -79,15 +81,16 @@ class NewObject(NamedTuple):
         raw: bytes,
         base: "NewObject | None",
     ) -> "NewObject":
-        """Make an object, as a difference from another one where that is possible.
+        """Make an object that is stored as a delta from another object if that is possible.
 
-        It is stored whole if the other one has another type, or too many steps to a whole object.
+        The new object is stored in full if the other object has another type, or if the chain of
+        deltas would be too long.
 
         Args:
-            name: Its full object id.
-            kind: Git's number of its type.
-            raw: Its bytes.
-            base: The other object; None to store it whole.
+            name: Full id of the new object.
+            kind: Git's number for the type of the new object.
+            raw: The bytes of the new object.
+            base: The other object; None to store the new object in full.
         """
         whole = cls(name, kind, raw)
         if base is None or base.kind != kind:
@@ -104,7 +107,7 @@ class NewObject(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """The bytes of a pack and of its index, and the checksum by which packs are known."""
+    """A new pack: the bytes of the pack, the bytes of its index, and the checksum that names it."""
 
     data: bytes
     listing: bytes
@@ -112,7 +115,7 @@ class Packed(NamedTuple):
 
 
 class _Placed(NamedTuple):
-    """Where an object is in a pack, as the index lists it: in the order of names."""
+    """The place of an object in a pack, as an index lists it. Sorting is by the object's id."""
 
     name: bytes
     offset: int
@@ -126,7 +129,7 @@ def pack_up(
     """Put objects into a pack.
 
     Args:
-        objects: Each once, and behind its base.
+        objects: The objects. No object may appear twice, and each must come after its base.
         object_format: The object format of the repository.
     """
     placed: dict[str, _Placed] = {}
@@ -171,14 +174,14 @@ def unpack(
     """Read the objects of a small pack.
 
     Args:
-        data: The pack.
+        data: The bytes of the pack.
         object_format: The object format of the repository.
 
     Returns:
-        The objects; None if the pack has deltas, or is not small when it is inflated.
+        The objects; None if the pack contains deltas, or if it is too large when it is inflated.
 
     Raises:
-        ValueError: it is not a well-formed pack.
+        ValueError: the bytes are not a well-formed pack.
     """
     found = list[NewObject]()
     at = _PACK_HEAD.size
@@ -213,8 +216,8 @@ def object_id(
     """Compute the id that git gives an object.
 
     Args:
-        kind: Git's number of its type.
-        raw: Its bytes.
+        kind: Git's number for the type of the object.
+        raw: The bytes of the object.
         object_format: The object format of the repository.
     """
     head = b"%b %d\0" % (_KINDS[kind], len(raw))
@@ -227,7 +230,7 @@ def _stored(
     distance: int | None,
     object_format: ObjectFormat,
 ) -> bytes:
-    """Encode an object for a pack, as a delta if its base is `distance` bytes before it."""
+    """Encode an object for a pack; as a delta if its base is `distance` bytes before it."""
     kind = one.kind
     content = one.raw
     level = _QUICK
@@ -249,13 +252,14 @@ def splice(
     old: bytes,
     new: bytes,
 ) -> bytes:
-    """Encode the difference between two texts that begin and end alike, as a delta of git's.
+    """Encode the difference between two byte strings as a delta in git's format.
 
-    dulwich's function searches for more likeness than there is here, which takes long.
+    The function looks only for equal bytes at the beginning and at the end. The function of dulwich
+    also searches for equal parts in the middle, which takes too long.
 
     Args:
-        old: What the delta is applied to.
-        new: The result of applying it.
+        old: The bytes to which the delta will be applied.
+        new: The bytes that result when the delta is applied.
     """
     start = _alike(old, new)
     old_rest = old[start:]
@@ -276,7 +280,7 @@ def _alike(
     one: bytes,
     other: bytes,
 ) -> int:
-    """Count the bytes at the beginning that two texts have in common."""
+    """Count the bytes at the beginning that two byte strings have in common."""
     least = 0
     most = min(len(one), len(other))
     while least < most:
@@ -290,7 +294,7 @@ def _alike(
 
 
 def _number(value: int) -> bytes:
-    """Encode a number with seven bits in each byte, the lowest first."""
+    """Encode a number with seven bits in each byte, beginning with the lowest bits."""
     found = bytearray()
     while value >= _MORE:
         value, low = divmod(value, _MORE)
@@ -300,7 +304,7 @@ def _number(value: int) -> bytes:
 
 
 def _insert(new: bytes) -> bytes:
-    """Encode the instructions that insert new bytes."""
+    """Encode the instructions of a delta that insert new bytes."""
     found = bytearray()
     for at in range(0, len(new), _LITERAL):
         part = new[at : at + _LITERAL]
@@ -313,7 +317,7 @@ def _copy(
     offset: int,
     size: int,
 ) -> bytes:
-    """Encode the instructions that copy a part of the old bytes."""
+    """Encode the instructions of a delta that copy a part of the old bytes."""
     found = bytearray()
     while size:
         length = min(size, _MOST_COPIED)
@@ -327,7 +331,10 @@ def _copy_once(
     offset: int,
     size: int,
 ) -> bytes:
-    """Encode one instruction: flags for those bytes of both numbers that are not 0, then these."""
+    """Encode one instruction that copies bytes.
+
+    A first byte has a flag for each byte of `offset` and `size` that is not 0. These bytes follow.
+    """
     numbers = _COPIED.pack(offset, size)
     flags = _MORE
     present = bytearray()
@@ -342,9 +349,9 @@ def _index(
     placed: Sequence[_Placed],
     checksum: bytes,
 ) -> bytes:
-    """Encode an index of version 2, without its own checksum.
+    """Encode an index of version 2, without the index's own checksum.
 
-    dulwich's writer takes a third of the time of an edit.
+    dulwich has a function for this too, but it would take a third of the time of an edit.
     """
     counts = [0] * 256
     for one in placed:

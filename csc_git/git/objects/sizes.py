@@ -1,9 +1,10 @@
-"""The size of an object, found before any of it is inflated.
+"""Find the size of an object before the object is inflated.
 
-A few hundred kilobytes of a pack can be gigabytes of zeros, and dulwich inflates every object that
-it is asked for. The size of an object precedes its data (gitformat-pack, "Object encoding"). Where
-it is stored as a delta, the size of the result precedes the delta, and each object that it is made
-from counts as well: a small one can be cut from a huge one.
+A few hundred kilobytes of a pack can inflate to gigabytes of zeros, and dulwich inflates an object
+without a limit. In a pack, the size of an object is stored before its data (gitformat-pack, "Object
+encoding"). If an object is stored as a delta, the size of the result is stored at the beginning of
+the delta. In this case, the sizes of all objects from which it is made are checked too, because a
+small object can be made from a huge object.
 """
 
 import mmap
@@ -20,28 +21,29 @@ _MORE: Final = 0x80
 _BITS: Final = 0x7F
 _FIRST_BITS: Final = 0x0F
 _DELTA_HEAD: Final = 24
-"""Bytes of a delta that contain both of its sizes."""
+"""The first bytes of a delta, of this number, contain both sizes of the delta."""
 
 _LOOSE_HEAD: Final = 64
-"""Bytes of a loose object that contain its header."""
+"""The first bytes of a loose object, of this number, contain the object's header."""
 
 _ENOUGH: Final = 1024
-"""Deflated bytes that inflate to at least that many: the codes that precede them are shorter."""
+"""So many deflated bytes are read. They are enough to inflate any of the headers, since the codes
+at the beginning of deflated data are shorter than this."""
 
 _MOST_OPEN: Final = 64
-"""Packs that are kept open."""
+"""At most about this many packs are kept open."""
 
 _DEEPEST: Final = 10_000
-"""Most deltas that are followed from one object."""
+"""From one object, at most this many deltas are followed."""
 
 
 class EntryHead(NamedTuple):
     """The head of an entry of a pack.
 
     Attributes:
-        kind: Git's number of its type.
-        size: Bytes of the object or of the delta, inflated.
-        end: The offset in bytes of what follows the head.
+        kind: Git's number for the type of the entry.
+        size: Size of the object or of the delta in bytes, when it is inflated.
+        end: Offset in bytes at which the head ends.
     """
 
     kind: int
@@ -50,7 +52,7 @@ class EntryHead(NamedTuple):
 
 
 class PackedSizes:
-    """Sizes of packed objects. Keeps packs, which never change, open until it is closed."""
+    """Finds the sizes of packed objects. The packs remain open until `close` is called."""
 
     def __init__(self) -> None:
         self._open: dict[str, mmap.mmap] = {}
@@ -60,14 +62,14 @@ class PackedSizes:
         pack: Pack,
         name: RawObjectID,
     ) -> int:
-        """Find the size in bytes of the largest object that reading one object inflates.
+        """Find the size of the largest object that must be inflated to read an object, in bytes.
 
         Args:
-            pack: The pack that has it.
-            name: Its id in binary.
+            pack: The pack that contains the object.
+            name: The object's id in binary.
 
         Raises:
-            KeyError: it is not in this pack.
+            KeyError: the object is not in this pack.
             ValueError: the pack is not well-formed.
             OSError: the pack can't be read.
         """
@@ -87,7 +89,7 @@ class PackedSizes:
             raise ValueError(what) from error
 
     def close(self) -> None:
-        """Close the packs."""
+        """Close all packs that are open."""
         while self._open:
             _, contents = self._open.popitem()
             contents.close()
@@ -96,7 +98,7 @@ class PackedSizes:
         if path in self._open:
             return self._open[path]
         if len(self._open) > _MOST_OPEN:
-            # Most of them were repacked and are gone.
+            # Most of the open packs have been repacked and deleted.
             self.close()
         with open(path, "rb") as file:  # noqa: PTH123  dulwich's own path
             contents = mmap.mmap(
@@ -109,10 +111,10 @@ class PackedSizes:
 
 
 def loose_size(path: Path) -> int:
-    """Read the size in a loose object's header; 0 if there is no such file.
+    """Read the size from the header of a loose object; 0 if there is no such file.
 
     Raises:
-        ValueError: it has no header.
+        ValueError: the file has no valid header.
     """
     inflater = zlib.decompressobj()
     try:
@@ -134,7 +136,7 @@ def _chain(
     offset: int,
     id_length: int,
 ) -> Iterator[int]:
-    """Yield the sizes of an object and of all the objects that it is a delta of."""
+    """Yield the size of an object, and of all deltas and objects from which it is made."""
     for _ in range(_DEEPEST):
         kind, size, at = entry_head(data, offset)
         yield size
@@ -151,7 +153,7 @@ def _chain(
         delta = data[at : at + _ENOUGH]
         yield _result_size(delta)
         offset = base
-    raise ValueError("deltas of deltas without end")
+    raise ValueError("the chain of deltas is too long")
 
 
 def entry_head(
@@ -161,8 +163,8 @@ def entry_head(
     """Read the head of an entry of a pack.
 
     Args:
-        data: The pack.
-        at: The offset in bytes at which the entry begins.
+        data: The bytes of the pack.
+        at: Offset in bytes at which the entry begins.
     """
     byte = data[at]
     kind = (byte >> 4) & 7
@@ -180,7 +182,7 @@ def _distance(
     data: mmap.mmap,
     at: int,
 ) -> tuple[int, int]:
-    """Read how far back the base of a delta is, and at which offset the delta begins."""
+    """Return the distance of a delta to its base in bytes, and the offset at which it begins."""
     byte = data[at]
     back = byte & _BITS
     while byte & _MORE:
@@ -188,12 +190,12 @@ def _distance(
         byte = data[at]
         back = ((back + 1) << 7) | (byte & _BITS)
     if back <= 0:
-        raise ValueError("a delta of itself")
+        raise ValueError("an object is stored as a delta of itself")
     return back, at + 1
 
 
 def _result_size(deflated: bytes) -> int:
-    """Read the size of a delta's result: its second number, behind the size of its base."""
+    """Read the size of a delta's result: the second number in the delta, after the base's size."""
     inflater = zlib.decompressobj()
     delta = inflater.decompress(deflated, _DELTA_HEAD)
     at = 0

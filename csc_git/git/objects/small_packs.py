@@ -1,7 +1,8 @@
-"""Small packs, such as each edit leaves one: read whole, and found by one look at their indexes.
+"""Small packs, such as the pack that each edit writes, which are read into memory as a whole.
 
-dulwich takes a millisecond to open a pack. That is little for one of a million objects, and too
-much where eight processes leave a hundred packs of five objects a second for each other to read.
+dulwich takes a millisecond to open a pack. This time is short for a pack of a million objects. But
+dulwich is too slow if eight processes write a hundred packs of five objects each second, and each
+process has to read all these packs.
 """
 
 import os
@@ -16,26 +17,27 @@ from csc_git.git.objects.packing import NewObject, unpack
 
 _MOST_LISTED: Final = 16 << 10
 _MOST_STORED: Final = 256 << 10
-"""Bytes of an index and of a pack that are small."""
+"""A pack is small if its index has at most `_MOST_LISTED` bytes and it has at most `_MOST_STORED`
+bytes itself."""
 
 _FIRST_NAME: Final = 8 + 256 * 4
-"""Offset of the first name in an index: behind its header and its table of counts."""
+"""Offset of the first object id in an index, after the header and the table of counts."""
 
 _COUNT: Final = struct.Struct(">L")
 _LAST_COUNT: Final = _FIRST_NAME - _COUNT.size
-"""Offset of the number of all objects: the last of the table of counts."""
+"""Offset of the number of all objects, which is the last number in the table of counts."""
 
 _KEPT: Final = 16
-"""Packs whose objects are kept in memory."""
+"""The objects of this many packs are kept in memory."""
 
 _VERSION_2: Final = b"\xfftOc\x00\x00\x00\x02"
 
 
 class SmallPacks:
-    """The small packs of a directory that were added.
+    """The small packs of a directory that were added with `add`.
 
     Args:
-        directory: Where they are.
+        directory: The directory that contains the packs.
         object_format: The object format of the repository.
     """
 
@@ -53,17 +55,17 @@ class SmallPacks:
 
     @property
     def known(self) -> set[str]:
-        """Names of the packs, without ending."""
+        """The names of the packs that were added, without ending."""
         return set(self._names)
 
     def add(self, base: str) -> bool:
         """Add a pack by its name without ending.
 
         Returns:
-            Whether it was added: False if it isn't small, or has deltas.
+            Whether the pack was added; False if it is not small, or is known to contain deltas.
 
         Raises:
-            OSError: it can't be read, or is gone.
+            OSError: the pack can't be read, or was deleted.
         """
         if base in self._unfit:
             return False
@@ -83,11 +85,11 @@ class SmallPacks:
         return True
 
     def has(self, name: bytes) -> bool:
-        """Check whether an object is listed in one of the packs, by its id in binary."""
+        """Check whether one of the packs lists an object, which is given by its id in binary."""
         return name in self._where
 
     def read(self, name: bytes) -> NewObject | None:
-        """Read an object by its id in binary; None if no pack has it any more."""
+        """Read an object, given by its id in binary; None if no pack contains the object."""
         base = self._where.get(name)
         if base is None:
             return None
@@ -105,7 +107,7 @@ class SmallPacks:
                 del self._where[name]
 
     def _listed(self, index: bytes) -> list[bytes]:
-        """Return the ids that an index lists, in binary."""
+        """Return the object ids in an index, in binary."""
         (count,) = _COUNT.unpack_from(index, _LAST_COUNT)
         width = self._format.oid_length
         names = []
@@ -117,7 +119,7 @@ class SmallPacks:
         return names
 
     def _load(self, base: str) -> None:
-        """Read all objects of a pack into memory, if it can be read so."""
+        """Read all objects of a pack into memory, unless the pack is not small or has deltas."""
         try:
             objects = self._unpacked(base)
         except FileNotFoundError:
@@ -137,9 +139,9 @@ class SmallPacks:
         self._read[base] = by_name
 
     def _unpacked(self, base: str) -> list[NewObject] | None:
-        """Return the objects of a pack; None if it has to be read in another way.
+        """Return the objects of a pack; None if dulwich must read the pack instead.
 
-        That other way reports what is wrong with a pack that can't be read.
+        If the pack is damaged, dulwich then reports the error.
         """
         data = self._content(f"{base}.pack", _MOST_STORED)
         if data is None:
@@ -154,7 +156,7 @@ class SmallPacks:
         name: str,
         limit: int,
     ) -> bytes | None:
-        """Read a file; None if it has more than `limit` bytes."""
+        """Return the content of a file; None if the file has more than `limit` bytes."""
         path = f"{self._directory}/{name}"
         with open(path, "rb") as file:  # noqa: PTH123  the hot path
             content = file.read(limit + 1)

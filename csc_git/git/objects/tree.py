@@ -1,7 +1,7 @@
-"""Trees: directories of the branch, line by line, as git stores them.
+"""Trees: directories of the branch, as lists of lines in git's format.
 
-Each line keeps the bytes that it has in the tree. A line that does not change is written back as
-it was, so making a tree of 256 lines of which one is new costs no more than joining them.
+Each line also has its encoded bytes. An unchanged line need not be encoded again, so it is cheap to
+make a tree of 256 lines of which only one is new: the bytes of the lines are joined.
 """
 
 import re
@@ -25,10 +25,10 @@ class TreeEntry(NamedTuple):
     """One line of a tree.
 
     Attributes:
-        name: A file's or directory's name.
-        mode: Its type and permissions.
-        id: The object that it names.
-        encoded: The bytes of the line.
+        name: Name of the file or directory.
+        mode: Type and permissions of the file or directory.
+        id: Id of the blob or tree that has the content.
+        encoded: The bytes of the line in git's format.
     """
 
     name: bytes
@@ -43,12 +43,12 @@ class TreeEntry(NamedTuple):
         mode: int,
         object_id: str,
     ) -> "TreeEntry":
-        """Make a new line.
+        """Make a new line of a tree.
 
         Args:
-            name: A file's or directory's name.
-            mode: Its type and permissions, as `FILE_MODE`.
-            object_id: The blob or tree that it names.
+            name: Name of the file or directory.
+            mode: Type and permissions of the file or directory, such as `FILE_MODE`.
+            object_id: Id of the blob or tree that has the content.
         """
         raw_id = bytes.fromhex(object_id)
         encoded = b"%o %b\0%b" % (mode, name, raw_id)
@@ -61,23 +61,23 @@ class TreeEntry(NamedTuple):
 
     @property
     def is_tree(self) -> bool:
-        """Whether it is a directory, by the one mode that git writes for one."""
+        """Whether the line is a directory with the mode that git writes for directories."""
         return self.mode == TREE_MODE
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a plain file: not executable, no link, no submodule."""
+        """Whether the line is a plain file: not executable, not a link, not a submodule."""
         return self.mode == FILE_MODE
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is a directory or a plain file."""
+        """Whether the line is a directory or a plain file, and so may be made by csc-git."""
         return self.mode in _OURS
 
 
 @dataclass(frozen=True)
 class Tree:
-    """The lines of a tree, of all modes, in its order."""
+    """All lines of a tree, in the order in which the tree has them."""
 
     lines: tuple[TreeEntry, ...]
 
@@ -90,14 +90,14 @@ class Tree:
         raw: bytes,
         id_length: int,
     ) -> "Tree":
-        """Read a tree's bytes.
+        """Parse the bytes of a tree.
 
         Args:
-            raw: The bytes.
-            id_length: Bytes of an object id: 20 or 32.
+            raw: The bytes of the tree.
+            id_length: Length of an object id in bytes: 20 or 32.
 
         Raises:
-            ValueError: they are not the lines of a tree.
+            ValueError: the bytes are not the lines of a tree.
         """
         lines = list[TreeEntry]()
         end = 0
@@ -114,24 +114,27 @@ class Tree:
             )
             lines.append(line)
         if end != len(raw):
-            raise ValueError(f"no line of a tree at {end}")
+            raise ValueError(f"there is no line of a tree at byte {end}")
         return cls(tuple(lines))
 
     @classmethod
     def sorted(cls, lines: Iterable[TreeEntry]) -> "Tree":
-        """Make a tree of lines, in git's order, in which a directory's name ends in `/`."""
+        """Make a tree from lines in any order.
+
+        git sorts the lines by name, and compares the name of a directory as if it ended in `/`.
+        """
         in_order = sorted(lines, key=_order)
         return cls(tuple(in_order))
 
     @property
     def raw(self) -> bytes:
-        """Its bytes."""
+        """The bytes of the tree, as git stores them."""
         encoded = map(_ENCODED, self.lines)
         return b"".join(encoded)
 
     @cached_property
     def ours(self) -> dict[bytes, TreeEntry]:
-        """The directories and plain files by name; of two with one name the last."""
+        """The directories and plain files by name; if a name appears twice, the last line."""
         found = {}
         for line in self.lines:
             if line.mode in _OURS:

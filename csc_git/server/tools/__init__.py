@@ -1,4 +1,4 @@
-"""The tools. Each is a thin layer over the coordinator; every schema here costs tokens."""
+"""The tools, which are thin layers over the coordinator. The schema of each tool costs tokens."""
 
 from mcp.server.mcpserver.tools import Tool
 
@@ -11,7 +11,7 @@ from csc_git.server.tools.sessions import SessionTools
 
 
 def tools(host: Host) -> list[Tool]:
-    """All tools, bound to a host."""
+    """Make all tools for one host."""
     build_all()
     return [
         *SessionTools(host).all(),

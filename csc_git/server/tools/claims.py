@@ -11,10 +11,10 @@ from csc_git.server.tools.making import WRITE, Session, tool
 
 
 class ClaimTools:
-    """`claim`, `release`.
+    """The tools `claim` and `release`.
 
     Args:
-        host: Gives the coordinator.
+        host: Opens the coordinator.
     """
 
     def __init__(self, host: Host) -> None:
@@ -42,9 +42,9 @@ class ClaimTools:
 
         Args:
             resources: Names, paths or patterns.
-            note: What for, shown to other sessions.
-            ttl: Seconds that the claims last; None for as long as the session.
-            session: The caller's session; None for the only one of this server.
+            note: The purpose of the claims, shown to other sessions.
+            ttl: Seconds for which the claims last; None if they last as long as the session.
+            session: The caller's session; None for the only session of this server.
         """
         return self._host.get().claims.claim(session, resources, note, ttl)
 
@@ -59,10 +59,10 @@ class ClaimTools:
 
         Args:
             resources: What to release; None for all claims of the session.
-            session: The caller's session; None for the only one of this server.
+            session: The caller's session; None for the only session of this server.
         """
         return self._host.get().claims.release(session, resources)
 
     def all(self) -> list[Tool]:
-        """All of them."""
+        """Make these tools."""
         return [tool(self.claim, WRITE), tool(self.release, WRITE)]

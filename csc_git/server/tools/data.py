@@ -31,7 +31,7 @@ from csc_git.server.tools.making import (
 )
 
 _MOST_LISTED: Final = 200
-"""Names in one answer; they then take some kilobytes."""
+"""The number of names in one answer at most, so that an answer takes a few kilobytes."""
 
 
 class ChangeItem(BaseModel):
@@ -48,7 +48,7 @@ class ChangeItem(BaseModel):
     if_revision: str | None = None
 
     def change(self) -> Change:
-        """The change for the coordinator: a value, a deletion, or only a condition."""
+        """Convert to a change for the coordinator: a value, a deletion, or only a condition."""
         action: Literal["put", "delete", "require"] = "require"
         if self.delete:
             action = "delete"
@@ -60,10 +60,10 @@ class ChangeItem(BaseModel):
 
 
 class ReadTools:
-    """`retrieve_data`, `list_keys`, `list_scopes`.
+    """The tools `retrieve_data`, `list_keys` and `list_scopes`.
 
     Args:
-        host: Gives the coordinator.
+        host: Opens the coordinator.
     """
 
     def __init__(self, host: Host) -> None:
@@ -91,7 +91,7 @@ class ReadTools:
             key: The key.
             fresh: Whether to ask the remote first.
             at: A time or commit in the past; None for now.
-            session: Ignored; accepted since models pass it to every tool.
+            session: Ignored. The argument exists because models pass a session to every tool.
         """
         return self._host.reading().values.retrieve(
             scope, key, fresh=fresh, at=at
@@ -108,9 +108,9 @@ class ReadTools:
 
         Args:
             scope: The scope.
-            after: Names up to and including this one are left out; None for no name.
-            limit: Most names in the answer.
-            session: Ignored; accepted since models pass it to every tool.
+            after: Only names after this name are listed; None to list from the first name.
+            limit: The number of names in the answer at most.
+            session: Ignored. The argument exists because models pass a session to every tool.
         """
         return self._host.reading().values.list_keys(scope, after, limit)
 
@@ -126,15 +126,15 @@ class ReadTools:
         """List the scopes that hold data. Paged like list_keys.
 
         Args:
-            pattern: A glob that the scopes match; None for all.
-            after: Names up to and including this one are left out; None for no name.
-            limit: Most names in the answer.
-            session: Ignored; accepted since models pass it to every tool.
+            pattern: A glob that the scopes match; None for all scopes.
+            after: Only names after this name are listed; None to list from the first name.
+            limit: The number of names in the answer at most.
+            session: Ignored. The argument exists because models pass a session to every tool.
         """
         return self._host.reading().values.list_scopes(pattern, after, limit)
 
     def all(self) -> list[Tool]:
-        """All of them."""
+        """Make these tools."""
         reading: list[Any] = [
             self.retrieve_data,
             self.list_keys,
@@ -144,10 +144,10 @@ class ReadTools:
 
 
 class WriteTools:
-    """`store_data`, `delete_data`, `delete_scope`, `edit`.
+    """The tools `store_data`, `delete_data`, `delete_scope` and `edit`.
 
     Args:
-        host: Gives the coordinator.
+        host: Opens the coordinator.
     """
 
     def __init__(self, host: Host) -> None:
@@ -173,11 +173,11 @@ class WriteTools:
             scope: The scope.
             key: The key.
             value: Any JSON.
-            if_revision: The revision that the key must have, or `absent`; None for any.
+            if_revision: The revision that the key must have, or `absent`; None for any revision.
             confirm: Whether to wait until the remote has the edit.
             allow_secret: The reason why the value is safe to store although it looks secret; None
                 to refuse such a value.
-            session: The caller's session; None for the only one of this server.
+            session: The caller's session; None for the only session of this server.
         """
         coordinator = self._host.get()
         author = coordinator.authors.session(session)
@@ -204,9 +204,9 @@ class WriteTools:
         Args:
             scope: The scope.
             key: The key.
-            if_revision: The revision that the key must have, or `absent`; None for any.
+            if_revision: The revision that the key must have, or `absent`; None for any revision.
             confirm: Whether to wait until the remote has the edit.
-            session: The caller's session; None for the only one of this server.
+            session: The caller's session; None for the only session of this server.
         """
         coordinator = self._host.get()
         author = coordinator.authors.session(session)
@@ -221,7 +221,7 @@ class WriteTools:
 
         Args:
             scope: The scope.
-            session: The caller's session; None for the only one of this server.
+            session: The caller's session; None for the only session of this server.
         """
         coordinator = self._host.get()
         return coordinator.edits.delete_scope(
@@ -245,11 +245,11 @@ class WriteTools:
         With confirm the answer is final for every clone.
 
         Args:
-            changes: What to change, or to require, key by key.
+            changes: The changes and conditions, one for each key.
             confirm: Whether to wait until the remote has the edit.
             allow_secret: The reason why the values are safe to store although one looks secret;
                 None to refuse such a value.
-            session: The caller's session; None for the only one of this server.
+            session: The caller's session; None for the only session of this server.
         """
         coordinator = self._host.get()
         author = coordinator.authors.session(session)
@@ -259,7 +259,7 @@ class WriteTools:
         )
 
     def all(self) -> list[Tool]:
-        """All of them."""
+        """Make these tools."""
         removing: list[Any] = [self.delete_data, self.delete_scope, self.edit]
         return [
             tool(self.store_data, WRITE),

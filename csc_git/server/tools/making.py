@@ -1,4 +1,4 @@
-"""Makes a tool from a function: description, schema, errors."""
+"""Make a tool from a function: its description, its schema and its errors."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 Session = Annotated[str | None, Field(description="your handle")]
 UnusedSession = str | None
-"""Every tool takes a session, since models pass it to each; those that only read ignore it."""
+"""Every tool takes a session, since models pass one to every tool. Read-only tools ignore it."""
 
 ScopeName = Annotated[str, Field(description="such as issue:15")]
 AnyJson = Annotated[
@@ -63,10 +63,10 @@ REMOVE: Final = ToolAnnotations(
 
 
 class _ExactValue(FuncMetadata):
-    """Leaves `value` as the client sent it, and shows a model nothing that hides.
+    """Keeps `value` as the client sent it, and makes hidden characters visible to models.
 
-    The SDK parses string arguments that look like JSON, for clients that quote their objects. A
-    store must give back what it was given: the string "[1]" is not the list [1].
+    The SDK parses string arguments that look like JSON, since some clients quote their objects. But
+    a store must return exactly the value that was stored: the string "[1]" is not the list [1].
     """
 
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class _ExactValue(FuncMetadata):
 
 
 class _StrictTool(Tool):
-    """A tool that refuses unknown arguments, and explains wrong ones so that a model can act."""
+    """A tool that refuses unknown arguments, and explains wrong arguments to models."""
 
     async def run(
         self,
@@ -101,7 +101,7 @@ class _StrictTool(Tool):
             names = ", ".join(sorted(unknown))
             known = ", ".join(fields)
             raise ToolError(
-                f"No argument is called {names}. There are: {known}."
+                f"No argument is called {names}. The arguments are: {known}."
             )
         try:
             return await super().run(arguments, context, convert_result)
@@ -109,7 +109,7 @@ class _StrictTool(Tool):
             cause = error.__cause__
             is_plain = type(error) is ToolError
             if not is_plain or not isinstance(cause, ValidationError):
-                raise  # by the tool itself, which may have changed something
+                raise  # the tool itself raised it, and may have changed something
             wrong = "; ".join(map(_described, cause.errors()))
             raise ToolError(f"{wrong}. Nothing was changed.") from None
 
@@ -155,7 +155,7 @@ def _description(fn: Callable[..., Any]) -> str:
 
 
 def _raising_tool_errors(fn: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a function so that its errors become the SDK's, whose text the model gets."""
+    """Wrap a function so that its errors become errors of the SDK, which models can read."""
     if iscoroutinefunction(fn):
         return _raising_tool_errors_later(fn)  # type: ignore[return-value]
 
@@ -170,7 +170,7 @@ def _raising_tool_errors(fn: Callable[P, R]) -> Callable[P, R]:
 
 
 def _described(error: ErrorDetails) -> str:
-    """An error of pydantic's: the argument, and what is wrong with it."""
+    """Describe an error of pydantic: the argument, and what is wrong with it."""
     argument = ".".join(map(str, error["loc"]))
     return f"{argument}: {error['msg']}"
 
@@ -178,7 +178,7 @@ def _described(error: ErrorDetails) -> str:
 def _raising_tool_errors_later(
     fn: Callable[P, Awaitable[R]],
 ) -> Callable[P, Awaitable[R]]:
-    """The same for a coroutine function."""
+    """Wrap a coroutine function as `_raising_tool_errors` wraps a function."""
 
     @wraps(fn)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,20 +1,20 @@
-"""Short schemas: each costs tokens in every conversation, so nothing is in it twice.
+"""Shorten the schemas, since each schema costs tokens in every conversation.
 
-Pydantic's JSON Schemas are correct and wordy. Titles are removed, since they repeat the names. So
-are defaults of null and false, which an argument that is left out has anyway. `anyOf` of a type and
-null becomes a list of types, which JSON Schema 2020-12 (section 6.1.1 of its validation
-vocabulary) defines as the same.
+Pydantic's JSON Schemas are correct but long. Titles are removed, since they repeat the names.
+Defaults of null and false are removed, since an argument that is left out has that value anyway.
+`anyOf` of a type and null becomes a list of types. JSON Schema 2020-12 gives both forms the same
+meaning (section 6.1.1 of its validation vocabulary).
 """
 
 from typing import Any, Final
 
 Schema = dict[str, Any]
 _OF_SCHEMAS: Final = frozenset({"properties", "$defs"})
-"""Members of a schema that contain schemas by name."""
+"""Members of a schema that contain further schemas by name."""
 
 
 def slim(schema: Schema) -> Schema:
-    """The same schema in fewer bytes."""
+    """Make a schema with the same meaning in fewer bytes."""
     found: Schema = {}
     for name, part in schema.items():
         if not _is_idle(name, part):
@@ -23,7 +23,7 @@ def slim(schema: Schema) -> Schema:
 
 
 def slim_output(schema: Schema) -> Schema:
-    """The same for the schema of an answer, without what holds for every answer."""
+    """Shorten the schema of an answer, and remove parts that are the same in every answer."""
     return _described(slim(schema))
 
 

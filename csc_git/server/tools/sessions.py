@@ -11,10 +11,10 @@ from csc_git.server.tools.making import WRITE, Session, tool
 
 
 class SessionTools:
-    """`sign_on`, `sign_off`.
+    """The tools `sign_on` and `sign_off`.
 
     Args:
-        host: Gives the coordinator.
+        host: Opens the coordinator.
     """
 
     def __init__(self, host: Host) -> None:
@@ -41,5 +41,5 @@ class SessionTools:
         return self._host.get().authors.sign_off(session)
 
     def all(self) -> list[Tool]:
-        """All of them."""
+        """Make these tools."""
         return [tool(self.sign_on, WRITE), tool(self.sign_off, WRITE)]
