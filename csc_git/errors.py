@@ -46,7 +46,7 @@ CscError
 If the *remote* fails, a caller of the coordinator gets no error, because local work can go on.
 Instead, the failure becomes the state of sync. `RemoteFailure` is defined in
 `csc_git.core.remote_failure`. The store does not raise `LostRace`, `ObjectTooLarge` and
-`TreeNotListed` to its callers either: it tries again, or reads the object in another way.
+`TreeNotListed` to its callers either. The store tries again, or reads the object in another way.
 """
 
 
@@ -55,8 +55,8 @@ class CscError(Exception):
 
     Args:
         what: What happened: one sentence without a full stop.
-        safe: What is still safe; empty for the text of the class.
-        then: What to do next; empty for the text of the class.
+        safe: What is still safe. If empty, the default text of the class is used.
+        then: What to do next. If empty, the default text of the class is used.
     """
 
     safe = "Nothing was changed"
@@ -131,7 +131,7 @@ class ReservedScope(InputError):
 
 
 class LooksLikeSecret(InputError):
-    """A value that seems to contain a credential, which could not be removed after a push."""
+    """A value that seems to contain a credential. Nobody could remove it after a push."""
 
     safe = "Nothing was stored, here or on the remote"
     then = (
@@ -227,7 +227,7 @@ class StoreGone(StoreError):
 
 
 class UnreadableValue(StoreError):
-    """A file of the branch is not JSON that csc-git wrote; somebody edited it by hand."""
+    """A file of the branch does not have csc-git's format. Somebody edited the file by hand."""
 
     then = "Store the value again, or read an earlier one with at (csc-git get --at)"
 
@@ -281,8 +281,8 @@ class SessionFenced(SessionError):
     Args:
         what: What happened: one sentence without a full stop.
         session: The session's name.
-        safe: What is still safe; empty for the text of the class.
-        then: What to do next; empty for the text of the class.
+        safe: What is still safe. If empty, the default text of the class is used.
+        then: What to do next. If empty, the default text of the class is used.
     """
 
     then = "Call sign_on to go on"

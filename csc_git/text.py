@@ -44,7 +44,7 @@ def printable_json(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Escape characters that could control a terminal, except line ends, tabs and git's colours."""
     parts = _COLOUR.split(text)
-    # Every second part is the code of a colour, which the expression matched.
+    # Every second part is the code of a colour. The other parts are text to escape.
     parts[::2] = map(_printable_but_white_space, parts[::2])
     return "".join(parts)
 
@@ -53,7 +53,7 @@ def readable(
     text: str,
     limit: int = 600,
 ) -> str:
-    """Make text safe to show: on one line, with unsafe characters escaped, without credentials.
+    """Make text safe to show: use one line, escape unsafe characters, remove credentials.
 
     Args:
         text: A text that somebody else wrote.
@@ -75,7 +75,9 @@ def quoted(
     text: str,
     limit: int = 80,
 ) -> str:
-    """Make text readable, and put it in quotes. Quotes inside the text are replaced.
+    """Make text safe to show as `readable` does, and put it in quotes.
+
+    Quotes inside the text are replaced.
 
     Args:
         text: A text that somebody else wrote.

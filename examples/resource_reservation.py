@@ -1,10 +1,11 @@
 """Resource reservation: one agent at a time uses the staging server.
 
-The `claim` has a `ttl`. If an agent dies or does not release its claim, other agents wait at most
-for this time. Each claim has a fence, a number that is higher than the fence of every earlier
-claim. A claim is advisory. An action that must never happen twice should therefore check the claim.
-In this example, the deployment is an `edit` that requires the revision of the claim's record. The
-`edit` is refused when the claim is gone.
+The `claim` has a `ttl`, a length in seconds. If an agent dies or does not release its claim, the
+claim ends when the `ttl` has passed. Other agents then need not wait any longer. Each claim has a
+fence, a number that is higher than the fence of every earlier claim. A claim is advisory. An action
+that must never happen twice should therefore check the claim. In this example, the deployment is an
+`edit` that requires the revision of the claim's record. The `edit` is refused when the claim is
+gone.
 """
 
 import anyio

@@ -1,4 +1,4 @@
-"""Task queue: agents take tasks from one list until it is empty, each task exactly once.
+"""Task queue: agents empty one list of tasks, and each task is done exactly once.
 
 Each task is a key of `tasks`. An agent takes a task by an `edit` of two keys. The `edit` requires
 that both keys are unchanged since the agent read the task. Either the task moves from `tasks` to
@@ -13,7 +13,7 @@ from csc_git.cli.demo.stage import Machine
 
 
 async def work(agent: Machine) -> int:
-    """Take and do tasks until the list is empty; return how many were done."""
+    """Take and do tasks until the list is empty; return the number of tasks that were done."""
     count = 0
     while (task := await take(agent)) is not None:
         key, number = task

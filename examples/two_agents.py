@@ -12,7 +12,7 @@ from csc_git.cli.demo.stage import Machine, Stage
 
 @asynccontextmanager
 async def two_agents() -> AsyncIterator[tuple[Machine, Machine]]:
-    """Start a laptop and a desktop, each with a clone, a server and a signed-on agent.
+    """Start two machines, each with a clone, a server and an agent that is signed on.
 
     `machine.call("tool", name=value, ...)` calls a tool and returns its structured answer.
     """

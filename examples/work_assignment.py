@@ -2,11 +2,12 @@
 
 `claim` decides which agent gets an issue. If two agents claim one issue at the same moment, one of
 them gets `granted` and the other gets `taken`, even if they are on different machines. A claim ends
-with its session. If an agent crashes, its issue is free again when its lease has lapsed.
+with its session. If an agent crashes, its issue is free again when the lease of its session has
+lapsed.
 
 The answer `provisional` means that the remote could not be asked. The agent may begin the work, but
-its claim may still be lost. If the claim is lost, the next write or claim of the agent
-returns an error that reports the loss.
+its claim may still be lost. If the claim is lost, the next write or claim of the agent returns an
+error that reports the loss.
 """
 
 import anyio

@@ -32,9 +32,10 @@ _WORD: Final = re.compile(r"(?!-)[\w:@.,/+=%-]+")
 
 
 class _Bash(BashComplete):
-    """Completion for bash, which breaks `issue:15` into three words.
+    """Completion for bash. When a user completes a word, bash splits `issue:15` into three words.
 
-    The script completes such a text as one word, and removes the part that bash has already.
+    The script completes such a text as one word. Then it removes the beginning of the text, which
+    bash keeps on the command line.
     """
 
     source_template = """\
@@ -59,7 +60,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 """
 
     def source(self) -> str:
-        """The script. click's own method would run bash, which may not be installed."""
+        """Return the script. click's own method would run bash, which may not be installed."""
         return self.source_template % self.source_vars()
 
 
@@ -106,7 +107,7 @@ def complete_key(
     """Complete a key of the scope that was typed before.
 
     Args:
-        ctx: The context of the command, with the scope.
+        ctx: The context of the command. It contains the scope that was typed.
         typed: The beginning of the key, as typed so far.
     """
     scope = ctx.params.get("scope")

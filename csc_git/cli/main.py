@@ -119,7 +119,7 @@ _INTERRUPTED: Final = 130
 
 
 class _Lazy(click.Group):
-    """Imports the module of a command only when the command is called, so that it starts fast."""
+    """Imports a command's module only when the command is called, so that csc-git starts fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return sorted(_COMMANDS)

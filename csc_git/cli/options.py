@@ -22,7 +22,7 @@ from csc_git.store.sync.attempt import Progress
 from csc_git.text import span
 
 _LONG: Final = 600.0
-"""A command that reads warns if the last contact with the remote is more seconds ago than this."""
+"""Commands that read warn if the remote was last reached more than this many seconds ago."""
 
 Options = dict[str, Any]
 """The values of a command's options by name. The function `common` adds these options."""
@@ -31,7 +31,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(click.Command):
-    """A command whose help lists its own options first, then the settings of all commands."""
+    """A command whose help lists its own options first, then the options that set settings."""
 
     def format_options(
         self,
@@ -175,11 +175,12 @@ def opened(
 
 @contextmanager
 def opened_for_reading(options: Options) -> Iterator[Coordinator]:
-    """Open a coordinator, as `opened` does, for a command that shows what others stored.
+    """Open a coordinator, as `opened` does, for a command that shows stored values.
 
     If this clone has not reached the remote for a while, this function waits briefly for the
-    remote. If the remote does not answer, it prints a warning. Otherwise the user could believe
-    that nobody stored a value which only has not arrived here yet.
+    remote. If the remote does not answer, this function prints a warning. Without the warning, the
+    user could believe that a value does not exist, although the value has only not been fetched
+    yet.
     """
     with opened(options) as coordinator:
         coordinator.writer.wait_for_first_contact()

@@ -18,10 +18,10 @@ from csc_git.errors import CscError
 from csc_git.text import count, printable, span
 
 _NARROWEST: Final = 20
-"""The least width of a wrapped text in columns, even if the terminal is narrower."""
+"""A text is never wrapped at fewer columns than this, even if the terminal is narrower."""
 
 _CHECK: Final = 12
-"""The width of a check's name, in columns."""
+"""The number of columns for the name of a check."""
 
 _MARKS: Final = {
     "ok": ("ok", "green"),
@@ -113,7 +113,7 @@ def _print_json(content: object) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a warning or an error to standard error, so that the answer does not contain it."""
+    """Print a warning or an error to standard error. Standard output contains only the answer."""
     message = hanging(
         "csc-git: ",
         printable(text),
@@ -131,7 +131,7 @@ def hanging(
     """Join a head and a text. In a terminal, wrap the text and indent it by the head's width.
 
     Args:
-        head: What precedes the text on the first line.
+        head: The words before the text on the first line.
         text: The text to wrap.
         indent: The number of columns that precede the head on the first line.
         stream: The stream to which the text will be printed; None for standard output.
@@ -152,7 +152,7 @@ def hanging(
 
 
 def described(finding: Finding) -> str:
-    """Format a finding: a mark, the check's name and the message; the fix on the next line."""
+    """Format a finding as a mark, the check's name and the message. The fix is on the next line."""
     mark, colour = _MARKS[finding.level]
     styled = click.style(mark, fg=colour)
     indent = len(mark) + 2
@@ -183,7 +183,7 @@ def note(text: str) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Show the current step on a line that changes. Show nothing in a pipe or with `--json`."""
+    """Show the current step on a line of its own. Show nothing in a pipe or with `--json`."""
     if wants_json() or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -214,7 +214,7 @@ def ago(seconds: float | None) -> str:
 
 
 def to_the_second(time: str) -> str:
-    """Shorten a time, as stored on the branch, to whole seconds: `2026-11-22T18:05:00Z`."""
+    """Shorten a stored time to whole seconds, for instance to `2026-11-22T18:05:00Z`."""
     return f"{time[:19]}Z"
 
 
@@ -231,7 +231,7 @@ def with_author(text: str, version: Version) -> str:
 
 
 def key_name(scope: str, key: str) -> str:
-    """Name a key for a person, as `issue:15/status`.
+    """Write a key's scope and name in the form `issue:15/status`.
 
     Args:
         scope: The scope of the key.
@@ -245,8 +245,8 @@ def at_most(lines: Sequence[str], most: int, where: str = "") -> list[str]:
 
     Args:
         lines: All lines.
-        most: The number of lines that are kept at most. One more line has the number of the rest.
-        where: A text for the end of the last line: how to see the rest.
+        most: At most this many lines are kept. One more line says how many lines are left out.
+        where: The end of the last line. It says how to see all lines.
     """
     shown = list(lines[:most])
     others = len(lines) - most

@@ -53,7 +53,7 @@ class _Synced(NamedTuple):
 
     Attributes:
         status: The state after the sync.
-        message: What was done about the decision; empty if there was no decision.
+        message: What was done to carry out the decision; empty if there was no decision.
         kept: The tip of the history that was replaced; None if no history was replaced.
     """
 
@@ -285,7 +285,7 @@ def _show_preview(found: Decision) -> None:
 
 
 def _preview(found: Decision) -> Iterator[str]:
-    """Describe how the histories of both sides differ, in lines for a person."""
+    """Describe how the history of this clone and the history of the remote differ."""
     yield found.message
     lost = count(found.lost_count, "confirmed edit")
     yield f"The remote lacks {lost}:"
@@ -309,7 +309,10 @@ def _preview(found: Decision) -> Iterator[str]:
 
 
 def _key_lines(title: str, names: Sequence[str]) -> Iterator[str]:
-    """Yield a line that lists the keys, without records of conflicts; no line if no key is left."""
+    """Yield a line that lists the keys except records of conflicts.
+
+    If there are no other keys, yield nothing.
+    """
     keys = [name for name in names if not name.startswith("conflicts/")]
     if not keys:
         return

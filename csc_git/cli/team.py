@@ -73,7 +73,7 @@ def _change(name: str, value: str | None, options: Options) -> None:
 
 
 def _check_fate(coordinator: Coordinator, name: str, op: str | None) -> None:
-    """Raise an error if the value lost to a value that somebody else set at the same time."""
+    """Raise an error if somebody set another value at the same time, and that value was kept."""
     if op is None:
         return
     fate = coordinator.store.fate(op)
@@ -93,7 +93,7 @@ def _show(
     options: Options,
     sync: str | None = None,
 ) -> None:
-    """Print all settings, then the state of sync if it is given."""
+    """Print all settings. If `sync` is given, print this state of sync too."""
     team, unusable = read_team(coordinator.store.snapshot())
     settings = load(coordinator.project, flags(options), team)
     here = given(

@@ -29,7 +29,7 @@ INHERITED: Final = (
     "TERM",
     "USER",
 )
-"""Variables that every client passes to its servers, since the MCP SDKs do so for stdio."""
+"""Variables that every client passes to its servers, because the MCP SDKs pass these on."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Client:
         title: The full name of the client.
         file: The client's settings file for a project, relative to the project's top. None if only
             a command of the client may write the settings.
-        member: The member of the settings that contains the servers.
-        variable: The form in which the settings refer to an environment variable. None if entries
-            must not contain a reference, since it could hide the variable from the server.
+        member: The name of the JSON member that contains the servers.
+        variable: How the client's settings refer to an environment variable. None if an entry must
+            not refer to a variable, because the server might then not get the variable.
         extra: Further members that each entry gets.
         hands_on_all: Whether the client passes its whole environment to its servers. This was found
             by observation.

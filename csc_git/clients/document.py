@@ -1,8 +1,8 @@
 """A settings file of another program: JSON, perhaps with comments and trailing commas.
 
-The file is edited as text, and its other content is never rewritten. Our member is inserted at the
-place that json-five's parser reports, so the rest of the text keeps its order, comments and white
-space. If the inserted text is removed again, the file has the same bytes as before.
+The file is edited as text. Only our member is changed. Our member is inserted at the place that
+json-five's parser reports, so the rest of the text keeps its order, comments and white space. If
+the inserted text is removed again, the file has the same bytes as before.
 """
 
 import json
@@ -23,10 +23,10 @@ Json = Any
 """A JSON value, as Python's parser returns it."""
 
 _Node = Any
-"""A node of the model that json-five builds. The library has no type annotations."""
+"""A node of the tree that json-five's parser returns. json-five has no type annotations."""
 
 _Token = Any
-"""A token of json-five, such as a bracket. `index` and `end` of a token are places in the text."""
+"""A token of json-five, such as a bracket. Its `index` and `end` are positions in the text."""
 
 
 class Document:
@@ -44,7 +44,7 @@ class Document:
         self._read(text)
 
     def get(self, *path: str) -> Json:
-        """The value at a path of members; None if the path does not exist."""
+        """The value that is found by following member names; None if a member is missing."""
         found = self.content
         for name in path:
             if not isinstance(found, dict):
@@ -63,10 +63,10 @@ class Document:
         path: Path_,
         value: Json,
     ) -> None:
-        """Insert a member that does not exist yet. Also insert the missing objects around it.
+        """Insert a new member. If objects around the member are missing, insert them too.
 
         Args:
-            path: The names of the objects around the member, then its own name.
+            path: The names of the objects around the member, then the name of the member.
             value: The value of the member, any JSON.
 
         Raises:
@@ -83,7 +83,7 @@ class Document:
         container = self._container(outer, JSONObject)
         self._insert(container, inner, first)
         if self.get(*path) != value:
-            # The text has two members with this name, and parsers use the other member.
+            # The text has a second member with this name, and parsers use only the second one.
             raise _unreadable(f"{path[0]} occurs more than once")
 
     def prepend(
@@ -115,13 +115,13 @@ class Document:
         try:
             self._read(without)
         except InvalidSetting:
-            # A member was added beside the text since then, and needs the comma of the text.
+            # Since then, a member was added next to the text. It needs the comma in the text.
             self._read(before)
             return False
         return True
 
     def remove(self, *path: str) -> None:
-        """Remove a member and its comma, even if its value was changed since it was inserted."""
+        """Remove a member and its comma, even if the value was changed after the insertion."""
         *outer, name = path
         container = self._container(outer, JSONObject)
         place = _place(container, name)
@@ -138,7 +138,7 @@ class Document:
 
         Args:
             path: The names of the objects around the array, then its own name.
-            ours: Returns whether an element is to be removed.
+            ours: A function that returns whether to remove an element.
         """
         while True:
             items = self.get(*path) or []
@@ -169,7 +169,7 @@ class Document:
 
     def _read(self, text: str) -> None:
         self.text = text
-        # json-five 1.1.2 fails on "\\\\x". A replacement of equal length keeps all places.
+        # json-five 1.1.2 fails on "\\\\x". A replacement of equal length keeps all positions.
         readable = text.replace("\\\\", "__")
         loader = ModelLoader()
         try:
@@ -202,7 +202,10 @@ class Document:
         value: Json,
         name: str | None,
     ) -> None:
-        """Insert the first member of an object; without a name, the first element of an array."""
+        """Insert a member at the beginning of an object.
+
+        If there is no name, insert an element at the beginning of an array.
+        """
         start = _first(container).end
         following = _last(container)
         members = getattr(container, "keys", None) or container.values
@@ -231,7 +234,7 @@ class Document:
         return "\n"
 
     def _indents(self, place: int) -> tuple[str, str]:
-        """The indentation of the line that contains a place, and the indentation of one level."""
+        """Return the indentation of the line at a position, and the indentation of one level."""
         begin = self.text.rfind("\n", 0, place) + 1
         line = self.text[begin:place]
         content = line.lstrip()
@@ -271,7 +274,7 @@ class Document:
 
 
 def _strict(text: str) -> Json:
-    """Parse plain JSON. Return None if the text is not plain JSON, for instance has comments."""
+    """Parse plain JSON. Return None if the text has comments or is not plain JSON."""
     try:
         return json.loads(text)
     except ValueError:
@@ -310,7 +313,7 @@ def _place(
     container: _Node,
     name: str,
 ) -> int:
-    """The number of a member among the members of an object."""
+    """The position of a member in the list of an object's members, counted from 0."""
     names = _names(container)
     if names.count(name) > 1:
         raise _unreadable(f"{name} occurs more than once")
@@ -323,7 +326,7 @@ def _names(container: _Node) -> list[str]:
 
 
 def _name(key: _Node) -> str:
-    """The name of a member, which in JSON5 may have no quotes."""
+    """The name of a member. In JSON5, a name may be written without quotes."""
     if isinstance(key, String):
         return str(key.characters)
     return str(key.name)

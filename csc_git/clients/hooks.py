@@ -25,18 +25,18 @@ _OUR_NAMES: Final = (
 """Names of our hook's command and package. A command that contains such a name runs our hook."""
 
 _Item = dict[str, Any]
-"""A hook as JSON, or an element of an event's list, which contains hooks."""
+"""A hook as JSON, or a group of hooks as JSON. For each event, there is a list of groups."""
 
 _ByEvent = dict[str, list[_Item]]
 
 
 class HookRegistration(Registration):
-    """Our hooks in the settings of Claude Code that one person has for one project.
+    """Our hooks in Claude Code's personal settings for one project.
 
     Args:
         top: The project's top.
-        memory: The file that records what was inserted; see `memory_of`.
-        flags: Settings that the server gets as options, by name.
+        memory: The file that records what was inserted in the settings; see `memory_of`.
+        flags: Settings by name. The server gets these settings as options.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class HookRegistration(Registration):
                 document.prepend(("hooks", name), item)
 
     def _item(self, name: str) -> _Item:
-        """The element that we add to the list of an event."""
+        """The group of hooks that we add to the list of an event."""
         event, matcher = EVENTS[name]
         hook = {
             "type": "command",
@@ -87,7 +87,7 @@ class HookRegistration(Registration):
         return list(chain.from_iterable(items))
 
     def _by_event(self, document: Document) -> _ByEvent:
-        """The elements that run our hooks, by the names of the events."""
+        """The groups that contain our hooks, by the names of the events."""
         found: _ByEvent = {}
         for name in EVENTS:
             items = document.get("hooks", name)
@@ -108,7 +108,7 @@ class HookRegistration(Registration):
         return there == ours
 
     def commands(self) -> dict[str, str]:
-        """The commands of our hooks that are registered, by the names of their events.
+        """The registered commands of our hooks, by the names of the events.
 
         Raises:
             InvalidSetting: The file can't be read.
@@ -124,7 +124,7 @@ class HookRegistration(Registration):
 
 
 def _hooks_of(items: list[_Item]) -> Iterator[_Item]:
-    """Yield our hooks from the elements of an event."""
+    """Yield our hooks from an event's groups."""
     for item in items:
         hooks = item.get("hooks") or []
         yield from filter(_is_ours, hooks)
@@ -137,6 +137,6 @@ def _is_ours(item: Any) -> bool:  # noqa: ANN401
 
 
 def _runs_ours(item: Any) -> bool:  # noqa: ANN401
-    """Whether a hook is ours, or an element of an event contains a hook of ours."""
+    """Whether `item` is one of our hooks, or a group that contains one of our hooks."""
     text = json.dumps(item)
     return any(name in text for name in _OUR_NAMES)

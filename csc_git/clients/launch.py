@@ -12,7 +12,7 @@ from typing import Any, Final
 from csc_git.config.settings import Settings
 
 _SAFE: Final = frozenset({"-P", "-I"})
-"""Flags with which Python does not look for modules in the directory where it starts."""
+"""With each of these flags, Python does not import modules from the directory where it starts."""
 
 _PLAIN: Final = _SAFE | {
     "-E",
@@ -23,19 +23,19 @@ _PLAIN: Final = _SAFE | {
 """Flags of Python that do not make it run other code."""
 
 _MARKS: Final = ("pyvenv.cfg", "conda-meta")
-"""Files by which an environment is recognized: of venv (PEP 405) and of conda."""
+"""A directory that contains one of these names is an environment of venv (PEP 405) or of conda."""
 
 
 Flags = Mapping[str, Any]
-"""Settings from the command line, by name. A setting that is None is not given."""
+"""Settings from the command line, by name. None means that the user did not give the setting."""
 
 
 def launch() -> tuple[str, list[str]]:
     """The command that starts csc-git, and its first arguments.
 
     If `csc-git` is on PATH permanently, the command is `csc-git`, so that the entry works on other
-    machines too. Otherwise the command is this Python, with `-P` so that it does not look for
-    modules in the project.
+    machines too. Otherwise the command is the Python that runs this code. Its flag `-P` keeps it
+    from importing modules from the project.
     """
     if is_on_path("csc-git"):
         return "csc-git", []
@@ -141,11 +141,12 @@ def hook_command(
     event: str,
     branch: str | None,
 ) -> str:
-    """The shell command of a hook that reads the branch which the server uses.
+    """The shell command of a hook. The hook reads the same branch as the server.
 
     Args:
         event: The event, as an argument of `csc-git-hook`, for instance `before-edit`.
-        branch: The branch that the server gets as an option; None if it gets no such option.
+        branch: The branch that the server gets as an option; None if the server gets no such
+            option.
     """
     start = ["csc-git-hook"]
     if not is_on_path("csc-git-hook"):
@@ -167,7 +168,7 @@ def _arguments_of(
     module: str,
     names: Collection[str],
 ) -> Sequence[str]:
-    """The arguments of our command in a command line; empty if it runs another command.
+    """The arguments of our command in a command line; empty if the line runs another command.
 
     Args:
         words: The command line, split into words.

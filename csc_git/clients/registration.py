@@ -105,7 +105,7 @@ class Registration(ABC):
             "directory": is_in_new_directory or self._made_directory,
             "inserted": [*earlier, *document.inserted],
         }
-        # The note is written before the file, so that a killed process leaves nothing unnoted.
+        # The note is written first. Otherwise a killed process could leave text without a note.
         self._note(note)
         if is_new:
             self._write(f"{document.text}\n")
@@ -127,18 +127,18 @@ class Registration(ABC):
         else:
             self.file.unlink()
             if self._made_directory:
-                with suppress(OSError):  # it contains other files
+                with suppress(OSError):  # the directory contains other files
                     self.file.parent.rmdir()
         if self._noted_here:
             self._note(None)
         return "removed"
 
     def _is_done(self, document: Document) -> bool:
-        """Whether nothing is to do. Entries that are to be replaced are removed from the document.
+        """Whether our entries are complete. If they must be replaced, remove the old entries first.
 
         Raises:
-            InvalidSetting: Entries are to be replaced, but this clone did not insert them, or they
-                were changed since then.
+            InvalidSetting: Entries must be replaced, but this clone did not insert these entries,
+                or somebody changed them after the insertion.
         """
         if not self._is_in(document):
             return False
@@ -157,7 +157,7 @@ class Registration(ABC):
     def _take_out(self, document: Document) -> str | None:
         """Remove our entries from a document. Return the text that is left.
 
-        Return None if the file was made for our entries, and nothing else is in it.
+        Return None if the file was made for our entries and has no other content.
         """
         for inserted in reversed(self._inserted):
             document.take_out(inserted)
@@ -205,7 +205,7 @@ class Registration(ABC):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Lock the memory file for this process. It contains the notes on all settings files."""
+        """Lock the memory file for this process. This file has the notes on all settings files."""
         directory = self._memory.parent
         if not directory.is_dir():  # nothing was ever registered in this clone
             yield
@@ -296,8 +296,8 @@ class ServerRegistration(Registration):
     Args:
         client: The client, which must have a settings file for a project.
         top: The project's top.
-        memory: The file that records what was inserted; see `memory_of`.
-        flags: Settings that the server gets as options, by name.
+        memory: The file that records what was inserted in the settings; see `memory_of`.
+        flags: Settings by name. The server gets these settings as options.
     """
 
     def __init__(

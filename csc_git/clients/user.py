@@ -23,7 +23,7 @@ class UserRegistration:
     """The server's entry in Claude Code's settings for all projects of one person.
 
     Args:
-        flags: Settings that the server gets as options, by name.
+        flags: Settings by name. The server gets these settings as options.
     """
 
     def __init__(self, flags: Flags) -> None:
@@ -79,7 +79,7 @@ class UserRegistration:
         return self._get("mcpServers", NAME)
 
     def found_for(self, top: Path) -> Any:  # noqa: ANN401  any JSON
-        """The entry for only one project, as `claude mcp add` writes it; None if it is missing.
+        """The entry that `claude mcp add` wrote for one project; None if there is no such entry.
 
         Args:
             top: The project's top.
@@ -95,7 +95,7 @@ class UserRegistration:
         )
 
     def _get(self, *path: str) -> Any:  # noqa: ANN401  any JSON
-        """The value at a path of members; None if the path does not exist."""
+        """The value that is found by following member names; None if a member is missing."""
         try:
             content = self.file.read_bytes()
             value = json.loads(content)

@@ -1,1 +1,1 @@
-"""Settings: their names, the places that they are read from, and their valid values."""
+"""The names and the valid values of settings, and the places from which settings are read."""

@@ -1,4 +1,4 @@
-"""Settings: their names, types, bounds and defaults. csc-git works without any set by a user."""
+"""The settings, with their types, bounds and defaults. A user does not have to set any setting."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ SHARING: Final = frozenset(
         "sync",
     }
 )
-"""Settings that decide which branch and remote a clone shares its state on."""
+"""These settings decide whether a clone shares its state, and on which branch and remote."""
 
 _DAY: Final = 86_400
 _MONTH: Final = 30 * _DAY
@@ -34,14 +34,14 @@ class Settings(BaseModel):
 
     Attributes:
         branch: The branch that holds the state.
-        remote: A remote of the project, or a URL; None for `origin`, or for the only
-            remote if it has another name.
+        remote: The name of a remote of the project, or a URL. None means `origin`, or the only
+            remote of the project if this remote has another name.
         machine: This machine's name; None for the host name that the machine had when csc-git
             first ran in the clone.
-        sync: Whether to talk to the remote at all.
-        poll: Most seconds between two fetches from the remote; while other clones write, csc-git
+        sync: Whether this clone syncs with the remote.
+        poll: Most seconds between two fetches from the remote. While other clones write, csc-git
             fetches more often.
-        timeout: Seconds that one call to the remote may take.
+        timeout: One call to the remote may take at most this many seconds.
         confirm: Most seconds that a call with `confirm=true` or `fresh=true` waits for the remote.
         lease: A session is treated as gone after this many seconds without a sign of life.
         limit: Size of the largest value, in bytes of JSON.
@@ -77,9 +77,10 @@ def load(
 
     Args:
         project: The repository whose `git config csc.*` is read.
-        flags: Values of command-line flags by setting name; None for a flag that was not given.
-        team: The team's settings, already checked; a team setting applies only if this clone
-            does not set it.
+        flags: The values of command-line flags, by the name of the setting. A flag that was not
+            given has the value None.
+        team: The team's settings, which the caller has checked. A team setting applies only if
+            this clone has no value for the setting.
 
     Raises:
         InvalidSetting: a value can't be used; the message contains the value and the place where

@@ -2,8 +2,8 @@
 
 A setting can be given as a flag, as `CSC_<NAME>` in the environment, or as `git config csc.<name>`.
 If a setting is given in several of these places, the first in this order is used. This module does
-not validate values, so a caller that needs only one or two settings does not wait for the others.
-No other module reads these variables and this part of git's configuration.
+not validate values. So a caller that needs only one or two settings does not wait until all
+settings are validated. Only this module reads the `CSC_` variables and git's `csc.*` configuration.
 """
 
 import os
@@ -16,7 +16,7 @@ DEFAULT_BRANCH: Final = "csc/state"
 
 
 class Given(NamedTuple):
-    """The value of a setting, and the name of the flag, variable or git setting that gave it."""
+    """The value of a setting, and the flag, variable or git setting from which it was read."""
 
     value: Any
     source: str
@@ -32,7 +32,8 @@ def given(
     Args:
         project: The repository whose `git config csc.*` is read.
         names: Names of the settings to look for.
-        flags: Values of command-line flags by setting name; None for a flag that was not given.
+        flags: The values of command-line flags, by the name of the setting. A flag that was not
+            given has the value None.
     """
     config = project.section("csc.")
     found = dict[str, Given]()

@@ -3,7 +3,7 @@
 The team's settings are stored under `settings/team`, as `{"version": 1, "lease": 3600, …}`. They
 are validated when they are read, since anybody may have written them. Like every value, they have
 an author and a history. A setting of a clone overrides the team's setting of the same name. A
-change of the team's settings takes effect when a server is started the next time.
+running server uses changed team settings only after the server has been restarted.
 """
 
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
@@ -19,7 +19,7 @@ _LONGEST_VALUE: Final = MAX_FILE // 2
 
 
 class Unusable(NamedTuple):
-    """A setting on the branch that can't be used: the reason, and what a person can do.
+    """A team setting that csc-git can't use, with the reason and advice for a person.
 
     Attributes:
         what: Why the setting can't be used.
@@ -34,12 +34,13 @@ class Unusable(NamedTuple):
 
 
 class TeamSettings(BaseModel):
-    """The team's settings; None for each setting that the team has not set.
+    """The team's settings. A setting that the team has not set is None.
 
-    The bounds are narrower than the bounds of a clone's own settings.
+    The bounds of team settings are narrower than the bounds of a clone's own settings.
 
     Attributes:
-        version: The version of this format. Settings in a later version are ignored.
+        version: The version of the format in which the team's settings are stored. Settings in a
+            later format are ignored.
         lease: A session is treated as gone after this many seconds without a sign of life.
         limit: Size of the largest value, in bytes of JSON.
         poll: Most seconds between two fetches from the remote.
@@ -57,7 +58,7 @@ class TeamSettings(BaseModel):
 
     @classmethod
     def of(cls, value: Json) -> tuple[Self, list[Unusable]]:
-        """Return the usable settings in a value, and the reasons why the others are unusable."""
+        """Return the usable settings in a stored value, and the settings that can't be used."""
         if not isinstance(value, dict):
             return cls(), [_NO_OBJECT]
         if is_later(value):
@@ -106,7 +107,7 @@ class TeamSettings(BaseModel):
 
 
 def is_later(value: Json) -> bool:
-    """Return whether a later csc-git wrote these settings in a format unknown to this csc-git."""
+    """Return whether the settings are in a later format, which this csc-git does not know."""
     if not isinstance(value, dict):
         return False
     version = value.get("version", 1)

@@ -1,4 +1,4 @@
 """The operations of a session: sign on, read, write, sign off.
 
-This package reads the system's clocks. None of its functions is async.
+This package reads the system's clocks. The package has no async functions.
 """

@@ -16,9 +16,9 @@ class Authors:
     Args:
         sessions: The sessions of this process.
         claims: The claims of this process's sessions.
-        writer: Fetches from the remote before a sign-on.
-        feed: The change feed, which returns the first cursor of a session.
-        summary: Makes the result of a sign-on, which lists the other sessions.
+        writer: The writer, which fetches from the remote before a sign-on.
+        feed: The change feed, from which a new session gets its first cursor.
+        summary: The object that makes the result of a sign-on, with a list of the other sessions.
         machine: This machine's name.
     """
 
@@ -42,7 +42,8 @@ class Authors:
         """Claim a session's name; see `Sessions.sign_on`.
 
         A server first fetches from the remote. So the result also lists the sessions of other
-        clones, and a name that a session of another clone just took is not taken a second time.
+        clones. The fetch also prevents the sign-on from taking a name that a session of another
+        clone has just taken.
         """
         self._writer.fetch_if_hopeful()
         now = clock.now()
@@ -69,7 +70,7 @@ class Authors:
             handle: The name of the session; None for the session that signed on first.
 
         Raises:
-            SessionError: there is no such session, or the session lost its name or some claims.
+            SessionError: there is no such session, or the session lost its name or a claim.
         """
         own = self._sessions.find(handle)
         self._claims.report_lost(own)

@@ -1,9 +1,9 @@
 """Background threads: one thread syncs and renews leases, and another does maintenance.
 
-The first thread syncs after this process wrote something, as soon as it is the clone's turn to push
-(`core.pace`). The thread also asks the remote from time to time for news, and asks less often while
-the remote fails. A caller that needs an answer from the remote waits for this thread, for a limited
-time.
+After this process has written something, the syncing thread syncs as soon as it is the clone's turn
+to push (`core.pace`). The syncing thread also fetches from the remote from time to time, and less
+often while the remote fails. A caller that needs an answer from the remote waits a limited time for
+the syncing thread.
 """
 
 import logging
@@ -44,8 +44,9 @@ class Background:
     Args:
         tick: The function that does one round of work.
         poll: Most seconds between two fetches from the remote while nobody writes.
-        pace: Decides when it is the clone's turn to push, and when to fetch from the remote.
-        stop: A function that makes a running sync end early; called once when the thread must end.
+        pace: The object that decides when the clone may push and when it fetches.
+        stop: A function that makes a running sync end early. The function is called once, when the
+            thread must end.
     """
 
     def __init__(
@@ -86,12 +87,12 @@ class Background:
         enough: Callable[[], bool],
         timeout: float,
     ) -> bool:
-        """Sync now, and repeat the sync until `enough` returns true or the time is over.
+        """Sync now, and repeat the sync until `enough` returns true or `timeout` is over.
 
         The wait also ends when a sync fails.
 
         Args:
-            enough: Returns whether the caller can stop waiting.
+            enough: A function that returns whether the caller can stop waiting.
             timeout: Most seconds to wait.
 
         Returns:
@@ -159,7 +160,7 @@ class Background:
         return self._failures + 1
 
     def _wait_for_work(self, failures: int) -> None:
-        """Wait until it is time to push, if there are edits, or until it is time to fetch."""
+        """If there are new edits, wait until the clone may push. Else wait until the next fetch."""
         pause = self._longest_pause(failures)
         if not self._changed.wait_for(self._is_due, pause):
             return
@@ -170,7 +171,7 @@ class Background:
             self._changed.wait(left)
 
     def _turn_begins(self) -> float:
-        """Return the time from which the clone may push, in seconds of the monotonic clock."""
+        """Return when the clone may push next, in seconds of the monotonic clock."""
         if self._wanted:
             return self._pace.urgent_at
         return self._pace.free_at
@@ -192,7 +193,7 @@ class Background:
 
 
 class Upkeep:
-    """Does the maintenance of a store when it is due.
+    """Maintains a store when maintenance is due.
 
     Args:
         store: The store to maintain.

@@ -1,4 +1,4 @@
-"""The system's clocks: the functions that read the wall time and the elapsed time."""
+"""Read the system's clocks: one for the wall time, and one for elapsed time."""
 
 import time
 from datetime import UTC, datetime
@@ -16,8 +16,8 @@ def now() -> datetime:
 def instant() -> Instant:
     """Return the current time, for measuring how much time passes on this machine.
 
-    The clock is `CLOCK_BOOTTIME`, because this clock also runs while the machine sleeps, as
-    leases do, and because it does not change when somebody sets the wall clock.
+    The time is read from `CLOCK_BOOTTIME`. This clock also runs while the machine sleeps, because
+    leases must lapse then too. The clock does not change when somebody sets the wall clock.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     seconds = time.clock_gettime(clock)
@@ -28,8 +28,8 @@ def instant() -> Instant:
 def _boot() -> str:
     """Return an id of the current boot of the machine.
 
-    If the system has no such id, the id is unique to this process. Times with different ids are
-    compared by the wall clock.
+    If the system has no id of the boot, return an id that is unique to this process. Two times with
+    different boot ids are compared by the wall clock.
     """
     file = Path("/proc/sys/kernel/random/boot_id")
     try:
@@ -40,7 +40,7 @@ def _boot() -> str:
 
 
 def _boot_of_macos() -> str:
-    """Return the id of this boot from sysctlbyname(3), or "" if the system has no such call."""
+    """Return the boot id that sysctlbyname(3) reports; "" if the function reports no boot id."""
     import ctypes  # noqa: PLC0415  only macOS needs it
 
     text = ctypes.create_string_buffer(64)

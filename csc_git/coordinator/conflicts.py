@@ -1,8 +1,8 @@
-"""Conflicts: lost versions of keys, which are kept until someone resolves the conflict.
+"""List and resolve conflicts. A conflict keeps the value that lost to a concurrent value.
 
-A conflict is resolved by an ordinary edit, which removes the record of the conflict and gives the
-key the chosen value. The edit has a condition: neither the record nor the key may have changed
-since the author of the edit saw them.
+An ordinary edit resolves a conflict: the edit deletes the conflict's record and stores the chosen
+value under the key. The edit has a condition: the record and the key must not have changed since
+the edit was decided.
 """
 
 from collections.abc import Mapping
@@ -29,13 +29,13 @@ from csc_git.text import printable
 
 Choice = Literal["current", "lost", "value"]
 MOST_LISTED: Final = 10
-"""Most conflicts in one answer by default; few, because each conflict has two whole values."""
+"""By default, one answer has at most this many conflicts, since each contains two values."""
 
 _MOST_READ: Final = 50
-"""At least this many conflicts are read to find the oldest ones."""
+"""At least this many conflicts are read and sorted by age, even if an answer has fewer."""
 
 _SHORTEST: Final = 4
-"""Fewest characters with which an id can be shortened; git has the same minimum."""
+"""A shortened id must have at least this many characters. Git has the same minimum."""
 
 
 class Conflicts:
@@ -63,8 +63,9 @@ class Conflicts:
         The conflict whose lost version is the oldest comes first.
 
         Args:
-            most: Most conflicts to return, 1 or more; None to return all. If there are more
-                conflicts than that, and more than 50, only some are read to find the oldest.
+            most: Most conflicts to return, 1 or more; None to return all. If more than `most` and
+                more than 50 conflicts are open, the oldest ones may be missing from the result,
+                because only some conflicts are read.
 
         Raises:
             InputError: `most` is less than 1.
@@ -113,8 +114,8 @@ class Conflicts:
             NoSuchConflict: no conflict with this id is open; perhaps somebody has resolved it.
             InputError: several ids begin with the given text, or the new value is not valid.
             LooksLikeSecret: the new value looks like a credential.
-            ConditionFailed: somebody changed the key in the meantime. Without `confirm`, only
-                changes in this clone are noticed.
+            ConditionFailed: somebody changed the key while this edit was being made. Without
+                `confirm`, only changes in this clone are noticed.
         """
         if choice == "value":
             check_value(value, self._limit)
@@ -250,7 +251,10 @@ def _extras(
     conflict: Conflict,
     choice: Choice,
 ) -> dict[Key, Mapping[str, Json]]:
-    """If the lost version is chosen, return its extra members, which a later csc-git wrote."""
+    """Return the extra members of the lost version if it is chosen.
+
+    A later version of csc-git wrote the extra members.
+    """
     lost = conflict.lost.entry
     if choice != "lost" or lost is None:
         return {}

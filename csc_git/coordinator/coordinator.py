@@ -1,7 +1,7 @@
-"""The coordinator: creates, starts and stops the objects that carry out tool calls and commands.
+"""The coordinator creates, starts and stops the objects that execute tool calls and commands.
 
-Each process has one coordinator. Reads are local, and a write is durable when its call returns.
-Reads and writes wait for the remote only if the caller asks for that.
+Each process has one coordinator. A read returns the values that this clone has. A write is durable
+when its call returns. A call waits for the remote only if the caller asks it to wait.
 """
 
 from collections.abc import Mapping
@@ -166,11 +166,11 @@ class Coordinator:
         background.start()
 
     def leave(self) -> None:
-        """Sign the sessions of a server off, and close the store because the server ends.
+        """Sign off the sessions of a server that ends, and close the store.
 
         Other processes of the clone see the sign-offs at once. If edits are still queued, a new
-        process is started that pushes them. After that push, the other clones see the sign-offs
-        too.
+        process is started, which pushes the edits. After that push, the other clones see the
+        sign-offs too.
         """
         now = clock.now()
         self.sessions.sign_off_all(now)
@@ -184,14 +184,17 @@ class Coordinator:
             self.hand_over()
 
     def hand_over(self) -> None:
-        """Start a process that pushes the queue and signs off dead sessions, as this one ends."""
+        """Start another process before this process ends.
+
+        The new process pushes the queue and signs off dead sessions.
+        """
         self.writer.push_after_exit(
             self.project.place,
             self.sessions.own_settings,
         )
 
     def close(self) -> None:
-        """Stop the background thread, release locks, close files. No session is signed off."""
+        """Stop the background thread, release locks and close files. Do not sign off sessions."""
         is_server = self.writer.background is not None or self._has_left
         self.watch.close()
         try:
@@ -221,6 +224,9 @@ class Coordinator:
         return self.syncing.sync()
 
     def _explain(self, fenced: SessionFenced) -> SessionFenced:
-        """Return the error for a refused write, with the session's new name if it has one."""
+        """Return the error for a refused write.
+
+        If the session has got a new name, the error message contains this name.
+        """
         now = clock.now()
         return self.sessions.explain_refusal(fenced, now)

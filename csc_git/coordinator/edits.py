@@ -31,7 +31,7 @@ from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import count
 
 MOST_CHANGES: Final = 500
-"""Most changes that one edit may have."""
+"""One edit may have at most this many changes."""
 
 _REVISION: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -43,7 +43,7 @@ class Author:
     Attributes:
         name: The name that is written into the value and the commit.
         fence: The session's fence; None for a person.
-        check: Raises `SessionFenced` if this author must not write any more.
+        check: A function that raises `SessionFenced` if this author must not write any more.
     """
 
     name: str
@@ -58,9 +58,10 @@ class Change:
     Attributes:
         scope: The scope of the key, in the form that callers use, such as `issue:15`.
         key: The key's name.
-        action: What to do: store `value`, delete the key, or only require the revision of the key.
+        action: Whether to store `value`, to delete the key, or only to require a revision.
         value: The value to store, if `action` is `put`.
-        if_revision: The revision that the key must have, or `absent`; None allows any revision.
+        if_revision: The revision that the key must have; `absent` if the key must not exist; None
+            if any revision is allowed.
     """
 
     scope: str
@@ -76,8 +77,7 @@ class Edits:
     Args:
         store: The clone's store.
         writer: The writer, which makes the edits and waits for the remote.
-        machine: This machine's name, with which `session:claude_1` is completed to
-            `session:claude_1@<machine>`.
+        machine: This machine's name, which completes short session names in scopes.
         limit: Size of the largest value, in bytes.
     """
 
@@ -111,8 +111,9 @@ class Edits:
             scope: The key's scope.
             key: The key's name.
             value: The new value.
-            if_revision: The revision that the key must have, or `absent`; None allows any revision.
-            confirm: Whether to wait for the remote.
+            if_revision: The revision that the key must have; `absent` if the key must not exist;
+                None if any revision is allowed.
+            confirm: Whether to wait until the remote has confirmed the edit.
             allow_secret: Why the value is safe to store although it looks like a credential; None
                 if no reason was given.
 
@@ -155,15 +156,14 @@ class Edits:
     ) -> Deleted:
         """Delete a key.
 
-        A record of a session or a claim can be deleted too, but only if csc-git can't have made
-        the record.
+        A session's or a claim's record can be deleted only if csc-git can't have made the record.
 
         Args:
             author: The author of the edit.
             scope: The key's scope.
             key: The key's name.
             if_revision: The revision that the key must have; None allows any revision.
-            confirm: Whether to wait for the remote.
+            confirm: Whether to wait until the remote has confirmed the edit.
 
         Raises:
             InvalidName: the scope or the key is not a valid name.
@@ -195,12 +195,12 @@ class Edits:
         *,
         confirm: bool = False,
     ) -> DeletedScope:
-        """Delete all keys of a scope in one edit, but not the scopes below the scope.
+        """Delete all keys of a scope in one edit. Keys of the scopes below the scope are kept.
 
         Args:
             author: The author of the edit.
             scope: The scope.
-            confirm: Whether to wait for the remote.
+            confirm: Whether to wait until the remote has confirmed the edit.
 
         Raises:
             InvalidName: the scope is not a valid name.
@@ -239,18 +239,18 @@ class Edits:
         confirm: bool = False,
         allow_secret: str | None = None,
     ) -> Edited:
-        """Make several changes as one edit. Either all changes are made or none, also at replay.
+        """Make several changes as one edit. Even at replay, either all changes are made or none.
 
         Args:
             author: The author of the edit.
             changes: The changes, with at most one change of each key.
-            confirm: Whether to wait for the remote.
+            confirm: Whether to wait until the remote has confirmed the edit.
             allow_secret: Why the values are safe to store although they look like credentials;
                 None if no reason was given.
 
         Raises:
-            InputError: there are no changes or too many, two changes have the same key, or a name,
-                a scope or a value is not valid.
+            InputError: there are no changes or too many changes; two changes have the same key; or
+                a name, a scope or a value is not valid.
             LooksLikeSecret: a value seems to contain a credential, and no reason was given.
             ConditionFailed: a key does not have the required revision.
             SessionFenced: the author is a session that lost its name.
@@ -297,13 +297,13 @@ class Edits:
         Args:
             author: The author of the edit.
             values: The new value of each key.
-            confirm: Whether to wait for the remote.
+            confirm: Whether to wait until the remote has confirmed the edit.
             allow_secret: Why the values are safe to store although they look like credentials;
                 None if no reason was given.
 
         Raises:
             InputError: a value can't be stored; see `check`.
-            ConditionFailed: with `confirm`, the edit was refused at replay.
+            ConditionFailed: `confirm` was set, and a replay refused the edit.
             SessionFenced: the author is a session that lost its name.
         """
         secret = self.check(values, allow_secret)
@@ -334,7 +334,7 @@ class Edits:
                 None if no reason was given.
 
         Returns:
-            The text for the commit message if a value looks like a credential; else None.
+            The text to add to the commit message if a value looks like a credential; else None.
 
         Raises:
             InputError: a scope or a value can't be used. The message contains the key.
@@ -442,7 +442,7 @@ class Edits:
         return place
 
     def _deletion_of(self, place: Key) -> str:
-        """Return the subject of a deletion, without a name that looks like a credential."""
+        """Return the commit subject of a deletion. Omit a name that looks like a credential."""
         if find_secret(place, None) is None:
             return f"delete {place}"
         self._screen_new_names([place])
@@ -464,7 +464,7 @@ def _refuse_reserved(scope: Scope) -> None:
 
 
 def _subject(places: Mapping[Key, Change]) -> str:
-    """Return the subject of an edit, which lists the keys that the edit changes."""
+    """Return the commit subject of an edit. The subject lists the changed keys."""
     changed: list[str] = []
     for place, change in places.items():
         if change.action != "require":

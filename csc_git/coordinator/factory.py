@@ -37,9 +37,9 @@ def open_coordinator(
     """Create a coordinator for the repository that a directory belongs to.
 
     Args:
-        start: The directory, or any directory below the top of the repository.
-        flags: Values of command-line flags by setting name, None for a flag that was not given;
-            None if there are no flags.
+        start: The top directory of the repository, or any directory below the top directory.
+        flags: The values of command-line flags, by the name of the setting. A flag that was not
+            given has the value None. `flags` is None if there are no flags.
         progress: A function that is called at each step of a sync, if a command waits for the sync.
 
     Raises:
@@ -96,12 +96,14 @@ def _given(project: Project, flags: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 class _Connecting:
-    """Returns the remote. Reads the settings again if a file changed or the last sync failed.
+    """Returns the remote.
+
+    If a settings file has changed or the last sync has failed, the settings are read again first.
 
     Args:
         project: The user's repository.
         settings: The settings of this process.
-        flags: Values of command-line flags by setting name.
+        flags: The values of command-line flags, by the name of the setting.
     """
 
     def __init__(
@@ -136,8 +138,8 @@ class _Connecting:
     def _reload(self) -> None:
         """Read the settings again.
 
-        If the new settings can't be read, the old settings stay in use. The cause can be that the
-        work tree is gone, or that somebody is just editing a file.
+        If the new settings can't be read, the old settings stay in use. For instance, the
+        work tree may be gone, or somebody may be editing a settings file at this moment.
         """
         try:
             project = discover(self._project.place)
@@ -152,7 +154,8 @@ class _Connecting:
 def _object_format(project: Project, settings: Settings) -> str:
     """Return the object format for a new store.
 
-    If the format of the remote is known, return that format; otherwise the project's format.
+    If the object format of the remote is known, return this format. Otherwise return the object
+    format of the project.
     """
     own = project.object_format
     remote = settings.remote

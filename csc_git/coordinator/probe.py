@@ -1,8 +1,8 @@
 """Probe the remote: make an edit, push it, and then ask the remote whether it has the edit.
 
 Only a real edit proves that sync works. The edit changes no key. If the remote accepts the edit,
-one commit stays in the history, which `csc-git log` and `history` do not show. If the remote does
-not accept the edit, the edit is withdrawn.
+its commit stays in the history. `csc-git log` and `history` do not show this commit. If the remote
+does not accept the edit, the edit is withdrawn.
 """
 
 import time
@@ -33,7 +33,7 @@ class RoundTrip(NamedTuple):
     """The result of a probe.
 
     Attributes:
-        works: Whether the remote has the edit, and reported the edit in a second sync.
+        works: Whether the remote accepted the edit, and a second sync found the edit on the remote.
         status: The status of the last sync.
         seconds: The duration of the probe in seconds.
     """
@@ -72,8 +72,8 @@ def round_trip(
 
     Args:
         coordinator: The coordinator of the clone.
-        user: The author of the edit: the name of the person who asked for the probe, without the
-            machine.
+        user: The name of the person who asked for the probe, without the machine. This person is
+            the author of the edit.
     """
     began = time.monotonic()
     status = coordinator.syncing.sync()

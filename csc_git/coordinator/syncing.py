@@ -67,7 +67,7 @@ class Syncing:
 
         Args:
             permit: The unsafe actions that a person has allowed for this sync.
-            began: The time when the caller's round began; None for now.
+            began: The time when the caller's round began; None if the round begins now.
             progress: A function that is called at each step; None for the function that this object
                 was created with.
         """
@@ -91,12 +91,12 @@ class Syncing:
         return status
 
     def sync_until_pushed(self, seconds: float) -> SyncStatus:
-        """Sync until the queue is empty, or until the time is over.
+        """Sync until the queue is empty, or until `seconds` have passed.
 
         If there is a problem that only a person can solve, return at once.
 
         Args:
-            seconds: Most seconds to try.
+            seconds: Repeat the sync for at most this many seconds.
         """
         began = clock.instant()
         failures = 0
@@ -114,7 +114,10 @@ class Syncing:
             pause.wait(wait)
 
     def requeue(self, op: str) -> Outcome | None:
-        """Queue a parked edit again, and return the replay outcome; None if it is not parked."""
+        """Queue a parked edit again, and return the outcome of its replay.
+
+        Return None if no edit with this op is parked.
+        """
         now = clock.now()
         outcome = self._store.requeue(op, now)
         self._writer.request_sync()

@@ -1,4 +1,4 @@
-"""The team's settings: read when a coordinator is opened, and changed by people.
+"""Read the team's settings for a new coordinator, and change the settings for a person.
 
 The pydantic model of the team's settings is imported only if the store has such settings. Most
 stores have no such settings, and a server starts faster without the import.
@@ -26,7 +26,7 @@ class Team(NamedTuple):
     """The settings that a team has stored on the branch.
 
     Attributes:
-        settings: The settings that can be used, by name.
+        settings: The usable settings, by name.
         unusable: The settings on the branch that can't be used.
     """
 
@@ -50,7 +50,7 @@ def agreed(store: Store) -> dict[str, Any]:
     try:
         team = read_team(store.snapshot())
     except (CscError, OSError):
-        # If the store is damaged, the first operation that uses it reports that.
+        # If the store is damaged, the first operation that uses the store reports the damage.
         _log.debug("the team's settings can't be read", exc_info=True)
         return {}
     for why in team.unusable:
@@ -66,8 +66,8 @@ def change(
 ) -> Delivered[Draft]:
     """Set or remove one of the team's settings, for all clones.
 
-    If other people change other settings at the same time, their changes are kept. If two people
-    set the same setting, the later value is kept.
+    If two people change different settings at the same time, both changes are kept. If two people
+    change the same setting, the later value is kept.
 
     Args:
         writer: The writer, which makes the edit.
@@ -77,7 +77,8 @@ def change(
 
     Raises:
         InputError: there is no team setting of this name.
-        InvalidSetting: the value is out of bounds, or a later csc-git wrote the team's settings.
+        InvalidSetting: the value is out of bounds, or a later version of csc-git wrote the team's
+            settings.
     """
     from csc_git.config.team_names import (  # noqa: PLC0415
         LATER,

@@ -1,8 +1,8 @@
 """The writer: makes edits, and waits until the remote has confirmed or refused them.
 
-An edit is `local` when its transaction returns. A caller that asks for confirmation waits until
-the fate of the edit is known: the remote has the edit, a replay has refused it, or the remote has
-declined it because of its content. The time to wait is limited.
+An edit is `local` when its transaction returns. A caller that asks for confirmation waits for a
+limited time until the fate of the edit is known. There are three fates: the remote has the edit, a
+replay has refused the edit, or the remote has declined the edit because of its content.
 """
 
 import os
@@ -33,13 +33,13 @@ from csc_git.store.store import Store
 from csc_git.store.transaction import D, Decide, Receipt, new_op
 
 _LAST_PUSH: Final = 1.5
-"""Most seconds for the last push of a process; clients kill a server that takes longer to end."""
+"""The last push of a process may take at most this many seconds. A client kills a slower server."""
 
 _MOMENT: Final = 0.4
-"""Most seconds that an ending server waits for a push, which is enough for a quick remote."""
+"""An ending server waits at most this many seconds for a push. A quick remote needs less."""
 
 _LONGEST_PUSH: Final = 900
-"""Most seconds for which the process that pushes the queue of an ended server keeps trying."""
+"""After a server has ended, another process tries for this many seconds to push the queue."""
 
 SHARING: Final = frozenset({"CSC_BRANCH", "CSC_REMOTE", "CSC_SYNC"})
 """The environment variables of the branch, remote and sync settings."""
@@ -48,10 +48,10 @@ _AT_ONCE: Final = 2.0
 """Most seconds that `fetch_if_hopeful` and `wait_for_first_contact` wait."""
 
 _LONGEST_FIRST: Final = 10.0
-"""Most seconds that a command waits for a fetch before it makes its edit."""
+"""A command waits at most this many seconds for a fetch before the command makes its edit."""
 
 _RECENT: Final = 60.0
-"""A first read asks the remote only if the last sync was more than this many seconds ago."""
+"""Before its first read, a command syncs only if the last sync is older than this many seconds."""
 
 _STORED: Final = "The edit is stored here. It is not known yet whether the remote has the edit"
 
@@ -114,15 +114,15 @@ class Writer:
         *,
         confirm: bool = False,
     ) -> Delivered[D]:
-        """Make one edit; with `confirm`, wait until its fate is known or the time is over.
+        """Make one edit. With `confirm`, wait a limited time until the fate of the edit is known.
 
         Args:
             decide: The function that decides on the edit; see `store.transaction.Decide`.
-            confirm: Whether to wait for the remote.
+            confirm: Whether to wait until the remote has confirmed the edit.
 
         Raises:
-            ConditionFailed: a condition of the edit does not hold in this clone. (If a replay
-                refuses the edit, no error is raised, but the outcome is `refused`.)
+            ConditionFailed: a condition of the edit is not true in this clone. If a replay refuses
+                the edit later, no error is raised, but the outcome is `refused`.
             Interrupted: a person interrupted the call.
             CscError: `decide` raised this error.
         """
@@ -151,11 +151,11 @@ class Writer:
             decide: The function that decides on the edit; see `store.transaction.Decide`.
             now: The wall time.
             op: The id of the edit; None to make a new id.
-            wakes: Whether to make the background thread sync soon; if not, the next regular sync
-                pushes the edit.
+            wakes: If true, the background thread syncs soon. If false, the next regular sync pushes
+                the edit.
 
         Raises:
-            ConditionFailed: a condition of the edit does not hold in this clone.
+            ConditionFailed: a condition of the edit is not true in this clone.
             CscError: `decide` raised this error.
         """
         receipt = self._store.transact(decide, now, op)
@@ -173,7 +173,7 @@ class Writer:
         """Make an edit and wait for the remote.
 
         If an edit changes nothing in this clone, the remote may still have another value of the
-        key. So the method then fetches from the remote and decides the edit a second time.
+        key. In this case, fetch from the remote and decide the edit a second time.
         """
         is_reached = self._reach_first()
         with self._store.awaiting(op) as answer:
@@ -213,11 +213,11 @@ class Writer:
     def _reach_first(self) -> bool:
         """Fetch before an edit, if this process is a command that a person typed.
 
-        Such a process knows only the values that the last sync fetched. Without a new fetch, the
-        edit could replace newer values that the person has never seen, or cause a conflict.
+        A command knows only the values that the last sync fetched. Without a new fetch, the edit
+        could replace newer values that the person has never seen, or cause a conflict.
 
         Returns:
-            False if the fetch failed, so that the caller need not try again; else True.
+            False if the fetch failed. In this case, the caller need not try again. Else True.
         """
         if not self.fetches_first:
             return True
@@ -258,9 +258,10 @@ class Writer:
         )
 
     def fetch_if_hopeful(self) -> None:
-        """Fetch the newest edits of other clones, if the remote answered when it was last asked.
+        """Fetch the newest edits of other clones, unless the last sync failed.
 
-        Wait only briefly for the remote. In a command, which has no background thread, do nothing.
+        Wait only briefly for the remote. In a command, do nothing, because a command has no
+        background thread.
         """
         if self.background is None or not self._store.syncs:
             return
@@ -332,7 +333,7 @@ class Writer:
         """Sync with the remote once, and wait for its answer.
 
         Args:
-            patience: Most seconds to wait; None for the number of seconds that an edit waits.
+            patience: Most seconds to wait; None to wait as long as an edit does.
         """
         began = clock.instant()
         self._wait_until(
@@ -424,7 +425,10 @@ class Writer:
         enough: Callable[[], bool],
         patience: float | None = None,
     ) -> None:
-        """Sync until `enough` returns true or time is over. Without a background, sync once."""
+        """Sync until `enough` returns true or the time is over.
+
+        Without a background thread, sync only once.
+        """
         if not self._store.syncs:
             return
         if patience is None:

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from typing import Final
 
 _MOST_DOUBLINGS: Final = 32
-"""The first bound is doubled at most this many times, since a larger power of two may overflow."""
+"""The bound of the first wait is doubled at most this many times, since a larger power of two may
+overflow."""
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """A waiting policy.
+    """A policy for the waits between attempts.
 
     Attributes:
-        first: The longest first wait, in seconds.
-        most: The longest wait after any number of failures, in seconds.
+        first: The first wait has at most this many seconds.
+        most: Every wait has at most this many seconds, after any number of failures.
     """
 
     first: float

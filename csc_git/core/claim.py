@@ -56,7 +56,8 @@ Matcher = Callable[[str], bool]
 """A function that checks whether a pattern matches a path, or a directory above the path."""
 
 _Parts = Sequence[re.Pattern[str] | None]
-"""A pattern, split at its slashes: for each name, an expression that matches it; None for `**`."""
+"""A pattern that was split at its slashes. Each name is replaced by an expression that matches the
+name, and `**` is replaced by None."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,18 @@ class Claim:
     Attributes:
         resource: The resource that is claimed, in the form that `parse_resource` returns.
         session: Name of the session that claimed the resource.
-        holder: The `holder` of that session's lease, since a claim ends with the sign-on.
+        holder: The `holder` in the session's lease, which identifies one sign-on. The claim ends
+            when this sign-on ends.
         clone: Random id of the clone in which the claim was made.
         fence: A number that is higher than the fence of every earlier claim.
-        seconds: How long the claim lasts after each change of the record, in seconds; None if it
-            lasts until the session ends.
+        seconds: After each change of the record, the claim lasts for this many seconds. None if the
+            claim lasts until the session ends.
         state: `held` or `released`.
-        since: When the resource was claimed, by the session's own clock; for people only.
+        since: When the resource was claimed, by the clock of the session's machine. The time is
+            shown to people, and no rule uses it.
         note: What the session does with the resource.
         renewed: How often the session has claimed the resource again.
-        extra: Members that only a later csc-git knows; they are kept unchanged.
+        extra: Members that this version of csc-git does not know. They are kept unchanged.
     """
 
     resource: str
@@ -137,9 +140,9 @@ class Claim:
 
 
 def _session(name: Json) -> str:
-    """Read a session's name; raises ValueError if no session can have it."""
+    """Return a session's name from a record. Raise ValueError if the name is not valid."""
     if not isinstance(name, str):
-        raise ValueError(name)  # noqa: TRY004  one kind for every bad record
+        raise ValueError(name)  # noqa: TRY004  the same error for every bad record
     if not is_session_name(name):
         raise ValueError(name)
     return name
@@ -210,7 +213,7 @@ def candidates(
     wanted: Collection[str],
     resources: Iterable[str],
 ) -> list[str]:
-    """Find the resources that may overlap one of the wanted resources, without matching patterns.
+    """Find the resources that may overlap one of the wanted resources. No pattern is matched.
 
     Two resources can overlap only if the directory that `_ground` returns for one resource begins
     with the directory that it returns for the other.
@@ -235,7 +238,7 @@ def candidates(
 
 @lru_cache(maxsize=1 << 14)
 def _ground(resource: str) -> str:
-    """Return the directory, with a final `/`, that contains a resource; empty for the top."""
+    """Return the directory that contains a resource, with a final `/`; empty for the top."""
     if not is_pattern(resource):
         return f"{resource}/"
     if "/" not in resource:
@@ -254,7 +257,7 @@ def overlaps(
 ) -> bool:
     """Check whether two resources overlap.
 
-    One of these cases applies. They are tried in this order:
+    The cases are tried in this order. The first case that applies decides:
 
     1. Both resources are the same: they overlap.
     2. One resource is a name: they don't overlap, since a name overlaps only itself.
@@ -374,7 +377,7 @@ def covers(
 
     Args:
         resource: A resource, as `parse_resource` returns it.
-        file: The path of a file. `*`, `?` and `[` in it are ordinary characters.
+        file: The path of a file. In this path, `*`, `?` and `[` are ordinary characters.
     """
     if SEPARATOR in resource:
         return False
@@ -420,7 +423,7 @@ def matcher(
     last = len(parts) - 1
 
     def matches(path: str) -> bool:
-        """Compare the path name by name, and remember all places in the pattern reached so far."""
+        """Compare the path name by name, and remember which places in the pattern are reached."""
         reached = _skipped({0}, parts)
         for name in path.split("/"):
             if parts[last] is None and last in reached:
@@ -437,7 +440,7 @@ def matcher(
 
 
 def _part(text: str, *, literal_brackets: bool) -> re.Pattern[str] | None:
-    """Compile one name of a pattern; None for `**`."""
+    """Compile one name of a pattern to an expression; return None for `**`."""
     if text == "**":
         return None
     escaped = text.replace("[^", "[!")
@@ -483,7 +486,7 @@ def _is_within(path: str, directory: str) -> bool:
 
 
 def _fixed_part(pattern: _Reading) -> str:
-    """Return the directories before the first name with a wildcard; `/` if there are none."""
+    """Return the part of a pattern before the first name with a wildcard; `/` if it is empty."""
     signs = _GLOB
     if pattern.literal_brackets:
         signs = _STARS

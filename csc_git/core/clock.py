@@ -1,9 +1,9 @@
 """Time: a hybrid logical clock, after Kulkarni et al., "Logical Physical Clocks" (2014).
 
-The time of a new edit is the wall clock's time if that is later than all times seen before.
-Otherwise the time is one microsecond after the latest time seen. So an edit that was made by
-somebody who had seen another edit always has the later time, even if the clocks of the two machines
-disagree. The times still look like wall clock times.
+If the wall clock is later than all times seen before, a new edit gets the wall clock's time.
+Otherwise the new edit gets a time that is one microsecond after the latest time seen. So if
+somebody sees edit A and then makes edit B, B has the later time. This is true even if the clocks of
+the two machines disagree. The times still look like wall clock times.
 
 A time that is more than a few minutes ahead of the reader's clock is ignored, so that one machine
 with a wrong clock does not move the times of all other machines into the future. Therefore a
@@ -24,7 +24,8 @@ TRUSTED_AHEAD: Final = timedelta(minutes=5)
 Clocks that NTP sets agree within a second. Kerberos allows five minutes too (RFC 4120, 1.5)."""
 
 _FOLLOWING: Final = 64
-"""So many commits are read to find out whether the first machine of a history had a wrong clock."""
+"""At most this many commits are read to find out whether a history's first machine had a wrong
+clock."""
 
 _FORM: Final = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z",
@@ -61,7 +62,7 @@ def parse_time(text: str) -> datetime:
     """Parse a time that `format_time` wrote.
 
     Raises:
-        ValueError: `text` has another form, or there is no such time.
+        ValueError: `text` has another form than `format_time` writes, or the time does not exist.
     """
     if not _FORM.fullmatch(text):
         raise ValueError(text)
@@ -93,7 +94,7 @@ def tick(
         seen: Times that this clone knows. Times that are too far ahead are ignored.
         replaced: Times of the values that the edit replaces. The new time is later than each of
             these times, even if one is far ahead. So a wrong clock affects only the keys that were
-            written with it.
+            written by the machine with this clock.
     """
     past = [time for time in seen if not is_ahead(time, now)]
     past += [time for time in replaced if time < _LAST]
@@ -122,9 +123,12 @@ class Timeline:
     """The times at which commits entered a history, computed from the clocks of all commits.
 
     Attributes:
-        times: One time for each commit, oldest first. No time is earlier than the one before.
-        ahead: Machines whose clock was ahead by more than `TRUSTED_AHEAD`, and by how much.
-        behind: Machines whose clock was behind by more than `TRUSTED_AHEAD`, and by how much.
+        times: One time for each commit, oldest first. From commit to commit, the times never go
+            back.
+        ahead: The machines whose clocks were ahead by more than `TRUSTED_AHEAD`. The
+            value for each machine is the largest error of its clock.
+        behind: The machines whose clocks were behind by more than `TRUSTED_AHEAD`. The
+            value for each machine is the largest error of its clock.
     """
 
     times: list[datetime]
@@ -136,7 +140,7 @@ def timeline(
     marks: Sequence[Mark],
     now: datetime,
 ) -> Timeline:
-    """Compute when each commit entered the history, although some clocks were wrong.
+    """Compute when each commit entered the history, even if some clocks were wrong.
 
     The *latest earlier time* is the latest time of all earlier commits. The *leader* is the machine
     whose commit set this time. One of five cases applies to each commit. The cases are tried in
@@ -148,13 +152,14 @@ def timeline(
        clock.
     3. The commit's clock is behind the latest earlier time by a few minutes at most. The commit
        gets the latest earlier time.
-    4. The commit's clock is behind by more, because the leader's clock was ahead. The commit gets
-       the time of its clock. The leader's earlier commits that have later times get that time too.
-       The leader's clock was ahead if this commit's clock is not behind the latest time of the
-       other machines. If no other machine has been seen yet, the leader's clock was ahead if two
-       other machines soon write commits with clocks that are as far behind.
-    5. The commit's clock is behind by more, and the leader's clock was right. So the clock of this
-       commit's machine was behind. The commit gets the latest earlier time.
+    4. The commit's clock is further behind than in case 3, and the leader's clock was ahead. The
+       commit gets the time of its clock. Earlier commits of the leader that have later times also
+       get the time of this commit's clock. If other machines have been seen before, the leader's
+       clock was ahead if this commit's clock is not behind the latest time of the other machines.
+       If no other machine has been seen before, the leader's clock was ahead if two other machines
+       soon write commits whose clocks are further behind than in case 3.
+    5. The commit's clock is further behind than in case 3, and the leader's clock was right. So the
+       clock of this commit's machine was behind. The commit gets the latest earlier time.
 
     Args:
         marks: The commits, oldest first.
@@ -204,7 +209,7 @@ def _was_ahead(
     reached: datetime,
     vouched: datetime | None,
 ) -> bool:
-    """Check whether the leader's clock was ahead, when a commit's clock is behind; see `timeline`.
+    """Decide case 4 of `timeline`: check whether the leader's clock was ahead.
 
     Args:
         marks: The commits, oldest first.
@@ -227,7 +232,7 @@ def _was_ahead(
 
 
 def _lower_to(time: datetime, times: list[datetime]) -> None:
-    """Set the times at the end of a list that are later than `time` to `time`."""
+    """Go back from the end of a list, and replace each time that is later than `time` by `time`."""
     start = len(times)
     while start > 0 and times[start - 1] > time:
         start -= 1
@@ -239,7 +244,7 @@ def _note(
     machine: str,
     by: timedelta,
 ) -> None:
-    """Record how wrong a machine's clock was, if no larger error of that machine is known."""
+    """Record the error of a machine's clock, unless a larger error is already recorded."""
     known = faults.get(machine)
     if known is None or by > known:
         faults[machine] = by

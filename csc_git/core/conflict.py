@@ -1,9 +1,11 @@
-"""Conflicts: versions of keys that lost in a replay, kept in full until someone resolves them.
+"""Conflicts: records of the versions of keys that lost in a replay.
+
+A version that lost is kept in full until somebody resolves the conflict.
 
 A conflict record is an ordinary entry of the scope `conflicts`. The name of this entry is
-`<op>.<n>`: the op of the first queued edit that changed the key in conflict, and the number of the
-key in that edit. So several queued edits of one key leave one record, however often they are
-replayed.
+`<op>.<n>`. `<op>` is the op of the first queued edit that changed the key in conflict. `<n>` is the
+number of the key in that edit. So several queued edits of one key make only one record, even if the
+edits are replayed several times.
 """
 
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ CONFLICTS: Final[Scope] = ("conflicts",)
 
 @dataclass(frozen=True)
 class Conflict:
-    """A version of a key that was set aside, and the version that was current then.
+    """A version of a key that was set aside, and the version that was current at that time.
 
     Attributes:
         key: The key of both versions.
@@ -30,8 +32,8 @@ class Conflict:
             did not hold, or if the edit changed several keys and somebody else had changed one of
             them.
         lost: The version that was set aside, in full.
-        current: Revision of the version that was current when the conflict was decided, or
-            `ABSENT`.
+        current: Revision of the version that was current when the conflict was decided. `ABSENT` if
+            the key had no value then.
         current_session: Author of the current version.
         current_time: Time of the current version.
     """
@@ -92,7 +94,8 @@ class Conflict:
     def summary(self) -> str:
         """Describe the conflict in one line, for people.
 
-        The line contains names that other people chose, so it must be escaped before it is shown.
+        The line contains names that other people chose. So the line must be escaped before it is
+        shown.
         """
         what = "value"
         if self.lost.entry is None:
@@ -109,7 +112,7 @@ def as_current(
     revision: str | None,
     theirs: Version,
 ) -> tuple[str, str, datetime]:
-    """Return the last three fields of a `Conflict` for the current version.
+    """Return the three fields of a `Conflict` that describe the current version.
 
     Args:
         revision: The current version's revision; None if the key is absent.
@@ -123,7 +126,7 @@ def as_current(
 
 
 def _version(lost: Json) -> Version:
-    """Read the version that was set aside, from a conflict record."""
+    """Return the version that was set aside, from the `lost` member of a conflict record."""
     session = str(lost["session"])
     time = parse_time(str(lost["time"]))
     if lost.get("deleted"):

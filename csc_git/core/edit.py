@@ -1,8 +1,8 @@
 """Edits: one atomic set of puts and deletes, and the commit message that records it.
 
 A commit of the branch is one edit. The commit's tree holds the new state of all keys. The commit's
-message records who made the edit, and on which conditions. The subject is for people, and the
-trailers are for machines:
+message records who made the edit, and which conditions the edit has. The subject is for people, and
+the trailers are for machines:
 
 ```
 store issue:15/status
@@ -17,7 +17,7 @@ Csc-Origin: 3f1c…                  on replay: the commit that was first acknow
 Csc-Outcome: applied               on replay: applied, equal, merged, lost or refused
 ```
 
-A condition contains its key as a path, so that any key fits on a line.
+In a condition, the key is written as a path, since every path fits on one line.
 
 A later csc-git may add trailers. Such trailers are kept as they are when an edit is replayed. If a
 new trailer changes how an edit must be replayed, the edit also has a `Csc-Kind` that this version
@@ -36,7 +36,7 @@ from csc_git.core.clock import format_time, parse_time
 from csc_git.core.key import Key
 
 ABSENT: Final = "absent"
-"""The text that a condition contains in place of a revision if the key must have no value."""
+"""If a key must have no value, its condition contains this text instead of a revision."""
 
 PROBE: Final = "try the remote"
 """The subject of a probe begins with this text. A probe is an edit that changes no key, made to
@@ -45,20 +45,20 @@ check that the remote takes edits."""
 _TRAILER: Final = re.compile(r"(Csc-[A-Za-z]+): (.*)")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _OP: Final = re.compile(r"[0-9A-Za-z]{1,64}")
-"""The form of an op. It is checked because refs and files are named after ops, and anybody with
-write access to the remote can push a commit with any text as the op."""
+"""The form of an op. Refs and files are named after ops, so the form of each op is checked. Anybody
+with write access to the remote can push a commit with any text as the op."""
 
 _SUBJECT_LENGTH: Final = 120
 _SHORT: Final = 1000
-"""Records are cached only of messages with at most this many characters."""
+"""If a message has more characters than this, its record is not cached."""
 
 
 Trailers = tuple[tuple[str, str], ...]
-"""The trailers of a commit message, in order: each is a name and a text."""
+"""The trailers of a commit message, in order. Each trailer is a name and a text."""
 
 
 class Kind(StrEnum):
-    """The kind of an edit, which decides by which rules the edit is replayed."""
+    """The kind of an edit. The kind determines by which rules the edit is replayed."""
 
     EDIT = "edit"
     DELETE_SCOPE = "delete-scope"
@@ -86,17 +86,17 @@ class Record:
         session: Name of the session or person that made the edit.
         clock: The latest time in the history up to this commit.
         fence: The session's fence; None if the author had no fence.
-        requires: The edit's conditions: from a key's path, joined by `/`, to the revision that the
-            key must have, or `ABSENT`.
-        kind: The kind of the edit, which decides by which rules the edit is replayed.
-        secret: Which values seemed to be credentials, and why they were allowed; None if no value
-            did.
+        requires: The edit's conditions. Each condition maps the path of a key, joined by `/`, to
+            the revision that the key must have, or to `ABSENT`.
+        kind: The kind of the edit. The kind determines by which rules the edit is replayed.
+        secret: Which values looked like credentials, and why they were allowed. None if no value
+            looked like a credential.
         origin: Id of the commit that was made when the edit was accepted; None before the first
             replay.
         outcome: The result of the last replay; None before the first replay.
         extra: Trailers that only a later csc-git knows.
-        needs_later: A trailer that only a later csc-git knows, and without which the edit can't be
-            replayed correctly. Empty if there is no such trailer.
+        needs_later: A trailer that is needed to replay the edit correctly, but that only a later
+            csc-git knows. Empty if there is no such trailer.
     """
 
     subject: str
@@ -153,7 +153,7 @@ class Record:
         outcome: Outcome,
         clock: datetime,
     ) -> "Record":
-        """Make the record of this edit's commit on a newer base.
+        """Make the record for the commit that replays this edit on a newer base.
 
         Args:
             origin: Id of the commit that was made when the edit was accepted.
@@ -210,7 +210,7 @@ class Record:
         extra: Trailers,
         needs_later: str,
     ) -> "Record":
-        """Make a record from trailers; raises KeyError or ValueError if they are not a record."""
+        """Make a record from trailers. Raise KeyError or ValueError if they are not valid."""
         first = {name: texts[0] for name, texts in found.items()}
         op = first["Csc-Op"]
         if not _OP.fullmatch(op):
@@ -257,7 +257,8 @@ _READABLE: Final = {
     "Csc-Kind": frozenset(Kind),
     "Csc-Outcome": frozenset(Outcome),
 }
-"""Trailers that decide how an edit is replayed, each with the texts that this version understands.
+"""These trailers decide how an edit is replayed. The sets contain the texts that this version
+understands.
 """
 
 
@@ -268,7 +269,7 @@ def _last_paragraph(text: str) -> list[str]:
 
 
 def _is_understood(name: str, text: str) -> bool:
-    """Check whether this version can replay an edit that has such a trailer."""
+    """Check whether this version can replay an edit that has this trailer."""
     readable = _READABLE.get(name)
     if readable is None:
         return True
@@ -284,8 +285,8 @@ def _parsed(message: str) -> Record | None:
 def _printable(line: str) -> str:
     """Replace the control characters in a line of a message.
 
-    Hosts that check objects refuse every push with a commit that contains a NUL. A line end in a
-    text that somebody typed could begin a false trailer.
+    Hosts that check objects refuse every push with a commit that contains a NUL. If a text that
+    somebody typed contained a line end, the next line could look like a trailer.
     """
     return _CONTROL.sub(" ", line)
 

@@ -3,16 +3,17 @@
 A scope has one to eight segments and is written like `issue:15`. A key is one name in a scope. On
 the branch, the segments are directories and the key is a file: `data/issue/15/status.json`. Names
 are encoded as UTF-8 bytes. Two names never have the same encoding, and every encoding that was not
-cut can be decoded. No two names collide on a disk that ignores case or normalises Unicode:
+cut can be decoded. On a disk that ignores case or normalises Unicode, two different names never
+become one file. The rules are:
 
 - The bytes `a-z 0-9 - _ @ .` are encoded as themselves, `A` as `+a`, and any other byte as `=xx`
   (lower-case hex digits).
 - These bytes are encoded as `=xx` too: a leading `.` or `-`, every `.` in the name of a directory,
-  and the first byte of a name that Windows reserves (`con`, `lpt1`, also before a dot).
+  and the first byte of a name that Windows reserves (such as `con`, `lpt1` and `con.txt`).
 - Therefore the name of a directory never contains a dot, and the name of a file ends in `.json`.
-- If the encoding of a name has more than 100 bytes, it is cut: at most 66 bytes of it are kept (no
-  escape is cut in two), followed by `==` and the first 32 hex digits of the SHA-256 of the name.
-  The file then contains the full `scope` and `key`.
+- If the encoding of a name has more than 100 bytes, it is cut. The cut encoding consists of the
+  first bytes of the encoding (at most 66, and no escape is cut in two), `==`, and the first 32 hex
+  digits of the name's SHA-256. The file then contains the full `scope` and `key`.
 
 Decoding is strict. A file or directory whose name is not the encoding of any name is a foreign
 entry: csc-git does not guess what the name may mean.
@@ -29,7 +30,7 @@ from csc_git.errors import InvalidName
 SEPARATOR: Final = ":"
 MAX_SEGMENTS: Final = 8
 MAX_NAME_BYTES: Final = 512
-"""A segment or key may have at most this many UTF-8 bytes when it is written."""
+"""csc-git writes a segment or key only if it has at most this many UTF-8 bytes."""
 
 RESERVED: Final = frozenset(
     {
@@ -55,7 +56,8 @@ _PLAIN: Final = {
     False: frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@."),
     True: frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_@"),
 }
-"""Bytes that are encoded as themselves: in names of files (False) and of directories (True)."""
+"""The bytes that are encoded as themselves. `False` is for names of files, `True` for names of
+directories."""
 
 _UPPER: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _CASE: Final = 0x20
@@ -71,7 +73,8 @@ _UNESCAPED: Final = {
     False: re.compile(_NO_DEVICE + rb"[a-z0-9_@][a-z0-9\-_@.]{0,99}"),
     True: re.compile(_NO_DEVICE + rb"[a-z0-9_@][a-z0-9\-_@]{0,99}"),
 }
-"""Expressions for names that are encoded as themselves: of files (False), of directories (True)."""
+"""Expressions for the names that are encoded as themselves. `False` is for names of files, `True`
+for names of directories."""
 
 _WINDOWS: Final = re.compile(_DEVICES + rb"(?:\.|$)")
 _UNSEEN: Final = frozenset(
@@ -89,14 +92,17 @@ Scope = tuple[str, ...]
 
 
 class Key(NamedTuple):
-    """One named place in the store: a scope and a name in it."""
+    """The full name of a value in the store: a scope, and a name in that scope."""
 
     scope: Scope
     name: str
 
     @property
     def path(self) -> tuple[bytes, ...]:
-        """The components of the key's path below `data/`, without fan-out; the file is the last."""
+        """The components of the key's path below `data/`, without fan-out.
+
+        The last component is the name of the file.
+        """
         directories = [
             encode(segment, directory=True) for segment in self.scope
         ]
@@ -110,7 +116,7 @@ class Key(NamedTuple):
 
     @property
     def is_cut(self) -> bool:
-        """Whether a part of the path was cut, so that the file must contain the full names."""
+        """Whether a part of the path was cut. If so, the file must contain the full names."""
         components = self.path
         return any(_CUT_MARK in component for component in components)
 
@@ -225,7 +231,7 @@ def encode(
     Args:
         name: A segment of a scope, or a key.
         directory: Whether the component is the name of a directory. If not, it is the name of a
-            file, and the result lacks the `.json`.
+            file, and `.json` is not added.
     """
     raw = name.encode()
     if _UNESCAPED[directory].fullmatch(raw):
@@ -235,7 +241,7 @@ def encode(
 
 @lru_cache(maxsize=_REMEMBERED)
 def _escape(name: str, *, directory: bool) -> bytes:
-    """Encode one component of a path as `encode` does, including names that need escapes."""
+    """Encode one component of a path, as `encode` does. The name may need escapes."""
     raw = name.encode()
     plain = _PLAIN[directory]
     tokens = [_token(byte, plain) for byte in raw]
@@ -277,7 +283,7 @@ def decode(
 
 @lru_cache(maxsize=_REMEMBERED)
 def _unescape(component: bytes, *, directory: bool) -> str | None:
-    """Decode one component as `decode` does, including escapes; the `.json` is removed before."""
+    """Decode one component, which may contain escapes; `decode` has already removed `.json`."""
     is_short = len(component) <= _MAX_COMPONENT
     if is_short and _CUT.fullmatch(component):
         return None
@@ -317,7 +323,7 @@ def _byte(token: bytes) -> bytes:
 
 
 def _cut(tokens: list[bytes], raw: bytes) -> bytes:
-    """Shorten the encoding of a name that is too long for a component."""
+    """Shorten an encoding that is too long for a component of a path."""
     kept = b""
     for token in tokens:
         if len(kept) + len(token) > _CUT_AT:

@@ -1,15 +1,15 @@
 """Leases: records by which a session keeps its name while it is alive.
 
 A lease is a record on the branch. A session renews its lease by changing the record. Another clone
-decides by *elapsed* time on its own machine whether the lease has lapsed, because the wall clocks
-of different machines are never compared:
+decides by *elapsed* time on its own machine whether the lease has lapsed. The wall clocks of
+different machines are never compared. The rule is:
 
     A lease has lapsed if its record has kept the same revision for the lease's length. The time is
-    counted from the moment when this clone first saw the revision to the start of a later fetch
-    that still found the same revision.
+    counted from the moment at which this clone first saw the revision. It is counted until the
+    start of a later fetch that found the same revision.
 
 Each session that takes over a name raises the fence, a number that the session's edits contain. So
-the edits of a session that was away for too long are recognised when they arrive.
+every clone can recognise late edits of a session whose name was taken over.
 
 Leases are advisory. Leases keep cooperating sessions apart, but they do not stop a session from
 writing.
@@ -37,9 +37,10 @@ class Instant:
     """A moment on one machine.
 
     Attributes:
-        boot: Id of the machine's current boot; a new one after each restart.
-        seconds: Seconds since that boot.
-        wall: Seconds of the wall clock, used to compare moments of different boots.
+        boot: Id of the machine's current boot. The machine gets a new id at each restart.
+        seconds: Seconds since the machine was started.
+        wall: The time of the wall clock, in seconds. It is used to compare moments of different
+            boots.
     """
 
     boot: str
@@ -47,9 +48,9 @@ class Instant:
     wall: float
 
     def since(self, earlier: "Instant") -> float:
-        """Compute the seconds from `earlier` to this moment, never negative.
+        """Compute the seconds from `earlier` to this moment. The result is never negative.
 
-        Changes of the wall clock do not matter unless the machine was restarted in between.
+        The wall clock is used only if the machine was restarted between the two moments.
         """
         elapsed = self.wall - earlier.wall
         if self.boot == earlier.boot:
@@ -59,7 +60,8 @@ class Instant:
     def is_after(self, earlier: "Instant") -> bool:
         """Check whether this moment is certainly later than `earlier`.
 
-        The result is False if the machine was restarted in between, since wall clocks can be wrong.
+        Wall clocks can be wrong, so the result is False if the machine was restarted between the
+        two moments.
         """
         is_same_boot = self.boot == earlier.boot
         return is_same_boot and self.seconds > earlier.seconds
@@ -98,12 +100,13 @@ class Lease:
         holder: Random id of this sign-on of the session.
         clone: Random id of the clone in which the session signed on.
         fence: A number that every sign-on under this name raises.
-        seconds: How long the lease lasts after each change of the record, in seconds.
+        seconds: After each change of the record, the lease lasts for this many seconds.
         state: `active` or `signed_off`.
-        since: When the session signed on, by the session's own clock; for people only.
+        since: When the session signed on, by the clock of the session's machine. The time is shown
+            to people, and no rule uses it.
         renewed: How often the lease was renewed. A renewal changes the record by raising this
             number.
-        extra: Members that only a later csc-git knows; they are kept unchanged.
+        extra: Members that this version of csc-git does not know. They are kept unchanged.
     """
 
     holder: str
@@ -161,7 +164,7 @@ def unknown_members(
 
 
 def joined_members(record: Any) -> Json:  # noqa: ANN401  a dataclass with `extra`
-    """Return a record's fields and the members that only a later csc-git knows, as one object."""
+    """Return a record as one object: its fields, and the members that are unknown to csc-git."""
     members = dict(vars(record))
     extra = members.pop("extra")
     return {**extra, **members}
@@ -171,7 +174,7 @@ def bounded(
     value: Any,  # noqa: ANN401  any JSON
     most: int,
 ) -> int:
-    """Read a number from a record, and check its size, since anybody may have written the record.
+    """Read a number from a record and check its size, since anybody may have written the record.
 
     Args:
         value: The number.
@@ -192,10 +195,10 @@ def has_lapsed(
     seen: Sighting | None,
     contact: Instant | None,
 ) -> bool:
-    """Check whether another clone's record has lapsed, by the time elapsed on this machine.
+    """Check by the time elapsed on this machine whether another clone's record has lapsed.
 
     Args:
-        seconds: How long the record lasts after each change of it, in seconds.
+        seconds: After each change, the record lasts for this many seconds.
         revision: The record's revision now.
         seen: When this clone first saw a revision of the record; None if it has not seen the record
             before.

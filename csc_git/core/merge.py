@@ -1,8 +1,8 @@
 """Merging: the decision about a key that was changed on two sides.
 
-Two sides have changed the same key since a version that both sides know, which is called the base.
-Our side is the edit that is being replayed. Their side is the value in the newer history of the
-branch. One of these cases applies; they are tried in this order:
+Two sides have changed the same key. The last version that both sides know is called the base. Our
+side is the edit that is being replayed. Their side is the value in the newer history of the branch.
+These cases are tried in this order. The first case that applies decides:
 
 1. Both sides have equal values, or both sides deleted the key: there is nothing to do.
 2. Both values are objects, and no top-level member was changed differently on the two sides: the
@@ -11,8 +11,9 @@ branch. One of these cases applies; they are tried in this order:
 3. In all other cases, the version with the later time wins. The time of a deletion is the time of
    its commit. The version that lost is kept in full in a conflict record, so nothing gets lost.
 
-If the times are equal, the author decides, and then the bytes of the value, so that every clone
-decides in the same way. The value of each member in the result comes from one of the two sides.
+If the times are equal, the names of the authors are compared, and then the bytes of the values. So
+every clone decides in the same way. The value of each member in the result comes from one of the
+two sides.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from csc_git.core.value import Entry, Json, canonical
 
 @dataclass(frozen=True)
 class Version:
-    """One side's state of a key.
+    """The state of a key on one of the two sides.
 
     Attributes:
         entry: The key's entry, or None if this side deleted the key.
@@ -48,7 +49,7 @@ class Version:
 
     @property
     def rank(self) -> tuple[datetime, str, bytes]:
-        """The rank of this version; of two versions, the version with the higher rank wins."""
+        """The rank of this version. The version with the higher rank wins."""
         value = b""
         if self.entry is not None:
             value = canonical(self.entry.value)
@@ -66,7 +67,7 @@ class Merge:
     Attributes:
         outcome: The outcome of our edit: equal, merged, applied (our version won) or lost (their
             version won).
-        entry: The key's entry from now on; None if the key is deleted.
+        entry: The key's entry after the decision; None if the key is deleted.
         lost: The version that must be kept in a conflict record; None if no version lost.
     """
 
@@ -80,7 +81,7 @@ def merge(
     ours: Version,
     theirs: Version,
 ) -> Merge:
-    """Decide about a key that two sides have changed, by the three cases that this module lists.
+    """Decide about a key that two sides have changed. The module's docstring lists the cases.
 
     Args:
         base: The entry before both changes; None if the key was absent.
@@ -169,7 +170,7 @@ def _changes(
     before: Mapping[str, Json],
     after: Mapping[str, Json],
 ) -> dict[str, bytes | None]:
-    """Return the changed members by name, with the new value as bytes; None if it was removed."""
+    """Return the new values of the changed members, as bytes, by name; None for removed members."""
     old = _canonical_members(before)
     new = _canonical_members(after)
     changes: dict[str, bytes | None] = {}

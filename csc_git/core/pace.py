@@ -1,4 +1,4 @@
-"""Pace: when a clone may push again, so that all clones that share a branch get their turns.
+"""Pace: decide when a clone may push again, so that all clones of a branch can push.
 
 A push contains all queued edits of a clone, and the remote accepts one push at a time. If another
 clone pushes first, a clone has to fetch, replay its edits and push again. So a clone that pushes
@@ -8,10 +8,10 @@ this worse, since it favours the clone that has just succeeded.
 
 Therefore a clone that has pushed leaves time for the other clones. Before its next push, the clone
 collects edits for about one and a half rounds (fetch, replay, push) for each clone that has written
-recently. A clone also counts itself among these clones, since there may be other clones that are
-unknown because their pushes never succeeded. A clone whose push failed because another clone pushed
-first tries again soon. The length of a round is measured, so the rule works for a remote that
-answers in 30 ms and for a remote that needs seconds.
+recently. A clone also counts itself as one of these clones. There may be further clones that nobody
+knows, since their pushes have never succeeded. A clone whose push failed because another clone
+pushed first tries again soon. The length of a round is measured, so the rule works for a remote
+that answers in 30 ms and for a remote that needs seconds.
 
 `tests/simulation.py` runs this code on a virtual clock and finds the limits of one branch.
 """
@@ -20,29 +20,29 @@ from collections.abc import Iterable
 from typing import Final
 
 _ROOM: Final = 1.5
-"""Between two of its pushes, a clone leaves this many rounds to each clone that writes. With a
-larger number, edits are synced later; with a smaller number, pushes of other clones fail."""
+"""Between two pushes, a clone waits this many rounds for each clone that writes. With a larger
+number, edits are synced later; with a smaller number, pushes of other clones fail."""
 
 _HORIZON: Final = 15.0
-"""After an edit, a clone is regarded as writing for this many seconds, or for three windows if
-they are longer."""
+"""After an edit, a clone is regarded as writing for this many seconds, or for three of its average
+waits between pushes if they are longer."""
 
 _SMOOTHING: Final = 0.3
-"""The weight of the newest round in the moving average of the lengths of rounds."""
+"""The length of a round is a moving average, in which the newest round has this weight."""
 
 _FIRST_RETRY: Final = 2.0
 """The first retry takes place within this many rounds."""
 
 _GROWTH: Final = 1.5
-"""With each further retry, the longest wait before the retry grows by this factor."""
+"""With each further retry, the longest possible wait is multiplied by this number."""
 
 _QUICK: Final = 2.0
-"""A server looks at the remote at most once in this many seconds, unless the longest wait that is
-set is shorter."""
+"""Between two looks at the remote, a server waits for at least this many seconds. If the configured
+longest wait is shorter, the server waits for the longest wait."""
 
 _PATIENCE: Final = 0.1
-"""The wait between two looks at the remote grows to this share of the time since other clones last
-wrote."""
+"""A server looks at the remote less often if no other clone has written for a long time. The wait
+is this share of the time since another clone last wrote."""
 
 
 def requests_per_hour(longest: float) -> tuple[int, int]:
@@ -65,7 +65,7 @@ class Pace:
 
     Attributes:
         free_at: When the next push may begin.
-        urgent_at: When the next push may begin if a caller waits for its answer.
+        urgent_at: When the next push may begin if a caller is waiting for the result of an edit.
     """
 
     def __init__(self) -> None:
@@ -121,8 +121,8 @@ class Pace:
     ) -> None:
         """Record that a push succeeded, and compute when the next push may begin.
 
-        If a caller waits for its answer, the next push may begin before the window has passed:
-        while the caller waits, it makes no more edits that could be collected.
+        If a caller is waiting for the result of an edit, the next push may begin earlier. A waiting
+        caller makes no more edits, so there is no reason to collect edits for longer.
 
         Args:
             now: The current time of the clock, in seconds.
@@ -142,10 +142,11 @@ class Pace:
         now: float,
         chance: float,
     ) -> float:
-        """Compute how many seconds to wait after pushes that failed because others pushed first.
+        """Compute how many seconds to wait if pushes failed because other clones pushed first.
 
         Args:
-            losses: How many pushes in a row have failed because others pushed first, 1 or more.
+            losses: How many pushes in a row have failed because other clones pushed first, 1 or
+                more.
             now: The current time of the clock, in seconds.
             chance: A random number, uniform in [0, 1).
         """
@@ -163,8 +164,8 @@ class Pace:
     ) -> float:
         """Compute how many seconds to wait until the next look at the remote.
 
-        The wait is for a clone that has nothing to push. The wait is short while other clones
-        write, and it grows with the time since other clones last wrote.
+        This function is for a clone that has nothing to push. The wait is short while other clones
+        write. Afterwards, the wait becomes longer and longer.
 
         Args:
             longest: The longest wait, in seconds.

@@ -88,7 +88,7 @@ def part(
         names: All names, sorted.
         after: The page begins with the first name that comes after this name; None for the first
             page.
-        limit: How many names the page may have at most, 1 or more; None for all names.
+        limit: The page has at most this many names, 1 or more; None for all names.
 
     Returns:
         The names of the page, and how many names come after the page.

@@ -1,8 +1,8 @@
 """The states of the sync with the remote.
 
-Two situations are different states only if a person has to do different things about them. No
-state loses data: the queue is kept, local work goes on, and the sync is tried again. The text of
-each state names what happened, and what a person has to decide or repair.
+Two situations are different states only if a person must react to them in different ways. No data
+is lost in any state: the queue is kept, local work goes on, and the sync is tried again. The text
+of each state describes what happened, and what a person has to decide or repair.
 """
 
 from enum import StrEnum
@@ -67,7 +67,7 @@ PASSING: Final = frozenset(
 _PERSON: Final = (
     "A person decides how to go on: csc-git doctor lists the choices"
 )
-"""Texts that a model reads contain this sentence and not the commands themselves, since these
+"""Texts for models contain this sentence instead of the commands that a person can run. Those
 commands change the data of all clones."""
 
 _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
@@ -94,7 +94,7 @@ _WORDS: Final[dict[RemoteState, tuple[str, str]]] = {
     RemoteState.BAD_URL: (
         "csc-git does not use URLs of the kind that the remote has",
         (
-            "Set a URL with https, http, ssh, git or file, or a path: "
+            "Set a path, or a URL that begins with https, http, ssh, git or file: "
             "git config csc.remote NAME-OR-URL"
         ),
     ),
@@ -252,8 +252,8 @@ _OWN_WORDS: Final = frozenset(
         RemoteState.CONTENDED,
     }
 )
-"""States whose detail is a text of csc-git. In other states, the detail is a message of git or of
-the remote."""
+"""In these states, the detail is a text that csc-git wrote. In other states, the detail is a
+message of git or of the remote."""
 
 
 def describe(
@@ -265,7 +265,7 @@ def describe(
         state: The state of the sync.
         detail: More information about the state, or empty. A message of git or of the remote is put
             in quotes; quotes inside the message are replaced.
-        earlier: URL of the remote that was synced with before, if it is not the current remote;
+        earlier: URL of the previous remote, if this clone was synced with another remote before;
             else empty.
     """
     if earlier:
@@ -287,16 +287,16 @@ _WHICH_REMOTE: Final = (
 
 
 def of_another(earlier: str) -> str:
-    """Describe the current remote as another one than the earlier remote, whose URL is given."""
+    """Return a text that the current remote is not the earlier remote, whose URL is given."""
     return f"it is another remote than {earlier}, with which this clone synced before"
 
 
 def choices(state: RemoteState, *, earlier: str = "") -> str:
-    """Return how a person can go on from a state that needs a decision; empty for other states.
+    """Describe what a person can do in a state; empty if the state needs no decision.
 
     Args:
         state: The state of the sync.
-        earlier: URL of the remote that was synced with before, if it is not the current remote;
+        earlier: URL of the previous remote, if this clone was synced with another remote before;
             else empty.
     """
     if not earlier:
@@ -311,7 +311,8 @@ def choices(state: RemoteState, *, earlier: str = "") -> str:
 
 
 _RECENT: Final = 60.0
-"""If the last contact was longer ago than this many seconds, the text also contains its age."""
+"""If the last contact was more than this many seconds ago, the text also contains the time since
+the contact."""
 
 UNCONFIRMED: Final = (
     "The remote has not confirmed the edit in time",

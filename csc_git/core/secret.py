@@ -64,8 +64,8 @@ _RULES: Final = (
 
 _LONGEST_NOTE: Final = 500
 _WINDOW: Final = 1024
-"""Lines are checked in pieces of this many characters, since some rules need quadratic time for a
-line that was written to slow csc-git down."""
+"""Lines are checked in pieces of this many characters. Without this limit, an attacker could write
+a line for which a rule needs quadratic time."""
 
 _OVERLAP: Final = 256
 """Two neighbouring pieces overlap by this many characters, so that no credential is cut in two."""
@@ -90,8 +90,8 @@ def find_secret(
 ) -> str | None:
     """Return the kind of credential that a key or its value seems to contain.
 
-    The value is checked line by line in its canonical form. In that form, the name of a member is
-    on the same line as its text, and some rules need both.
+    The value is checked line by line in its canonical form. In that form, a member's name and text
+    are on the same line, and some rules need both.
 
     Args:
         key: The key, which is checked too.
@@ -118,8 +118,8 @@ def screen(
             if no reason was given.
 
     Returns:
-        The text for the commit, which contains the kinds of credentials and the reason; None if
-        nothing looks like a credential.
+        A text for the commit message, with the kinds of credentials and the reason. None if nothing
+        looks like a credential.
 
     Raises:
         LooksLikeSecret: a value looks like a credential and no reason was given, or the reason
@@ -144,7 +144,7 @@ def screen(
 
 
 def screen_names(texts: Iterable[str]) -> None:
-    """Refuse names and reasons that seem to contain a credential, since commits contain them.
+    """Refuse a credential in a name or a reason, since commits contain names and reasons.
 
     Args:
         texts: Names of sessions, scopes and keys, and reasons that were given.

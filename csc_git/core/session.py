@@ -79,7 +79,7 @@ def check_machine(text: str) -> str:
 
 
 def machine_from_host(host: str) -> str:
-    """Make a machine name from a host name: its first label, with `-` for forbidden characters."""
+    """Make a machine name from the first label of a host name. Forbidden characters become `-`."""
     label, _, _ = host.partition(".")
     plain = _OUTSIDE.sub("-", label)
     name = plain.lstrip("-_")
@@ -90,7 +90,7 @@ def resolve_scope(
     text: str,
     machine: str,
 ) -> Scope:
-    """Parse a scope, and add the machine's name if it is the scope of a session.
+    """Parse a scope. If the scope belongs to a session, add the machine's name to it.
 
     Args:
         text: A scope as typed. `session:claude_1` becomes `session:claude_1@<machine>`.

@@ -1,4 +1,4 @@
-r"""Values: the canonical form of JSON, and the files of the branch, each of which contains a value.
+r"""Values: the canonical form of JSON, and the format of the files that contain values.
 
 In the canonical form, equal values have equal bytes. So equal files have the same blob id, and this
 id can be used as a revision. The canonical form has these rules:
@@ -7,8 +7,8 @@ id can be used as a revision. The canonical form has these rules:
   members. Empty arrays and objects are `[]` and `{}`. The file ends with one newline.
 - Members are sorted by the Unicode code points of their names. Each name appears once.
 - Integers are written in plain decimal digits. Other numbers are written as Python's `repr` writes
-  a binary64: the shortest digits from which the same number is read, with exponents as in `1e+16`.
-  NaN and infinite numbers are not allowed.
+  a binary64, with exponents as in `1e+16`. The shortest digits are used that are read as the same
+  number. NaN and infinite numbers are not allowed.
 - Characters are escaped only where JSON requires it: `\"`, `\\`, `\b \f \n \r \t`, and `\u00xx`
   in lower-case hex for the other control characters.
 """
@@ -35,8 +35,8 @@ DEFAULT_LIMIT: Final = 1 << 20
 limit."""
 
 _FILE_DEPTH: Final = MAX_DEPTH + 8
-"""A file may have at most this many levels. This allows for a value with `MAX_DEPTH` levels inside
-a conflict record, and for a few more levels."""
+"""In a file, arrays and objects may be nested at most this many levels deep. A conflict record
+contains a value that may have `MAX_DEPTH` levels itself, so a few more levels are allowed."""
 
 _KNOWN: Final = frozenset(
     {
@@ -61,7 +61,7 @@ class Entry:
         time: When the value was written, by the hybrid logical clock.
         authors: All authors of a merged value; empty if the value was not merged.
         full_name: Scope and key if they were cut in the path; None if they were not cut.
-        extra: Members that a later csc-git may have added; they are kept unchanged.
+        extra: Members that this version of csc-git does not know. They are kept unchanged.
     """
 
     value: Json
@@ -96,7 +96,7 @@ class Entry:
         """
         members = parse(data)
         if not isinstance(members, dict):
-            raise ValueError("not a JSON object")  # noqa: TRY004  one kind for every bad file
+            raise ValueError("not a JSON object")  # noqa: TRY004  the same error for every bad file
         session = members.get("session")
         authors = members.get("authors", [])
         has_others = "value" in members and _are_names(authors)
@@ -132,7 +132,7 @@ def is_same(
 ) -> bool:
     """Check whether two values have the same canonical form.
 
-    Python's `==` can't be used for that, since it treats 1, 1.0 and true as equal.
+    Python's `==` treats 1, 1.0 and true as equal, so it can't be used.
 
     Args:
         one: Any JSON value.

@@ -1,5 +1,5 @@
-"""The doctor checks the whole setup, and reports what is wrong and how to repair it.
+"""The doctor checks the whole setup, reports problems, and says how to repair them.
 
-Each module checks one part: the project, our store, the remote as the client's server reaches it,
-the branch, the clients. Each check is a function that yields findings.
+Each module checks one part: the project, the store, the remote, the branch, or the clients. Each
+check is a function that yields findings.
 """

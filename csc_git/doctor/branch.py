@@ -35,7 +35,7 @@ def check_team(coordinator: Coordinator) -> Iterator[Finding]:
 
 
 def _other_queues(coordinator: Coordinator) -> Iterator[Finding]:
-    """Report edits that are queued for an earlier branch of this clone, and are not synced now."""
+    """Report edits that wait for a branch which this clone used before. They are not synced now."""
     store = coordinator.store
     for name in store.repository.refs("refs/heads/"):
         if name == store.branch.name:
@@ -82,6 +82,6 @@ def _conflicts(status: Status) -> Iterator[Finding]:
     values = count(len(status.conflicts), "value")
     yield doubtful(
         "conflicts",
-        f"{values} lost to a concurrent value, and kept until a person decides",
+        f"{values} lost to a concurrent value; a person must decide which value to keep",
         "csc-git conflicts, then csc-git resolve",
     )

@@ -32,16 +32,16 @@ def check_agreement(
     here: Sharing,
     replaced: Collection[tuple[str, Path]] = (),
 ) -> Iterator[Finding]:
-    """Do the clients' servers, in all worktrees, use the branch and remote that commands here use?
+    """Do commands here and the clients' servers in all worktrees use the same branch and remote?
 
-    All processes of a clone share one store. If they use different remotes, the first process that
-    syncs publishes the data of all processes on its own remote.
+    All processes of a clone share one store. If the processes use different remotes, the first
+    process that syncs publishes all their data on its own remote.
 
     Args:
         project: The repository.
         here: The branch and remote that commands here use.
-        replaced: Entries that are not checked, since they are going to be replaced; each as the
-            client's key and the settings file.
+        replaced: Entries that are not checked, since they are going to be replaced. An entry is
+            given as the client's key and the settings file.
     """
     found, unreadable = starts(project)
     others, unreadable_there = starts_elsewhere(project)
@@ -85,7 +85,7 @@ def _no_client(project: Project) -> Finding:
         fix = "csc-git init  (or csc-git init --client other)"
     return doubtful(
         "client",
-        "No client that csc-git knows is set up to start csc-git here",
+        "No known client is set up to start csc-git here",
         fix,
     )
 
@@ -95,7 +95,7 @@ def _check_sharing(
     top: Path,
     here: Sharing,
 ) -> Iterator[Finding]:
-    """Compare the branch and remote of a client's server with those of commands.
+    """Compare the branch and remote of a client's server with the branch and remote of commands.
 
     Args:
         start: How the client starts its server.
@@ -153,7 +153,7 @@ def _differences(
     theirs: Sharing,
     here: Sharing,
 ) -> Iterator[Finding]:
-    """The first difference between the settings of a client's server and of commands here."""
+    """The first difference between the settings of a client's server and those of commands."""
     if theirs.repository != here.repository:
         yield wrong(
             "client",
@@ -216,7 +216,7 @@ def _differs(
 
 
 def _check_command(start: Start) -> Iterator[Finding]:
-    """Would programs other than this shell find the command?"""
+    """Would other programs than this shell find the command `csc-git`?"""
     is_absolute = Path(start.command).is_absolute()
     if is_absolute or is_on_path(start.command):
         return
@@ -238,7 +238,7 @@ def _try_out(start: Start) -> Finding:
     ) as stderr:
         try:
             tools = _count_tools(start, stderr)
-        except Exception as error:  # noqa: BLE001  a program that is no server may do anything
+        except Exception as error:  # noqa: BLE001  the program may not be a server
             stderr.seek(0)
             lines = stderr.read().splitlines() or [_reason(error)]
             why = readable(lines[-1], 200)
@@ -256,7 +256,7 @@ def _try_out(start: Start) -> Finding:
 
 
 def _reason(error: BaseException) -> str:
-    """Describe the first error inside groups of errors."""
+    """Describe the first error of an exception group. Such groups may contain further groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, TimeoutError):
@@ -292,7 +292,7 @@ def _count_tools(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the SDK's log message about an invalid answer, which becomes a finding anyway."""
+    """Silence the SDK's log message about an invalid answer. The doctor reports the answer."""
     log = logging.getLogger("mcp")
     before = log.level
     log.setLevel(logging.CRITICAL)

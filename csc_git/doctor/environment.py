@@ -54,9 +54,9 @@ def expanded_in(
     text: str,
     folder: Path | None = None,
 ) -> str:
-    """Replace the variables in a text of a client's settings by their values.
+    """Replace the variables in a text from a client's settings by their values.
 
-    A variable that is not set is replaced by its default (`${NAME:-default}`), or by nothing.
+    A variable that is not set is replaced by its default (`${NAME:-default}`), or by an empty text.
 
     Args:
         text: A text that may contain variables.

@@ -1,4 +1,4 @@
-"""Run all checks in order, while a thread lets git check the objects of the store."""
+"""Run all checks in order. Meanwhile, git checks the store's objects in another thread."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +38,7 @@ def examine(
     Args:
         start: A directory in the project.
         flags: Settings from the command line.
-        user: The person in whose name a test edit is written and pushed.
+        user: The author of the test edit that is written and pushed.
     """
     yield from check_git()
     try:
@@ -102,7 +102,7 @@ def _check_opened(
             damages = checking.result()
         yield from damages
         is_damaged = any(finding.level == "error" for finding in damages)
-        if not is_damaged:  # else each of the other checks reports the damage
+        if not is_damaged:  # else other checks report the damage too
             yield from others
 
 
@@ -124,7 +124,7 @@ def _guarded(
     check: str,
     findings: Iterator[Finding],
 ) -> Iterator[Finding]:
-    """Yield a check's findings; an error that it raises becomes a finding too."""
+    """Yield the findings of a check. If the check raises an error, the error becomes a finding."""
     try:
         yield from findings
     except (CscError, OSError) as error:

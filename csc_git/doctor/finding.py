@@ -14,10 +14,10 @@ class Finding(Result):
 
     Attributes:
         check: What was checked, in a word or two.
-        level: `ok`; `warning` if the checked part works, but badly or not for long; or `error`.
+        level: `ok`, `warning` or `error`. A warning means that the checked part still works, but
+            badly or not for long.
         message: What was found.
-        fix: What to do about the problem: if possible a command, but never a command that destroys
-            data.
+        fix: What to do about the problem, if possible a command. The command never destroys data.
     """
 
     check: str

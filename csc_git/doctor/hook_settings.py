@@ -1,4 +1,4 @@
-"""Check the hooks: are all set up, do they run, and do they read the branch that commands use?"""
+"""Check the hooks: are all set up, do they run, and do they read the same branch as commands?"""
 
 import json
 import os
@@ -28,7 +28,7 @@ _NOTHING: Final = json.dumps(
         "tool_input": {},
     }
 )
-"""The input of an event for which no hook does anything."""
+"""The input for a trial run. It describes an event for which no hook does anything."""
 
 _SECONDS: Final = 10.0
 
@@ -117,7 +117,7 @@ def _try_out(
     top: Path,
     here: Sharing,
 ) -> Iterator[Finding]:
-    """Run a hook with an input for which it does nothing. A command that is not ours is not run."""
+    """Run a hook with an event for which the hook does nothing. Only our own commands are run."""
     words = _words(command)
     assignments = list(takewhile(_is_own_variable, words))
     variables = dict(word.split("=", 1) for word in assignments)
@@ -153,7 +153,7 @@ def _words(command: str) -> list[str]:
 
 
 def _is_own_variable(word: str) -> bool:
-    """Whether a word of a shell command sets one of our variables."""
+    """Whether a word of a shell command sets one of our environment variables."""
     return word.startswith("CSC_") and "=" in word
 
 

@@ -13,7 +13,7 @@ from csc_git.project.project import Project
 from csc_git.text import count
 
 OLDEST_GIT: Final = (2, 31)
-"""The oldest git that works. Earlier versions take no configuration from `GIT_CONFIG_COUNT`."""
+"""The oldest git that works. Earlier versions ignore `GIT_CONFIG_COUNT`."""
 
 _ROOM: Final = 200 << 20
 
@@ -82,7 +82,7 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 
 def _kind(project: Project) -> str:
-    """Describe a project's kind of repository. Add its git directory if that is elsewhere."""
+    """Describe a project's kind of repository. If the git directory is elsewhere, name it too."""
     if not project.has_work_tree:
         return "bare"
     if project.common_dir.is_relative_to(project.top):

@@ -1,4 +1,4 @@
-"""Check the remote: can a server that a client starts reach it and write to it?"""
+"""Check the remote: can the clients' servers reach the remote and write to it?"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,10 @@ from csc_git.doctor.server_starts import Start
 from csc_git.store.sync.status import SyncStatus
 
 Reopen = Callable[[], Coordinator]
-"""Opens another coordinator of the clone, with the environment at the time of the call."""
+"""A function that opens another coordinator of the clone.
+
+The coordinator gets the environment that this process has at the time of the call.
+"""
 
 _SLOW: Final = 5.0
 _SKEW: Final = 120.0
@@ -41,12 +44,14 @@ def check_remote(
 ) -> Iterator[Finding]:
     """Write an edit, push it and read it back, with the environment of each client's server.
 
-    If that fails, try again with this shell's environment, to find the cause.
+    If the test fails, try again with this shell's environment, to find the cause.
 
     Args:
-        reopen: Opens a coordinator of the clone with the environment at the time of the call.
-        user: The person in whose name the test edit is made.
-        known: How clients start their servers. Starts with the same environment are tried once.
+        reopen: A function that opens a coordinator of the clone. The coordinator gets the
+            environment that this process has at the time of the call.
+        user: The author of the test edit.
+        known: How clients start their servers. Servers that get the same environment are tested
+            only once.
     """
     for group in _by_environment(known):
         with environment(group.environment | _own_settings()):
@@ -104,7 +109,7 @@ def _try(
 
 
 class _Group(NamedTuple):
-    """Starts that give their servers the same environment."""
+    """Servers that get the same environment, and how clients start them."""
 
     environment: dict[str, str]
     starts: list[Start]
@@ -113,7 +118,7 @@ class _Group(NamedTuple):
 def _by_environment(known: Sequence[Start]) -> list[_Group]:
     """Group starts by the environment that they give their servers.
 
-    If there are no starts, the only group has the environment that every client gives.
+    If there are no starts, return one group, with the environment that every client gives.
     """
     if not known:
         inherited = client_environment(None, {})
@@ -167,8 +172,8 @@ def _lacking(
 
     Args:
         status: The state of the sync with the server's environment.
-        who: The clients that start their servers with that environment.
-        group: The starts of these clients; empty if no client is set up.
+        who: The clients whose servers get this environment.
+        group: How these clients start their servers; empty if no client is set up.
     """
     what, _ = status.describe()
     message = f"The remote works in this shell, but not as {who} starts the server: {what}"
@@ -195,7 +200,10 @@ def _lacking(
 
 
 def _own_settings() -> dict[str, str]:
-    """The shell's `CSC_` variables, which `check_agreement` has compared with the server's."""
+    """The shell's `CSC_` variables.
+
+    `check_agreement` has already compared these variables with the server's.
+    """
     return {
         name: value
         for name, value in os.environ.items()
@@ -208,7 +216,10 @@ def _works_in_shell(
     user: str,
     group: _Group,
 ) -> bool:
-    """Whether the remote works with this shell's environment, if that differs from a group's."""
+    """Whether the test succeeds with this shell's environment.
+
+    If the group has the same environment, return False without a test.
+    """
     if group.environment == dict(os.environ):
         return False
     tried = _try(reopen, user)

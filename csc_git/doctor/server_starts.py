@@ -31,19 +31,19 @@ _LOCAL: Final = replace(
     title="Claude Code, for you alone",
     file=None,
 )
-"""Claude Code with the settings of one person for one project, which `claude mcp add` writes."""
+"""Claude Code with the personal settings for one project, which `claude mcp add` writes."""
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """The branch and remote of a process. If they are equal, two processes share one state.
+    """The branch and remote of a process. Processes with equal branch and remote share one state.
 
     Attributes:
         repository: The common directory of the repository that the process works for.
         branch: The branch.
         remote: The remote's URL, as configured; None if there is no remote.
         syncs: Whether the process syncs with a remote at all.
-        named: The value of `csc.remote` that names this remote: a remote's name, or a URL.
+        named: The value of `csc.remote` that selects this remote: a name or a URL.
     """
 
     repository: Path
@@ -126,7 +126,7 @@ class Start:
         """The commands that replace the entry by a new entry without some of the settings.
 
         Args:
-            without: Names of the settings that the new entry does not give.
+            without: Names of the settings that are left out of the new entry.
         """
         if self.client == _LOCAL:
             return f"claude mcp remove {NAME} --scope local, then csc-git init"
@@ -177,7 +177,7 @@ class Start:
         The first list has the variables that `init` passes on, and the second list has the others.
 
         Args:
-            wanted: Variables and their values.
+            wanted: The wanted variables and their values.
         """
         by_init = list[str]()
         by_hand = list[str]()
@@ -206,11 +206,11 @@ def sharing_at(
     directory: Path,
     flags: Mapping[str, Any],
 ) -> Sharing:
-    """The branch and remote of a command, with this process's environment.
+    """The branch and remote that a command uses with this process's environment.
 
     Args:
         directory: The directory where the command is run.
-        flags: Settings that the command gets as options, by name.
+        flags: Settings by name. The command gets these settings as options.
 
     Raises:
         SetupError: There is no repository, or a setting can't be used.
@@ -267,7 +267,10 @@ def starts(project: Project) -> Starts:
 
 
 def starts_elsewhere(project: Project) -> Starts:
-    """How clients start the server in the repository's other work trees, which share its store."""
+    """How clients start the server in the repository's other work trees.
+
+    All work trees of a repository share one store.
+    """
     known = list[Start]()
     unreadable = list[Finding]()
     for top in project.worktrees():
@@ -282,7 +285,10 @@ def starts_elsewhere(project: Project) -> Starts:
 def _places(
     project: Project,
 ) -> Iterator[tuple[Client, Path, Callable[[], Any]]]:
-    """Each place of an entry: the client, the file, and a function that reads the entry."""
+    """Yield the places where an entry may be.
+
+    A place is a client, a settings file, and a function that reads the entry from the file.
+    """
     user = UserRegistration({})
     memory = memory_of(project)
     yield _LOCAL, user.file, partial(user.found_for, project.top)

@@ -42,7 +42,7 @@ _REMAKE: Final = (
 
 
 def check_locks(directory: Path) -> Iterator[Finding]:
-    """Can the store be opened, written and synced, or does a process keep one of its locks?
+    """Does a process keep a lock, so that the store can't be opened, written or synced?
 
     Args:
         directory: The clone's `csc` directory.
@@ -138,7 +138,11 @@ def _notices_a_change(
     watch: Watch,
     file: Path,
 ) -> bool:
-    """Write a file in a watched directory until the watch gets an event or fails, or time is up."""
+    """Whether a watch notices that a file in its directory is written.
+
+    The file is written again and again until the watch notices, until the watch fails, or until
+    time is up.
+    """
     with watch.listening() as wait:
         until = time.monotonic() + _PATIENCE
         while not watch.failed and time.monotonic() < until:
@@ -151,9 +155,10 @@ def _notices_a_change(
 
 
 def _is_free(path: Path) -> bool:
-    """Whether a lock is free, or becomes free within the time for which a process may need it.
+    """Whether a lock is free now, or becomes free while this function waits.
 
-    A sync may need its lock for long. If the process is stopped, there is no wait.
+    The wait for the lock of the sync is longer, since a sync may take long. If a process that holds
+    the lock is stopped, there is no wait.
     """
     if _becomes_free(path, _MOMENT):
         return True
@@ -224,7 +229,7 @@ class _Files(NamedTuple):
     Attributes:
         packs: The number of packs.
         loose: The number of loose objects.
-        unfinished: The number of files that an edit left unfinished more than a day ago.
+        unfinished: The number of files that an interrupted edit left more than a day ago.
         size: The size of all files in bytes.
     """
 
@@ -239,7 +244,7 @@ def _count_files(path: Path) -> _Files:
     for file in _files_below(path):
         try:
             found = file.stat()
-        except FileNotFoundError:  # other processes write and repack meanwhile
+        except FileNotFoundError:  # another process removed it
             continue
         size += found.st_size
         if file.suffix == ".pack":

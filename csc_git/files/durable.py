@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 UNFINISHED: Final = ".unfinished"
-"""The names of unfinished files end with this text. A git that runs at the same time would use a
-file as a pack if its name ended in `.pack` or `.idx`, and delete it if its name began with `tmp_`.
+"""The names of unfinished files end with this text. If a name ended in `.pack` or `.idx`, a running
+git would use the file as a pack. If a name began with `tmp_`, a running git would delete the file.
 """
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-"""Flags for opening a file to write it."""
+"""The flags with which a file is opened to be written."""
 
 
 def sync_directory(path: Path | str | os.PathLike[str]) -> None:
-    """Make the names in a directory durable, by an fsync of the directory itself."""
+    """Make the names in a directory durable. To do this, call fsync for the directory itself."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _flush(descriptor)
@@ -164,7 +164,7 @@ def write_all(
     descriptor: int,
     content: bytes,
 ) -> None:
-    """Write all bytes to a file, even if the system accepts only a part of them at a time.
+    """Write all bytes to a file, even if one system call writes only a part of the bytes.
 
     Args:
         descriptor: Descriptor of an open file.
@@ -177,7 +177,7 @@ def write_all(
 
 
 def start_writing(descriptor: int) -> None:
-    """Begin to write a file's pages to the disk, without waiting for the end.
+    """Start to write a file's content to the disk, and return before the disk has all of it.
 
     On Linux, the advice `POSIX_FADV_DONTNEED` has this effect.
     """
@@ -198,8 +198,7 @@ def sync_data(descriptor: int) -> None:
 def _flush(descriptor: int) -> None:
     """Wait until a file, or the names in a directory, are on the disk.
 
-    On macOS, `fsync` leaves data in the drive's cache (see its manual page fsync(2)), so
-    `F_FULLFSYNC` is used there.
+    On macOS, `F_FULLFSYNC` is used, since `fsync` leaves data in the drive's cache (see fsync(2)).
     """
     if _FULL is None:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
 """File locks between processes. If a process dies, the kernel releases its locks.
 
-A process waits for a lock in the kernel and does not poll. A process that polls might never get the
-lock while others take it again and again.
+A process that waits for a lock sleeps in the kernel and does not poll. If it polled, it might never
+get a lock that other processes take again and again.
 """
 
 import errno
@@ -31,12 +31,12 @@ sys.exit({_GOT_IT})
 
 
 class FileLock:
-    """An exclusive lock on a file, which lasts while a descriptor of the file is open.
+    """An exclusive lock on a file. The lock lasts while its descriptor of the file is open.
 
     Two locks on the same path exclude each other, within a process and between processes. The file
     is not deleted when the lock is released. If somebody else deletes the file and a new file is
-    made at the path, a lock on the deleted file does not count as a lock on the new one. The name
-    of a lock file never ends in `.lock`, since people delete such files after a git was killed.
+    made at the path, a lock on the deleted file does not lock the new file. The name of a lock file
+    never ends in `.lock`, since people delete such files after a git was killed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,7 +60,7 @@ class FileLock:
     def release(self) -> None:
         """Release the lock, if this object has it."""
         descriptor = self._descriptor
-        # This is set before the file is closed. After that, a waiting thread may set its own.
+        # Set this before the file is closed. Then a waiting thread may set its own descriptor.
         self._descriptor = None
         if descriptor is not None:
             os.close(descriptor)
@@ -115,7 +115,7 @@ class FileLock:
         try:
             return _open(self._path)
         except FileNotFoundError:
-            # Only this directory is made. If the clone was deleted, its directories stay deleted.
+            # No parent directories are made. If the clone was deleted, they must not come back.
             self._path.parent.mkdir(exist_ok=True)
             return _open(self._path)
 
@@ -132,7 +132,7 @@ def _lock(
     wait: bool,
 ) -> bool:
     """Lock an open file; return False if it is already locked and `wait` is False."""
-    import portalocker  # noqa: PLC0415  the import takes a fifth of the time that a hook has
+    import portalocker  # noqa: PLC0415  the import is slow, and hooks must be fast
 
     flags = portalocker.LockFlags.EXCLUSIVE
     if shared:
@@ -174,7 +174,7 @@ def excludes(path: Path) -> bool:
     lock = FileLock(path)
     with lock.locked():
         command = [sys.executable, "-I", "-S", "-c", _PROBE, str(path)]
-        done = subprocess.run(  # noqa: S603  our own few lines, an argument list
+        done = subprocess.run(  # noqa: S603  a few lines of our own, no shell
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,

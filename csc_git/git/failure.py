@@ -1,4 +1,4 @@
-"""Find the state of sync for a failure of git, from git's messages on standard error."""
+"""Find the state of sync after a failure of git. git's messages on standard error are used."""
 
 import re
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from csc_git.processes.git import Completed
 from csc_git.text import readable
 
 _LONGEST: Final = 4096
-"""Of a remote's output, which may have any length, only this many characters at the beginning and
-at the end are read."""
+"""A remote's output may have any length. Only this many characters at the beginning and at the end
+of the output are read."""
 
 
 class NotAtomic(RemoteFailure):
     """The remote can't move several branches in one step, and it moved no branch.
 
-    Either the remote does not support this, or its attempt to move the branches together failed.
+    Either the remote does not support atomic pushes, or the atomic push failed on the remote.
     """
 
 
@@ -112,7 +112,7 @@ _TRANSPORT: Final = (
     ),
     (
         RemoteState.READ_ONLY,
-        # gitolite prints this if no branch may be written
+        # gitolite prints this if the user may not write to any branch
         _any(r"FATAL: W any .{0,200} DENIED"),
     ),
     (
@@ -184,7 +184,8 @@ _TRANSPORT: Final = (
         ),
     ),
 )
-"""The messages of git that mean each state of sync. The first pattern that matches decides."""
+"""For each state of sync, patterns of git's messages that mean this state. The first pattern that
+matches decides."""
 
 _NAMES: Final = re.compile(
     r"'[^'\n]{0,2000}'|\b[a-z+]{2,10}://\S{0,2000}|(?<=to host )\S{1,300}|(?<=hostname )\S{1,300}"
@@ -193,8 +194,8 @@ _NAMES: Final = re.compile(
 called `read-only` or `timeout`."""
 
 _NO_ATOMIC_PUSH: Final = _any("does not support --atomic")
-"""Git's message if the remote, or the transport to the remote, can't push several branches
-atomically."""
+"""Git's message if several branches can't be pushed atomically. The reason may be the remote or the
+transport to it."""
 
 
 def transport_failure(stderr: str) -> RemoteFailure:
@@ -258,7 +259,7 @@ def is_branch_missing(fetch: Completed) -> bool:
 def fetch_failure(stderr: str) -> RemoteFailure:
     """Find the kind of failure of a fetch.
 
-    If git could not write to a disk, that disk was the local disk.
+    If git reports that it could not write to a disk, the local disk is meant.
     """
     if _is_broken_here(stderr):
         return failure_of(RemoteState.STORAGE, stderr)
@@ -283,7 +284,7 @@ _LOST_RACE: Final = _any(
     "incorrect old value",
     "reference already exists",
 )
-"""Git's reasons for a rejected push that mean that another clone pushed first."""
+"""If git rejects a push for one of these reasons, another clone has pushed first."""
 
 _FOR_OTHERS: Final = _any("atomic")
 """Git's reason if a branch was not moved because another branch of the same push was not moved."""
@@ -355,13 +356,13 @@ def rejection(
 ) -> RemoteFailure:
     """Find the kind of failure for a line `! … [remote rejected] (reason)` of `git push`.
 
-    Git's reason decides. The output of hooks is ignored, since a hook may print anything. Only
-    lines in the form that the large hosts use are trusted. If the remote could not unpack the
-    pushed objects although its disk works, it refused an object. The state is then `DECLINED`, so
-    that the edit with this object is searched for.
+    Git's reason decides. A hook may print anything, so the lines that the remote prints are
+    ignored. The only exceptions are lines in the form that the large hosts use. If the remote's
+    disk works but the remote could not unpack the pushed objects, the remote refused an object. The
+    state is then `DECLINED`, so that csc-git searches for the edit with this object.
 
     Args:
-        reason: The text in parentheses.
+        reason: The reason in that line, without the parentheses.
         stderr: Git's output on standard error, which includes the lines of the remote.
     """
     printed = _shortened(stderr)

@@ -14,7 +14,7 @@ from csc_git.errors import GitMissing, InputError
 from csc_git.processes.git import run_git, stream_git
 
 ChangedFile = tuple[bytes, str | None, str | None]
-"""A file that differs between two commits: its path, and the ids of its blob in each commit."""
+"""A file that differs between two commits: its path, its first blob's id, its second blob's id."""
 
 _SECONDS: Final = 30.0
 """Time limit of one call of git, in seconds."""
@@ -65,8 +65,8 @@ def commit_ids(
     Args:
         git_dir: The repository.
         tip: Full id of the commit to begin with.
-        paths: Yield only commits that change one of these paths, given from the top; empty for all
-            commits.
+        paths: Yield only commits that change one of these paths. The paths begin at the top
+            directory. Empty for all commits.
         author: Yield only commits whose author's name ends with this text; None for all authors.
         after: Leave out this commit and its ancestors; None for all commits.
 
@@ -101,9 +101,9 @@ def changed_files(
         directory: Path of the directory from the top.
 
     Returns:
-        For each file: its path from the directory, and the ids of its blob in the first and the
-        second commit. An id is None if the commit does not have the file. If git fails, the result
-        is None.
+        For each file: its path in the directory, the id of its blob in the first commit, and the id
+        of its blob in the second commit. An id is None if the commit does not have the file. If git
+        fails, the result is None.
     """
     commits = ["--root", after]
     if before is not None:
@@ -189,7 +189,7 @@ def count_files(
     commit: str,
     directory: str,
 ) -> int | None:
-    """Count the files below a directory that have names of the form that csc-git uses.
+    """Count the files below a directory. Files with names that csc-git can't have made are ignored.
 
     Args:
         git_dir: The repository.

@@ -2,11 +2,12 @@
 
 Each edit leaves a small pack. When there are many packs, `git repack --geometric` combines them, so
 that each pack is at least twice as large as the next smaller one. In a million edits, each object
-is written again about a dozen times, and the number of packs grows with the logarithm of the number
-of objects. The command keeps all objects, reachable or not, so it can't lose new objects to which
-no ref points yet. Once a week, `git gc` removes objects that were unreachable for two weeks.
+is written again about a dozen times. The number of packs grows only with the logarithm of the
+number of objects. `git repack --geometric` also keeps unreachable objects. So it can't lose new
+objects to which no ref points yet. Once a week, `git gc` removes objects that were unreachable for
+two weeks.
 
-No other process waits for maintenance, since it takes no lock but its own. It changes no ref.
+Maintenance takes only its own lock, so no other process waits for it. Maintenance changes no ref.
 """
 
 import os
@@ -26,7 +27,7 @@ _DAY: Final = 24 * 3600.0
 _WEEK: Final = 7 * _DAY
 _SECONDS: Final = 3600.0
 _SETTINGS: Final = (
-    # If unreachable objects were made loose, they would be packed again and would look new.
+    # Unreachable objects must not become loose: they would be packed again and would look new.
     ("gc.cruftPacks", "true"),
     ("gc.packRefs", "false"),
     ("gc.pruneExpire", "2.weeks.ago"),
@@ -36,7 +37,7 @@ _SETTINGS: Final = (
     ("core.fsync", "all"),
     ("core.fsyncMethod", "fsync"),
     ("pack.packSizeLimit", "0"),
-    # A commit or a value is similar to others of its kind, but not to its neighbours.
+    # Similar objects are often not next to each other, so git compares more objects.
     ("pack.window", "50"),
     ("pack.compression", "9"),
 )
@@ -75,7 +76,7 @@ class Maintenance:
         return self._has_over(PACK_LIMIT, LOOSE_LIMIT)
 
     def run(self) -> bool:
-        """Do maintenance, unless another process is doing it now; return whether it was done."""
+        """Do maintenance, unless another process is doing it. Return whether it was done."""
         if not self._lock.try_acquire():
             return False
         try:
@@ -143,7 +144,7 @@ class Maintenance:
         names: str,
         age: float,
     ) -> None:
-        """Remove files that a process left in the directory of packs when the process died.
+        """Remove files that dead processes left in the directory of packs.
 
         Args:
             names: A glob that the names of these files match.
@@ -158,7 +159,7 @@ class Maintenance:
     def _is_old(self) -> bool:
         """Check whether the last `git gc` was more than a week ago.
 
-        In a new repository, the week begins with this check.
+        In a new repository, the week begins at the first check.
         """
         try:
             return _age(self._stamp) > _WEEK

@@ -1,4 +1,4 @@
-"""Refs: names that point to commits, read and moved in git's way, but durably.
+"""Refs: names that point to commits. They are read and moved as git does it, but durably.
 
 A ref is moved by git's own protocol: its new value is written to a new file `<ref>.lock`, and the
 file is renamed to the name of the ref. This module reads and moves refs itself and does not use
@@ -69,7 +69,7 @@ class Refs:
         return value.decode()
 
     def below(self, prefix: str) -> dict[str, str]:
-        """Return the commits of the refs below a prefix, by the rest of the refs' names.
+        """Return the commits of the refs below a prefix. The prefix is removed from the names.
 
         Args:
             prefix: The beginning of the refs' full names; it must end with `/`.
@@ -102,7 +102,8 @@ class Refs:
 
         Args:
             name: The ref's full name.
-            old: Id of the commit to which the ref must point; None if the ref must not exist.
+            old: Id of the commit to which the ref must point before; None if the ref must not
+                exist.
             new: Id of the commit to which the ref will point.
 
         Raises:
@@ -110,7 +111,7 @@ class Refs:
         """
         if (
             ".." in name
-        ):  # git rejects such a name; as a path, it could leave the directory
+        ):  # git rejects such a name, which could be a path outside the directory
             raise StorageFailed(f"{name!a} is not a valid name of a ref")
         path = f"{self._path}/{name}"
         lock_file = f"{path}.lock"

@@ -165,7 +165,7 @@ class Remote:
         self._check_arrival(commit, expected)
 
     def _check_one_place(self) -> None:
-        """Check before a push that the remote's URLs for fetch and push have the same branch.
+        """Check before a push that the branch is the same at the remote's URLs for fetch and push.
 
         The URLs are asked one after the other, so the results can differ while another clone
         pushes. In that case both URLs are asked again.
@@ -187,7 +187,7 @@ class Remote:
         commit: str,
         expected: str | None,
     ) -> None:
-        """Check after a push that the remote's URL for fetches has the pushed commit."""
+        """Check after a push that the pushed commit is at the remote's URL for fetches."""
         here, there = self._urls
         if here == there:
             return
@@ -231,8 +231,8 @@ class Remote:
     ) -> None:
         """Move the remote's branch as `push` does, and keep its old commit as another branch.
 
-        Both changes are made in one step. If the remote can't do that, the other branch is made
-        first.
+        Both changes are made in one step. If the remote can't make both in one step, the other
+        branch is made first.
 
         Args:
             commit: Id of the branch's new commit.
@@ -284,8 +284,8 @@ class Remote:
         """Find a ref that proves that the remote once had the branch; None if there is no such ref.
 
         If the user cloned the project while the remote had the branch, the user's repository has a
-        remote-tracking ref of the branch. Branches with old histories, which rotations keep, are on
-        the remote, and may have remote-tracking refs too.
+        remote-tracking ref of the branch. Rotations keep old histories as other branches of the
+        remote. The user's repository may have remote-tracking refs of these branches too.
 
         Raises:
             RemoteFailure: the remote can't be asked.
@@ -298,7 +298,7 @@ class Remote:
         return ref.strip() or None
 
     def _branches(self, *patterns: str) -> str:
-        """List branches of the remote with `git ls-remote`: all, or those that match a pattern."""
+        """List the remote's branches that match a pattern; all branches if there are no patterns."""
         done = self._git(
             "ls-remote",
             "--heads",
@@ -310,7 +310,7 @@ class Remote:
         return done.out.decode(errors="replace").strip()
 
     def recall(self) -> str | None:
-        """Copy the branch's remote-tracking ref from the user's repository into csc-git's own.
+        """Copy the branch's remote-tracking ref from the user's repository to csc-git's.
 
         Returns:
             Id of the ref's commit, or None if there is no such ref.
@@ -457,7 +457,7 @@ class Remote:
         """Rewrite a URL by git's rules of `url.<base>.insteadOf`.
 
         Raises:
-            RemoteFailure: csc-git does not use URLs of the kind that results.
+            RemoteFailure: csc-git does not use URLs like the rewritten URL.
         """
         # The URL is passed as a setting: it may contain a password, and `ps` shows arguments.
         place = (f"remote.{_OTHER}.url", url)

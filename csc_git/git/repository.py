@@ -1,14 +1,14 @@
-"""csc-git's own repository: a bare repository inside the user's, to which only csc-git writes.
+"""csc-git's own bare repository. Only csc-git writes to this repository.
 
-The repository is in `<git-common-dir>/csc/state.git`. If the branch were in the user's own
-repository, the user's `gc --prune=now`, `pack-refs`, `fetch --prune` and `push --mirror` could
-remove or publish the branch. Since there are two repositories, no command on the user's repository
-changes csc-git's repository, and csc-git never changes the user's repository.
+The repository is inside the user's repository, in `<git-common-dir>/csc/state.git`. If the branch
+were in the user's own repository, the user's `gc --prune=now`, `pack-refs`, `fetch --prune` and
+`push --mirror` could remove or publish the branch. Since there are two repositories, no command on
+the user's repository changes csc-git's repository, and csc-git never changes the user's repository.
 
 A process takes `lock` before it changes a ref, and changes the ref by compare-and-set. The objects
-are on the disk before the change, and the ref's directory is made durable after it. If a killed
-process left one of git's own lock files, the process that has `lock` removes this file, since no
-other process can be writing then.
+are made durable before the ref is changed. The ref's directory is made durable after the change. If
+a killed process left one of git's own lock files, the process that has `lock` removes this file.
+This is safe, since no other process can be writing at that time.
 """
 
 import os
@@ -148,7 +148,7 @@ class Repository:
         return found
 
     def refs(self, prefix: str) -> dict[str, str]:
-        """Return the commits of the refs below a prefix, by the rest of the refs' names.
+        """Return the commits of the refs below a prefix. The prefix is removed from the names.
 
         Args:
             prefix: The beginning of the refs' full names; it must end with `/`.
@@ -168,7 +168,8 @@ class Repository:
 
         Args:
             name: The ref's full name.
-            old: Id of the commit to which the ref must point; None if the ref must not exist.
+            old: Id of the commit to which the ref must point before; None if the ref must not
+                exist.
             new: Id of the commit to which the ref will point.
             batch: The objects to make durable before the ref is moved, and to release after that;
                 None if all objects are on the disk already.
@@ -211,7 +212,7 @@ class Repository:
         commit: str,
         tip: str,
     ) -> bool:
-        """Check whether a commit is an ancestor of another commit, by any parents.
+        """Check whether a commit is an ancestor of another commit. All parents are followed.
 
         The result is False if there is no git.
 
@@ -239,8 +240,8 @@ class Repository:
     def damage(self) -> str | None:
         """Ask git for missing or broken objects that refs need.
 
-        A full `git fsck` would also report intact objects that git would have written differently,
-        so it is not used. If the store is so large that git can't verify the packs in time, only
+        A full `git fsck` is not used, since it also reports intact objects that git would have
+        written differently. If the store is so large that git can't verify the packs in time, only
         missing objects are found.
 
         Returns:
@@ -347,7 +348,7 @@ def _create(
     object_format: str,
     branch: str,
 ) -> None:
-    """Make the repository under another name, then rename it, so that it is always complete."""
+    """Make the repository under another name and rename it. So nobody sees an incomplete one."""
     made = tempfile.mkdtemp(dir=path.parent, prefix="new-")
     temporary = Path(made)
     try:
@@ -383,7 +384,7 @@ def _holds_nothing(path: Path) -> bool:
 
 
 def _umask() -> int:
-    """Return the umask of the process. The system allows to read it only by setting it."""
+    """Return the umask of the process. A process can read its umask only by setting it."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

@@ -1,7 +1,7 @@
 """PreToolUse: warn before an edit of a file that another session has claimed.
 
-By default, the hook warns the model and the user, and the edit goes on. If the setting `csc.guard`
-is `block`, the hook refuses the edit. Otherwise claims are advisory: nothing else stops a client's
+By default, the hook only warns the model and the user. The edit is still made. If the setting
+`csc.guard` is `block`, the hook refuses the edit. Apart from this hook, nothing stops a client's
 own tools from editing a claimed file.
 """
 
@@ -15,10 +15,13 @@ from csc_git.hooks.glance import QUOTES, Glance, SeenClaim, listed
 from csc_git.text import printable, quoted
 
 _SECONDS_TO_BLOCK: Final = 10.0
-"""Time limit (seconds) of a guard that blocks: long, so that it also works on a busy machine."""
+"""The time limit in seconds if the hook may refuse edits.
+
+This limit is long, since the hook must have enough time on a busy machine too.
+"""
 
 _SECONDS_TO_WARN: Final = 0.28
-"""Time limit (seconds) of a guard that warns."""
+"""The time limit in seconds if the hook only warns."""
 
 _EVENT: Final = "PreToolUse"
 _ADVICE: Final = (
@@ -28,11 +31,11 @@ _ADVICE: Final = (
 
 
 def answer(start: Path, event: Event) -> Answer | None:
-    """Warn of the claims on a file, or refuse the edit.
+    """Warn about the claims on a file that is going to be edited, or refuse the edit.
 
     Args:
         start: The directory that the session works in.
-        event: The event, with the arguments of the tool.
+        event: The event from Claude Code. It contains the arguments of the tool.
 
     Returns:
         The answer for the client; None if no other session has a claim on the file.
@@ -70,7 +73,7 @@ def _edited_file(start: Path, tool_input: dict[str, Any]) -> Path | None:
 
 
 def _glance_around(path: Path) -> Glance | None:
-    """Read the clone that contains the file, since a session may edit files in any clone."""
+    """Read the state of the clone that contains the file. A session may edit files in any clone."""
     for directory in path.parents:
         if directory.is_dir():
             return Glance.at(directory)

@@ -1,6 +1,6 @@
-"""The time limit of a hook. When the time is up, the process ends, since the user waits for it.
+"""The time limit of a hook. When the time is up, the hook's process ends.
 
-Time is counted from the start of the process, since a busy machine may take long to start it.
+The time is counted from the start of the process. On a busy machine, Python may take long to start.
 """
 
 import os
@@ -16,11 +16,11 @@ _LEAST: Final = 0.05
 """A hook gets at least this many seconds, even if its time is already up."""
 
 _START: Final = 0.02
-"""The interpreter's start time in seconds, for systems that don't report when it started."""
+"""The seconds in which Python is assumed to start, if the system does not report the start time."""
 
 
 def allow(seconds: float) -> None:
-    """Limit the time of the process. A later call replaces the limit of an earlier one.
+    """Limit the time of the process. A second call replaces the limit of the first call.
 
     Args:
         seconds: The limit, counted from the start of the process. The environment variable

@@ -1,4 +1,4 @@
-"""`csc-git-hook EVENT`: Claude Code runs this command, and writes the event to it as JSON.
+"""`csc-git-hook EVENT`: Claude Code runs this command, and passes the event as JSON to it.
 
 The exit code is always 0. The answer for the model is JSON on standard output, as described in
 https://code.claude.com/docs/en/hooks. If `CSC_HOOK_DEBUG` is set, errors are reported on standard
@@ -23,7 +23,7 @@ _SECONDS: Final = {
 """Time limits in seconds, counted from the start of the process.
 
 At the start of a session, the hook waits for the first contact with the remote. Before an edit, the
-hook reads the setting `csc.guard`, and then replaces this limit.
+hook reads the setting `csc.guard`. Then another limit replaces this limit.
 """
 
 _EVENTS: Final = {
@@ -40,7 +40,7 @@ def main() -> None:
         events = "|".join(_EVENTS)
         sys.stdout.write(f"usage: csc-git-hook {events} < EVENT.json\n")
         return
-    gc.disable()  # the process ends before a collection would pay off
+    gc.disable()  # the process ends too soon for garbage collection to help
     try:
         _answer(arguments[0])
     except Exception as error:  # noqa: BLE001  a hook never fails the user's session

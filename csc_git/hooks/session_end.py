@@ -1,4 +1,4 @@
-"""SessionEnd: when a client ends, sign off its sessions, so that others see it at once.
+"""SessionEnd: when a client ends, sign off its sessions. Other sessions then see this at once.
 
 The hook only starts another process, which goes on after the hook has ended. That process finds the
 client's sessions, signs them off, and pushes the sign-offs to the remote.
@@ -16,7 +16,7 @@ from csc_git.project.discovery import discover
 from csc_git.store.clone_id import recall
 
 _GOES_ON: Final = frozenset({"clear", "resume"})
-"""Reasons for which a conversation ends while its client and its server keep running."""
+"""If a conversation ends for one of these reasons, its client and its server keep running."""
 
 _SHARING: Final = frozenset(
     {
@@ -33,7 +33,7 @@ def answer(start: Path, event: Event) -> None:
 
     Args:
         start: The directory that the session works in.
-        event: The event, with the reason for the end.
+        event: The event from Claude Code. It contains the reason why the session ended.
     """
     # The new process will not be a child of the client, so the client is identified here.
     client = client_identity()

@@ -14,10 +14,16 @@ from csc_git.hooks.glance import QUOTES, RECENT, Glance, Seen, SeenClaim, listed
 from csc_git.text import quoted, span
 
 _MOST_CLAIMS: Final = 11
-"""The number of claims to read: one more than `listed` shows, so that it reports further claims."""
+"""The number of claims to read.
+
+This is one more than the function `listed` shows. So the text can say that there are more claims.
+"""
 
 _PATIENCE: Final = 1.2
-"""Seconds to wait until the client's server reaches the remote. Hook and server start together."""
+"""The hook waits at most this many seconds until the client's server reaches the remote.
+
+The client starts the hook and the server at the same time.
+"""
 
 
 def answer(start: Path, _: Event) -> Answer | None:
@@ -27,7 +33,7 @@ def answer(start: Path, _: Event) -> Answer | None:
         start: The directory that the session works in.
 
     Returns:
-        The answer for the client; None if csc-git is not used there.
+        The answer for the client; None if the project does not use csc-git.
     """
     glance = Glance.at(start)
     if glance is None:
@@ -63,7 +69,7 @@ def _lines(glance: Glance) -> Iterator[str]:
 
 
 def _own_sessions(glance: Glance) -> str:
-    """A sentence with the names of the client's sessions, or else about how to sign on."""
+    """A sentence that names the client's sessions. If there are none, it says how to sign on."""
     presence = glance.presence
     alive = [
         name for name in glance.mine if presence.is_alive(name, glance.snapshot)

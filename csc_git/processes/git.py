@@ -55,8 +55,9 @@ _TIES: Final = frozenset(
         "GIT_WORK_TREE",
     }
 )
-"""Variables that make git use another repository: those that `git rev-parse --local-env-vars`
-prints, and `GIT_QUARANTINE_PATH`, which git sets for a hook that receives a push."""
+"""Variables that make git use another repository. `git rev-parse --local-env-vars` prints their
+names, except `GIT_QUARANTINE_PATH`. git sets `GIT_QUARANTINE_PATH` for the hooks that run when a
+repository receives a push."""
 
 _DROPPED: Final = _TIES | {
     "GIT_CURL_VERBOSE",
@@ -126,12 +127,12 @@ class Children:
         self._is_closed = False
 
     def kill(self) -> None:
-        """Kill all these processes. A caller that waits for a process gets no result."""
+        """Kill all running git processes of the store. Callers that wait for them get no result."""
         for pid in list(self._running):
             _kill_group(pid)
 
     def close(self) -> None:
-        """Kill all these processes, and from now on kill each new process when it is started."""
+        """Kill all running git processes of the store, and each later one as soon as it starts."""
         self._is_closed = True
         self.kill()
 
@@ -186,16 +187,17 @@ def run_git(  # noqa: PLR0913  a child has many settings, and each has a name
     Args:
         args: The command and its arguments. Arguments that come from outside must follow `--` or
             be checked refs.
-        cwd: The directory in which git runs. Relative paths of remotes are relative to it.
-        git_dir: The repository. None if git must search for a repository from `cwd` or use
-            `GIT_DIR`.
+        cwd: The directory in which git runs. Relative paths of remotes are relative to this
+            directory.
+        git_dir: The repository. If None, git uses `GIT_DIR`, or searches for a repository from
+            `cwd`.
         config: Names and values of settings that are added to the user's own settings. If a name
             is given twice, the later value overrides the earlier value.
-        env: More environment variables; None if there are no more.
+        env: Environment variables to add; None to add no variables.
         timeout: After this many seconds, git's process group is killed.
-        children: The git processes of the store for which git runs, so that they can be killed
-            together; None if git does not run for a store.
-        gives_up: A function that returns whether the caller has given up; then git is killed at
+        children: The running git processes of a store. The new process is added to them, so that
+            all of them can be killed together. None if git does not run for a store.
+        gives_up: A function that returns whether the caller has given up. If so, git is killed at
             once.
         stdin: Descriptor of a file that git reads as its standard input; None if git reads nothing.
         most: If git prints more than this many bytes, git is killed; None for no limit.
@@ -225,7 +227,7 @@ def run_git(  # noqa: PLR0913  a child has many settings, and each has a name
         start_new_session=True,
     )
     with child, children.running(child.pid):
-        # `Children.kill` may have been called before this child was among the running ones.
+        # `Children.kill` may have been called before this child was added to the running ones.
         if gives_up():
             _kill_group(child.pid)
         return _finish(child, timeout, most)
@@ -258,7 +260,9 @@ def stream_git(
     args: Sequence[str],
     git_dir: Path,
 ) -> Iterator[str]:
-    """Run a `git` command that only reads, without a time limit, and yield each line it prints.
+    """Run a `git` command that only reads, and yield each line that git prints.
+
+    The command has no time limit.
 
     Args:
         args: The command and its arguments.
@@ -272,7 +276,7 @@ def stream_git(
     if binary is None:
         raise GitMissing
     with (
-        # A file, since nobody reads a pipe while the lines are yielded, and it could fill up.
+        # A pipe could fill up here, since it is not read while the lines are yielded.
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(  # noqa: S603  an argument list, no shell
             [binary, *args],
@@ -300,7 +304,8 @@ def _finish(
 ) -> Completed:
     """Read everything that a child prints, and wait until the child ends.
 
-    A timer kills the child after `timeout` seconds. (Python would poll to wait with a time limit.)
+    A timer kills the child after `timeout` seconds. (If Python waited with a time limit, it would
+    poll.)
     """
     late = threading.Event()
 

@@ -1,6 +1,6 @@
 """Find the user's repository and read its configuration.
 
-Both are done with git, or with dulwich if there is no git.
+This module uses git. If there is no git, it uses dulwich.
 """
 
 import os
@@ -36,7 +36,8 @@ def discover(start: Path) -> Project:
 
     Raises:
         NotARepository: there is no repository, or the repository can't be written.
-        ForeignRepository: the repository belongs to another user, and git would not use it either.
+        ForeignRepository: the repository belongs to another user. git would refuse this repository
+            too.
         InvalidSetting: git can't read its configuration.
     """
     try:
@@ -140,7 +141,7 @@ def _unreadable_config(stderr: str) -> InvalidSetting:
 
 
 def _lines(output: bytes) -> Iterator[ConfigLine]:
-    """Parse the output of `git config --list`, which alternates a scope and a name with a value."""
+    """Parse the output of `git config --list`: after each scope come a name and its value."""
     fields = _decoded(output).split("\0")
     scopes = fields[::2]
     lines = fields[1::2]
@@ -156,7 +157,10 @@ def _decoded(output: bytes) -> str:
 
 
 def _ask_dulwich(start: Path) -> Project:
-    """Find the repository without `git`. Only local work is possible then, with fewer settings."""
+    """Find the repository with dulwich. Without git, only local work is possible.
+
+    Fewer settings are read than with git.
+    """
     try:
         repo = Repo.discover(str(start))
     except NotGitRepository:
@@ -186,7 +190,7 @@ def _is_foreign(directory: Path) -> bool:
 
 
 def _dulwich_lines(repo: Repo) -> Iterator[ConfigLine]:
-    """Read the configuration files that dulwich finds. The repository's own file is the last."""
+    """Read the configuration files that dulwich finds. The repository's own file is read last."""
     files = repo.get_config_stack().backends
     for file in reversed(files):
         for section in file.sections():
@@ -198,7 +202,7 @@ def _dulwich_lines(repo: Repo) -> Iterator[ConfigLine]:
 
 
 def _setting_name(parts: Sequence[bytes]) -> str:
-    """Join the parts of a setting's name as git does, with the first and last in lower case."""
+    """Join the parts of a setting's name. As in git, the first and last part become lower case."""
     words = [part.decode(errors="replace") for part in parts]
     words[0] = words[0].lower()
     words[-1] = words[-1].lower()

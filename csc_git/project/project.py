@@ -26,8 +26,8 @@ _OWN: Final = (
     "worktree",
     "command",
 )
-"""Git's names for the scopes of settings that belong to one repository. Settings of all other
-scopes belong to the user or the system."""
+"""If git prints one of these scopes for a setting, the setting belongs to one repository. Settings
+with other scopes belong to the user or the system."""
 
 _HOST: Final = re.compile(
     r"^\w+://[^/]*/"  # a URL
@@ -40,7 +40,7 @@ _LONGEST_NAME: Final = 100
 
 @dataclass(frozen=True)
 class ConfigLine:
-    """One setting of git's configuration, with its name as `git config --list` prints it."""
+    """One setting of git's configuration. `git config --list` prints its name in this form."""
 
     scope: str
     name: str
@@ -77,7 +77,10 @@ class Project:
     has_work_tree: bool = False
 
     def get(self, name: str) -> str | None:
-        """Return the value of a setting, or None if it is not set. The last value is used."""
+        """Return the value of a setting; None if it is not set.
+
+        If the setting has several values, the last value is returned.
+        """
         values = self.values(name)
         if not values:
             return None
@@ -88,7 +91,10 @@ class Project:
         return [line.value for line in self.config if line.name == name]
 
     def section(self, prefix: str) -> dict[str, str]:
-        """Return all settings whose names begin with a prefix, by the rest of their names."""
+        """Return all settings whose names begin with a prefix.
+
+        The prefix is removed from the names in the result.
+        """
         found = {}
         for line in self.config:
             if line.name.startswith(prefix):
@@ -100,8 +106,8 @@ class Project:
     def place(self) -> Path:
         """The directory in which git runs: the top of the work tree.
 
-        If this work tree was removed, the main work tree is used; without a main work tree, the git
-        directory is used.
+        If this work tree was removed, the main work tree is used. If there is no main work tree,
+        the git directory is used.
         """
         if self.top.is_dir():
             return self.top
@@ -113,12 +119,12 @@ class Project:
     def transport_beyond(
         self, ours: Sequence[ConfigLine]
     ) -> list[tuple[str, str]]:
-        """Return transport settings that git uses in this repository, but not in csc-git's own one.
+        """Return transport settings that git uses here, but not in csc-git's own repository.
 
-        These are the settings of this repository, and those of the user's settings that apply only
-        to this repository, for instance by a conditional include. The user's other settings apply
-        to csc-git's repository too. These other settings are left out, because some servers refuse
-        a header that is sent twice.
+        The result contains the settings of this repository. It also contains the settings of the
+        user that apply only to this repository, for example by a conditional include. The user's
+        other settings apply to csc-git's repository too, so they are left out. If such a setting
+        were passed again, git could send a header twice, and some servers refuse this.
 
         Args:
             ours: The configuration that git uses in csc-git's own repository.
@@ -137,7 +143,9 @@ class Project:
         return found
 
     def rewriting_rules(self, kind: str) -> dict[str, str]:
-        """Return the rules of `url.<base>.<kind>`: each base by the beginning that it replaces.
+        """Return the rules `url.<base>.<kind>`.
+
+        The keys of the result are beginnings of URLs. The values are the bases that replace them.
 
         Args:
             kind: `insteadof` or `pushinsteadof`.
@@ -176,7 +184,7 @@ class Project:
     def worktrees(self) -> list[Path]:
         """Return the top directories of all work trees of the repository that exist.
 
-        gitrepository-layout(5) describes the files in which git lists them.
+        gitrepository-layout(5) describes the files in which git lists the work trees.
         """
         places = list[Path]()
         if self.has_work_tree:
@@ -194,9 +202,9 @@ class Project:
         return [place for place in unique if _is_work_tree(place)]
 
     def config_stamp(self) -> tuple[int, ...]:
-        """Return the times at which the configuration files of repository and user were written.
+        """Return when the configuration files of the repository and of the user were written.
 
-        A changed result shows that a file was written.
+        If the result changes, one of these files has been written.
         """
         home = Path.home()
         given = os.environ.get("XDG_CONFIG_HOME")
@@ -234,7 +242,7 @@ def _between(
     text: str,
     end: str,
 ) -> str:
-    """Return the middle of a text without a given beginning and end; empty if it lacks either."""
+    """Return a text without a given beginning and end; empty if one of them is missing."""
     if not text.startswith(beginning):
         return ""
     rest = text.removeprefix(beginning)

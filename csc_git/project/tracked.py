@@ -1,4 +1,7 @@
-"""Tracked files: the files that the user's repository tracks, which claims' patterns may match."""
+"""Tracked files: list the files that the user's repository tracks.
+
+The patterns of claims are compared with these files.
+"""
 
 from typing import Final
 
@@ -13,7 +16,9 @@ _SECONDS: Final = 60.0
 
 
 def tracked_files(project: Project) -> list[str]:
-    """List the files in the index, or in HEAD of a bare repository, by their paths from the top.
+    """List the paths of the files in the index, or in HEAD if the repository is bare.
+
+    The paths begin at the top directory.
 
     Raises:
         StoreError: git failed.

@@ -15,12 +15,12 @@ SCHEMES: Final = "file:git:http:https:ssh"
 
 _SCHEME: Final = re.compile(r"([A-Za-z0-9+.-]+)(::|://)")
 _LOCATION: Final = re.compile(r"[:/\\]")
-"""Matches a character that a URL or a path contains, and the name of a remote does not."""
+"""Matches a character that can be in a URL or a path, but not in the name of a remote."""
 
 _PLAIN_BRANCH: Final = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*"
 )
-"""Matches the names of branches that are accepted if there is no git to check them."""
+"""If there is no git to check the name of a branch, the name must match this expression."""
 
 _FORMATS: Final = {
     40: "sha1",
@@ -47,8 +47,7 @@ def settings_of(
 
     Args:
         project: The user's repository.
-        remote: The name of a remote of the project, or a URL. None for `origin`, or for the only
-            remote.
+        remote: The name of a remote of the project, or a URL. None for the default remote.
         ours: The name of csc-git's remote.
 
     Returns:
@@ -90,7 +89,7 @@ def _options_of(
 
 
 def _choices(project: Project) -> str:
-    """Describe a project's remotes if none is the default; empty if the project has no remotes."""
+    """Describe a project's remotes if there is no default remote; empty if there are no remotes."""
     if not project.remotes:
         return ""
     names = " and ".join(project.remotes)
@@ -167,7 +166,7 @@ def listed_format(
     url: str,
     timeout: float,
 ) -> str | None:
-    """Find the object format of a remote, by the length of the ids that it lists.
+    """Find the object format of a remote from the length of the object ids that the remote lists.
 
     Args:
         project: The repository whose settings git uses.

@@ -50,7 +50,7 @@ class Server(MCPServer[None]):
         self._follower.serve(self._lowlevel_server)
 
     async def list_resources(self) -> list[Resource]:
-        """The fixed resources, and each session's state."""
+        """List the fixed resources, and each session's state."""
         fixed = await super().list_resources()
         return fixed + await anyio.to_thread.run_sync(
             resources.concrete, self._host
@@ -73,12 +73,13 @@ def serve(
     start: Path,
     flags: Mapping[str, Any] | None = None,
 ) -> NoReturn:
-    """Serve the repository at or above a directory over stdio until the client disconnects.
+    """Serve a repository on standard input and output until the client disconnects.
 
-    SIGTERM, SIGINT and SIGHUP end the server too. In every case its sessions are signed off.
+    SIGTERM, SIGINT and SIGHUP end the server too. In every case, the sessions of the server are
+    signed off.
 
     Args:
-        start: A directory in the project.
+        start: A directory in the project's repository.
         flags: Settings from the command line, by name; None if no setting is given.
     """
     host = Host(start, flags)
@@ -88,7 +89,7 @@ def serve(
 
 
 def _end_process() -> NoReturn:
-    """End the process at once; the interpreter would take half a second to free its memory."""
+    """End the process at once. A normal end of Python would take half a second to free memory."""
     sys.stdout.flush()
     os._exit(0)
 
@@ -96,8 +97,8 @@ def _end_process() -> NoReturn:
 def _end_on_signals(host: Host) -> None:
     """Close the host and end the process when a signal arrives.
 
-    A separate thread closes the host. The main thread can't do it, because it may hold a lock or
-    wait for standard input when the signal arrives.
+    A separate thread closes the host. The main thread can't close the host, because it may hold a
+    lock or wait for standard input when the signal arrives.
     """
     asked = threading.Event()
 

@@ -18,7 +18,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Host:
-    """The coordinator of one server, which is opened when it is first needed.
+    """The coordinator of one server. It is opened when a call first needs the coordinator.
 
     Args:
         start: A directory in the project.
@@ -39,7 +39,7 @@ class Host:
         self._has_left = threading.Event()
 
     def get(self) -> Coordinator:
-        """The coordinator, opened and running.
+        """Return the coordinator. If it is not open yet, open and start it first.
 
         Raises:
             CscError: The coordinator can't be opened. The next call tries again.
@@ -56,7 +56,7 @@ class Host:
             return self._coordinator
 
     def reading(self) -> Coordinator:
-        """The coordinator for a read. The first read waits briefly for the remote.
+        """Return the coordinator for a read. The first read waits briefly for the remote.
 
         Raises:
             CscError: The coordinator can't be opened. The next call tries again.
@@ -66,7 +66,10 @@ class Host:
         return coordinator
 
     def _check_place(self, coordinator: Coordinator) -> None:
-        """Raise `StoreGone` if the clone's directory is gone. The next call opens it again."""
+        """Raise `StoreGone` if the clone's directory is gone.
+
+        The next call opens a new coordinator.
+        """
         try:
             coordinator.store.repository.check_place()
         except StoreGone:
@@ -91,7 +94,7 @@ class Host:
             coordinator = self._coordinator
             self._coordinator = None
         if is_second:
-            # The process may end after this call, so this call waits until the first one is done.
+            # The process may end after this call. So this call waits until the first call is done.
             self._has_left.wait()
             return
         try:
@@ -101,9 +104,9 @@ class Host:
             self._has_left.set()
 
     def abandon(self) -> None:
-        """Let another process finish the work, because closing takes too long.
+        """Stop without closing the coordinator, because closing takes too long.
 
-        That process finds that this server's sessions are dead, signs them off, and pushes the
+        Another process finds that this server's sessions are dead, signs them off, and pushes the
         queue.
         """
         if self._last is not None:

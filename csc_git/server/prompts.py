@@ -20,7 +20,7 @@ def register(
     """Add the prompts.
 
     Args:
-        server: The server that lists them.
+        server: The server that lists the prompts.
         host: Opens the coordinator whose state the prompts use.
     """
 

@@ -38,7 +38,7 @@ def register(
     """Add the resources and the completion of their arguments.
 
     Args:
-        server: The server that lists them.
+        server: The server that lists the resources.
         host: Opens the coordinator whose state the resources contain.
     """
 
@@ -57,7 +57,7 @@ def register(
         mime_type=JSON,
         description="A session and its state",
     )
-    def state(id: str) -> str:  # noqa: A002  the template's own word
+    def state(id: str) -> str:  # noqa: A002  the name in the template
         return _json(host, lambda coordinator: coordinator.summary.state(id))
 
     @server.resource(
@@ -107,7 +107,7 @@ Complete = Callable[
 
 def _completer(host: Host) -> Complete:
     async def complete(
-        ref: PromptReference | ResourceTemplateReference,  # noqa: ARG001  names alone decide
+        ref: PromptReference | ResourceTemplateReference,  # noqa: ARG001  only the names matter
         argument: CompletionArgument,
         context: CompletionContext | None,
     ) -> Completion | None:

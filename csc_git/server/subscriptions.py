@@ -1,10 +1,10 @@
 """Subscriptions: notify clients which resources changed, in both versions of the protocol.
 
-In the protocol version 2026-07-28, a client opens a stream with `subscriptions/listen`, which the
-SDK serves from a bus. In earlier versions, a client subscribes to each resource with
-`resources/subscribe`, and is notified on its connection. Both kinds of client get the same events:
-one task, the follower, waits for changes and notifies all subscribers. It starts at the first
-subscription.
+In the protocol version 2026-07-28, a client opens a stream with `subscriptions/listen`. The SDK
+sends the events of a bus to this stream. In earlier versions, a client subscribes to each resource
+with `resources/subscribe`. Notifications are sent on the client's connection. Both kinds of client
+get the same events: one task, the follower, waits for changes and notifies all subscribers. The
+follower starts at the first subscription.
 """
 
 import logging
@@ -104,7 +104,7 @@ class Subscriptions:
         )
 
     async def _begin(self) -> None:
-        """Start to report changes, unless this was started before."""
+        """Let the follower report changes, unless it reports changes already."""
         if self._wanted.is_set():
             return
         coordinator = await anyio.to_thread.run_sync(self._host.get)

@@ -2,8 +2,8 @@
 
 `tip` is the newest commit in this clone. `base` is the last commit that the remote confirmed. The
 queue is `base..tip`: the edits that the remote has not confirmed. There are also the *parked*
-edits, which the remote declined because of their content. The tips that a replay replaced are kept
-for thirty days.
+edits, which the remote declined because of their content. When a replay replaces the tip, the old
+tip is kept for thirty days.
 """
 
 import time
@@ -40,7 +40,9 @@ class Fate:
 
 
 class Branch:
-    """Reads and moves the refs that make up the branch. Moving needs the repository's lock.
+    """Reads and moves the refs that make up the branch.
+
+    A ref may be moved only under the repository's lock.
 
     Args:
         repository: The store's own repository.
@@ -64,7 +66,9 @@ class Branch:
         return self._repository.read_ref(self._base_ref)
 
     def queue(self, tip: str | None = None) -> list[CommitInfo]:
-        """Return the edits that the remote has not confirmed, oldest first, without the root.
+        """Return the edits that the remote has not confirmed, oldest first.
+
+        The root commit is left out.
 
         Args:
             tip: The commit at which the queue ends; None for the branch's tip.
@@ -72,7 +76,10 @@ class Branch:
         return self._edits(self.base, tip or self.tip)
 
     def unbased_queue(self, tip: str) -> list[CommitInfo]:
-        """Return all edits up to `tip`, oldest first, for a remote that has no edits yet."""
+        """Return all edits up to `tip`, oldest first.
+
+        This is the queue for a remote that has no edits yet.
+        """
         return self._edits(None, tip)
 
     def after(self, seen: str | None) -> list[CommitInfo]:
@@ -83,7 +90,7 @@ class Branch:
         return self._edits(seen, tip)
 
     def parked(self) -> dict[str, str]:
-        """Return the commits of the parked edits, by op."""
+        """Return a dict from the op of each parked edit to the edit's commit."""
         return self._repository.refs(_PARKED)
 
     def queued_ops(self) -> set[str]:
@@ -97,7 +104,7 @@ class Branch:
             self._keep(tip)
 
     def fate(self, op: str) -> Fate:
-        """Return the current state of an edit, as known in this clone."""
+        """Return the current state of an edit, from the data in this clone."""
         for commit in reversed(self.queue()):
             record = _record_of(op, commit)
             if record is not None:
@@ -112,13 +119,14 @@ class Branch:
         return Fate("unknown")
 
     def name_for_now(self, commit: str, batch: Batch) -> None:
-        """Write a batch to disk, and make a temporary ref so that one of its commits can be pushed.
+        """Write a batch to disk, and make a temporary ref to a commit of the batch.
 
-        The ref exists until `tidy` deletes the ref.
+        A commit can be pushed only if a ref points to the commit. The temporary ref exists until
+        `tidy` deletes it.
 
         Args:
             commit: The commit to which the ref points.
-            batch: The batch of new objects, to which the commit belongs.
+            batch: The batch that contains the commit.
         """
         ref = FETCHED + uuid.uuid4().hex
         self._repository.set_ref(ref, None, commit, batch)
@@ -133,16 +141,17 @@ class Branch:
     ) -> None:
         """Write a batch to disk, and move both the tip and the base.
 
-        A crash between the two moves must not put confirmed edits into the queue. So the base is
-        normally moved first: then `base..tip` still contains only unconfirmed edits. But if the
-        remote's history was rewritten, the tip is moved first, because moving the base first would
-        put confirmed edits into `base..tip`.
+        The process may crash between the two moves. Even then, the queue `base..tip` must contain
+        only unconfirmed edits. So the base is normally moved first. If the remote's history was
+        rewritten, moving the base first would put confirmed edits into the queue, so the tip is
+        moved first.
 
         Args:
             tip: The new tip.
             base: The new base.
             batch: The batch of new objects.
-            rewritten: Whether the new tip is in another line of history than the old tip.
+            rewritten: False if the remote only added commits to the history that this clone knows;
+                otherwise True.
         """
         try:
             batch.flush()
@@ -186,7 +195,7 @@ class Branch:
             self._repository.delete_ref(ref)
 
     def tidy(self) -> None:
-        """Delete the refs of ended attempts, and the refs of commits kept for over thirty days."""
+        """Delete temporary refs of ended attempts, and refs that were kept for over thirty days."""
         for name in self._repository.refs(FETCHED):
             self._repository.delete_ref(FETCHED + name)
         if self.queue():

@@ -1,10 +1,11 @@
-"""Claiming: the checks that replay makes for claims.
+"""Claiming: how claims are checked during a replay.
 
-When a session claims a resource, its clone decides with the data that it has at that time. At
-replay, the base is newer, and two things may have happened that do not change the claim's own keys:
+When a session claims a resource, the session's clone decides with the data that the clone has at
+that time. At replay, the base is newer. Two things may have happened meanwhile, although the
+claim's own keys are unchanged:
 
 1. The session has lost its name, because another sign-on took over the name.
-2. Another session has claimed a different resource that overlaps.
+2. Another session has claimed a different resource, and both resources overlap.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,11 +27,11 @@ from csc_git.store.tree.snapshot import Snapshot, Stored
 
 
 class Overlaps:
-    """Decides which resources overlap. Caches results, since some need a call of git.
+    """Decides which resources overlap. Results are cached, because some comparisons call git.
 
     Args:
-        tracked: Returns the files of the user's repository. This function is called at
-            most once, and only if patterns are compared.
+        tracked: A function that returns the files of the user's repository. This function is called
+            at most once, and only if patterns are compared.
     """
 
     def __init__(self, tracked: Tracked) -> None:
@@ -48,7 +49,7 @@ class Overlaps:
         """Return the resources that overlap at least one of the wanted resources.
 
         Args:
-            wanted: A few resources, to which all other resources are compared.
+            wanted: The few resources with which the other resources are compared.
             resources: The other resources. If both arguments are the same objects as in the last
                 call, the candidates of that call are used again.
         """
@@ -88,10 +89,10 @@ def claims_on(
 
 
 def is_nobodys(snapshot: Snapshot, key: Key) -> bool:
-    """Return whether a session's or claim's record can't have been made by csc-git.
+    """Return whether csc-git can't have made the record of a session or of a claim.
 
-    Anyone who may push to the remote can have written such a record. The record has no effect, and
-    a person may remove it.
+    A record that csc-git can't have made has no effect, and a person may remove it. Anyone who may
+    push to the remote can have written such an invalid record.
 
     Args:
         snapshot: The snapshot to read from.
@@ -141,14 +142,15 @@ def is_contested(
     here: Snapshot,
     tracked: Tracked,
 ) -> bool:
-    """Return whether a replay on a newer base must refuse claims.
+    """Return whether a replay on a newer base must refuse an edit that makes claims.
 
     Args:
         made: The original records of the claims.
-        known: The snapshot on which the author made the claims. Claims that have not changed
-            since this snapshot are ignored, because the author's clone has already checked them.
+        known: The snapshot on which the author made the claims. Other claims are ignored if they
+            have not changed since this snapshot, because the author's clone has already checked
+            them.
         here: The snapshot of the newer base.
-        tracked: Returns the files of the user's repository.
+        tracked: A function that returns the files of the user's repository.
     """
     wanted = list(_unreleased(made))
     if not all(is_signed_on(claim, here) for claim in wanted):  # case 1
@@ -169,7 +171,7 @@ def is_contested(
 
 
 def _unreleased(made: Iterable[Stored]) -> Iterator[Claim]:
-    """Yield the claims in some records, without those that are released."""
+    """Yield the claims in some records. Released claims are left out."""
     for stored in made:
         claim = Claim.from_json(stored.entry.value)
         if claim is not None and claim.state == "held":
@@ -181,7 +183,7 @@ def _unknown(
     known: Snapshot,
     here: Snapshot,
 ) -> Iterator[Claim]:
-    """Yield the unreleased claims that are in `here` but were not in `known`."""
+    """Yield the unreleased claims in `here` that are new or changed since `known`."""
     for stored, claim in claims_on(here, resources):
         revision = known.revision(claim_key(claim.resource))
         if claim.state == "held" and stored.revision != revision:

@@ -2,10 +2,10 @@
 
 A clone is one Git common directory, with all its work trees. The clone's id is valid only in the
 place where the id was made. Processes of one clone treat a session as alive only while the process
-of the session holds a lock. So two copies with the same id would end each other's sessions. A
-repository therefore gets a new id if it was copied, restored from an image, or started in a second
-container of the same image. A repository keeps its id if it was renamed, if the machine was
-restarted, or if the machine got another host name.
+of the session has a file lock. If two copies of a clone had the same id, each copy would end the
+sessions of the other copy. A repository therefore gets a new id if it was copied, restored from an
+image, or started in a second container of the same image. A repository keeps its id if it was
+renamed, if the machine was restarted, or if the machine got another host name.
 """
 
 import os
@@ -42,10 +42,10 @@ class Place:
         inode: The directory's inode.
         born: The time at which the directory was made, in nanoseconds since 1970; None if the time
             can't be read.
-        layer: The writable layer (overlayfs) of the container in which the directory is; empty if
+        layer: The writable layer (overlayfs) of the container that contains the directory; empty if
             the directory is not in a container.
         machine_id: The operating system's id, see machine-id(5); empty if the id can't be read.
-        boot: The random id of this boot of the kernel; empty if the id can't be read.
+        boot: The random id that the kernel makes at each boot; empty if the id can't be read.
         host: The host name. The host name may change with the network.
         path: The directory's absolute path.
     """
@@ -72,9 +72,9 @@ class Place:
         )
 
     def is_copy_of(self, known: "Place") -> bool:
-        """Return whether the directory of this place is a copy of the directory of a known place.
+        """Return whether this directory is a copy of the directory that `known` describes.
 
-        Only those facts are compared that differ only if the directory was copied.
+        A difference is ignored if it can also have another cause, such as a restart of the machine.
         """
         if self.inode != known.inode or self.layer != known.layer:
             return True
@@ -86,7 +86,7 @@ class Place:
 
 
 def _differ(now: int | str | None, known: int | str | None) -> bool:
-    """Return whether two facts differ; False if one of them could not be read (None or empty)."""
+    """Return whether two facts differ; False if a fact could not be read and is None or empty."""
     if now in {None, ""} or known in {None, ""}:
         return False
     return now != known
@@ -110,7 +110,7 @@ class Clone:
 
 
 def identify(directory: Path, machine: str | None, host: str) -> Clone:
-    """Return the identity of a clone; make the identity at first use.
+    """Return the identity of a clone. At first use, the identity is made and stored.
 
     Args:
         directory: The clone's `csc` directory, which must exist.
@@ -124,7 +124,7 @@ def identify(directory: Path, machine: str | None, host: str) -> Clone:
     locks = directory / "locks"
     file = directory / _FILE
     with FileLock(locks / "clone").locked():
-        # The place is read after locking: in a container, locking may make the directory.
+        # In a container, locking may make the directory, so the place is read after locking.
         place = Place.of(directory)
         known = _load(file)
         if known is None:
@@ -151,9 +151,11 @@ def _check_locks(locks: Path) -> None:
 
 
 def recall(directory: Path) -> Clone | None:
-    """Return the stored identity of a clone; None if there is no identity, or if this is a copy.
+    """Return the stored identity of a clone.
 
-    Nothing is written. A copy is recognized by its inode only.
+    The result is None if no identity is stored, or if the clone is a copy.
+
+    This function writes nothing. A copy is recognized by its inode only.
     """
     known = _load(directory / _FILE)
     if known is None or known.place.inode != directory.stat().st_ino:
@@ -162,10 +164,10 @@ def recall(directory: Path) -> Clone | None:
 
 
 def _has_twin(known: Clone, directory: Path) -> bool:
-    """Return whether the directory in which the id was made still exists elsewhere.
+    """Return whether the directory in which the id was made still exists in another place.
 
-    If a whole file system was copied as a snapshot, inodes and times are equal in both copies, so
-    a copy is recognized only by its path.
+    If a whole file system was copied as a snapshot, inodes and times are equal in both copies. Then
+    only the path shows which one is the copy.
     """
     origin = Path(known.place.path)
     try:
@@ -209,11 +211,11 @@ def _text(path: Path) -> str:
 
 
 def _layer(directory: Path) -> str:
-    """Return the upper directory of the overlayfs that contains a directory; empty if none does.
+    """Return the overlayfs upper directory for a path; empty if the path is not in an overlayfs.
 
-    The upper directory is read from `/proc/self/mountinfo`, see proc(5). The fifth field of a line
-    is the mount point. The fields after ` - ` are the type of the file system, the source and the
-    options.
+    The upper directory is read from `/proc/self/mountinfo`, see proc(5). In each line of that file,
+    the fifth field is the mount point. The fields after ` - ` are the type of the file system, the
+    source and the options.
     """
     try:
         text = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
@@ -239,7 +241,7 @@ def _layer(directory: Path) -> str:
 
 
 def _unescaped(text: str) -> str:
-    """Decode a path from mountinfo, in which white space and backslashes are octal escapes."""
+    """Decode a path from mountinfo, where white space and backslashes are octal escapes."""
     for escape, character in _ESCAPES:
         text = text.replace(escape, character)
     return text
@@ -252,9 +254,9 @@ _AT_FDCWD: Final = -100
 
 
 def _born(directory: Path) -> int | None:
-    """Return the time a directory was made, in nanoseconds since 1970; None if unknown.
+    """Return the time at which a directory was made, in nanoseconds since 1970; None if unknown.
 
-    If Python's `stat` does not report the time, the time is read by statx(2).
+    If Python's `stat` does not report the time, the time is read with statx(2).
     """
     born = getattr(directory.stat(), "st_birthtime", None)
     if born is not None:

@@ -1,4 +1,4 @@
-"""Walks along the history of the branch, in which each commit has at most one parent."""
+"""Walks along the history of the branch. Each commit of the branch has at most one parent."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -15,7 +15,7 @@ from csc_git.store.tree.snapshot import Reads, Snapshot
 
 _CLOCK_SEARCH: Final = 1000
 _MANY: Final = 64
-"""A search for commits since a time ends after more than this many older commits in a row."""
+"""A search for commits since a time ends when more than this many commits in a row are older."""
 
 _LATELY: Final = timedelta(days=1)
 
@@ -30,9 +30,9 @@ class Commits(Protocol):
 def record_of(commit: CommitInfo) -> Record:
     """Return the record of a commit.
 
-    Somebody who edits a file of the branch on a web page makes a commit without csc-git's trailers.
-    For such a commit, this function makes a record: it has the author and the time of the commit,
-    and the id of the commit as `op`.
+    If somebody edits a file of the branch on a web page, the new commit has no trailers of csc-git.
+    For a commit without these trailers, this function makes a record. The new record has the author
+    and the time of the commit, and the id of the commit as `op`.
     """
     record = Record.parse(commit.message)
     if record is not None:
@@ -91,7 +91,10 @@ def lineage(objects: Reads, tip: str | None) -> Iterator[CommitInfo]:
 
 
 def _previous(objects: Reads, root: str) -> str | None:
-    """Return the tip of the history that a root commit continues; None if this clone lacks it."""
+    """Return the tip of the older history that a root commit continues.
+
+    The result is None if this clone does not have that tip.
+    """
     format_file = Snapshot(objects, root).format()
     if format_file is None:
         return None
@@ -105,11 +108,12 @@ def since(
     base: str | None,
     tip: str | None,
 ) -> list[CommitInfo]:
-    """Return the commits that are in the history of `tip` but not in that of `base`.
+    """Return the commits that are in the history of `tip` but not in the history of `base`.
 
     These are the commits `base..tip`, oldest first. Both histories are walked at the same time, and
-    the walk ends where the histories meet. So the walk is short even if `base` is not an ancestor
-    of `tip`, for instance after a crash between moving the base and moving the tip.
+    the walk ends at the first commit that both histories contain. So the walk is short even if
+    `base` is not an ancestor of `tip`. For instance, `base` is not an ancestor after a crash
+    between moving the base and moving the tip.
 
     Args:
         commits: The Git objects to read from.
@@ -134,7 +138,7 @@ def _newer_than(
     fork: CommitInfo,
     newest_first: Iterable[CommitInfo],
 ) -> list[CommitInfo]:
-    """Return the commits that come before `fork` in a newest-first list, in reverse order."""
+    """Return the commits that are newer than `fork`, oldest first, from a newest-first list."""
     newer: list[CommitInfo] = []
     for commit in newest_first:
         if commit.id == fork.id:
@@ -174,13 +178,13 @@ def made_since(
     edits: Sequence[CommitInfo],
     now: datetime,
 ) -> list[CommitInfo]:
-    """Return the commits of a history, newest first, that may be replayed copies of some edits.
+    """Return the commits that may be replayed copies of some edits, newest first.
 
-    When an edit is replayed, its new commit gets a `Csc-Clock` that is not earlier than that of the
-    original commit. From one commit to the next, `Csc-Clock` gets smaller only where
-    the clock of a machine was wrong. So the walk ends after many commits in a row that are older
-    than all the edits. A clone that joins
-    a branch of a million commits need not read all of them.
+    When an edit is replayed, its new commit gets a `Csc-Clock` that is not earlier than the
+    `Csc-Clock` of the original commit. A commit has an earlier `Csc-Clock` than its parent commit
+    only if the clock of a machine was wrong. So the walk ends when many commits in a row are older
+    than all the edits. For instance, a new clone of a branch with a million commits need not read
+    all commits.
 
     Args:
         commits: The Git objects to read from.
@@ -210,7 +214,7 @@ def high_water(
             the future is ignored.
 
     Returns:
-        The time; None if the newest commits have no `Csc-Clock`.
+        The `Csc-Clock`; None if the newest commits have no `Csc-Clock` that can be used.
     """
     for commit in islice(ancestry(commits, tip), _CLOCK_SEARCH):
         record = Record.parse(commit.message)
@@ -232,9 +236,11 @@ def deletion(
         objects: The Git objects to read from.
         key: The key, which has no value now.
         tip: The newest commit of the history.
-        fork: The commit down to which all commits are searched; None if there is no such commit.
-        since: The time at which the search ends in the commits older than `fork`. These commits
-            are searched because a replayed edit may have been made on a state older than `fork`.
+        fork: The commit at which the full search ends: all commits from the tip down to this commit
+            are searched. None if there is no such commit.
+        since: A time that limits the search in the commits before `fork`: that search ends at
+            commits older than this time. Commits before `fork` must be searched because a replayed
+            edit may have been made on a state older than `fork`.
     """
     after_fork: list[CommitInfo] = []
     walk = lineage(objects, tip)
@@ -272,7 +278,7 @@ def _not_older(
 
 
 def _is_older(commit: CommitInfo, time: datetime) -> bool:
-    """Return whether a commit's `Csc-Clock` is before a time; False if the commit has none."""
+    """Return whether a commit's `Csc-Clock` is before a time; False if it has no `Csc-Clock`."""
     record = Record.parse(commit.message)
     return record is not None and record.clock < time
 

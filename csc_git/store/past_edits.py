@@ -1,12 +1,12 @@
 """The past: finding edits in the history, and finding the newest commit at a given time.
 
 Edits are searched with `git log`, which selects commits by path or by author. The paths given to
-git match too many commits, so each commit is checked again here. csc-git has no index of past
+git match too many commits, so this module checks each commit again. csc-git has no index of past
 edits.
 
 A given time is compared with the times that `core.clock.timeline` computes from the `Csc-Clock` of
-each commit. Along the branch these times never fall, even if the clock of a machine was wrong. The
-time of an edit that was made offline is the time at which it entered this history.
+each commit. From commit to commit, these times never go back, even if the clock of a machine was
+wrong. If an edit was made offline, its time is the time at which the edit entered this history.
 """
 
 from bisect import bisect_right
@@ -43,10 +43,10 @@ from csc_git.store.tree.snapshot import Reads, Snapshot
 _STRIDE: Final = 256
 _SAMPLES: Final = 4
 _MANY: Final = 1000
-"""If a commit changed at least this many files, git lists the files, which is faster."""
+"""If a commit changed at least this many files, git lists the files, because git is faster."""
 
 _LATELY: Final = 500
-"""To find wrong clocks, this many of the newest commits are compared."""
+"""Only this many of the newest commits are compared to find wrong clocks."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Place:
     """A part of the store: a scope with all scopes below it, a single key, or the whole store.
 
     Attributes:
-        scope: The scope; empty for the whole store.
+        scope: The scope, or the scope of the single key; empty for the whole store.
         key: The name of the single key; None for all keys.
     """
 
@@ -62,7 +62,7 @@ class Place:
     key: str | None = None
 
     def paths(self) -> list[str]:
-        """Return every path on the branch where this place may be stored, including the fan-out."""
+        """Return all paths where this place may be stored, with and without fan-out directories."""
         if not self.scope:
             return []
         if self.key is not None:
@@ -85,7 +85,7 @@ class PastEdit:
 
     Attributes:
         commit: The commit of the edit.
-        record: The edit's record in the commit.
+        record: The edit's record, as returned by `record_of`.
         keys: The keys that the edit changed.
         before: The snapshot before the edit.
         after: The snapshot after the edit.
@@ -115,15 +115,14 @@ def edits(
     session: str | None = None,
     after: str | None = None,
 ) -> Iterator[PastEdit]:
-    """Yield the past edits that changed something in a place, newest first.
+    """Yield the past edits that changed something in a part of the store, newest first.
 
     Args:
         repository: The store's own repository.
         tip: The newest commit of the history; None for an empty history.
         place: The part of the store whose edits are yielded.
         session: The full name of the session whose edits are yielded; None for all authors.
-        after: The commit at which the search ends, so that only newer edits are yielded; None for
-            the whole history.
+        after: Only edits that are newer than this commit are yielded; None for the whole history.
     """
     if tip is None:
         return
@@ -158,7 +157,8 @@ def keys_of(repository: Repository, commit: CommitInfo) -> list[Key]:
     """Return the keys that a commit changed.
 
     Args:
-        repository: The store's own repository. If there are very many keys, git lists them.
+        repository: The store's own repository. If the commit changed very many files, git lists
+            these files.
         commit: The commit.
     """
     objects = repository.objects
@@ -183,10 +183,10 @@ def _changed(
     before: Snapshot,
     after: Snapshot,
 ) -> Iterator[Key]:
-    """Yield the keys whose revisions differ, from a list of files that git reports as changed.
+    """Yield the keys whose revisions differ, from git's list of changed files.
 
-    If a key was only moved into the fan-out, git lists its file twice: as removed and as new. Such
-    a key is not among the results.
+    If a key was only moved into the fan-out, git lists its file twice: as removed and as new. A key
+    that was only moved is not yielded.
     """
     old: dict[Components, set[str]] = {}
     new: dict[Components, set[str]] = {}
@@ -213,7 +213,9 @@ def commit_at(
     moment: Moment,
     now: datetime,
 ) -> str | None:
-    """Return the commit that a moment names: for a time, the newest commit that is not later.
+    """Return the commit of a moment, which is a commit or a time.
+
+    If the moment is a time, the result is the newest commit that is not later than the time.
 
     Args:
         repository: The store's own repository.
@@ -225,7 +227,8 @@ def commit_at(
         The id of the commit; None if the time is before all commits.
 
     Raises:
-        NoSuchCommit: this clone has no commit with that id, or more than one with that short id.
+        NoSuchCommit: this clone has no commit with the given id, or several commits with the given
+            short id.
     """
     if moment.time is not None:
         if tip is None:
@@ -250,9 +253,9 @@ def _newest(
 ) -> str | None:
     """Return the newest commit that entered the history at or before a time.
 
-    The walk goes back in strides of `_STRIDE` commits, until most clocks of a stride are not later
-    than the time. Then one more stride is read, because the clocks of several machines must be
-    compared to find a wrong clock.
+    The history is read in strides of `_STRIDE` commits, newest first. The search goes on until a
+    stride is found in which most clocks are not later than the time. Then one more stride is read,
+    because the clocks of several machines must be compared to find a wrong clock.
     """
     newest_first: list[str] = []
     passed: list[int] = []
@@ -277,7 +280,10 @@ def _is_early(
     window: Sequence[str],
     time: datetime,
 ) -> bool:
-    """Return whether most clocks of a stride are not later than a time; only samples are read."""
+    """Return whether most clocks of a stride of commits are not later than a time.
+
+    Only a few commits of the stride are read.
+    """
     step = _STRIDE // _SAMPLES
     clocks = [_clock(repository, commit_id) for commit_id in window[::step]]
     early = sum(clock <= time for clock in clocks)
@@ -285,7 +291,11 @@ def _is_early(
 
 
 def _first_near(passed: Sequence[int]) -> int:
-    """Return the index of the first commit to compare, one stride before the first early one."""
+    """Return the index of the newest commit that must be compared.
+
+    This commit is one stride newer than the newest stride in which most clocks are early. `passed`
+    contains the indexes at which these early strides begin.
+    """
     if not passed:
         return 0
     return max(0, passed[0] - _STRIDE)
@@ -312,7 +322,7 @@ def clock_faults(
     tip: str | None,
     now: datetime,
 ) -> Timeline:
-    """Find the machines whose clocks were wrong recently, from the newest commits.
+    """Find the machines whose clocks were wrong when the newest commits were made.
 
     Args:
         repository: The store's own repository.
@@ -330,7 +340,10 @@ def _mark(repository: Repository, commit_id: str) -> Mark:
 
 
 def _clock(repository: Repository, commit_id: str) -> datetime:
-    """Return the `Csc-Clock` of a commit, or of the next older commit that has one."""
+    """Return the `Csc-Clock` of a commit.
+
+    If the commit has no `Csc-Clock`, the nearest older commit with a `Csc-Clock` is used.
+    """
     for commit in ancestry(repository.objects, commit_id):
         record = Record.parse(commit.message)
         if record is not None:
@@ -352,7 +365,8 @@ def removals(
         gone: The keys to look for.
         old: The commit at which the search ends; None to search the whole history.
         tip: The newest commit, at which the search starts.
-        most: The largest number of commits to read. Keys that were removed earlier are left out.
+        most: The largest number of commits to read. A key is left out if it was removed by an older
+            commit.
     """
     found: dict[Key, Record] = {}
     for commit in commits_back_to(objects, old, tip, most):

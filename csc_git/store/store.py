@@ -43,7 +43,7 @@ from csc_git.store.tree.snapshot import Snapshot
 
 
 class Connect(Protocol):
-    """A function that returns the remote that the current settings name."""
+    """A function that returns the remote from the current settings."""
 
     def __call__(self, repository: Repository, *, reread: bool) -> Remote:
         """Return the remote for the store's own repository.
@@ -70,10 +70,11 @@ class Store:
         directory: The clone's `csc` directory.
         branch: The short name of the branch.
         identity: The committer of new commits.
-        object_format: Returns the Git object format (`sha1` or `sha256`). This function is called
-            only when the store's own repository is made.
-        connect: Returns the remote; None if sync is switched off.
-        tracked: Returns the files of the user's repository, for comparing claims on patterns.
+        object_format: A function that returns the Git object format (`sha1` or `sha256`). This
+            function is called only when the store's own repository is made.
+        connect: A function that returns the remote; None if sync is switched off.
+        tracked: A function that returns the files of the user's repository. They are needed to
+            compare claims on patterns.
         dedicated: Whether our branch may be the first branch of a remote that has no branches.
     """
 
@@ -112,7 +113,7 @@ class Store:
         return Snapshot(self.repository.objects, self.branch.tip)
 
     def count_keys(self, snapshot: Snapshot) -> int:
-        """Count the keys of a snapshot. Git does the counting, because git is much faster."""
+        """Count the keys of a snapshot. Git counts them, because git is faster than Python code."""
         if snapshot.commit is None:
             return 0
         counted = count_files(self.repository.path, snapshot.commit, "data")
@@ -141,7 +142,7 @@ class Store:
         """Make one edit, and return when the edit is durable; see `transaction.transact`.
 
         Args:
-            decide: Returns the draft of the edit.
+            decide: A function that returns the draft of the edit.
             now: The current time by this machine's clock.
             op: The edit's unique id; None to make a new id.
         """
@@ -166,17 +167,18 @@ class Store:
 
         Args:
             now: The current time by this machine's clock.
-            began: The time of the caller's request. If another process made an attempt that began
-                later and succeeded, and nothing is queued, the result of that attempt is returned.
-            permit: The decisions of a person about how to go on.
-            progress: Called with a short text about each step.
+            began: The time of the caller's request. No attempt is made if nothing is queued and a
+                successful attempt of another process began after this time. Then the result of that
+                other attempt is returned.
+            permit: A person's decisions on what to do if the remote has lost commits.
+            progress: A function that is called with a short text about each step.
         """
         if self._sync is None:
             return self.sync_status
         return self._sync.attempt(now, began, permit, progress)
 
     def divergence(self) -> Divergence:
-        """Fetch, and compare the remote's branch with the commits that the remote had confirmed.
+        """Fetch the remote's branch, and compare it with the commits that the remote had confirmed.
 
         Raises:
             RemoteFailure: the fetch failed, or sync is switched off.
@@ -193,10 +195,11 @@ class Store:
         Args:
             now: The current time by this machine's clock.
             began: The time of the request.
-            progress: Called with a short text about each step.
+            progress: A function that is called with a short text about each step.
 
         Raises:
-            RemoteFailure: the remote refused, or sync is switched off. Nothing was rotated.
+            RemoteFailure: the remote refused the push, or sync is switched off. The branch was not
+                rotated.
         """
         if self._sync is None:
             raise RemoteFailure(RemoteState.OFF)
@@ -216,13 +219,13 @@ class Store:
 
     @property
     def pace(self) -> Pace:
-        """The pace at which this clone syncs, given how often other clones write."""
+        """The pace at which this clone syncs. The pace depends on how often other clones write."""
         if self._sync is None:
             return Pace()
         return self._sync.pace
 
     def fate(self, op: str) -> Fate:
-        """Return the current state of an edit, as known in this clone."""
+        """Return the current state of an edit, from the data in this clone."""
         return self.branch.fate(op)
 
     @contextmanager
@@ -231,9 +234,9 @@ class Store:
 
         The caller makes the edit, and waits for the outcome, inside the `with` block.
 
-        The value of the `with` block is a function. Calling this function ends the wait and returns
-        the state of the edit. If the edit is refused at replay during the wait, the author gets the
-        refusal as the answer, so no conflict record is made.
+        The value of the `with` block is a function that ends the wait and returns the state of the
+        edit. If the edit is refused at replay during the wait, the author gets the refusal as the
+        answer, so no conflict record is made.
         """
         self.repository.check_place()
         with self._pending.for_answer(op) as done:
@@ -290,10 +293,10 @@ class Store:
         return self.fate(op).outcome or Outcome.APPLIED
 
     def drop(self, op: str, now: datetime) -> bool:
-        """Delete an edit that the remote declines, as a person decided.
+        """Delete an edit that the remote declines, because a person decided to delete the edit.
 
-        The edit must be parked. While the remote declines all edits, a queued edit can also be
-        deleted.
+        Normally, only a parked edit can be deleted. While the remote declines all edits, a queued
+        edit can also be deleted.
 
         Args:
             op: The edit's id.
@@ -339,7 +342,7 @@ class Store:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Exclude syncs and writes of all processes of the clone while the `with` block runs."""
+        """Keep all processes of the clone from syncing and writing while the `with` block runs."""
         without_sync: AbstractContextManager[None] = nullcontext()
         if self._sync is not None:
             without_sync = self._sync.exclusively()

@@ -3,13 +3,13 @@
 All steps of a transaction are done under the repository's lock:
 
 1. Read the tip of the branch.
-2. Call the function of the caller that decides what to change.
+2. Call the caller's function, which decides what to change.
 3. Check the conditions of the edit.
 4. Write the blobs, the trees and the commit.
 5. Move the branch to the new commit.
 
 If the caller's function raises an error, or if the process dies, the branch is not changed. Some
-unused objects may remain.
+unused Git objects may remain on disk.
 """
 
 import json
@@ -38,7 +38,7 @@ _MOST_SHOWN: Final = 1000
 """An error message quotes a value only if it has at most this many characters."""
 
 _MOST_EXPLAINED: Final = 5
-"""An error message explains at most this many failed conditions, and counts the others."""
+"""An error message explains at most this many failed conditions. The others are only counted."""
 
 _LONGEST_NAME: Final = 80
 
@@ -56,7 +56,7 @@ commit is one edit that a session made; `git log` here is the record of what the
 
 @dataclass(frozen=True)
 class Identity:
-    """The committer of new commits: this clone, on behalf of the user.
+    """The name and the email address that this clone uses as the committer of new commits.
 
     Attributes:
         machine: The clone's machine name.
@@ -75,21 +75,21 @@ class Identity:
 
 @dataclass(frozen=True)
 class Draft:
-    """An edit that somebody wants to make.
+    """An edit that a session or a person wants to make.
 
     Attributes:
         subject: One line that describes the edit to people.
         session: The author of the edit.
         puts: The new values, by key.
         deletes: The keys to remove. Keys that have no value are ignored.
-        requires: The conditions of the edit: the revision that each of these keys must have; None
-            if the key must have no value.
+        requires: The conditions of the edit. For each key, the revision that the key must have;
+            None if the key must have no value.
         fence: The session's fence; None if the session has no fence.
         kind: The kind of the edit, see `core.edit.Kind`.
         secret: A description of a value that looked like a credential, with the reason why the
             value was allowed; None if no value looked like a credential.
-        extras: Additional members for the files of new values, by key: members that were written
-            by a later version of csc-git.
+        extras: For each key, additional members that are written into the key's new file. These
+            members come from a later version of csc-git.
     """
 
     subject: str
@@ -109,13 +109,14 @@ D = TypeVar("D", bound=Draft)
 
 @dataclass(frozen=True)
 class Receipt(Generic[D]):
-    """What a transaction did.
+    """The result of a transaction.
 
     Attributes:
         draft: The draft from which the edit was made.
-        op: The id of the edit; None if nothing was written because all values were there already.
+        op: The id of the edit; None if nothing was written because the store already had all
+            values.
         commit: The commit of the edit, or the tip of the branch if nothing was written.
-        revisions: The revisions, after the edit, of the keys that the draft puts.
+        revisions: For each key that the draft puts, the revision of the key after the edit.
         removed: The keys that were removed.
         unchanged: The current revision of each key of the draft, if nothing was written; otherwise
             empty.
@@ -158,8 +159,8 @@ def transact(
         repository: The repository that contains the branch.
         ref: The branch's full name.
         identity: The committer of the new commit.
-        decide: Returns the draft of the edit. `decide` is called once, under
-            the repository's lock.
+        decide: A function that returns the draft of the edit. `decide` is called once, under the
+            repository's lock.
         now: The current time by this machine's clock.
         op: The edit's unique id.
 
@@ -258,7 +259,7 @@ def describe_value(snapshot: Snapshot, key: Key) -> str:
 
 
 class _Written(NamedTuple):
-    """A commit that was written, with its time and the revisions of the keys that it puts."""
+    """A commit that was written, its time, and the new revisions of the keys that were put."""
 
     commit: str
     revisions: Mapping[Key, str]
@@ -298,10 +299,10 @@ class _Edit:
 
     @property
     def _restated(self) -> dict[Key, str | None]:
-        """The keys that the draft names but need not change, with their current revisions.
+        """The keys of the draft that need no change, with their current revisions.
 
-        These keys are not changed, so the new tree does not show that the edit depends on them. A
-        replay must make the whole edit or no part of it, so these keys become conditions.
+        The new tree does not show that the edit depends on these unchanged keys. But a replay must
+        make the whole edit or no part of it. So the unchanged keys become conditions of the edit.
         """
         if self.draft.kind is not Kind.EDIT:
             return {}
@@ -403,7 +404,7 @@ def with_changes(
         batch: The batch to which the new trees are added.
         snapshot: The state to change.
         changes: The new blob of each key; None to remove the key.
-        replaced: The replaced foreign entries are added to this list.
+        replaced: A list. Foreign entries that a change replaces are added to this list.
 
     Returns:
         The new tree's id.

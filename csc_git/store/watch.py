@@ -2,7 +2,7 @@
 
 The file system reports changes of the refs, through the package `watchfiles`. The events are only
 hints. A caller that waits reads the refs again at each hint, and also once a second without a hint.
-So the loss of an event causes a delay of at most a second, and no change is missed.
+If an event is lost, the caller notices the change at most a second later. So no change is missed.
 """
 
 import logging
@@ -45,10 +45,11 @@ class Watch:
     def listening(self) -> Iterator[Callable[[float], bool]]:
         """Listen for changes until the `with` block ends.
 
-        The `with` block receives a function, whose argument is a number of seconds. The function
-        waits at most that long for a change. Changes since the function's last call, or since the
-        start of the block, also end the wait. The function returns whether the caller should read
-        the refs again: False if the number was not positive, or if the watch is closed.
+        The `with` block receives a function that waits for a change. The function's argument is the
+        longest wait in seconds. The function returns at once if there was a change since its last
+        call, or since the start of the block. The function returns True if the caller should read
+        the refs again. It returns False if the argument was not positive, or if the watch is
+        closed.
         """
         self._begin()
         seen = self._count

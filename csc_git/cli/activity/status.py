@@ -14,16 +14,16 @@ from csc_git.coordinator.results.sync import ParkedEdit
 from csc_git.text import count, readable
 
 _MOST: Final = 20
-"""The number of entries that a section shows at most."""
+"""A section shows at most this many entries."""
 
 _LABEL: Final = 10
 """The width of the label of a line, in columns."""
 
 _ISSUE: Final = 30
-"""A session's issue is shown up to this number of characters."""
+"""At most this many characters of a session's issue are shown."""
 
 _NOTE: Final = 40
-"""A claim's note is shown up to this number of characters."""
+"""At most this many characters of a claim's note are shown."""
 
 
 @command("status")

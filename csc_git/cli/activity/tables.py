@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _LONG: Final = 200
-"""A session's issue or status is shown up to this number of characters."""
+"""At most this many characters of a session's issue or status are shown."""
 
 _ROOM: Final = 16
 """The least width of a table's elastic column, in characters."""
@@ -48,7 +48,7 @@ class Rows(NamedTuple):
 
         Args:
             width: The width of the terminal, in columns.
-            most: The number of rows that are shown at most; None for all rows.
+            most: At most this many rows are shown; None for all rows.
             head: Whether the names of the columns are shown.
         """
         from rich.table import Table  # noqa: PLC0415  only for a terminal
@@ -188,7 +188,7 @@ def _session_row(session: SessionSummary, now: datetime) -> tuple[str, ...]:
 
 
 def _work(session: SessionSummary) -> str:
-    """The issue that a session reports, or else its status."""
+    """The issue that a session reports. If the session reports no issue, the session's status."""
     work = session.current_issue
     if work is None:
         work = session.status
@@ -234,7 +234,7 @@ def _age(time: str | None, now: datetime) -> str:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """Parse a time, which is in UTC unless it has a zone. Return None if the text is not a time."""
+    """Parse a time. A time without a zone is in UTC. Return None if the text is not a time."""
     try:
         found = datetime.fromisoformat(text or "")
     except ValueError:

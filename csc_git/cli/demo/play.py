@@ -65,7 +65,7 @@ class _Play:
         self._scenes = 0
 
     async def all(self) -> None:
-        """Build the stage, play the scenes, print the history."""
+        """Set up the machines, play the scenes, and print the history."""
         began = time.monotonic()
         self._print(
             "[bold]csc-git demo[/]: two machines, one Git remote, real servers"
@@ -219,8 +219,8 @@ class _Play:
         """Store a value and print the status of the edit.
 
         Args:
-            machine: The machine whose agent stores it.
-            place: The scope and the key, with a `/` between.
+            machine: The machine whose agent stores the value.
+            place: The scope and the key, separated by `/`.
             value: The value.
             more: Further arguments of the tool.
         """

@@ -11,7 +11,7 @@ from csc_git.coordinator.results.changes import PastChange
 from csc_git.text import printable
 
 _COMMIT: Final = 8
-"""The number of characters of a commit's id that are shown."""
+"""This many characters of a commit's id are shown."""
 
 _SESSION: Final = 20
 """The width of the column with the session, in characters."""

@@ -14,7 +14,7 @@ from csc_git.core.key import RESERVED, parse_scope
 from csc_git.text import readable
 
 _WIDTH: Final = 34
-"""In a terminal, a value is shown up to this number of characters."""
+"""In a terminal, at most this many characters of a value are shown."""
 
 
 @command("diff")

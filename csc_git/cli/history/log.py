@@ -71,7 +71,7 @@ class _GitOptions(Command):
 
 
 def _is_gits(word: str, rest: list[str]) -> bool:
-    """Whether the word is the `-C` of git log, which is not followed by a directory."""
+    """Whether a word is the option `-C` of git log. Our own `-C` is followed by a directory."""
     if word != "-C":
         return False
     if not rest:
@@ -152,7 +152,7 @@ def _author(session: str | None, machine: str) -> list[str]:
 
 def _print_json(store: Store, chosen: list[str], where: list[str]) -> None:
     """Print an object for each edit."""
-    # In git the last option wins, so these options follow the options of the user.
+    # If two options contradict each other, git uses the last one. So ours follow the user's.
     plain = ["--no-patch", "--no-graph", "--format=%H"]
     for line in store.log([*chosen, *plain, *where]):
         commit_id = line.strip()
@@ -199,7 +199,7 @@ def _edit(store: Store, commit_id: str) -> Json:
 
 
 def _changes(store: Store, commit: CommitInfo) -> list[Json]:
-    """The keys that a commit changed, with their revisions before and after."""
+    """The keys that a commit changed, and each key's revision before and after the commit."""
     objects = store.repository.objects
     before = Snapshot(objects, commit.parent)
     after = Snapshot(objects, commit.id)

@@ -26,7 +26,10 @@ _HOOKS: Final = "hooks"
 _IN_PROJECTS: Final = tuple(
     client.key for client in CLIENTS.values() if client.file is not None
 )
-"""Clients that have settings in the project. `--undo` changes these if no client is named."""
+"""Clients that have settings in the project.
+
+If no client is named, `--undo` changes the settings of these clients.
+"""
 
 _PRIVATE: Final = (
     "The entry contains a path of this machine, since csc-git is in a virtual environment. For "
@@ -165,7 +168,10 @@ def _targets(
     wanted: Sequence[str],
     options: Options,
 ) -> list[Target]:
-    """The settings to change. Settings inside a project are included only if it has a work tree."""
+    """The settings to change.
+
+    Settings inside the project are included only if the project has a work tree.
+    """
     found = [_target(project, key, options) for key in wanted]
     return [target for target in found if target is not None]
 
@@ -257,7 +263,7 @@ def _next_steps(
 
 
 def _commit_advice(added: list[Target]) -> Iterator[str]:
-    """Sentences about which changed files to commit and which not."""
+    """Sentences that say which changed files to commit, and which changed files not to commit."""
     shared = [target.where for target in added if _is_shared(target)]
     if shared:
         yield f"Commit {' and '.join(shared)}, so that others can use it."

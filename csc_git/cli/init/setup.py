@@ -48,7 +48,7 @@ class Registration(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """A settings file that gets an entry or loses it: the file of a client, or of hooks.
+    """A settings file of a client or of hooks. An entry is added to the file or removed from it.
 
     Attributes:
         key: The word for the target on the command line.
@@ -69,7 +69,10 @@ class Target:
 
     @property
     def where(self) -> str:
-        """The name of the settings file, after the name of its directory if that is hidden."""
+        """The name of the settings file.
+
+        If the directory of the file is hidden, the directory's name precedes the file's name.
+        """
         *_, directory, name = self.registration.file.parts
         if directory.startswith("."):
             return f"{directory}/{name}"
@@ -121,7 +124,7 @@ def set_up(
 
 
 def _are_sharing_settings_given(options: Options) -> bool:
-    """Whether a flag gives a setting that decides on the branch or the remote."""
+    """Whether a flag gives a setting that selects the branch or the remote."""
     return any(options[name] is not None for name in SHARING)
 
 
@@ -169,7 +172,7 @@ def _apply(
     change: Callable[[], str],
     more: str = "",
 ) -> list[Finding]:
-    """Change the settings of a target. Return a finding, or no finding if nothing was to do.
+    """Change the settings of a target. Return a finding, or no finding if nothing was changed.
 
     Args:
         target: The target.
@@ -278,7 +281,7 @@ def _store_finding(
     if not directory_of(project).exists():
         return fine("store", "this clone has no store")
     if not may_sync:
-        # A sync might push to another remote than the remote that the clients have used.
+        # A sync here might push to a remote that the clients have not used.
         options = options | {"sync": False}
     with progress() as report, opened(options, report) as coordinator:
         status = coordinator.syncing.sync()

@@ -12,7 +12,7 @@ from csc_git.coordinator.results.data import OpenConflict, OpenConflicts
 from csc_git.text import readable
 
 _WIDTH: Final = 30
-"""A value is shown up to this number of characters."""
+"""At most this many characters of a value are shown."""
 
 _HINT: Final = (
     "Resolve one: csc-git resolve ID --current | --lost | --value JSON"

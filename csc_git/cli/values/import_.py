@@ -20,7 +20,7 @@ from csc_git.core.value import Json
 from csc_git.text import count, printable
 
 _MOST: Final = 20
-"""The number of keys that are listed at most."""
+"""At most this many keys are listed."""
 
 
 @command("import")
@@ -50,7 +50,7 @@ def import_command(
     """
     with progress() as report, opened(options, report) as coordinator:
         values = _read(source, coordinator.clone.machine)
-        # Either all keys are stored or none, so the edits of others are fetched first.
+        # Either all keys are stored or none, so the edits of other sessions are fetched first.
         coordinator.syncing.sync()
         snapshot = coordinator.store.snapshot()
         new, other = compare(snapshot, values)

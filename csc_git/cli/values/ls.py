@@ -1,4 +1,4 @@
-"""`csc-git ls`: list scopes, or the keys of one."""
+"""`csc-git ls`: list scopes, or the keys of one scope."""
 
 import re
 from typing import Any, Final

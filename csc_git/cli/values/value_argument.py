@@ -8,7 +8,7 @@ from csc_git.core.value import Json, parse
 from csc_git.errors import InvalidValue
 
 _SHORT: Final = 30
-"""An error repeats the typed text if it has at most this many characters."""
+"""An error repeats the typed text if the text has at most this many characters."""
 
 
 def parse_value(text: str) -> Json:

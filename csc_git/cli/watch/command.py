@@ -21,10 +21,10 @@ _LOOK: Final = 0.2
 """Seconds to wait for a key press before the next check for changes."""
 
 _REDRAW: Final = 1.0
-"""Seconds after which the view is drawn again, since the view shows ages and the time."""
+"""The view is drawn again after this many seconds, since the view shows ages and the time."""
 
 _EDITS: Final = 50
-"""The number of latest edits at the start that are not printed if they are replayed later."""
+"""This many edits before the start are remembered. They are not printed if a sync replays them."""
 
 _QUIT: Final = frozenset("qQ\x03")
 
@@ -50,7 +50,7 @@ def watch_command(**options: Any) -> None:  # noqa: ANN401
 
 
 def _console() -> "Console | None":
-    """The terminal; None if the view can't be drawn there or keys can't be read."""
+    """The terminal; None if the terminal can't draw the view or if keys can't be read."""
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         return None
     from rich.console import Console  # noqa: PLC0415
@@ -102,7 +102,7 @@ def _draw(coordinator: Coordinator, console: "Console") -> None:
 def _quits(pressed: str) -> bool:
     """Whether a pressed key is q, Ctrl-C or Escape, which quit.
 
-    An arrow key sends Escape and more characters, and does not quit.
+    An arrow key does not quit, although it sends Escape and more characters.
     """
     if pressed.startswith("\x1b"):
         return pressed == "\x1b"
@@ -135,7 +135,7 @@ def _new_edits(
     if found.more:
         yield f"(more than {MOST_EDITS} edits at once; csc-git log lists the others)"
     for edit in reversed(found.edits):
-        if edit.op in known:  # it was replayed
+        if edit.op in known:  # the edit is known, and was replayed
             continue
         known.add(edit.op)
         time = to_the_second(edit.time)

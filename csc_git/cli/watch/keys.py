@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def keys() -> Iterator[Callable[[float], str]]:
-    """Let a `with` block read keys at once, without Enter and without showing the keys.
+    """Let a `with` block read each key at once, without Enter. The terminal does not show the keys.
 
     The block gets a function that takes a number of seconds. The function waits at most that long
     for keys. It returns the characters of the pressed keys, or an empty string if no key was

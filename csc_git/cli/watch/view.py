@@ -21,7 +21,10 @@ _FIXED: Final = 12
 """The number of lines on the screen that are not rows of a table."""
 
 _FEWEST: Final = 5
-"""The number of such lines in a small terminal, where heads and empty lines are left out."""
+"""The number of lines in a small terminal that are not rows of a table.
+
+In a small terminal, the heads of tables and empty lines are left out.
+"""
 
 _TIGHT: Final = 17
 """A terminal with fewer lines than this is small."""
@@ -30,13 +33,13 @@ _LINES: Final = 8
 """The state of sync may take an eighth of the lines of the screen."""
 
 _CONFLICTS: Final = 3
-"""The number of conflicts that are named at most."""
+"""At most this many conflicts are named."""
 
 _EDITS: Final = 100
 """The number of edits that are read, since more edits do not fit on a screen."""
 
 _AGED: Final = 5.0
-"""Seconds after which sessions and claims are read again, since their time may have passed."""
+"""Sessions and claims are read again after this many seconds, since some may have ended."""
 
 
 class View:
@@ -52,7 +55,7 @@ class View:
         self.refresh()
 
     def refresh(self) -> bool:
-        """Read the data again if they changed or are old; return whether they changed."""
+        """Read the data again if the data changed or are old. Return whether the data changed."""
         before = self._drawn_of
         self._drawn_of = self._stamp()
         has_changed = self._drawn_of != before
@@ -74,7 +77,7 @@ class View:
         self._edits = history.edits
 
     def drawn(self, console: "Console") -> "RenderableType":
-        """Draw everything to fit the terminal. The edits get the remaining lines."""
+        """Draw all parts so that they fit the terminal. The edits get the lines that remain."""
         from rich.console import Group  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
@@ -148,7 +151,7 @@ class View:
             )
 
     def _title(self, width: int, height: int) -> "RenderableType":
-        """Draw the title: the name of what is watched, and the state of sync."""
+        """Draw the title: project, machine, branch, time, and the state of sync."""
         from rich.console import Group  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 

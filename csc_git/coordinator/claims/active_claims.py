@@ -2,7 +2,8 @@
 
 A claim is active while all of these are true: its record is not released; its session is alive; the
 session has not signed on again since it made the claim; and the claim has not expired, if it has a
-length of its own. This module imports only a few modules, because hooks must start fast.
+length of its own. Hooks import this module and must start fast. So this module imports only a
+few other modules.
 """
 
 from collections.abc import Iterable, Iterator
@@ -51,12 +52,12 @@ class ActiveClaims:
         snapshot: Snapshot,
         resources: Iterable[str],
     ) -> Iterator[StoredClaim]:
-        """Yield the active claims on some resources, each with its record. Read no other records.
+        """Yield the active claims on some resources, each with its record. Read only those records.
 
         Args:
             snapshot: The state to read.
             resources: The resources, as `parse_resource` returns them. Claims on other resources
-                are not included, even if the resources overlap.
+                are not included, even if those resources overlap the given resources.
         """
         for stored, claim in claims_on(snapshot, resources):
             if self._is_active(stored, claim, snapshot):
@@ -87,7 +88,9 @@ class ActiveClaims:
         stored: Stored,
         claim: Claim,
     ) -> datetime:
-        """Return when the session of a claim last changed its lease or the claim, by its clock.
+        """Return when the session of a claim last changed the claim or its own lease.
+
+        The time was read from the clock of the session's machine.
 
         Args:
             stored: The claim's record.
@@ -102,7 +105,7 @@ class ActiveClaims:
         return max(claimed, lease.entry.time)
 
     def timed(self, snapshot: Snapshot) -> list[tuple[Key, str]]:
-        """Return key and revision of the records of all claims that have a length of their own.
+        """Return the record's key and revision for each claim that has a length of its own.
 
         The length of such a claim is counted from the moment when this clone first saw the current
         revision of the record.
@@ -121,7 +124,7 @@ class ActiveClaims:
         stored: Stored,
         claim: Claim,
     ) -> float | None:
-        """Return the seconds until a claim ends, by the time that has passed on this machine.
+        """Return the seconds until a claim ends. The clock of this machine measures the time.
 
         Args:
             stored: The claim's record.

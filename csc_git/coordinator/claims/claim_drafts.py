@@ -23,10 +23,11 @@ class Wish:
     """The claims that a session asks for.
 
     Attributes:
-        own: The session that asks.
+        own: The session that asks for the claims.
         resources: The resources to claim, as `parse_resource` returns them.
         note: A text about what the session does with the resources.
-        seconds: The length of the claims in seconds; None if they last as long as the session.
+        seconds: The length of the claims in seconds; None if the claims last as long as the
+            session.
     """
 
     own: OwnSession
@@ -54,7 +55,8 @@ def draft_claims(
     """Draft the claims that a session asks for: renewals of its own claims, and new claims.
 
     Args:
-        wish: The claims that the session asks for. No other session may have claimed the resources.
+        wish: The claims that the session asks for. The resources must not be claimed by another
+            session.
         snapshot: The store before the edit.
         clone: The id of this clone.
     """
@@ -89,11 +91,11 @@ def draft_resumption(
     snapshot: Snapshot,
     clone: str,
 ) -> ClaimDraft:
-    """Draft the claims of an earlier sign-on again, as claims of a session of this process.
+    """Draft an edit that makes the claims of an earlier sign-on again, for a new session.
 
     Args:
         own: The session that gets the claims.
-        ended: The earlier claims. No other session may have claimed their resources since then.
+        ended: The earlier claims. Their resources must not be claimed by another session.
         snapshot: The store before the edit.
         clone: The id of this clone.
     """

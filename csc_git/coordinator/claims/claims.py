@@ -3,7 +3,7 @@
 A claim without a length of its own ends when its session signs off, or when the session's lease
 lapses. If a new session takes over a name, it does not get the claims of the earlier session. A
 claim with a length (`ttl`) ends when that time is over, unless the session claims the resource
-again before. See `core.claim` for the rules.
+again before that. See `core.claim` for the rules.
 
 When a session makes a claim, only the edits that its clone knows are checked. When the claim is
 replayed, it is checked again, against the edits of other clones (`store.claiming`). So a claim is
@@ -76,9 +76,10 @@ class Claims:
         sessions: The sessions of this process.
         clone: The id and the machine name of this clone.
         writer: The writer, which makes the edits and waits for the remote.
-        tracked: A function that returns the tracked files of the user's repository, with which
-            patterns are compared.
-        longest: Most seconds that a claim with a length may last, which is the length of a lease.
+        tracked: A function that returns the tracked files of the user's repository. Patterns are
+            compared with these files.
+        longest: A claim with a length may last at most this many seconds. This is also the length
+            of a lease.
     """
 
     def __init__(
@@ -109,14 +110,15 @@ class Claims:
         note: str = "",
         ttl: int | None = None,
     ) -> Claimed:
-        """Claim all of some resources, or no resource. Wait a limited time for the remote.
+        """Claim all of the given resources, or none of them. Wait a limited time for the remote.
 
         Args:
             session: The handle of the session; None for the first session that this process
                 signed on.
             resources: The names, paths or patterns to claim.
             note: A text that tells other sessions what this session does with the resources.
-            ttl: The length of the claims in seconds; None if they last as long as the session.
+            ttl: The length of the claims in seconds; None if the claims last as long as the
+                session.
 
         Raises:
             InputError: there are no resources or too many, a resource is not valid, `ttl` is out of
@@ -151,7 +153,7 @@ class Claims:
         return _taken(rivals, _BUSY)
 
     def resume(self, own: OwnSession) -> list[str]:
-        """Claim again the resources that a session had claimed when its server ended just before.
+        """Claim again the resources that a session had claimed when its server ended.
 
         A resource is left out if another session has claimed an overlapping resource since then.
 
@@ -307,7 +309,10 @@ class Claims:
         own: OwnSession,
         resources: set[str] | None,
     ) -> None:
-        """Forget claims of a session, so that it gets no notice of their loss; None for all."""
+        """Forget claims of a session, so that the session gets no notice if the claims are lost.
+
+        If `resources` is None, forget all claims of the session.
+        """
         holder = own.lease.holder
         with self._mutex:
             mine = list(self._mine.items())

@@ -1,11 +1,13 @@
-"""The change feed: the changes since a cursor, by edits of this clone and of other clones.
+"""The change feed, which reports the changes that this clone and other clones have made.
 
 A cursor contains the snapshot that the caller has seen, and the last commit that was then known to
 be on the remote. The feed compares that snapshot with the newest snapshot and reports the
-differences. So a replay does not repeat or hide changes: if an edit was reported while it was
-local, and the replay did not alter the edit, there is no difference to report. If there are too
-many changes for one answer, the cursor also contains the snapshot from which the changes are
-counted, and the number of changes that were reported.
+differences. So a replay does not repeat or hide changes. For instance, an edit may be reported
+while the edit is local. If the replay then does not alter the edit, there is no new difference to
+report.
+
+If there are too many changes for one answer, the cursor also contains the snapshot from which the
+changes are counted, and the number of changes that were already reported.
 """
 
 import re
@@ -51,8 +53,8 @@ class Cursor:
     Attributes:
         tip: The snapshot that the caller has seen; None for the empty store.
         base: The last commit that was known to be on the remote; None if there was no such commit.
-        start: If only some of the changes up to `tip` were reported, the snapshot from which the
-            changes are counted; None for the empty store.
+        start: The snapshot from which the changes up to `tip` are counted, if only some of these
+            changes were reported. None for the empty store.
         reported: The number of changes between `start` and `tip` that were reported; 0 if all
             changes were reported.
     """
@@ -93,12 +95,12 @@ class Cursor:
 
 
 class Feed:
-    """Reports changes to callers that wait for changes.
+    """Reports changes to callers that wait for them.
 
     Args:
         store: The clone's store.
         watch: The object that wakes a waiting caller when the store may have changed.
-        sessions: The sessions of this process. The feed reports their confirmed edits.
+        sessions: The sessions of this process, whose confirmed edits are reported.
         lost: A function that returns notices of the claims that a session lost. Each notice is
             returned only once.
     """
@@ -118,7 +120,8 @@ class Feed:
     def now(self) -> Cursor:
         """Return a cursor at the current position, after all changes up to now."""
         branch = self._store.branch
-        # The base is read before the tip. So an edit confirmed in between is reported later.
+        # The base is read before the tip. So an edit that is confirmed between the two reads is
+        # reported later.
         base = branch.base
         return Cursor(branch.tip, base)
 
@@ -133,20 +136,21 @@ class Feed:
         sync_state: str | None = None,
         given_up: Callable[[], bool] | None = None,
     ) -> Changes:
-        """Wait until there are changes since a cursor, or until the time is over.
+        """Wait until there are changes since a cursor, or until `timeout` seconds have passed.
 
         Args:
             since: The cursor of an earlier answer; None to wait for changes from now on.
-            scopes: Patterns of scopes; None for all scopes except `sessions`, whose leases are
-                renewed all the time.
+            scopes: Patterns of the scopes to watch; None for all scopes except `sessions`. Leases
+                in the scope `sessions` are renewed all the time.
             timeout: Most seconds to wait; 0 to return at once.
             others_only: Whether to leave out changes by the sessions of this process.
             reports_losses: Whether the answer includes the claims that the sessions of this process
                 lost. A loss is reported only once, so the answer must reach the sessions.
             sync_state: The sync state that the caller knows. If the state changes, the wait ends.
                 None if the wait must not end because of the state.
-            given_up: A function that returns whether the caller has stopped waiting. After that,
-                the feed reports no loss. None if the caller never stops waiting early.
+            given_up: A function that returns whether the caller has stopped waiting. If the
+                caller has stopped waiting, the feed reports no loss. None if the caller never stops
+                waiting early.
 
         Raises:
             InputError: `since` is not a cursor, one of `scopes` is not a pattern, `timeout` is out
@@ -192,7 +196,7 @@ class Feed:
         *,
         others_only: bool,
     ) -> Changes:
-        """Return at most 200 changes since a cursor, without lost claims."""
+        """Return at most 200 changes since a cursor. Lost claims are not part of the result."""
         start, now = self._span(cursor)
         changes = self._differences(start, now.tip, is_wanted)
         first = cursor.reported
@@ -218,7 +222,7 @@ class Feed:
         )
 
     def _span(self, cursor: Cursor) -> tuple[str | None, Cursor]:
-        """Return the snapshot where the next changes start, and the cursor after the changes."""
+        """Return the snapshot before the next changes, and the cursor after the next changes."""
         objects = self._store.repository.objects
         for commit in (cursor.tip, cursor.base, cursor.start):
             if commit is not None and not is_commit(objects, commit):
@@ -239,9 +243,9 @@ class Feed:
     ) -> Cursor:
         """Return a cursor whose tip contains its base.
 
-        A sync moves the base before the tip. If the feed read both in between, it would report
-        edits as confirmed before it reports their changes. So the cursor keeps the base
-        that was reported before, until the tip is moved too.
+        A sync moves the base before the tip. If the feed used the moved base with the old tip, it
+        would report edits as confirmed before it has reported their changes. So the cursor keeps
+        the earlier base until the tip has moved too.
         """
         if now.base is None or now.base == reported:
             return now
@@ -320,11 +324,12 @@ class Feed:
         commit: CommitInfo,
         record: Record,
     ) -> CommitInfo | None:
-        """Return an edit's original commit if a session of this process made it, else None.
+        """Return an edit's original commit if a session of this process made the edit; else None.
 
         The session's name is no proof, because two clones can use the same name before they know of
         each other. If the edit was replayed, only the clone that made the edit has the original
-        commit. If not, the commit's tree contains the record of the session with the clone's id.
+        commit. If the edit was not replayed, the commit's tree contains the session's record with
+        the id of this clone.
         """
         if record.session not in self._sessions.handles:
             return None

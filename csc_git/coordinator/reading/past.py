@@ -1,4 +1,4 @@
-"""Read the history: the edits that were made, and the values that the store had before."""
+"""Read the history: the edits that were made, and the earlier values of keys."""
 
 import json
 from itertools import islice
@@ -52,7 +52,7 @@ class Past:
         scope: str | None,
         key: str | None = None,
     ) -> Place:
-        """Check a scope and a key, and return the part of the store that they name.
+        """Check a scope and a key, and return the part of the store with this scope and key.
 
         Args:
             scope: The scope as a person typed it; None for the whole store.
@@ -103,12 +103,14 @@ class Past:
         """Return the edits of a scope, a key or an author, newest first.
 
         Args:
-            scope: Only edits in this scope and the scopes below it; None for all scopes.
-            key: Only edits of this key of the scope; None for all keys.
-            session: Only edits by this author, given as the short or full name of a session or as
-                the full name of a person; None for all authors.
-            since: Only edits that entered the history after this time or commit; None for no start.
-            until: Only edits that entered the history up to this time or commit; None for no end.
+            scope: Return only edits in this scope or in the scopes below it; None for all scopes.
+            key: Return only edits of this key of the scope; None for all keys.
+            session: Return only edits by this author. The author is the short or full name of a
+                session, or the full name of a person. None for all authors.
+            since: Return only edits that entered the history after this time or commit; None to
+                start with the first edit.
+            until: Return only edits that entered the history up to this time or commit; None to end
+                with the newest edit.
             limit: Most edits to return.
 
         Raises:
@@ -178,7 +180,7 @@ class Past:
         key: Key,
         snapshot: Snapshot,
     ) -> tuple[PastEdit | None, Entry | None]:
-        """Return the last edit of a key, and the last readable entry before it."""
+        """Return the last edit of a key, and the last readable entry before that edit."""
         broken_by: PastEdit | None = None
         newest_first = edits(
             self._store.repository,
@@ -229,7 +231,7 @@ class Past:
 
         Args:
             one: The first moment, as a time or a commit.
-            other: The second moment, as a time or a commit; None for now.
+            other: The second moment, as a time or a commit; None for the present state.
 
         Raises:
             InputError: a moment is neither a time nor a commit, or this clone does not have the
@@ -264,7 +266,7 @@ def _difference(change: Change) -> Difference:
 
 
 def _version(stored: Stored | None) -> Version | None:
-    """Return the value of a key; None if there is no value, or its file can't be read."""
+    """Return the value of a key; None if the key has no value or an unreadable file."""
     if _is_unreadable(stored):
         return None
     return Version.of(stored)

@@ -1,4 +1,4 @@
-"""Summarize a session for other sessions: its record, and the values about its work."""
+"""Summarize a session for other sessions, from its record and the values about its work."""
 
 import json
 from datetime import datetime
@@ -21,7 +21,7 @@ _DONE: Final = frozenset({"done", "completed", "closed", "cancelled"})
 """The values of `status` that mark a to-do item as done."""
 
 _LONGEST: Final = 200
-"""Most characters of a session's value that a summary shows."""
+"""A summary shows at most this many characters of a session's value."""
 
 
 def summarize(
@@ -29,12 +29,12 @@ def summarize(
     session: str,
     presence: Presence,
 ) -> SessionSummary:
-    """Return the summary of a session that other sessions see.
+    """Return a summary of a session, which is shown to other sessions.
 
     Args:
         snapshot: The state to read.
         session: The session's full name.
-        presence: The object that knows whether the session is alive.
+        presence: The object that checks whether the session is alive.
     """
     key = lease_key(session)
     record = snapshot.get(key)

@@ -50,7 +50,10 @@ _MOST_LISTED: Final = 50
 """Most sessions, claims and conflicts that `csc-git status` lists."""
 
 _MOST_SHOWN: Final = 10
-"""Most sessions, claims and conflicts that an answer to a model lists. The rest is counted."""
+"""Most sessions, claims and conflicts that an answer to a model lists.
+
+The answer also shows how many are left out, or that some are left out.
+"""
 
 _MOST_GONE: Final = 200
 """Most sessions that are read to find unfinished work."""
@@ -59,7 +62,10 @@ _LONGEST: Final = 200
 """Most characters of an author's name in an answer."""
 
 _LOOK_SECONDS: Final = 0.3
-"""Most seconds that a status takes to search for unreadable files. The doctor takes longer."""
+"""`csc-git status` searches for unreadable files for at most this many seconds.
+
+The doctor searches for a longer time.
+"""
 
 _MOST_FOREIGN: Final = 100
 _NOT_OURS: Final = "csc-git can't have written this record"
@@ -201,7 +207,7 @@ class Summary:
         return [self.summary(snapshot, name) for name in names]
 
     def unfinished(self, snapshot: Snapshot) -> list[str]:
-        """Return sessions that are gone and left unfinished work. Read at most 200 sessions."""
+        """Return sessions that ended with unfinished work. Read at most 200 sessions."""
         alive = set(self._presence.alive(snapshot))
         gone = (name for name in session_names(snapshot) if name not in alive)
         found: list[str] = []
@@ -277,7 +283,8 @@ class Summary:
 
         Args:
             snapshot: The state to read.
-            most: Most conflicts to describe. If there are more, the last line has their number.
+            most: Most conflicts to describe. If more conflicts are open, the last line contains the
+                number of conflicts that are left out.
         """
         names = snapshot.names(CONFLICTS)
         lines: list[str] = []
@@ -338,7 +345,7 @@ class Summary:
         snapshot: Snapshot,
         session: str,
     ) -> SessionSummary:
-        """Return the summary of a session that other sessions see.
+        """Return a summary of a session, which is shown to other sessions.
 
         Args:
             snapshot: The state to read.
@@ -393,7 +400,7 @@ def _some_gone(
 
 
 def _foreign(snapshot: Snapshot) -> list[Foreign]:
-    """Search for foreign entries for a fraction of a second, and return those found."""
+    """Search for foreign entries for a fraction of a second. Return the entries found so far."""
     until = clock.instant().seconds + _LOOK_SECONDS
 
     def has_time() -> bool:

@@ -19,7 +19,7 @@ from csc_git.store.sync.status import SyncStatus
 from csc_git.text import readable
 
 _MOST_LOST: Final = 50
-"""Most lost edits that the answer for a person's decision lists. The others are counted."""
+"""The answer for a person's decision lists at most this many lost edits. Others are counted."""
 
 
 def contact_age(status: SyncStatus) -> float | None:
@@ -59,8 +59,8 @@ def summarize_decision(
 
     Args:
         store: The clone's store.
-        found: The difference between the remote's branch and the edits that the remote had
-            confirmed.
+        found: The difference between the remote's branch now and the edits that the remote had
+            confirmed before.
     """
     status = store.sync_status
     what, _ = status.describe()

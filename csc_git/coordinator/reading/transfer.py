@@ -66,7 +66,8 @@ class _Source(NamedTuple):
     def is_registry(self) -> bool:
         """Whether the file lists the sessions that are signed on.
 
-        Such a file is not imported, but the names of the other files begin with the same prefix.
+        Such a file is not imported. Its name shows the prefix with which the names of the project's
+        other files begin.
         """
         registry = self.values.get("registry")
         is_named_so = self.stem.endswith(_REGISTRY)
@@ -105,7 +106,9 @@ def unreadable(
     snapshot: Snapshot,
     matches: _Matches,
 ) -> list[str]:
-    """Return the keys of the wanted scopes whose files can't be read, as scope/key.
+    """Return the keys of the wanted scopes whose files can't be read.
+
+    Each key is returned in the form `scope/key`.
 
     Args:
         snapshot: The state to read.
@@ -147,14 +150,14 @@ def read_lines(
     lines: Iterator[str],
     machine: str,
 ) -> dict[Key, Json]:
-    """Return the values in JSON Lines that `export` wrote. The last value of a key is used.
+    """Return the values in the lines that `export` wrote. If a key is repeated, use the last value.
 
     Args:
         lines: The lines of the exported file.
         machine: This machine's name, which completes short session names in scopes.
 
     Raises:
-        InvalidValue: a line is not valid; the message contains its number.
+        InvalidValue: a line is not valid. The error message contains the number of the line.
     """
     found: _Values = {}
     decoded = _decoded(lines)
@@ -246,12 +249,12 @@ def _scope_of(
     stem: str,
     prefixes: Iterable[str],
 ) -> Scope:
-    """Return the scope of a file of claude_session_coordinator, from the name of the file.
+    """Find out from the name of a file of claude_session_coordinator which scope it contains.
 
     For instance, the scope of `laptop__owner__project__session__claude_1` is
-    `session:claude_1@laptop`. A project may have an owner or not, so the name of the project's
-    registry is needed to know where the project ends in the name. The file name does not show
-    which parts of the scope were separated by a slash.
+    `session:claude_1@laptop`. The name of the project may or may not contain an owner. So only the
+    file name of the project's registry shows where the name of the project ends. The file name does
+    not show which parts of the scope were separated by slashes.
     """
     starts = [prefix + _SEPARATOR for prefix in prefixes]
     fitting = list(filter(stem.startswith, starts))

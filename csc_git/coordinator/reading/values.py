@@ -51,8 +51,8 @@ class Values:
             key: The key's name.
             fresh: Whether to fetch from the remote first. If the remote does not answer in time,
                 the value that this clone has is returned.
-            at: A time or a commit, to read the value that the key had then; None for the current
-                value.
+            at: A time or a commit. The value that the key had at that time or commit is read. None
+                for the current value.
 
         Raises:
             InputError: a name, the time or the commit can't be used.

@@ -12,10 +12,10 @@ from csc_git.store.store import Store
 from csc_git.text import printable, span
 
 _LATELY: Final = 50
-"""The number of newest commits whose machines are compared with this machine."""
+"""The machines that made this many newest commits are compared with this machine."""
 
 _FEWEST_OTHERS: Final = 2
-"""Fewest other machines that are needed to know which clock is wrong."""
+"""At least this many other machines are needed to know which clock is wrong."""
 
 
 def wrong_clocks(
@@ -57,7 +57,7 @@ def _behind_all_others(
     machine: str,
     ahead: Mapping[str, timedelta],
 ) -> timedelta | None:
-    """Return the time by which this clock is behind; None if not all other clocks are ahead."""
+    """Return by how much this clock is behind all other clocks; None if some are not ahead."""
     objects = store.repository.objects
     tip = store.branch.tip
     newest = islice(ancestry(objects, tip), _LATELY)

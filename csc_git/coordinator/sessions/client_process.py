@@ -1,7 +1,8 @@
 """Find the client: the program that started this process, such as Claude Code.
 
-A client starts its server and its hooks as child processes. So a hook finds the sessions of its own
-client by comparing the clients of both processes. MCP itself does not know hooks.
+A client starts its server and its hooks as child processes. So a hook compares its own client with
+the client of each server. If both clients are the same, the hook works for the sessions of that
+server. MCP itself does not define hooks.
 """
 
 import os
@@ -12,10 +13,11 @@ _LAUNCHERS: Final = frozenset({
     "sh", "bash", "dash", "zsh", "fish", "ksh", "env", "timeout", "nice",
     "uv", "uvx", "pipx", "csc-git", "git",
 })  # fmt: skip
-"""Programs that only start other programs and so are not the client."""
+"""These programs only start other programs, so none of them can be the client."""
 
 _START_FIELD: Final = 19
-"""Index of the start time in `/proc/<pid>/stat` after the name in brackets: field 22 of proc(5)."""
+"""The start time is field 22 of `/proc/<pid>/stat`, see proc(5). The fields that follow the name in
+brackets are split into a list, in which the start time has this index."""
 
 
 def client_identity() -> str | None:
@@ -57,7 +59,7 @@ def started_ticks(pid: int) -> int | None:
 
 
 def _namespace() -> int:
-    """Return the id of the process namespace, which differs between containers; else 0."""
+    """Return the id of the process namespace; 0 if it is unknown. Each container has another id."""
     try:
         found = os.stat("/proc/self/ns/pid")  # noqa: PTH116
     except OSError:

@@ -25,7 +25,7 @@ from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import count
 
 _BATCH: Final = 100
-"""Most sessions that one edit signs off."""
+"""One edit signs off at most this many sessions."""
 
 
 class Endings:
@@ -35,7 +35,7 @@ class Endings:
         store: The clone's store.
         writer: The writer, which makes the edits.
         clone: The id and the machine name of this clone.
-        presence: The object that knows which sessions are signed on and alive.
+        presence: The object that checks which sessions are signed on and alive.
         own: The sessions of this process, by name.
     """
 
@@ -100,11 +100,11 @@ class Endings:
             handle: The session's short or full name.
             by: The name of the author of the edit.
             now: The wall time.
-            holders: Ids of the sign-ons that may be ended, so that a new session of the same name
-                is not signed off; None allows all sign-ons.
+            holders: The ids of the sign-ons that may be ended; None allows all sign-ons. With the
+                ids, a new session of the same name is not signed off by mistake.
 
         Returns:
-            Whether the session was signed on.
+            Whether the session was signed on before the call.
 
         Raises:
             InvalidName: `handle` is not a session name.
@@ -119,13 +119,13 @@ class Endings:
         now: datetime,
         holders: Collection[str] | None = None,
     ) -> list[str]:
-        """Sign off many sessions. `end` does this with one session.
+        """Sign off many sessions, in the same way as `end` signs off one session.
 
         Args:
             handles: The short or full names of the sessions.
             by: The name of the author of the edits.
             now: The wall time.
-            holders: Ids of the sign-ons that may be ended; None allows all sign-ons.
+            holders: The ids of the sign-ons that may be ended; None allows all sign-ons.
 
         Returns:
             The handles whose sessions were signed on.
@@ -181,8 +181,9 @@ class Endings:
         """Check whether a session gave no sign of life for the length of its lease.
 
         A session of this clone is stale if its lock file is not locked. A session of another clone
-        is stale if this clone has seen the same record for longer than the lease. It is also stale
-        if the time in the record, by the other machine's clock, is older than the lease.
+        is stale if this clone has seen the same record for longer than the lease. A session of
+        another clone is also stale if the time in its record is further in the past than the length
+        of the lease. That time was read from the clock of the other machine.
 
         Args:
             name: The session's full name.
@@ -206,7 +207,7 @@ def claimed_by(
     holder: str,
     snapshot: Snapshot,
 ) -> list[str]:
-    """Return the resources that a session has claimed without a length of their own.
+    """Return the resources of those claims of a session that have no length of their own.
 
     Args:
         holder: The id of the session's sign-on.

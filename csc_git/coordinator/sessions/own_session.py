@@ -42,10 +42,10 @@ class OwnSession:
         return lease.state == "active"
 
     def check(self, snapshot: Snapshot) -> None:
-        """Refuse an edit of this session if the session lost its name.
+        """Raise an error if this session lost its name and so must not make an edit.
 
-        This method is called while the store is locked. It must not take the lock of `Sessions`,
-        because sign-on and renewal take the two locks in the opposite order.
+        This method is called while the store is locked. The method must not take the lock of
+        `Sessions`, because sign-on and renewal take that lock first and lock the store second.
 
         Raises:
             SessionFenced: the session lost its name.
@@ -74,8 +74,8 @@ class OwnSession:
 
         Args:
             lease: The new record.
-            snapshot: The state from which the edit is made. If the record changes after that, the
-                edit fails.
+            snapshot: The state from which the edit is made. If the record has changed since this
+                state, the edit fails.
             action: The first words of the commit's subject, such as `sign on` or `renewal of`.
         """
         name = str(self.name)

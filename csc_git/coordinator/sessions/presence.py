@@ -1,8 +1,9 @@
 """Presence: which sessions are signed on and alive, as far as this clone knows.
 
-A session of this clone is alive while its process has its lock file locked. When the process dies,
-the kernel releases the lock. A session of another clone is alive until its lease lapses. Hooks
-import this module and must start fast, so the module imports only a few others.
+A session of this clone is alive while its process keeps the session's lock file locked. When the
+process dies, the kernel releases the lock. A session of another clone is alive until its lease
+lapses. Hooks import this module and must start fast. So this module imports only a few other
+modules.
 """
 
 import json
@@ -39,14 +40,14 @@ from csc_git.store.tree.snapshot import Snapshot, Stored
 
 MOST_INSTANCES: Final = 9999
 _RECENT: Final = 120.0
-"""Seconds for which a mark of life is recent. A server renews the mark at each fetch or earlier."""
+"""A mark of life is recent for this many seconds. A server renews it at least at each fetch."""
 
 
 class SignedOn(NamedTuple):
     """A session that signed on in this clone.
 
     Attributes:
-        holder: The id of the sign-on, as it is in the lease of the session.
+        holder: The id of the sign-on. The session's lease contains the same id.
         settings: The branch, remote and sync settings that flags or the environment gave to the
             server of the session. All other settings are in git's configuration, so a hook of the
             session can read them there.
@@ -163,7 +164,7 @@ class Presence:
         return elapsed < row.length
 
     def _latest_first(self, snapshot: Snapshot) -> list[_Row]:
-        """Return the sessions that have not signed off, sorted by their records, latest first."""
+        """Return the sessions that have not signed off. The latest record comes first."""
         records = snapshot.records(SESSIONS)
         seen = self.sightings.all()
         with self._mutex:
@@ -226,7 +227,7 @@ class Presence:
         name: str,
         snapshot: Snapshot,
     ) -> bool:
-        """Check whether the session with a name is alive.
+        """Check whether the session of this name is alive.
 
         Args:
             name: The full name of the session.
@@ -265,10 +266,11 @@ class Presence:
         return lease.clone == self._clone.id
 
     def of_client(self, client: str | None) -> dict[str, SignedOn]:
-        """Return the sessions of one client in all processes of this clone, by name.
+        """Return the sessions of one client, by name. All processes of this clone are searched.
 
         Args:
-            client: The result of `client_identity`. None for no sessions.
+            client: The client, as `client_identity` returns it. If the client is None, no session
+                is returned.
         """
         if client is None:
             return {}
@@ -311,8 +313,8 @@ class Presence:
     ) -> None:
         """Write a session's client and the settings of its server into the session's lock file.
 
-        The process that locked the file writes this for the hooks of the same client, which must
-        use the same branch and remote.
+        The process that locked the file calls this method. The hooks of the same client read the
+        settings, because they must use the same branch and remote.
 
         Args:
             name: The session's full name.
@@ -364,11 +366,11 @@ class Presence:
         directory: str,
         seconds: float,
     ) -> dict[str, list[str]]:
-        """Find the sessions whose server ended a short time ago in a work tree.
+        """Find the sessions whose server worked in a work tree and ended a short time ago.
 
         Args:
             directory: The work tree in which the server worked.
-            seconds: Most seconds since the end of the server.
+            seconds: The server must have ended at most this many seconds ago.
 
         Returns:
             The resources that each session had claimed, by the name of the session. The session

@@ -1,7 +1,8 @@
 """Sign on, renew and sign off the sessions of this process.
 
-For its own clone, a session is alive while its process has its lock file locked. When the process
-dies, the kernel releases the lock. For other clones, the session is alive until its lease lapses.
+To its own clone, a session is alive while its process keeps the session's lock file locked. When
+the process dies, the kernel releases the lock. To other clones, the session is alive until its
+lease lapses.
 `core.lease` contains the rules; this module applies the rules to the lock files and the store.
 """
 
@@ -92,7 +93,7 @@ class Sessions:
 
     @property
     def handles(self) -> list[str]:
-        """The handles in `here` and all lost handles, because those may still have queued edits."""
+        """The handles in `here` and all lost handles. Lost handles may still have queued edits."""
         return [*self._own, *self._lost]
 
     def sign_on(
@@ -149,7 +150,7 @@ class Sessions:
     def sign_off_all(self, now: datetime) -> None:
         """Sign every session of this process off, because the process ends.
 
-        A client that starts its server again within a minute resumes its session.
+        If the client starts the server again within a minute, the session is resumed.
         """
         with self._mutex:
             for own in list(self._own.values()):
@@ -161,7 +162,7 @@ class Sessions:
                 self._forget(own)
 
     def find(self, handle: str | None) -> OwnSession:
-        """Return this process's session with a name; without a name, return its first session.
+        """Return the session of this process with a name. Without a name, return the first session.
 
         Raises:
             NotSignedOn: there is no such session.
@@ -179,7 +180,7 @@ class Sessions:
             raise NotSignedOn(f"{name} is not signed on in this server")
 
     def first_available(self, snapshot: Snapshot) -> str:
-        """Return the name that a sign-on without a name would get in another process now."""
+        """Return the name that another process would get if it signed on without a name now."""
         return self.presence.first_free(snapshot, self._own)
 
     def notice_lost(self, now: datetime) -> None:
@@ -200,7 +201,9 @@ class Sessions:
         fenced: SessionFenced,
         now: datetime,
     ) -> SessionFenced:
-        """Return the error for a refused write, with the session's new name if it has one.
+        """Return the error for a refused write.
+
+        If the session has got a new name, the error message contains this name.
 
         Args:
             fenced: The error that `OwnSession.check` raised.
@@ -250,14 +253,17 @@ class Sessions:
         )
 
     def _find_own(self, wanted: SessionName | None) -> OwnSession | None:
-        """Return this process's session with a name; without a name, return its first session."""
+        """Return the session of this process that has the wanted name.
+
+        If no name is wanted, return the first session of this process.
+        """
         if wanted is not None:
             return self._own.get(str(wanted))
         sessions = iter(self._own.values())
         return next(sessions, None)
 
     def _find_first(self) -> OwnSession:
-        """Return the first session. If the loss of a name is not reported yet, raise that error.
+        """Return the first session. Raise an error if the loss of a name is not reported yet.
 
         After the error, a caller that gives no handle continues under the session's new name.
         """
@@ -379,7 +385,7 @@ class Sessions:
     def _candidates(
         self, wanted: SessionName | None, ended: Iterable[str]
     ) -> Iterator[SessionName]:
-        """Yield the names to try: the wanted name, or names of ended sessions and then all."""
+        """Yield the wanted name. If no name is wanted, yield ended sessions and then all names."""
         if wanted is not None:
             yield wanted
             return

@@ -1,4 +1,4 @@
-"""Store the moments when this clone first saw each lease and claim in its current revision."""
+"""Store when this clone first saw the current revision of each lease and each claim."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from csc_git.files.durable import file_identity, read_json, write_json
 from csc_git.files.lock import FileLock
 
 _Sightings = Mapping[str, Sighting]
-"""The sightings by the path of the key of the record that was seen."""
+"""The sightings by the path of the record's key."""
 
 
 class Sightings:

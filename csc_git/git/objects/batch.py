@@ -1,8 +1,8 @@
 """Batches: new objects that are collected in memory until all of them are written to disk at once.
 
-Other processes can't see new objects before `flush`. A ref to a new object is written only after
-`flush` has returned. From `flush` until `release`, no git process that repacks removes the new
-objects. The caller must call `release` only after a ref points to them.
+Other processes can't see new objects before `flush` is called. A ref to a new object is written
+only after `flush` has returned. Between `flush` and `release`, a git process that repacks can't
+remove the new objects. The caller must call `release` only after a ref points to them.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ class Batch:
 
     @property
     def shared(self) -> dict[str, Any]:
-        """Data that other layers derive from objects and cache; see `Objects.shared`."""
+        """A cache of data that other layers derive from objects; see `Objects.shared`."""
         return self._objects.shared
 
     @property
@@ -49,7 +49,7 @@ class Batch:
         return object_id not in self._new
 
     def tree(self, tree_id: str) -> Tree:
-        """Read a tree from this batch or, as `Objects.tree` does, from disk."""
+        """Read a tree from this batch, or from disk as `Objects.tree` does."""
         new = self._trees.get(tree_id)
         if new is not None:
             return new
@@ -60,14 +60,14 @@ class Batch:
         return seen
 
     def blob(self, blob_id: str) -> bytes:
-        """Read a blob from this batch or, as `Objects.blob` does, from disk."""
+        """Read a blob from this batch, or from disk as `Objects.blob` does."""
         staged = self._new.get(blob_id)
         if staged is None:
             return self._objects.blob(blob_id)
         return staged.raw
 
     def commit(self, commit_id: str) -> CommitInfo:
-        """Read a commit from this batch or, as `Objects.commit` does, from disk."""
+        """Read a commit from this batch, or from disk as `Objects.commit` does."""
         staged = self._commits.get(commit_id)
         if staged is None:
             return self._objects.commit(commit_id)

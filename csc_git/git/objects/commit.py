@@ -31,7 +31,10 @@ class Signature:
     time: datetime
 
     def line(self) -> str:
-        """Return the text `Name <email> seconds zone`, without characters that would break it."""
+        """Return the text `Name <email> seconds zone`.
+
+        Characters that would break this form are removed from the name and the address.
+        """
         name = self.name.translate(_UNSAFE).strip()
         email = self.email.translate(_UNSAFE).strip()
         seconds = int(self.time.timestamp())

@@ -6,10 +6,10 @@ clone write and repack. If no known pack contains an object, the directory is li
 object is searched for in the packs that exist then.
 
 A new pack has a file `pack-*.keep` (see gitrepository-layout) until a ref points to its objects.
-git does the same for packs that it receives. Without this file, two git processes that repack at
-the same time could lose the pack's objects. One process would unpack the objects as loose objects,
-since no ref points to them. The other process would delete the loose objects, since it saw them in
-the pack.
+git also makes such a file for each pack that it receives. Without this file, two git processes that
+repack at the same time could lose the pack's objects. One process would unpack the objects as loose
+objects, since no ref points to them. The other process would delete the loose objects, since it had
+found the same objects in the pack.
 """
 
 import os
@@ -34,7 +34,7 @@ from csc_git.git.objects.small_packs import SmallPacks
 from csc_git.processes.git import run_git
 
 _LOOKS: Final = 40
-"""The directory of packs is listed at most this many times while it changes."""
+"""If the directory of packs keeps changing, it is listed at most this many times."""
 
 _PAUSE: Final = 0.005
 """Seconds to wait between two listings of the directory of packs."""
@@ -47,8 +47,8 @@ _MOST_OPEN: Final = 64
 
 _HEADER: Final = 64
 _MOST_AT_ONCE: Final = 128 << 20
-"""One call of git may print at most this many bytes. A hundred thousand objects of a typical store
-have a tenth of this size."""
+"""One call of git may print at most this many bytes. In a typical store, a hundred thousand objects
+together have a tenth of this size."""
 
 _KEEP: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 
@@ -92,7 +92,7 @@ class ObjectDatabase:
         Args:
             object_id: Full id of the object.
             limit: The object may have at most this many bytes. If the object is stored as a delta,
-                this limit also applies to each object from which it is made.
+                this limit also applies to each object on which the delta is based.
 
         Raises:
             KeyError: the object is missing.
@@ -120,7 +120,7 @@ class ObjectDatabase:
         # The object is read, since a pack that lists it may have been deleted.
         if self._small.read(name) is not None:
             return True
-        self._discover()  # removes packs that were deleted from the known packs
+        self._discover()  # forgets packs that were deleted
         for _ in self._looks():
             if self._is_packed(name):
                 return True
@@ -180,16 +180,16 @@ class ObjectDatabase:
         objects: Sequence[NewObject],
         name: str,
     ) -> str:
-        """Write objects to disk durably, as one pack. git keeps it until `allow_repack` is called.
+        """Write objects to disk durably, as one pack. git keeps the pack until `allow_repack`.
 
         Args:
             objects: At least one object. No object may appear twice.
-            name: The name for the pack, without `pack-` and ending. If it is the id of an object in
-                the pack, other processes find this object at once. If a pack has this name already,
-                the new pack is named after its checksum.
+            name: The name for the pack, without `pack-` and file extension. If this name is the id of an
+                object in the pack, other processes find this object at once. If another pack has
+                this name already, the new pack is named after its checksum.
 
         Returns:
-            The name of the pack without ending, for `allow_repack`.
+            The name of the pack without file extension, for `allow_repack`.
         """
         packed = pack_up(objects, self.object_format)
         base = f"pack-{name}"
@@ -213,10 +213,12 @@ class ObjectDatabase:
         return base
 
     def allow_repack(self, base: str) -> None:
-        """Allow git to repack a pack, when a ref points to its objects or will never do so.
+        """Allow git to repack a pack.
+
+        This is safe when a ref points to the pack's objects, or if no ref will ever point to them.
 
         Args:
-            base: Name of the pack without ending.
+            base: Name of the pack without file extension.
         """
         with suppress(
             OSError
@@ -255,7 +257,7 @@ class ObjectDatabase:
         object_id: str,
         name: bytes,
     ) -> None:
-        """Add the pack that has an object's id as its name, if it exists, without listing packs."""
+        """Add the pack that is named after an object's id, if there is one. No pack is listed."""
         if self._small.has(name):
             return
         base = f"pack-{object_id}"
@@ -319,7 +321,7 @@ class ObjectDatabase:
         return list(reversed(packs))
 
     def _discover(self) -> bool:
-        """Update the known packs by a listing of the directory; return whether they changed."""
+        """List the directory to update the known packs; return whether the known packs changed."""
         listed = set[str]()
         for file in os.listdir(self._pack_directory):  # noqa: PTH208  names are enough
             if file.endswith(".idx"):
@@ -334,7 +336,7 @@ class ObjectDatabase:
         return bool(new or gone)
 
     def _add(self, base: str) -> None:
-        """Add a pack to the known packs by its name without ending, unless it was deleted."""
+        """Add a pack to the known packs by its name without file extension, unless it was deleted."""
         with suppress(FileNotFoundError):
             if self._small.add(base):
                 return
@@ -360,7 +362,7 @@ class ObjectDatabase:
         return f"{self._pack_directory}/{base}.keep"
 
     def _path(self, object_id: str) -> Path:
-        """Return the path that the file of a loose object with this id has."""
+        """Return the path at which a loose object with this id is stored."""
         directory = self._directory / object_id[:2]
         return directory / object_id[2:]
 
@@ -395,7 +397,7 @@ def _batch(
     """Yield the objects of one type in the output of git-cat-file.
 
     The section "BATCH OUTPUT" of git-cat-file's manual describes this output. A line without type
-    and size stands for an object that git does not have.
+    and size means that git does not have the object.
     """
     wanted = object_class(kind)
     if wanted is None:

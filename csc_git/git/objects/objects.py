@@ -26,12 +26,14 @@ from csc_git.git.objects.packing import BLOB, COMMIT, TREE, NewObject
 from csc_git.git.objects.tree import Tree
 
 _FEW: Final = 64
-"""Up to this many blobs are read one by one. More blobs are read faster by starting a process."""
+"""Up to this many blobs are read one by one. To read more blobs, it is faster to start a git
+process."""
 
 _MOST_TREES: Final = 1024
 _MOST_COMMITS: Final = 16384
 _MOST_BLOB_BYTES: Final = 8 << 20
-"""The largest number of cached trees and commits, and the largest size of cached blobs in bytes."""
+"""The cache has at most `_MOST_TREES` trees and `_MOST_COMMITS` commits. The cached blobs have at
+most `_MOST_BLOB_BYTES` bytes."""
 
 
 class Database(Protocol):
@@ -78,10 +80,10 @@ class Database(Protocol):
 
         Args:
             objects: At least one object. No object may appear twice.
-            name: The name for the pack, without `pack-` and ending.
+            name: The name for the pack, without `pack-` and file extension.
 
         Returns:
-            The name of the pack without ending, for `allow_repack`.
+            The name of the pack without file extension, for `allow_repack`.
         """
 
     def allow_repack(self, base: str) -> None:
@@ -108,7 +110,7 @@ class Objects:
             compute_size=len,
         )
         self.shared: dict[str, Any] = {}
-        """Data that other layers derive from objects and cache. Each layer uses its own key."""
+        """A cache of data that other layers derive from objects. Each layer uses its own key."""
 
     def tree(self, tree_id: str) -> Tree:
         """Read the lines of a tree.
@@ -160,10 +162,10 @@ class Objects:
 
     @property
     def stored(self) -> "Objects":
-        """The objects that are on disk, which are these objects; a batch also has new objects."""
+        """This object itself, since it has only objects that are on disk; see `Batch.stored`."""
         return self
 
-    def is_stored(self, object_id: str) -> bool:  # noqa: ARG002  a batch has others
+    def is_stored(self, object_id: str) -> bool:  # noqa: ARG002  `Batch` uses it
         """Return True, since every object that was read here is on disk; see `Batch.is_stored`."""
         return True
 
@@ -195,10 +197,10 @@ class Objects:
 
         Args:
             objects: At least one object. No object may appear twice.
-            name: The name for the pack, without `pack-` and ending.
+            name: The name for the pack, without `pack-` and file extension.
 
         Returns:
-            The name of the pack without ending, for `allow_repack`.
+            The name of the pack without file extension, for `allow_repack`.
         """
         return self._database.write(objects, name)
 

@@ -21,7 +21,7 @@ BLOB: Final = Blob.type_num
 COMMIT: Final = Commit.type_num
 TREE: Final = Tree.type_num
 _MORE: Final = 0x80
-"""This bit is set in a byte if another byte of the same number follows."""
+"""A number is written as one or several bytes. This bit is set in each byte except the last."""
 
 _LITERAL: Final = 127
 """One instruction of a delta can insert at most this many bytes."""
@@ -33,8 +33,8 @@ _COPIED: Final = struct.Struct("<LH")
 """Encodes the offset and the size in an instruction that copies bytes."""
 
 _DEEPEST: Final = 40
-"""A chain of deltas from an object to an object that is stored in full may have at most this many
-steps."""
+"""An object may be stored as a delta of another delta, and so on. Such a chain has at most this
+many deltas. It ends at an object that is stored in full."""
 
 _KINDS: Final = {
     BLOB: b"blob",
@@ -62,8 +62,8 @@ class NewObject(NamedTuple):
         id: Full id of the object.
         kind: Git's number for the type of the object.
         raw: The bytes of the object.
-        base: If the object is stored as a delta, the earlier object from which it differs; None if
-            the object is stored in full.
+        base: The earlier object on which the object's delta is based; None if the object is stored
+            in full.
         depth: The number of deltas from this object to an object that is stored in full.
     """
 
@@ -81,7 +81,7 @@ class NewObject(NamedTuple):
         raw: bytes,
         base: "NewObject | None",
     ) -> "NewObject":
-        """Make an object that is stored as a delta from another object if that is possible.
+        """Make an object. If possible, it is stored as a delta of another object.
 
         The new object is stored in full if the other object has another type, or if the chain of
         deltas would be too long.
@@ -107,7 +107,7 @@ class NewObject(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """A new pack: the bytes of the pack, the bytes of its index, and the checksum that names it."""
+    """A new pack: the bytes of the pack, the bytes of its index, and the checksum for its name."""
 
     data: bytes
     listing: bytes
@@ -115,7 +115,7 @@ class Packed(NamedTuple):
 
 
 class _Placed(NamedTuple):
-    """The place of an object in a pack, as an index lists it. Sorting is by the object's id."""
+    """The place of an object in a pack, as an index lists it. Places are sorted by object id."""
 
     name: bytes
     offset: int
@@ -129,7 +129,7 @@ def pack_up(
     """Put objects into a pack.
 
     Args:
-        objects: The objects. No object may appear twice, and each must come after its base.
+        objects: The objects. No object may appear twice. An object must come after its base.
         object_format: The object format of the repository.
     """
     placed: dict[str, _Placed] = {}
@@ -230,7 +230,10 @@ def _stored(
     distance: int | None,
     object_format: ObjectFormat,
 ) -> bytes:
-    """Encode an object for a pack; as a delta if its base is `distance` bytes before it."""
+    """Encode an object for a pack. If `distance` is given, the object is encoded as a delta.
+
+    The distance is the number of bytes from the beginning of the base to the new object.
+    """
     kind = one.kind
     content = one.raw
     level = _QUICK
@@ -333,7 +336,8 @@ def _copy_once(
 ) -> bytes:
     """Encode one instruction that copies bytes.
 
-    A first byte has a flag for each byte of `offset` and `size` that is not 0. These bytes follow.
+    The first byte has a flag for each byte of `offset` and `size` that is not 0. After the first
+    byte, the bytes that are not 0 are written.
     """
     numbers = _COPIED.pack(offset, size)
     flags = _MORE

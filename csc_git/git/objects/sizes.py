@@ -3,8 +3,8 @@
 A few hundred kilobytes of a pack can inflate to gigabytes of zeros, and dulwich inflates an object
 without a limit. In a pack, the size of an object is stored before its data (gitformat-pack, "Object
 encoding"). If an object is stored as a delta, the size of the result is stored at the beginning of
-the delta. In this case, the sizes of all objects from which it is made are checked too, because a
-small object can be made from a huge object.
+the delta. The sizes of all objects on which the delta is based are checked too, because a small
+object can be made from a huge object.
 """
 
 import mmap
@@ -21,20 +21,20 @@ _MORE: Final = 0x80
 _BITS: Final = 0x7F
 _FIRST_BITS: Final = 0x0F
 _DELTA_HEAD: Final = 24
-"""The first bytes of a delta, of this number, contain both sizes of the delta."""
+"""A delta begins with two sizes. To read both sizes, this many bytes of the delta are enough."""
 
 _LOOSE_HEAD: Final = 64
-"""The first bytes of a loose object, of this number, contain the object's header."""
+"""A loose object begins with a header. To read it, this many bytes of the object are enough."""
 
 _ENOUGH: Final = 1024
-"""So many deflated bytes are read. They are enough to inflate any of the headers, since the codes
-at the beginning of deflated data are shorter than this."""
+"""Only this many deflated bytes are read. They are enough to inflate any of the headers. Deflated
+data begins with tables of codes, and the tables have fewer bytes than this."""
 
 _MOST_OPEN: Final = 64
 """At most about this many packs are kept open."""
 
 _DEEPEST: Final = 10_000
-"""From one object, at most this many deltas are followed."""
+"""To find the sizes for one object, at most this many deltas are read."""
 
 
 class EntryHead(NamedTuple):
@@ -42,7 +42,7 @@ class EntryHead(NamedTuple):
 
     Attributes:
         kind: Git's number for the type of the entry.
-        size: Size of the object or of the delta in bytes, when it is inflated.
+        size: Size of the inflated object or of the inflated delta, in bytes.
         end: Offset in bytes at which the head ends.
     """
 
@@ -62,7 +62,7 @@ class PackedSizes:
         pack: Pack,
         name: RawObjectID,
     ) -> int:
-        """Find the size of the largest object that must be inflated to read an object, in bytes.
+        """Find the size in bytes of the largest object that must be inflated to read an object.
 
         Args:
             pack: The pack that contains the object.
@@ -136,7 +136,7 @@ def _chain(
     offset: int,
     id_length: int,
 ) -> Iterator[int]:
-    """Yield the size of an object, and of all deltas and objects from which it is made."""
+    """Yield the size of an object, and the sizes of all deltas and objects that it is made from."""
     for _ in range(_DEEPEST):
         kind, size, at = entry_head(data, offset)
         yield size
@@ -182,7 +182,7 @@ def _distance(
     data: mmap.mmap,
     at: int,
 ) -> tuple[int, int]:
-    """Return the distance of a delta to its base in bytes, and the offset at which it begins."""
+    """Return the distance in bytes from a delta to its base, and the offset of the delta's data."""
     byte = data[at]
     back = byte & _BITS
     while byte & _MORE:

@@ -1,8 +1,8 @@
-"""Small packs, such as the pack that each edit writes, which are read into memory as a whole.
+"""Small packs, such as the pack of one edit. They are read into memory as a whole.
 
-dulwich takes a millisecond to open a pack. This time is short for a pack of a million objects. But
-dulwich is too slow if eight processes write a hundred packs of five objects each second, and each
-process has to read all these packs.
+dulwich takes a millisecond to open a pack. For a pack of a million objects, this time is short. But
+eight processes may write a hundred packs of five objects each second, and each process has to read
+all these packs. For that, dulwich is too slow.
 """
 
 import os
@@ -17,8 +17,8 @@ from csc_git.git.objects.packing import NewObject, unpack
 
 _MOST_LISTED: Final = 16 << 10
 _MOST_STORED: Final = 256 << 10
-"""A pack is small if its index has at most `_MOST_LISTED` bytes and it has at most `_MOST_STORED`
-bytes itself."""
+"""A pack is small if it has at most `_MOST_STORED` bytes and its index has at most `_MOST_LISTED`
+bytes."""
 
 _FIRST_NAME: Final = 8 + 256 * 4
 """Offset of the first object id in an index, after the header and the table of counts."""
@@ -34,7 +34,7 @@ _VERSION_2: Final = b"\xfftOc\x00\x00\x00\x02"
 
 
 class SmallPacks:
-    """The small packs of a directory that were added with `add`.
+    """The small packs of a directory. Each pack is added with `add`.
 
     Args:
         directory: The directory that contains the packs.
@@ -55,14 +55,15 @@ class SmallPacks:
 
     @property
     def known(self) -> set[str]:
-        """The names of the packs that were added, without ending."""
+        """The names of the packs that were added, without file extension."""
         return set(self._names)
 
     def add(self, base: str) -> bool:
-        """Add a pack by its name without ending.
+        """Add a pack by its name without file extension.
 
         Returns:
-            Whether the pack was added; False if it is not small, or is known to contain deltas.
+            Whether the pack was added. A pack is not added if it is not small, or is known to
+            contain deltas.
 
         Raises:
             OSError: the pack can't be read, or was deleted.
@@ -85,11 +86,11 @@ class SmallPacks:
         return True
 
     def has(self, name: bytes) -> bool:
-        """Check whether one of the packs lists an object, which is given by its id in binary."""
+        """Check whether one of the packs lists the object with this binary id."""
         return name in self._where
 
     def read(self, name: bytes) -> NewObject | None:
-        """Read an object, given by its id in binary; None if no pack contains the object."""
+        """Read the object with this binary id; None if no pack contains the object."""
         base = self._where.get(name)
         if base is None:
             return None
@@ -99,7 +100,7 @@ class SmallPacks:
         return objects.get(name)
 
     def forget(self, base: str) -> None:
-        """Remove a pack from those that were added."""
+        """Forget a pack that was added."""
         self._read.pop(base, None)
         names = self._names.pop(base, ())
         for name in names:
@@ -141,7 +142,7 @@ class SmallPacks:
     def _unpacked(self, base: str) -> list[NewObject] | None:
         """Return the objects of a pack; None if dulwich must read the pack instead.
 
-        If the pack is damaged, dulwich then reports the error.
+        A damaged pack also gives None. Then dulwich reads the pack and reports the error.
         """
         data = self._content(f"{base}.pack", _MOST_STORED)
         if data is None:

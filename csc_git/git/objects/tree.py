@@ -1,7 +1,7 @@
 """Trees: directories of the branch, as lists of lines in git's format.
 
-Each line also has its encoded bytes. An unchanged line need not be encoded again, so it is cheap to
-make a tree of 256 lines of which only one is new: the bytes of the lines are joined.
+Each line also has its encoded bytes, so an unchanged line need not be encoded again. It is fast to
+make a tree of 256 lines if only one line is new, since the bytes of the lines are joined.
 """
 
 import re
@@ -71,13 +71,13 @@ class TreeEntry(NamedTuple):
 
     @property
     def is_ours(self) -> bool:
-        """Whether the line is a directory or a plain file, and so may be made by csc-git."""
+        """Whether the line is a directory or a plain file. csc-git makes only such lines."""
         return self.mode in _OURS
 
 
 @dataclass(frozen=True)
 class Tree:
-    """All lines of a tree, in the order in which the tree has them."""
+    """All lines of a tree. The tree's order is kept."""
 
     lines: tuple[TreeEntry, ...]
 
@@ -134,7 +134,7 @@ class Tree:
 
     @cached_property
     def ours(self) -> dict[bytes, TreeEntry]:
-        """The directories and plain files by name; if a name appears twice, the last line."""
+        """The directories and plain files by name. The last line of each name is used."""
         found = {}
         for line in self.lines:
             if line.mode in _OURS:

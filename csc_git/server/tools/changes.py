@@ -78,7 +78,7 @@ class ChangeTools:
             return await anyio.to_thread.run_sync(
                 wait, abandon_on_cancel=True, limiter=self._waiting
             )
-        finally:  # no thread must wait for a caller that is gone
+        finally:  # no thread must wait after the caller is gone
             given_up.set()
             coordinator.watch.wake()
 

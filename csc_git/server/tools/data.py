@@ -31,7 +31,7 @@ from csc_git.server.tools.making import (
 )
 
 _MOST_LISTED: Final = 200
-"""The number of names in one answer at most, so that an answer takes a few kilobytes."""
+"""One answer lists at most this many names, so that the answer takes a few kilobytes."""
 
 
 class ChangeItem(BaseModel):

@@ -27,7 +27,10 @@ R = TypeVar("R")
 
 Session = Annotated[str | None, Field(description="your handle")]
 UnusedSession = str | None
-"""Every tool takes a session, since models pass one to every tool. Read-only tools ignore it."""
+"""Every tool takes a session, since models pass a session to every tool.
+
+Tools that only read ignore the session.
+"""
 
 ScopeName = Annotated[str, Field(description="such as issue:15")]
 AnyJson = Annotated[
@@ -65,8 +68,9 @@ REMOVE: Final = ToolAnnotations(
 class _ExactValue(FuncMetadata):
     """Keeps `value` as the client sent it, and makes hidden characters visible to models.
 
-    The SDK parses string arguments that look like JSON, since some clients quote their objects. But
-    a store must return exactly the value that was stored: the string "[1]" is not the list [1].
+    The SDK parses string arguments that look like JSON, since some clients send objects as quoted
+    text. But a store must return exactly the value that was stored: the string "[1]" is not the
+    list [1].
     """
 
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +113,7 @@ class _StrictTool(Tool):
             cause = error.__cause__
             is_plain = type(error) is ToolError
             if not is_plain or not isinstance(cause, ValidationError):
-                raise  # the tool itself raised it, and may have changed something
+                raise  # the tool itself raised the error, and may have changed something
             wrong = "; ".join(map(_described, cause.errors()))
             raise ToolError(f"{wrong}. Nothing was changed.") from None
 
@@ -120,12 +124,13 @@ def tool(
 ) -> Tool:
     """Make a tool from a function.
 
-    Its description is the function's docstring up to `Args:`. Models read the descriptions of
-    arguments in the schema.
+    The tool's description is the function's docstring up to `Args:`. Models read the descriptions
+    of arguments in the schema.
 
     Args:
         fn: The function, or coroutine function, that runs when the tool is called.
-        annotations: What the tool may change, for clients that ask a person before a call.
+        annotations: What the tool may change. Some clients ask the user before they call such a
+            tool.
     """
     made = _StrictTool.from_function(
         _raising_tool_errors(fn),
@@ -178,7 +183,7 @@ def _described(error: ErrorDetails) -> str:
 def _raising_tool_errors_later(
     fn: Callable[P, Awaitable[R]],
 ) -> Callable[P, Awaitable[R]]:
-    """Wrap a coroutine function as `_raising_tool_errors` wraps a function."""
+    """Wrap a coroutine function, as `_raising_tool_errors` wraps an ordinary function."""
 
     @wraps(fn)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -8,11 +8,11 @@
 4. Push the whole queue at once, with a lease: the push fails if the remote's branch is no longer at
    the fetched commit.
 5. If another clone pushed first, wait for a random time and go back to step 1. If the remote
-   declines the content of the push, find the edits at fault, park these edits, and go back to
-   step 1.
+   declines the content of the push, find the edits that the remote declines, park these edits, and
+   go back to step 1.
 
 If the connection breaks before a push is answered, the same push is not repeated. The next fetch
-shows whether the edits arrived. Edits that arrived leave the queue.
+shows whether the edits arrived on the remote. Edits that arrived are removed from the queue.
 """
 
 import random
@@ -45,10 +45,10 @@ from csc_git.text import count
 
 MAX_ROUNDS: Final = 12
 _UNCHANGED: Final = 4
-"""After this many lost races in a row without a change on the remote, the attempt fails."""
+"""An attempt fails after this many lost races in a row if the remote's branch did not change."""
 
 _OLDEST: Final = 32
-"""After a lost race, a clone with a longer queue first pushes this many edits."""
+"""After a lost race, only this many edits are pushed first if the queue is longer."""
 
 _SILENT: Final = frozenset(
     {RemoteState.TIMEOUT, RemoteState.UNREACHABLE, RemoteState.NO_GIT}
@@ -61,16 +61,16 @@ Progress = Callable[[str], None]
 
 @dataclass
 class Attempt:
-    """One attempt, which consists of rounds.
+    """One attempt to sync. Each round of an attempt fetches, replays and pushes once.
 
     Attributes:
-        replica: This clone's copy of the branch, with what is needed to change it.
+        replica: This clone's copy of the branch; see `Replica`.
         remote: The remote.
         now: The current time by this machine's clock.
-        permit: The decisions of a person about how to go on.
-        progress: Called with a short text about each step.
-        reasons: The reasons why edits are parked, by op. The attempt adds new reasons to
-            this dict.
+        permit: A person's decisions on what to do if the remote has lost commits.
+        progress: A function that is called with a short text about each step.
+        reasons: The reason why each parked edit is parked. The dict's keys are the edits' ops. The
+            attempt adds new reasons to this dict.
         pace: Decides when to try again, and is notified of the machines whose edits were found.
     """
 
@@ -85,10 +85,11 @@ class Attempt:
     _lost_at: list[str | None] = field(default_factory=list)
 
     def run(self, wait: Callable[[float], bool]) -> None:
-        """Make rounds until the remote has all edits of this clone.
+        """Fetch, replay and push again and again, until the remote has all edits of this clone.
 
         Args:
-            wait: Waits for the given number of seconds, and returns whether to give up.
+            wait: A function that waits for the given number of seconds, and returns whether to give
+                up.
 
         Raises:
             RemoteFailure: the attempt failed before the remote had all edits of this clone.
@@ -117,9 +118,9 @@ class Attempt:
         """Return whether the remote's branch did not change during several lost races.
 
         If the branch did not change, no other clone has pushed, and our pushes were refused for
-        another reason. A few times in a row, this can also happen in a real race: our push is
-        refused because the other push holds the ref's lock, and our next fetch runs before the ref
-        has moved.
+        another reason. But in a real race, the branch can also seem unchanged a few times in a row:
+        our push is refused because another push has locked the ref, and our next fetch runs before
+        that push moves the ref.
         """
         self._lost_at.append(self._fetched)
         last = self._lost_at[-_UNCHANGED:]
@@ -194,9 +195,9 @@ class Attempt:
     def _may_push_first(self) -> bool:
         """Return whether the remote will probably accept a push without an earlier fetch.
 
-        The push will probably be accepted while no other clone writes. A push without a fetch is
-        safe because of the lease: if the remote's branch has moved since this clone's last contact,
-        the push is refused.
+        The push will probably be accepted if no other clone writes. A push without a fetch is safe
+        because of the lease: if the remote's branch has moved since this clone's last contact, the
+        push is refused.
         """
         branch = self.replica.branch
         if self.pace.others(time.monotonic()) or self.permit.is_given:
@@ -232,11 +233,12 @@ class Attempt:
         self.pace.took(time.monotonic(), chance)
 
     def _check_missing(self) -> None:
-        """Check that this clone may make the branch on the remote, which does not have the branch.
+        """Check that this clone may make the branch on a remote that does not have the branch.
 
         A new clone makes a new store only if nothing shows that the remote had a store before. If a
-        person wants the branch back, csc-git begins with the last commit of the lost branch that is
-        known in the user's own repository.
+        person has decided to recreate a lost branch, csc-git begins with the last known commit of
+        that branch. The last known commit is this clone's base, or a commit that is found in the
+        user's own repository.
         """
         branch = self.replica.branch
         if self.permit.recreate:
@@ -253,7 +255,7 @@ class Attempt:
             raise RemoteFailure(RemoteState.EMPTY)
 
     def _recreate(self) -> None:
-        """Adopt the last known commit of the remote's lost branch, unless the tip contains it."""
+        """Adopt the last known commit of the lost branch, unless our tip contains that commit."""
         branch = self.replica.branch
         known = branch.base  # an interrupted attempt may have moved the base
         if known is None:
@@ -262,7 +264,7 @@ class Attempt:
             self._adopt(known)
 
     def _adopt(self, fetched: str) -> None:
-        """Make the fetched commit the base, and replay the queue on it."""
+        """Make the fetched commit the base, and replay the queue on that commit."""
         branch = self.replica.branch
         repository = self.replica.repository
         base = branch.base
@@ -291,7 +293,7 @@ class Attempt:
             placed,
         )
         with repository.writing():
-            late = branch.after(seen)  # edits made here during the replay
+            late = branch.after(seen)  # edits that this clone made meanwhile
             if late and not placed:
                 placed = _ops(found.news)
             if all(map(self.replica.pending.includes, silent)):
@@ -312,7 +314,7 @@ class Attempt:
             branch.move(replay.tip, fetched, batch, rewritten=found.rewritten)
 
     def _was_cut_short(self, fetched: str) -> bool:
-        """Return whether an earlier attempt moved the tip to a new history but left the base.
+        """Return whether an earlier attempt was interrupted between moving the tip and the base.
 
         Args:
             fetched: The remote's tip.
@@ -327,7 +329,7 @@ class Attempt:
         return not self._contains(base, fetched)
 
     def _goes_forward(self, fetched: str) -> bool:
-        """Return whether our tip has all edits that a remote lost, and a person wants them pushed.
+        """Return whether our tip has all lost edits and a person wants to push them again.
 
         Args:
             fetched: The remote's tip.

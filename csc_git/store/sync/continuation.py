@@ -4,7 +4,7 @@ These cases are checked in this order:
 
 1. This clone has no base: the clone is new, and takes over the remote's branch.
 2. The remote's branch belongs to another store.
-3. The remote's tip descends from the base, so the remote has newer edits or no new edits.
+3. The remote's tip is the base, or descends from the base. So the remote may have newer edits.
 4. There are rotations between the base and the remote's tip.
 5. The remote has lost commits that it had confirmed.
 
@@ -36,7 +36,7 @@ from csc_git.store.tree.snapshot import Format, Snapshot
 from csc_git.text import count
 
 _NEAR: Final = 5000
-"""If the base is not among this many newest commits, git checks if it is an ancestor."""
+"""If the base is not among this many newest commits, git checks if the base is an ancestor."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,14 @@ class Continuation:
     """How a fetched commit continues the commits that this clone knows.
 
     Attributes:
-        news: Commits of the remote that may contain edits of the queue.
-        fork: The last commit that both this clone and the remote have, even if the remote has
-            rotated since; None if there is no such commit.
+        news: Commits of the remote that may be copies of edits in the queue.
+        fork: The last commit that both this clone and the remote have; None if there is no such
+            commit. After a rotation, this commit may be in the replaced history.
         queue: The edits to replay on the fetched commit, oldest first.
-        rewritten: Whether the fetched commit is in another line of history than this clone's tip.
-        joins: Whether this clone's confirmed values must first be joined with the remote's store.
+        rewritten: False if the remote only added commits to the history that this clone knows;
+            otherwise True.
+        joins: Whether this clone's confirmed values must be joined with the remote's store before
+            the replay.
     """
 
     news: list[CommitInfo]
@@ -77,11 +79,12 @@ class Continuations:
     """Finds out how a fetched commit continues the commits that a clone knows.
 
     Attributes:
-        replica: This clone's copy of the branch, with what is needed to change it.
-        remote: The remote, from which histories are fetched that a rotation has replaced.
+        replica: This clone's copy of the branch; see `Replica`.
+        remote: The remote. If a rotation has replaced a history, the old history is fetched from
+            the remote.
         now: The current time by this machine's clock.
-        permit: The decisions of a person about how to go on.
-        pace: The pace object, which is notified of the machines whose edits were found.
+        permit: A person's decisions on what to do if the remote has lost commits.
+        pace: Decides when this clone syncs, and is notified of the machines whose edits were found.
     """
 
     replica: Replica
@@ -128,8 +131,8 @@ class Continuations:
     def _begin(self, fetched: str, queue: list[CommitInfo]) -> Continuation:
         """Handle case 1: this clone has no base.
 
-        The remote's history is read only to find queued edits that have already arrived. So a clone
-        with an empty queue does not read the remote's history.
+        The remote's history is read only to find queued edits that the remote already has. So a
+        clone with an empty queue does not read the remote's history.
         """
         news: list[CommitInfo] = []
         if queue:
@@ -150,7 +153,7 @@ class Continuations:
         base: str,
         queue: list[CommitInfo],
     ) -> Continuation | None:
-        """Handle case 3: the fetched commit descends from the base. Otherwise return None."""
+        """Handle case 3. Return None if the fetched commit does not descend from the base."""
         repository = self.replica.repository
         objects = repository.objects
         news = descent(objects, base, fetched, most=_NEAR)
@@ -158,7 +161,7 @@ class Continuations:
             if not repository.is_ancestor(base, fetched):
                 return None
             news = descent(objects, base, fetched)
-        if news is None:  # the base is in a merge made by hand
+        if news is None:  # somebody merged the base by hand
             everything = list(ancestry(objects, fetched))
             return Continuation(everything, None, queue)
         writers = {commit.committer for commit in news}
@@ -174,7 +177,7 @@ class Continuations:
         base: str,
         queue: list[CommitInfo],
     ) -> Continuation:
-        """Handle case 5: accept the remote's history, or make the lost edits again on its tip."""
+        """Handle case 5: accept the remote's history, or make the lost edits again on top of it."""
         objects = self.replica.repository.objects
         if self.permit.rewrite:
             everything = list(ancestry(objects, fetched))

@@ -8,8 +8,8 @@ If a secret scanner objects to one edit of a hundred, only that edit must be par
 3. If many edits were set aside and the remote has accepted no edit, push only the newest edit, as a
    last try.
 4. If the remote accepted any edit, park the edits that were set aside. If the remote accepted no
-   edit, park nothing and report the original failure, because the content of a single edit is not
-   the reason.
+   edit, park nothing and report the original failure, because the reason is not the content of a
+   single edit.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,8 @@ class Isolation:
     """The result of `isolate`.
 
     Attributes:
-        reasons: The remote's messages for the edits that are parked now, by op.
+        reasons: The remote's message for each edit that is parked now. The dict's keys are the
+            edits' ops.
         taken: The last commit that the remote accepted.
     """
 
@@ -52,10 +53,10 @@ def isolate(
     """Push the edits that the remote accepts, and park the edits that it declines.
 
     Args:
-        replica: This clone's copy of the branch, with what is needed to change it.
+        replica: This clone's copy of the branch; see `Replica`.
         remote: The remote.
         fetched: The tip of the remote's branch; None if the remote does not have the branch yet.
-        queue: The edits of the declined push, as commits on the remote's tip.
+        queue: The commits of the declined push. They are based on the remote's tip.
         failure: The failure of the declined push.
         now: The current time by this machine's clock.
 
@@ -91,15 +92,17 @@ class _Sieve:
     """The progress of `isolate`: which edits were accepted, set aside, or not tried yet.
 
     Attributes:
-        replica: This clone's copy of the branch, with what is needed to change it.
+        replica: This clone's copy of the branch; see `Replica`.
         remote: The remote.
         now: The current time by this machine's clock.
         onto: The commit on which the remaining edits are replayed.
         expected: The tip of the remote's branch; None if the remote does not have the branch.
         rest: The remaining edits, which were neither accepted nor set aside.
-        chain: The remaining edits as new commits on `onto`, each on top of the previous commit.
+        chain: The new commits of the remaining edits. The first of these commits is on top of
+            `onto`.
         suspects: The edits that were set aside, by op.
-        reasons: The remote's messages for the edits that were set aside, by op.
+        reasons: The remote's message for each edit that was set aside. The dict's keys are the
+            edits' ops.
         has_taken: Whether the remote accepted any edit.
     """
 
@@ -157,7 +160,7 @@ class _Sieve:
         suspects: list[CommitInfo],
         rest: list[CommitInfo],
     ) -> list[str]:
-        """Replay edits as if the suspects had never been made, and return the new commits."""
+        """Replay `rest` as if the suspects had never been made, and return the new commits."""
         replica = self.replica
         batch = replica.repository.batch()
         replay = replica.replay_on(batch, self.onto, None, self.now)
@@ -176,7 +179,7 @@ def _push_prefix(
     chain: Sequence[str],
     expected: str | None,
 ) -> tuple[int, str]:
-    """Push as many edits of a chain as the remote accepts.
+    """Push as many edits as the remote accepts, from the start of a chain of edits.
 
     Returns:
         The number of accepted edits, and the remote's message for the first declined edit.

@@ -2,13 +2,13 @@
 
 Normally, an edit that is refused at replay is kept in a conflict record, because its author was
 already told that the edit is stored. But an author who still waits gets the refusal as the answer.
-For such an edit, a conflict record would only be one more thing for a person to remove.
+A conflict record about the same refusal would only be one more thing for a person to remove.
 
 A caller that waits locks a file whose name is the op of the edit. The file is locked before the
-edit is made, and until the outcome is certain. If the process dies, the kernel frees the lock. Any
-process of the clone may replay the edit, and checks whether the file is locked. The branch is
-moved, and the wait is ended, only under the repository's lock. So the branch never moves while a
-caller ends its wait.
+edit is made, and stays locked until the outcome is certain. If the process of the caller dies, the
+kernel frees the lock. The process of the clone that replays the edit checks whether the file is
+locked. The branch is moved, and the wait is ended, only under the repository's lock. So the branch
+never moves while a caller ends its wait.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,8 +32,8 @@ class PendingAnswers:
     def for_answer(self, op: str) -> Iterator[Callable[[], None]]:
         """Mark an edit as pending until the `with` block ends.
 
-        The value of the `with` block is a function. Calling the function ends the pending state
-        before the end of the block.
+        The value of the `with` block is a function that ends the pending state before the block
+        ends.
         """
         path = self._path(op)
         lock = FileLock(path)

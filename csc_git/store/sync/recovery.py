@@ -45,14 +45,14 @@ _NOT_JOINED: Final = frozenset({*SESSIONS, *CLAIMS})
 
 @dataclass(frozen=True)
 class Permit:
-    """The decisions of a person about how to go on.
+    """A person's decisions on what to do if the remote has lost commits.
 
     Attributes:
         rewrite: Whether to accept the remote's rewritten history. Confirmed edits that are missing
             in that history are dropped (case 2).
-        recreate: Whether to push the branch again that the remote has lost (case 3).
-        restore: Whether to push again the confirmed edits that the remote lost, on top of the
-            remote's tip (cases 1 and 2).
+        recreate: Whether to push the branch again after the remote has lost it (case 3).
+        restore: Whether the confirmed edits that the remote has lost are pushed again, on top of
+            the remote's tip (cases 1 and 2).
         join: Whether to add this clone's values to the new store on the remote (case 4).
     """
 
@@ -63,7 +63,7 @@ class Permit:
 
     @property
     def is_given(self) -> bool:
-        """Whether a person decided anything."""
+        """Whether a person has made at least one of the decisions."""
         return self.rewrite or self.recreate or self.restore or self.join
 
 
@@ -139,16 +139,16 @@ def joined(
     identity: Identity,
     now: datetime,
 ) -> str:
-    """Make a commit on another store's tip that adds the values of our store.
+    """On top of another store's tip, make a commit that adds the values of our store.
 
     For each key, the first of these rules that applies is used:
 
-    1. Sessions and claims of the other store stay unchanged, and so do keys that only the other
-       store has.
+    1. Sessions and claims of the other store are not changed. Keys that only the other store has
+       are not changed.
     2. A key that only our store has is added.
     3. A key that both stores have is merged like two concurrent edits. Equal values stay, and
-       objects are merged by member. Otherwise the value with the later time wins, and the other
-       value is kept in a conflict record.
+       objects are merged member by member. Otherwise the value with the later time wins, and the
+       other value is kept in a conflict record.
 
     Args:
         batch: The batch to which the new objects are added.

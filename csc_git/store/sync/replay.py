@@ -1,26 +1,27 @@
 """Replay: making queued edits again on a newer base.
 
-Each edit is replayed from its original commit, even if the edit was replayed before. The edit
+Each edit is replayed from its original commit, even if the edit was replayed before. Each edit
 becomes exactly one commit on the newer base, and that commit records the outcome. These rules are
 applied in this order:
 
-1. If the edit was refused in an earlier replay, the edit is refused again, since the author may
-   already know the refusal.
+1. If the edit was refused in an earlier replay, the edit is refused again, because the author may
+   already know that the edit was refused.
 2. If a condition of the edit no longer holds, the edit is refused.
 3. If the edit changes several keys, and one of these keys was also changed elsewhere, the edit is
-   refused. For a deletion of a scope and for a join of two stores, each key is decided
+   refused. But if the edit deletes a scope or joins two stores, replay decides about each key
    separately.
 4. If the edit is a claim, the edit is refused in two cases: the session of the claim has lost its
-   name, or the claim overlaps another claim that the author did not know.
-5. Otherwise each key that was changed on both sides is merged by the rules of `core.merge`.
+   name, or the claim overlaps another claim that the author's clone did not know.
+5. Otherwise, each key that was changed both by the edit and on the newer base is merged by the
+   rules of `core.merge`.
 
 A refused edit changes nothing. The values of a refused edit, and each value that lost a merge, are
 kept in full in conflict records in the same commit. There are two exceptions:
 
 - For sessions and claims, no conflict record is made: the session is notified, and there is nothing
   to resolve.
-- For an edit whose author still waits for the answer, no conflict record is made: the refusal is
-  the answer, so the edit was never acknowledged (`store.sync.pending_answers`).
+- For an edit whose author still waits for the answer, no conflict record is made: the author gets
+  the refusal as the answer (`store.sync.pending_answers`).
 """
 
 from collections.abc import Mapping
@@ -60,8 +61,8 @@ class Refusal:
     Attributes:
         is_final: Whether an earlier replay refused the edit. The next replay must also
             refuse the edit.
-        is_answered: Whether the author gets a refusal as the answer. A refusal then leaves no
-            conflict record.
+        is_answered: Whether the author still waits and gets a refusal as the answer. If so, no
+            conflict record is made for the refused edit.
     """
 
     is_final: bool = False
@@ -110,7 +111,8 @@ class Replay:
         fork: The last commit that both histories contain; None if there is no such commit.
         identity: The committer of the new commits.
         now: The current time by this machine's clock.
-        tracked: Returns the files of the user's repository, for comparing claims on patterns.
+        tracked: A function that returns the files of the user's repository. They are needed to
+            compare claims on patterns.
     """
 
     def __init__(
@@ -192,7 +194,7 @@ class Replay:
         return self._merged(edit, touched, untouched)  # rule 5
 
     def _is_touched(self, change: Change, here: Snapshot) -> bool:
-        """Return whether a key was changed on the newer base too."""
+        """Return whether a key that the edit changed was also changed on the newer base."""
         found = here.revision(change.key)
         if found == revision_of(change.before):
             return False
@@ -212,7 +214,7 @@ class Replay:
         touched: list[Change],
         untouched: list[Change],
     ) -> _Verdict:
-        """Decide about an edit key by key, by rule 5."""
+        """Merge an edit key by key, as rule 5 requires."""
         verdict = _Verdict(Outcome.APPLIED)
         outcomes: list[Outcome] = []
         for change in untouched:
@@ -230,7 +232,7 @@ class Replay:
         change: Change,
         verdict: _Verdict,
     ) -> Outcome:
-        """Decide about one key that was changed on both sides."""
+        """Merge one key that was changed both by the edit and on the newer base."""
         current = edit.here.read(change.key)
         if edit.record.kind is Kind.DELETE_SCOPE:
             if current is None:
@@ -340,7 +342,7 @@ def _author(edit: _Edit) -> Signature:
 
 
 def _ours(edit: _Edit, change: Change) -> Version:
-    """Return the version of a key that an edit made."""
+    """Return the version of a key after an edit."""
     if change.after is not None:
         return Version.of(change.after.entry)
     return Version(None, edit.record.session, edit.original.author_time)
@@ -349,7 +351,8 @@ def _ours(edit: _Edit, change: Change) -> Version:
 def _summary(outcomes: list[Outcome]) -> Outcome:
     """Return one outcome for an edit of several keys.
 
-    The result is the first of these outcomes that a key has: applied, merged, lost, equal.
+    The result is the first outcome in this list that at least one key has: applied, merged, lost,
+    equal.
     """
     for outcome in (Outcome.APPLIED, Outcome.MERGED, Outcome.LOST):
         if outcome in outcomes:

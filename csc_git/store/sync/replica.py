@@ -1,4 +1,4 @@
-"""A replica: one clone's copy of the branch, with what is needed to change that copy."""
+"""Replica: one clone's copy of the branch, with the objects that are needed to change it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,14 +18,15 @@ from csc_git.store.transaction import Identity
 
 @dataclass(frozen=True)
 class Replica:
-    """One clone's copy of the branch, with what is needed to change that copy.
+    """One clone's copy of the branch, with the objects that are needed to change it.
 
     Attributes:
         repository: The store's own repository.
         branch: The branch in that repository.
         identity: The committer of new commits.
         pending: The edits whose authors still wait for the outcome.
-        tracked: Returns the files of the user's repository, for comparing claims on patterns.
+        tracked: A function that returns the files of the user's repository. They are needed to
+            compare claims on patterns.
         dedicated: Whether our branch may be the first branch of a remote that has no branches.
     """
 
@@ -76,12 +77,14 @@ class Replica:
             queue: The queued commits of the local branch.
             placed: The ops of edits that the remote already has.
             aside: The ops of edits to leave out.
-            answers_pending: Whether to make no conflict record for a refused edit whose author
-                still waits, because the refusal is the answer. Before moving the branch, the caller
-                must check under the repository's lock that the author still waits.
+            answers_pending: If True, no conflict record is made for a refused edit whose author
+                still waits. The author gets the refusal as the answer instead. Before moving the
+                branch, the caller must check under the repository's lock that the author still
+                waits.
 
         Returns:
-            The ops of edits that were refused without a conflict record because their authors wait.
+            The ops of the refused edits for which no conflict record was made, because their
+            authors still wait.
 
         Raises:
             FormatTooNew: an edit in the queue was made by a later version of csc-git.
@@ -112,7 +115,7 @@ class Replica:
         return silent
 
     def _refusal(self, commit: CommitInfo, record: Record) -> Refusal:
-        """Return what the outcome of an edit's last replay means for the next replay."""
+        """Return the `Refusal` for an edit's next replay, from the outcome of the last replay."""
         if record.outcome is not Outcome.REFUSED or commit.parent is None:
             return Refusal()
         before = self.repository.objects.commit(commit.parent)
@@ -120,7 +123,10 @@ class Replica:
         return Refusal(is_final=True, is_answered=left_no_record)
 
     def _original(self, commit: CommitInfo, record: Record) -> CommitInfo:
-        """Return the commit that was made when an edit was first stored (replays record its id)."""
+        """Return the commit that was made when an edit was first stored.
+
+        Each replayed commit records the id of this original commit.
+        """
         objects = self.repository.objects
         if record.origin and objects.has(record.origin):
             return objects.commit(record.origin)

@@ -1,15 +1,16 @@
-"""Rotation: replacing a history that has become too long by a new, short one.
+"""Rotation: replacing a history that has become too long by a new, short history.
 
 1. All queued edits are pushed, so that the remote's branch has all edits of this clone.
 2. A new first commit with the same data becomes the tip of the branch. The commit is pushed with a
    lease, so the push fails if another clone has pushed meanwhile. In the new commit, the member
    `previous` of `format.json` names the last commit of the old history.
-3. The same push keeps the old history as a branch `<branch>-before-<previous>`. The old history is
-   needed for audits, and for clones that have not yet fetched all commits of the old history.
+3. In the same push, the old history is kept as a branch `<branch>-before-<previous>` of the remote.
+   The old history is needed for audits, and for clones that have not yet fetched all commits of the
+   old history.
 
-Other clones need no help from a person: `continued` finds out that the new history continues the
-old one, and their queues are replayed on the new history. If another clone pushes during a
-rotation, the rotation starts again, so the pushed edits are not lost.
+In other clones, a person need not do anything. The function `continued` finds out that the new
+history continues the old history. Then the queue of the clone is replayed on the new history. If
+another clone pushes during a rotation, the rotation starts again, so the pushed edits are not lost.
 """
 
 import json
@@ -40,7 +41,7 @@ _SHORT: Final = 12
 
 @dataclass(frozen=True)
 class Rotation:
-    """What a rotation did.
+    """The result of a rotation.
 
     Attributes:
         root: The first commit of the new history.
@@ -72,14 +73,15 @@ def rotate(
     """Rotate the branch.
 
     Args:
-        replica: This clone's copy of the branch, with what is needed to change it.
+        replica: This clone's copy of the branch; see `Replica`.
         remote: The remote.
         now: The current time by this machine's clock.
-        drain: Syncs until the queue is empty. Called before and after the rotation.
+        drain: A function that syncs until the queue is empty. It is called before and after the
+            rotation.
 
     Raises:
-        RemoteFailure: the remote refused the push, or other clones kept pushing first. Nothing was
-            rotated.
+        RemoteFailure: the remote refused the push, or other clones always pushed before this clone.
+            The branch was not rotated.
     """
     branch = replica.branch
     for _ in range(_TRIES):
@@ -107,18 +109,18 @@ def continued(
     base: str,
     fetched: str,
 ) -> list[CommitInfo] | None:
-    """Return the commits between two commits, across the rotations between them.
+    """Return the commits after `base` up to `fetched`, including histories that rotations replaced.
 
     Args:
         repository: The store's own repository.
-        remote: The remote, from which histories are fetched that a rotation has replaced. The
-            branch names of these histories are returned by `archive_of`.
+        remote: The remote. If this clone lacks a history that a rotation has replaced, the history
+            is fetched from the remote's branch that `archive_of` names.
         branch: The short name of the branch.
         base: The older commit.
         fetched: The newer commit.
 
     Returns:
-        The commits, oldest first; None if `fetched` does not continue `base` across rotations.
+        The commits, oldest first; None if rotations do not lead from `base` to `fetched`.
     """
     objects = repository.objects
     found: list[CommitInfo] = []
@@ -143,7 +145,7 @@ def continued(
 
 
 def _new_root(replica: Replica, previous: str, now: datetime) -> str:
-    """Make a first commit with the data of `previous`, which `format.json` then names."""
+    """Make a first commit with the data of `previous`. Its `format.json` names `previous`."""
     batch = replica.repository.batch()
     snapshot = Snapshot(batch, previous)
     if snapshot.tree is None or snapshot.format() is None:

@@ -25,7 +25,7 @@ class SyncStatus:
         contact: The start of the last successful attempt; None if no attempt has succeeded.
         attempt: The start of the last attempt; None if there was no attempt.
         failures: The number of failed attempts since the last successful attempt.
-        reasons: The reasons why edits are parked, by op.
+        reasons: The reason why each parked edit is parked. The dict's keys are the edits' ops.
         remote: The URL of the remote at the last successful attempt, without credentials.
         earlier: The URL of the last successful attempt, if the last attempt failed at a remote with
             a different URL; otherwise empty.
@@ -45,11 +45,11 @@ class SyncStatus:
         return describe(self.state, self.detail, earlier=self.earlier)
 
     def choices(self) -> str:
-        """Return the choices of a person if the state needs a decision; otherwise an empty text."""
+        """Return the choices that a person has if the state needs a decision; otherwise ""."""
         return choices(self.state, earlier=self.earlier)
 
     def age(self, now: Instant) -> float | None:
-        """Return the seconds since the last successful attempt; None if none has succeeded."""
+        """Return the seconds since the last successful attempt; None without such an attempt."""
         if self.contact is None:
             return None
         return now.since(self.contact)

@@ -1,8 +1,9 @@
 """Sync: exchanging edits between this clone and the remote, one attempt at a time.
 
-An attempt is made by the process that has the clone's sync lock. Another process that waited for
-the lock then finds the work done. If the remote causes an attempt to fail, no error is raised. The
-outcome of an attempt is a `SyncStatus`, which all processes of the clone share.
+An attempt is made by the process that has the clone's sync lock. If another process waited for the
+lock, that process then finds that the work is already done. If an attempt fails because of the
+remote, no error is raised. The outcome of an attempt is a `SyncStatus`, which all processes of the
+clone share.
 """
 
 import logging
@@ -36,12 +37,12 @@ class Sync:
     """Syncs one clone with one remote.
 
     Args:
-        replica: This clone's copy of the branch, with what is needed to change it.
-        connect: Returns the remote that the current settings name. The argument is True if the
-            settings must be read again, for instance after a failed attempt.
+        replica: This clone's copy of the branch; see `Replica`.
+        connect: A function that returns the remote from the current settings. The argument is True
+            if the settings must be read again, for instance after a failed attempt.
         directory: The clone's `csc` directory, which contains the sync lock and the status file.
-        stopped: An event that is set when this process ends. When it is set, a running attempt
-            stops, and is not recorded as a failure of the remote.
+        stopped: An event that is set when this process ends. When the event is set, a running
+            attempt stops. The stopped attempt is not recorded as a failure of the remote.
     """
 
     def __init__(
@@ -90,25 +91,25 @@ class Sync:
 
         Args:
             now: The current time by this machine's clock.
-            began: The time of this call. No attempt is made if nothing is queued and an attempt of
-                another process began after this time and succeeded.
-            permit: The decisions of a person about how to go on.
-            progress: Called with a short text about each step.
+            began: The time of this call. No attempt is made if nothing is queued and a successful
+                attempt of another process began after this time.
+            permit: A person's decisions on what to do if the remote has lost commits.
+            progress: A function that is called with a short text about each step.
         """
         try:
             return self._attempt(now, began, permit, progress)
         except StoreGone:
             raise
         except OSError as error:
-            # Not even the lock file or the status file can be written.
+            # The lock file or the status file can't be written, so the status is kept in memory.
             what = error.strerror or str(error)
             self._unsaved = self.status.failed(RemoteState.STORAGE, what, began)
             return self._unsaved
 
     def divergence(self) -> Divergence:
-        """Fetch, and compare the remote's branch with the commits that the remote had confirmed.
+        """Fetch the remote's branch, and compare it with the commits that the remote had confirmed.
 
-        The branch is not changed.
+        The branch in this clone is not changed.
 
         Raises:
             RemoteFailure: the fetch failed.
@@ -134,11 +135,11 @@ class Sync:
         Args:
             now: The current time by this machine's clock.
             began: The time of this call.
-            progress: Called with a short text about each step.
+            progress: A function that is called with a short text about each step.
 
         Raises:
-            RemoteFailure: the remote refused the push, or other clones kept pushing first. Nothing
-                was rotated.
+            RemoteFailure: the remote refused the push, or other clones always pushed before this
+                clone. The branch was not rotated.
         """
         with self._lock.locked():
             remote = self._connect(True)  # noqa: FBT003  a person has decided

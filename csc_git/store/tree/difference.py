@@ -17,8 +17,8 @@ class Change(NamedTuple):
 
     Attributes:
         key: The key.
-        before: The key's entry before the change; None if it had no value.
-        after: The key's entry after the change; None if it has no value.
+        before: The key's entry before the change; None if the key had no value.
+        after: The key's entry after the change; None if the key has no value.
     """
 
     key: Key
@@ -74,8 +74,8 @@ def changed_files(
     """Yield the paths of the files that differ between two trees of a directory.
 
     The paths have no fan-out directories. Where the fan-out differs, some paths are yielded twice,
-    and some paths are yielded although their files are equal. Lines that are in both trees are
-    skipped.
+    and some paths are yielded although their files are equal. Tree lines that are equal in both
+    trees are skipped.
 
     Args:
         objects: The Git objects to read from.
@@ -113,7 +113,7 @@ def _lines(objects: Reads, tree: str | None) -> set[TreeEntry]:
 
 
 def _directory(lines: set[TreeEntry], name: bytes) -> str | None:
-    """Return the tree of the directory with this name; None if there is no such line."""
+    """Return the tree of the directory with this name; None if there is no such directory."""
     for line in lines:
         if line.name == name and line.is_tree:
             return line.id

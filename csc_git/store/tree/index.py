@@ -1,9 +1,9 @@
-"""The index: a cache of what was computed from Git trees, by the ids of the trees.
+"""The index: a cache of results that were computed from Git trees.
 
-A tree never changes, so a cached result stays valid. Each write makes new trees only for
-the few directories on the path of the changed key. All other directories keep their tree ids, so
-their cached results are still used. After one write, even a listing of a hundred thousand keys is
-updated by reading only what changed.
+A tree never changes, so a cached result stays valid. Each write makes new trees only for the few
+directories on the path of the changed key. All other directories keep their tree ids, so their
+cached results are still used. So after a write, only changed directories are read, even if a scope
+has a hundred thousand keys.
 
 Results are cached only for trees that are on disk. While an edit is being made, the new trees are
 only in memory, and they may never be written to disk.
@@ -43,7 +43,7 @@ class Listing:
 
 @dataclass
 class Index:
-    """Cached results for the trees of one repository. Safe to share between threads."""
+    """Cached results for the trees of one repository. Threads may share an index."""
 
     _listings: OrderedDict[Scope, Listing] = field(default_factory=OrderedDict)
     _scopes: Scopes = field(default_factory=Scopes)
@@ -82,11 +82,11 @@ class Index:
         return listing.records or {}
 
     def scopes(self, snapshot: "Snapshot", tree: str) -> tuple[str, ...]:
-        """Return the scopes that hold keys, as sorted texts; see `Scopes.of`.
+        """Return the scopes that contain keys, as sorted texts; see `Scopes.of`.
 
         Args:
             snapshot: The snapshot to read from.
-            tree: The tree of the directory that holds all scopes in that snapshot.
+            tree: The tree of the directory that contains all scopes in that snapshot.
         """
         with self._mutex:
             return self._scopes.of(snapshot, tree)
@@ -122,7 +122,7 @@ class Index:
 
 
 def index_of(shared: dict[str, Any]) -> Index:
-    """Return the index of a repository from its `shared` dict; make the index at first use."""
+    """Return the index in a repository's `shared` dict. The index is made at first use."""
     found: Index = shared.setdefault("index", Index())
     return found
 
@@ -173,7 +173,10 @@ def _updated(
     scope: Scope,
     tree: str,
 ) -> Listing:
-    """Make the listing of a newer tree from a known listing and the difference of the trees."""
+    """Make the listing of a newer tree from the listing of an older tree.
+
+    Only keys that differ between the two trees are read.
+    """
     with_records = known.records is not None
     try:
         changed = set(_changed_names(snapshot, known.tree, tree))

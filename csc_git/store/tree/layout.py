@@ -1,15 +1,15 @@
 """Layout: how the directories of the branch are split into smaller ones (the fan-out).
 
 A directory of more than 256 entries is split into directories `~00` to `~ff` by the first byte of
-the SHA-256 of the encoded name. If one of these directories has more than 256 entries, this
-directory is split again by the next byte, and so on. A directory stays split until it is empty.
+the SHA-256 of the encoded name. If a directory of the fan-out has more than 256 entries, it is
+split again by the next byte, and so on. A directory stays split until it is empty.
 
 Readers accept split and unsplit directories. If a name is found both inside and outside the
 fan-out, the entry deeper in the fan-out is used, and the other entry is reported. An encoded name
 never begins with `~`, so it can't be confused with a part of the fan-out.
 
 All names in this module are encoded as `core.key` encodes them. An entry is foreign if csc-git
-can't have made it: its mode is not 100644 or 40000, or its name is not the encoding of any name.
+can't have made it: its mode is not 100644 or 40000, or its name is not a valid encoded name.
 Foreign entries are reported, and stay where they are.
 """
 
@@ -34,7 +34,7 @@ Components = tuple[bytes, ...]
 """A path on the branch, as a tuple of encoded components without the fan-out directories."""
 
 Changes = Mapping[bytes, "TreeEntry | Changes | None"]
-"""Changes of a directory, by name: a new entry, changes of a subdirectory, or None to delete."""
+"""Changes in a directory, by name: a new entry, changes in a subdirectory, or None to delete."""
 
 _Lines = dict[bytes, TreeEntry | None]
 """Changes of the lines of one tree, by name: the new line, or None to remove the line."""
@@ -65,10 +65,10 @@ class TreeWriter(Trees, Protocol):
 
 
 class Shape(NamedTuple):
-    """The subdirectories of a directory, and whether the directory holds any keys.
+    """The subdirectories of a directory, and whether the directory contains any keys.
 
     Attributes:
-        holds_keys: Whether the directory holds keys.
+        holds_keys: Whether the directory contains keys.
         below: The names and trees of the subdirectories, including those inside the fan-out.
     """
 
@@ -95,7 +95,7 @@ class Foreign(NamedTuple):
 
 
 def find(trees: Trees, tree_id: str, name: bytes) -> TreeEntry | None:
-    """Return the entry of a name in a directory, inside or outside the fan-out.
+    """Find the entry with a given name in a directory, inside or outside the fan-out.
 
     Args:
         trees: The trees to read from.
@@ -125,7 +125,8 @@ def entries(
         trees: The trees to read from.
         tree_id: The directory's tree.
         foreign: A list to which foreign entries are added; None if the caller does not need them.
-        path: The directory's path with a `/` at the end, for the paths in `foreign`.
+        path: The directory's path, with a `/` at the end. The paths in `foreign` begin with this
+            path.
     """
     if foreign is None:
         foreign = []
@@ -216,7 +217,9 @@ def _is_listed_directory(name: bytes) -> bool:
 
 
 def spellings(path: Components, depth: int = 2) -> list[bytes]:
-    """Return every path at which a key or a scope may be stored, including the fan-out.
+    """Return every path at which a key or a scope may be stored.
+
+    There are paths with fan-out directories and a path without them.
 
     Args:
         path: The components of the key's or the scope's path, without the fan-out.
@@ -236,7 +239,7 @@ def spellings(path: Components, depth: int = 2) -> list[bytes]:
 
 
 def _fan_prefixes(name: bytes, depth: int) -> list[bytes]:
-    """Return the prefixes of zero to `depth` fan-out directories that a name may have."""
+    """Return the fan-out prefixes that a name may have: zero to `depth` directories."""
     prefix = b""
     prefixes = [prefix]
     digest = hashlib.sha256(name).digest()
@@ -356,7 +359,7 @@ def _by_fan(
     changes: _Lines,
     depth: int,
 ) -> dict[bytes, _Lines]:
-    """Group changes by the fan-out directory to which each name belongs at a depth."""
+    """Group changes by the fan-out directory to which each name belongs at a given depth."""
     fans: dict[bytes, _Lines] = {}
     for name, entry in changes.items():
         digest = hashlib.sha256(name).digest()
@@ -372,9 +375,9 @@ def _walk(
     foreign: list[Foreign],
     path: bytes,
 ) -> Iterator[TreeEntry]:
-    """Yield the entries of one level that are not foreign, deeper entries first.
+    """Yield the entries on and below one level, deeper entries first, without foreign entries.
 
-    If a name is there twice, callers use the first entry, which is the deeper one.
+    If two entries have the same name, callers use the first entry, which is the deeper entry.
     """
     lines = trees.tree(tree_id)
     for line in lines:

@@ -44,7 +44,7 @@ _CONFLICTS: Final = _Parser(Conflict.from_json)
 
 
 def read_lease(stored: Stored | None) -> Lease | None:
-    """Return the lease in a session's record; None if the record does not hold a lease."""
+    """Return the lease in a session's record; None if the record is not a lease."""
     return _LEASES.read(stored)
 
 
@@ -91,7 +91,7 @@ class _Claims:
         self,
         records: Mapping[str, Stored],
     ) -> dict[str, StoredClaim]:
-        """Return the claims in newer records, as a new dict: callers may still use the old dict."""
+        """Return a new dict of the claims in newer records. Callers may still use the old dict."""
         known = self._records
         found = dict(self._found)
         for name in known.keys() - records.keys():
@@ -108,7 +108,7 @@ class _Claims:
 
 
 def all_claims(snapshot: Snapshot) -> Mapping[str, StoredClaim]:
-    """Return the claims of all sessions by resource, including claims that are not active."""
+    """Return a dict from each resource to its claim, including claims that are not active."""
     known: _Claims = snapshot.objects.shared.setdefault("claims", _Claims())
     return known.of(snapshot.records(CLAIMS))
 

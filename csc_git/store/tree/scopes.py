@@ -1,9 +1,9 @@
-"""The scopes that hold keys, computed from Git trees and cached by the ids of the trees.
+"""Scopes: finding the scopes that contain keys. Results are cached by the ids of Git trees.
 
 Each write makes new trees only for the few directories on the path of the changed key, so only
-these directories are read again. The shape of a directory states whether the directory holds keys,
-and which directories are in it. The fan-out of a large scope has tens of thousands of parts, so
-the shapes of these parts are cached separately.
+these directories are read again. A `Shape` shows whether a directory contains keys, and lists the
+subdirectories. The fan-out of a large scope has tens of thousands of parts, so the shapes of these
+parts are cached separately.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from csc_git.store.tree.snapshot import Snapshot
 
 _MOST_PARTS: Final = 1 << 18
-"""The largest number of cached fan-out parts, counted together with their directories."""
+"""One cache generation contains about this many fan-out parts and subdirectories at most."""
 
 _MANY: Final = 64
-"""If more than this many parts of a directory are not cached, git lists all its parts."""
+"""If more than this many parts of a directory are not cached, git lists all parts."""
 
 _NOTHING: Final = Shape(holds_keys=False, below=())
 
 
 class _Directory(NamedTuple):
-    """The content of a directory of scopes, as computed from one tree.
+    """The scopes in a directory, as computed from one tree of the directory.
 
     Attributes:
         tree: The id of the directory's tree.
@@ -59,11 +59,13 @@ class Scopes:
         self._weight = 0
 
     def of(self, snapshot: "Snapshot", tree: str) -> tuple[str, ...]:
-        """Return the scopes that hold keys, as sorted texts. Unreadable directories are left out.
+        """Return the scopes that contain keys, as sorted texts.
+
+        Directories that can't be read are left out.
 
         Args:
             snapshot: The snapshot to read from.
-            tree: The tree of the directory that holds all scopes.
+            tree: The tree of the directory that contains all scopes.
         """
         try:
             found = self._directory(snapshot, tree, self._root)
@@ -91,8 +93,8 @@ class Scopes:
             snapshot: The snapshot to read from.
             tree: The directory's tree.
             known: The result for an older tree of this directory; None if there is no such result.
-            depth: The number of levels that the directory is below the directory of all scopes.
-            segment: The scope segment that the directory stands for; empty at depth 0.
+            depth: How many levels the directory is below the directory that contains all scopes.
+            segment: The scope segment that the directory represents; empty at depth 0.
             is_damaged: Whether to leave out unreadable directories instead of raising an error.
         """
         if known is not None and known.tree == tree:
@@ -135,7 +137,7 @@ class Scopes:
             return _NOTHING
 
     def _shape(self, snapshot: "Snapshot", tree: str) -> Shape:
-        """Return the shape of a directory and all parts of its fan-out, taken together.
+        """Return the shape of a directory. The parts of the directory's fan-out are included.
 
         Raises:
             StoreDamaged: the directory or a part of it can't be read.
@@ -151,7 +153,7 @@ class Scopes:
             flat = [line for line in lines if _is_flat(line)]
         holds_keys = any(line.is_file for line in flat)
         below = [(line.name, line.id) for line in flat if line.is_tree]
-        # Fan-out parts come last, because an entry in the fan-out replaces an equal name outside.
+        # Parts come last: an entry in the fan-out replaces an entry of the same name outside.
         for shape in self._inside(snapshot, tree, parts):
             holds_keys = holds_keys or shape.holds_keys
             below += shape.below
@@ -167,7 +169,7 @@ class Scopes:
         missing = [part for part in parts if part not in self._parts]
         if not missing:
             return [self._parts[part] for part in parts]
-        # Adding a shape to the cache may drop other shapes, so the cached shapes are taken first.
+        # Adding a shape to the cache may drop other shapes, so the cached shapes are read first.
         known = {part: self._parts.get(part) for part in parts}
         unknown = [part for part in missing if part not in self._older_parts]
         if len(unknown) > _MANY:
@@ -203,7 +205,8 @@ class Scopes:
     def _remember(self, tree: str, shape: Shape) -> None:
         """Add a shape to the cache, which has two generations.
 
-        When the newer generation is full, the older generation is dropped, and a new one begins.
+        When the newer generation is full, the older generation is dropped, and a new generation
+        begins.
         """
         if self._weight > _MOST_PARTS:
             self._older_parts = self._parts

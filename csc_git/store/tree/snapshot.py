@@ -42,7 +42,7 @@ _decoded: Final = lru_cache(maxsize=1024)(Entry.decode)
 
 
 class Reads(Trees, Protocol):
-    """The objects that a snapshot reads: objects of the repository, or of a batch on top of it."""
+    """The source of a snapshot's objects: a repository, or a batch of new objects."""
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -70,7 +70,8 @@ class Stored:
         entry: The content of the key's file. If the file is not a valid entry, this entry has no
             value and no author.
         revision: The id of the file's blob.
-        is_readable: Whether the file is a valid entry. Somebody may have edited the file by hand.
+        is_readable: Whether the file is a valid entry. For instance, the file may be invalid
+            because somebody edited it by hand.
     """
 
     entry: Entry
@@ -91,8 +92,8 @@ class Format:
 
     Attributes:
         store: The random id of the store.
-        previous: The last commit of the previous history of the same store, which this history
-            continues after a rotation; None if there was no rotation.
+        previous: The last commit of the older history, if a rotation replaced that history by this
+            history; None if there was no rotation.
     """
 
     store: str
@@ -164,7 +165,7 @@ class Snapshot:
         return file.id
 
     def revision_at(self, path: Components) -> str | None:
-        """Return the revision of the key that has this path, without fan-out directories."""
+        """Return the revision of the key at a path. The path must not have fan-out directories."""
         place = self.data
         for component in path:
             if place is None:
@@ -198,12 +199,12 @@ class Snapshot:
         return self._index.records(self, scope, directory)
 
     def scopes(self) -> list[Scope]:
-        """Return the scopes that hold keys, sorted by their segments."""
+        """Return the scopes that contain keys, sorted by their segments."""
         texts = self.scope_texts()
         return sorted(tuple(text.split(names.SEPARATOR)) for text in texts)
 
     def scope_texts(self) -> Sequence[str]:
-        """Return the scopes that hold keys, as sorted texts such as `issue:15`."""
+        """Return the scopes that contain keys, as sorted texts such as `issue:15`."""
         if self.data is None:
             return ()
         return self._index.scopes(self, self.data)
@@ -226,7 +227,7 @@ class Snapshot:
         return found
 
     def _listed_files(self, directory: str) -> Iterable[tuple[bytes, str]]:
-        """Return the names and blobs of a directory's files; a split directory is listed by git."""
+        """Return the names and blobs of a directory's files. Git lists a split directory."""
         is_split = any(
             is_fan_name(line.name) for line in self.objects.tree(directory)
         )
@@ -238,7 +239,7 @@ class Snapshot:
         return [(line.name, line.id) for line in lines if line.is_file]
 
     def named(self, directory: str, file: bytes) -> str | None:
-        """Return the name of the key that is stored in a file; None if the file holds no key.
+        """Return the name of the key that is stored in a file; None if there is no such key.
 
         Args:
             directory: The directory's tree.
@@ -272,7 +273,7 @@ class Snapshot:
                 yield name
 
     def segment(self, name: bytes, directory: str, depth: int) -> str | None:
-        """Return the scope segment for which a directory stands.
+        """Return the scope segment that a directory represents.
 
         Args:
             name: The directory's encoded name.
@@ -295,7 +296,8 @@ class Snapshot:
         """Yield all files and directories below `data/` that are not entries, for a report.
 
         Args:
-            has_time: Called from time to time. When `has_time` returns False, the search ends.
+            has_time: A function that is called from time to time. When `has_time` returns False,
+                the search ends.
         """
         stack: list[tuple[bytes, str]] = []
         if self.data is not None:
@@ -344,7 +346,7 @@ class Snapshot:
         return Format(store, previous)
 
     def key_at(self, path: Components) -> Key | None:
-        """Return the key with this path; the path has no fan-out. None if there is no such key."""
+        """Return the key at a path without fan-out directories; None if there is no such key."""
         *directories, file = path
         try:
             segments = [
@@ -362,7 +364,10 @@ class Snapshot:
         return key
 
     def _full_name(self, path: Components) -> Key | None:
-        """Return the key that a file with a shortened path names in full; None if none is named."""
+        """Return the key of a file with a shortened path; None if there is no such key.
+
+        The full name of the key is read from the file.
+        """
         place = self.revision_at(path)
         if place is None:
             return None
@@ -443,7 +448,10 @@ class Snapshot:
         return self._name_of(line.name, line.id)
 
     def _name_of(self, file: bytes, blob_id: str) -> str | None:
-        """Return the name of a file's key. A shortened file name is completed from the file."""
+        """Return the name of a file's key.
+
+        If the file name is shortened, the key's name is read from the file.
+        """
         decoded = names.decode(file, directory=False)
         if decoded is not None:
             return decoded
@@ -456,7 +464,7 @@ class Snapshot:
         return name
 
     def _is_entry(self, line: TreeEntry) -> bool:
-        """Return whether a file holds the entry of a key."""
+        """Return whether a file contains the entry of a key."""
         if not self._file_name(line):
             return False
         return self._entry(line.id) is not None
