@@ -28,7 +28,7 @@ CscError
  │   │   └─ WrongType         an object has another type than expected
  │   ├─ UnreadableValue       a file of the branch that somebody edited by hand
  │   ├─ StoreGone             our repository was deleted or moved while a process used it
- │   ├─ NotRotated            a branch that could not be replaced by a shorter one
+ │   ├─ NotRotated            the branch could not be given a shorter history
  │   ├─ RemoteFailure         an exchange with the remote ended in a state other than OK
  │   │   └─ NotAtomic         the remote can't move several branches in one step
  │   ├─ LostRace              somebody else pushed first
@@ -256,7 +256,7 @@ class TreeNotListed(StoreError):
 
 
 class NotRotated(StoreError):
-    """A branch that could not be replaced by a shorter one."""
+    """The branch could not be replaced by a branch with a shorter history."""
 
     safe = "The branch and all edits are unchanged"
 

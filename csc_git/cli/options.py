@@ -22,7 +22,7 @@ from csc_git.store.sync.attempt import Progress
 from csc_git.text import span
 
 _LONG: Final = 600.0
-"""Commands that read warn if the remote was last reached more than this many seconds ago."""
+"""A read prints a warning if the remote was last reached more than this many seconds ago."""
 
 Options = dict[str, Any]
 """The values of a command's options by name. The function `common` adds these options."""

@@ -138,7 +138,7 @@ class Document:
 
         Args:
             path: The names of the objects around the array, then its own name.
-            ours: A function that returns whether to remove an element.
+            ours: A function that returns true for an element that is ours and must be removed.
         """
         while True:
             items = self.get(*path) or []

@@ -49,17 +49,17 @@ class Coordinator:
         progress: A function that is called at each step of a sync, if a command waits for the sync.
 
     Attributes:
-        authors: Signs sessions on and off.
-        values: Reads values.
-        edits: Stores and deletes values.
-        claims: Claims and releases resources.
-        conflicts: Lists and resolves conflicts.
-        feed: Waits for changes.
-        past: Reads the history of the branch.
-        summary: Summarizes the whole state of the store.
-        syncing: Syncs with the remote.
+        authors: The part that signs sessions on and off.
+        values: The part that reads values.
+        edits: The part that stores and deletes values.
+        claims: The part that claims and releases resources.
+        conflicts: The part that lists and resolves conflicts.
+        feed: The part that waits for changes.
+        past: The part that reads the history of the branch.
+        summary: The part that summarizes the whole state of the store.
+        syncing: The part that syncs with the remote.
         sessions: The sessions of this process.
-        writer: Makes edits, and waits for the remote.
+        writer: The part that makes edits and waits for the remote.
     """
 
     def __init__(  # noqa: PLR0913  all that a process knows at its start

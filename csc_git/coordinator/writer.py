@@ -45,7 +45,7 @@ SHARING: Final = frozenset({"CSC_BRANCH", "CSC_REMOTE", "CSC_SYNC"})
 """The environment variables of the branch, remote and sync settings."""
 
 _AT_ONCE: Final = 2.0
-"""Most seconds that `fetch_if_hopeful` and `wait_for_first_contact` wait."""
+"""`fetch_if_hopeful` and `wait_for_first_contact` wait at most this many seconds."""
 
 _LONGEST_FIRST: Final = 10.0
 """A command waits at most this many seconds for a fetch before the command makes its edit."""

@@ -125,10 +125,10 @@ class Timeline:
     Attributes:
         times: One time for each commit, oldest first. From commit to commit, the times never go
             back.
-        ahead: The machines whose clocks were ahead by more than `TRUSTED_AHEAD`. The
-            value for each machine is the largest error of its clock.
-        behind: The machines whose clocks were behind by more than `TRUSTED_AHEAD`. The
-            value for each machine is the largest error of its clock.
+        ahead: The machines whose clocks were ahead by more than `TRUSTED_AHEAD`. The value for each
+            machine is the largest error of its clock.
+        behind: The machines whose clocks were behind by more than `TRUSTED_AHEAD`. The value for
+            each machine is the largest error of its clock.
     """
 
     times: list[datetime]
@@ -152,13 +152,13 @@ def timeline(
        clock.
     3. The commit's clock is behind the latest earlier time by a few minutes at most. The commit
        gets the latest earlier time.
-    4. The commit's clock is further behind than in case 3, and the leader's clock was ahead. The
+    4. The commit's clock is behind by more than minutes, and the leader's clock was ahead. The
        commit gets the time of its clock. Earlier commits of the leader that have later times also
        get the time of this commit's clock. If other machines have been seen before, the leader's
        clock was ahead if this commit's clock is not behind the latest time of the other machines.
        If no other machine has been seen before, the leader's clock was ahead if two other machines
        soon write commits whose clocks are further behind than in case 3.
-    5. The commit's clock is further behind than in case 3, and the leader's clock was right. So the
+    5. The commit's clock is behind by more than minutes, and the leader's clock was right. So the
        clock of this commit's machine was behind. The commit gets the latest earlier time.
 
     Args:

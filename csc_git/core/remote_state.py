@@ -287,7 +287,7 @@ _WHICH_REMOTE: Final = (
 
 
 def of_another(earlier: str) -> str:
-    """Return a text that the current remote is not the earlier remote, whose URL is given."""
+    """Describe that the current remote is not the earlier remote, whose URL is given."""
     return f"it is another remote than {earlier}, with which this clone synced before"
 
 

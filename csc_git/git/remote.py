@@ -298,7 +298,7 @@ class Remote:
         return ref.strip() or None
 
     def _branches(self, *patterns: str) -> str:
-        """List the remote's branches that match a pattern; all branches if there are no patterns."""
+        """List the remote's branches that match a pattern; all branches if no pattern is given."""
         done = self._git(
             "ls-remote",
             "--heads",

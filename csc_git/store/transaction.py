@@ -382,7 +382,7 @@ class _Edit:
 
 
 def _note(replaced: list[TreeEntry]) -> str:
-    """Return an addition to a commit's subject that names the replaced foreign entries."""
+    """Return the names of the replaced foreign entries, to append to a commit's subject."""
     if not replaced:
         return ""
     names: list[str] = []

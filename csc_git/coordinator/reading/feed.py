@@ -183,7 +183,7 @@ class Feed:
                     return found
 
     def _losses(self) -> list[str]:
-        """Return notices of the claims that the sessions of this process lost."""
+        """Return one notice for each claim that a session of this process has lost."""
         notices: list[str] = []
         for session in self._sessions.here:
             notices += self._lost(session)

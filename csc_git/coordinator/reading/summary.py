@@ -47,19 +47,19 @@ from csc_git.store.tree.snapshot import Snapshot
 from csc_git.text import printable, readable
 
 _MOST_LISTED: Final = 50
-"""Most sessions, claims and conflicts that `csc-git status` lists."""
+"""`csc-git status` lists at most this many sessions, claims and conflicts."""
 
 _MOST_SHOWN: Final = 10
-"""Most sessions, claims and conflicts that an answer to a model lists.
+"""An answer to a model lists at most this many sessions, claims and conflicts.
 
 The answer also shows how many are left out, or that some are left out.
 """
 
 _MOST_GONE: Final = 200
-"""Most sessions that are read to find unfinished work."""
+"""At most this many sessions are read to find unfinished work."""
 
 _LONGEST: Final = 200
-"""Most characters of an author's name in an answer."""
+"""An author's name is cut to this many characters in an answer."""
 
 _LOOK_SECONDS: Final = 0.3
 """`csc-git status` searches for unreadable files for at most this many seconds.

@@ -184,9 +184,9 @@ class ObjectDatabase:
 
         Args:
             objects: At least one object. No object may appear twice.
-            name: The name for the pack, without `pack-` and file extension. If this name is the id of an
-                object in the pack, other processes find this object at once. If another pack has
-                this name already, the new pack is named after its checksum.
+            name: The name for the pack, without `pack-` and file extension. If this name is the id
+                of an object in the pack, other processes find this object at once. If another pack
+                has this name already, the new pack is named after its checksum.
 
         Returns:
             The name of the pack without file extension, for `allow_repack`.
@@ -336,7 +336,10 @@ class ObjectDatabase:
         return bool(new or gone)
 
     def _add(self, base: str) -> None:
-        """Add a pack to the known packs by its name without file extension, unless it was deleted."""
+        """Add a pack to the known packs, unless the pack was deleted.
+
+        The name of the pack is given without file extension.
+        """
         with suppress(FileNotFoundError):
             if self._small.add(base):
                 return

@@ -93,7 +93,7 @@ class Scopes:
             snapshot: The snapshot to read from.
             tree: The directory's tree.
             known: The result for an older tree of this directory; None if there is no such result.
-            depth: How many levels the directory is below the directory that contains all scopes.
+            depth: Number of levels between this directory and the directory of all scopes.
             segment: The scope segment that the directory represents; empty at depth 0.
             is_damaged: Whether to leave out unreadable directories instead of raising an error.
         """
