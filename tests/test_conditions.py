@@ -298,7 +298,7 @@ def test_bad_edits_are_refused(pair: list[Coordinator]) -> None:
     me, edit = person(pair[0]), pair[0].edits.edit
     with pytest.raises(InputError, match="0 changes"):
         edit(me, [])
-    with pytest.raises(InputError, match="twice"):
+    with pytest.raises(InputError, match="two changes of the key"):
         edit(me, [change("a", value=1), change("a", "delete")])
     with pytest.raises(InputError, match="changes nothing"):
         edit(me, [change("n", "require", if_revision="absent")])

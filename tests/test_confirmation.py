@@ -223,7 +223,7 @@ def test_a_push_to_a_fork_is_not_synced(
     one = world.open("one")
     op = put(one, "s", "k", 1)
     assert state_of(one) == "pushed-elsewhere"
-    assert "fork.git does not show" in one.store.sync_status.detail
+    assert "fork.git is not found at" in one.store.sync_status.detail
     assert one.store.fate(op).where == "local"
     git("remote", "set-url", "--push", "origin", str(world.remote), cwd=clone)
     assert state_of(one) == "ok"

@@ -129,8 +129,8 @@ def test_a_healthy_clone_passes_all_checks(patient: Patient) -> None:
             faults.unreadable_store,
             "store",
             "error",
-            "that can be read",
-            "state.git aside",
+            "can't be read",
+            "state.git to another place",
         ),
         (
             faults.lost_pack,
@@ -154,7 +154,13 @@ def test_a_healthy_clone_passes_all_checks(patient: Patient) -> None:
             "max_user_instances",
         ),
         (faults.no_remote, "remote", "warning", "no remote", "git remote add"),
-        (faults.remote_down, "remote", "error", "can't be reached", "retries"),
+        (
+            faults.remote_down,
+            "remote",
+            "error",
+            "can't be reached",
+            "tries again",
+        ),
         (
             faults.wrong_password,
             "remote",
@@ -379,7 +385,7 @@ def test_a_healthy_clone_passes_all_checks(patient: Patient) -> None:
             "store",
             "error",
             "can't be read",
-            "state.git aside",
+            "state.git to another place",
         ),
         (
             faults.hooks_disabled,
@@ -628,7 +634,7 @@ def test_a_damaged_value_is_not_reported_as_missing(
     faults.damaged_value(patient)
     output = csc("get", "a", "k", cwd=patient.clone, code=1).stderr
     assert "can't be read" in output
-    assert "state.git aside" in output
+    assert "state.git to another place" in output
 
 
 def test_a_store_moved_aside_comes_back_without_a_conflict(

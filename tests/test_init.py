@@ -89,7 +89,7 @@ def test_init_with_an_unknown_remote_registers_nothing(
 ) -> None:
     shown = csc_here("init", "--remote", "nosuch", code=1)
     assert "!!  remote" in shown
-    assert ".mcp.json was left alone" in shown
+    assert ".mcp.json was not changed" in shown
     assert "run the same command again" in shown
     assert not (clone_cwd / ".mcp.json").exists()
 

@@ -215,7 +215,7 @@ def test_a_rotation_that_died_after_its_push_is_completed(
 
         return rotation.rotate(replica, remote, now, once)
 
-    monkeypatch.setattr("csc_git.store.sync.rotate", dies)
+    monkeypatch.setattr("csc_git.store.sync.sync.rotate", dies)
     with pytest.raises(KeyboardInterrupt):
         one.syncing.rotate()
     op = put(one, "a", "b", 2)

@@ -66,7 +66,7 @@ def test_a_remote_that_is_down_keeps_edits_queued(
         http.url("remote.git"),
         cwd=world.directory / "one",
     )
-    expect_failure(coordinator, "unreachable", "retries")
+    expect_failure(coordinator, "unreachable", "tries again")
     http.port = good
     git(
         "remote",

@@ -68,18 +68,18 @@ def test_a_value_out_of_bounds_is_refused(
     clone: Path, name: str, value: str
 ) -> None:
     error = csc("team", "set", name, value, cwd=clone, code=1).stderr
-    assert f"The team's {name} can't be used" in error
+    assert f"The team's setting {name} can't be used" in error
     assert csc("ls", cwd=clone).stdout == ""
 
 
 @pytest.mark.parametrize(
     ("value", "complaint"),
     [
-        ({"version": 1, "lease": -1}, "team's lease can't be used"),
+        ({"version": 1, "lease": -1}, "team's setting lease can't be used"),
         ({"version": 2, "lease": 60}, "Upgrade csc-git"),
         ([], "not stored as a JSON object"),
         ("x", "not stored as a JSON object"),
-        ({"poll": 1e-9}, "team's poll can't be used"),
+        ({"poll": 1e-9}, "team's setting poll can't be used"),
     ],
 )
 def test_an_unusable_team_record_is_reported_and_ignored(

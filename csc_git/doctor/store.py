@@ -35,9 +35,9 @@ _INOTIFY: Final = (
     "fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=1024"
 )
 _REMAKE: Final = (
-    "Stop the sessions here. Move that directory aside and keep it, since it may have edits that "
-    "are not pushed yet; the troubleshooting guide explains how to recover these edits. The next "
-    "start makes a new store"
+    "Stop the sessions here. Move that directory to another place and keep it, since it may have "
+    "edits that are not pushed yet; the troubleshooting guide explains how to recover these edits. "
+    "The next start makes a new store"
 )
 
 

@@ -136,7 +136,7 @@ def _unreadable_config(stderr: str) -> InvalidSetting:
     reason = readable(stderr)
     return InvalidSetting(
         f"git can't read its configuration: {reason}",
-        then="Mend the file that git's message names, then start again",
+        then="Repair the file that git's message names, then start again",
     )
 
 
