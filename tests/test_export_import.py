@@ -127,7 +127,7 @@ def test_a_directory_of_claude_session_coordinator_is_imported(
     assert json.loads(shown) == ["a"]
     (state / "stray.json").write_text('{"data": {"k": 1}}')
     assert (
-        "stray.json: the registry (*__instances.json) of the project is missing"
+        "stray.json: the project's registry file is missing; its name would end in __instances.json"
         in csc("import", str(state), cwd=clone, code=1).stderr
     )
     (state / "bad.json").write_text("{")

@@ -213,7 +213,7 @@ def _was_ahead(
 
     Args:
         marks: The commits, oldest first.
-        number: Index in `marks` of the commit whose clock is behind.
+        number: Index in `marks` of the commit whose machine has a clock that is behind.
         leader: The machine whose commit set the latest earlier time.
         reached: The latest time of all earlier commits.
         vouched: The latest time of machines other than the leader; None if there were no other

@@ -167,8 +167,8 @@ class Remote:
     def _check_one_place(self) -> None:
         """Check before a push that the branch is the same at the remote's URLs for fetch and push.
 
-        The URLs are asked one after the other, so the results can differ while another clone
-        pushes. In that case both URLs are asked again.
+        git lists the branch at one URL and then at the other. If another clone pushes in between,
+        the results differ. If they differ, git lists the branch at both URLs again.
         """
         here, there = self._urls
         if here == there:

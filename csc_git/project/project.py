@@ -202,9 +202,9 @@ class Project:
         return [place for place in unique if _is_work_tree(place)]
 
     def config_stamp(self) -> tuple[int, ...]:
-        """Return when the configuration files of the repository and of the user were written.
+        """Return the times at which the configuration files were last changed.
 
-        If the result changes, one of these files has been written.
+        These are the files of the repository and of the user.
         """
         home = Path.home()
         given = os.environ.get("XDG_CONFIG_HOME")

@@ -98,7 +98,7 @@ class Branch:
         return {record_of(commit).op for commit in self.queue()}
 
     def keep_tip(self) -> None:
-        """Keep the commit at the tip for thirty days."""
+        """Protect the commit that is the tip now from deletion for thirty days."""
         tip = self.tip
         if tip is not None:
             self._keep(tip)

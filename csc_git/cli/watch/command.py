@@ -21,7 +21,7 @@ _LOOK: Final = 0.2
 """Seconds to wait for a key press before the next check for changes."""
 
 _REDRAW: Final = 1.0
-"""The view is drawn again after this many seconds, since the view shows ages and the time."""
+"""The view is drawn again after this many seconds, so that the clock in it stays correct."""
 
 _EDITS: Final = 50
 """This many edits before the start are remembered. They are not printed if a sync replays them."""

@@ -100,7 +100,7 @@ class Feed:
     Args:
         store: The clone's store.
         watch: The object that wakes a waiting caller when the store may have changed.
-        sessions: The sessions of this process, whose confirmed edits are reported.
+        sessions: The sessions of this process. Their confirmed edits are reported.
         lost: A function that returns notices of the claims that a session lost. Each notice is
             returned only once.
     """

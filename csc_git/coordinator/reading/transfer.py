@@ -260,7 +260,8 @@ def _scope_of(
     fitting = list(filter(stem.startswith, starts))
     if not fitting:
         raise _invalid(
-            f"{stem}.json: the registry (*{_REGISTRY}.json) of the project is missing"
+            f"{stem}.json: the project's registry file is missing; "
+            f"its name would end in {_REGISTRY}.json"
         )
     start = max(fitting, key=len)
     rest = stem.removeprefix(start)

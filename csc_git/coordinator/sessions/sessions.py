@@ -148,7 +148,7 @@ class Sessions:
             return own.name
 
     def sign_off_all(self, now: datetime) -> None:
-        """Sign every session of this process off, because the process ends.
+        """Sign off every session of this process, because the process ends.
 
         If the client starts the server again within a minute, the session is resumed.
         """

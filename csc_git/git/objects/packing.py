@@ -232,7 +232,7 @@ def _stored(
 ) -> bytes:
     """Encode an object for a pack. If `distance` is given, the object is encoded as a delta.
 
-    The distance is the number of bytes from the beginning of the base to the new object.
+    The distance is the number of bytes from the beginning of the delta's base to that of the delta.
     """
     kind = one.kind
     content = one.raw

@@ -1,7 +1,8 @@
 """Shorten the schemas, since each schema costs tokens in every conversation.
 
 Pydantic's JSON Schemas are correct but long. Titles are removed, since they repeat the names.
-Defaults of null and false are removed, since an argument that is left out has this default anyway.
+A default that is null or false is not written, since an argument that is left out is null or false
+anyway.
 An `anyOf` with a type and null is replaced by a list of types. JSON Schema 2020-12 gives both forms
 the same meaning (section 6.1.1 of its validation vocabulary).
 """
