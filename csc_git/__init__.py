@@ -7,8 +7,8 @@ Each layer is a folder. A layer imports only from the layers below it in this li
 - `doctor`: checks the installation from client to remote, and reports what is wrong.
 - `clients`: the settings files of MCP clients.
 - `server`: the tools, resources and prompts that an agent uses over MCP.
-- `coordinator`: the operations of a session on sessions, edits, claims, conflicts, the change feed
-  and the history. The coordinator also reads the system's clocks.
+- `coordinator`: the operations that a session can call, on sessions, edits, claims, conflicts, the
+  change feed and the history. The coordinator also reads the system's clocks.
 - `config`: the settings, from flags, environment variables and git's configuration.
 - `store`: a transactional key-value store on one branch, with snapshots, transactions, replay and
   sync.
@@ -34,7 +34,7 @@ __all__ = ["Coordinator", "CscError", "open_coordinator"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  PEP 562
-    """Import a public name when it is first used. A hook has no time to import all names."""
+    """Import a public name when it is first used. To import all names takes too long for a hook."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from csc_git.coordinator import coordinator, factory  # noqa: PLC0415

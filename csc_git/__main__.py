@@ -1,4 +1,4 @@
-"""`python -m csc_git` is `csc-git`."""
+"""`python -m csc_git` does the same as the command `csc-git`."""
 
 from csc_git.cli.main import main
 

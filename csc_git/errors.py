@@ -45,8 +45,8 @@ CscError
 
 If the *remote* fails, a caller of the coordinator gets no error, because local work can go on.
 Instead, the failure becomes the state of sync. `RemoteFailure` is defined in
-`csc_git.core.remote_failure`. The store does not raise `LostRace`, `ObjectTooLarge` and
-`TreeNotListed` to its callers either. The store tries again, or reads the object in another way.
+`csc_git.core.remote_failure`. Callers of the store never get `LostRace`, `ObjectTooLarge` or
+`TreeNotListed` either. The store tries again, or reads the object in another way.
 """
 
 
@@ -83,7 +83,7 @@ class InvalidName(InputError):
 
 
 class InvalidValue(InputError):
-    """A value that is not valid JSON by RFC 8259 and I-JSON, or that is nested too deep."""
+    """A value that is not valid JSON by RFC 8259 and I-JSON, or that is nested too deeply."""
 
     then = "Send a JSON value: object, array, string, finite number, boolean or null"
 
@@ -123,7 +123,7 @@ class NoSuchConflict(InputError):
 class CursorExpired(InputError):
     """A cursor whose snapshot this clone no longer has."""
 
-    then = "Read what you need again, then continue without a cursor"
+    then = "Read again what you need, then continue without a cursor"
 
 
 class ReservedScope(InputError):
@@ -131,7 +131,7 @@ class ReservedScope(InputError):
 
 
 class LooksLikeSecret(InputError):
-    """A value that seems to contain a credential. Nobody could remove it after a push."""
+    """A value that seems to contain a credential. After a push, nobody could remove the value."""
 
     safe = "Nothing was stored, here or on the remote"
     then = (
@@ -161,7 +161,7 @@ class GitMissing(SetupError):
 
 
 class ForeignRepository(SetupError):
-    """The repository belongs to another user; git itself would refuse it too."""
+    """The repository belongs to another user; git itself would refuse the repository too."""
 
 
 class InvalidSetting(SetupError):
@@ -214,7 +214,7 @@ class WrongType(StoreDamaged):
 
 
 class StoreGone(StoreError):
-    """The directory of our repository was deleted, moved or replaced while it was in use."""
+    """The directory of csc-git's own repository was deleted, moved or replaced during use."""
 
     safe = (
         "The edits on the remote are unharmed. Edits that were not pushed are still in the "
@@ -276,7 +276,7 @@ class SessionTaken(SessionError):
 
 
 class SessionFenced(SessionError):
-    """Another session has the session's name now.
+    """The session has lost its name to another session.
 
     Args:
         what: What happened: one sentence without a full stop.

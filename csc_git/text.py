@@ -96,7 +96,7 @@ def count(
 
     Args:
         number: How many things there are.
-        noun: The word for one thing. The plural of this word must end in `s`.
+        noun: The word for one thing. Its plural must be this word with an `s` at the end.
     """
     if number == 1:
         return f"1 {noun}"

@@ -34,8 +34,8 @@ _WORD: Final = re.compile(r"(?!-)[\w:@.,/+=%-]+")
 class _Bash(BashComplete):
     """Completion for bash. When a user completes a word, bash splits `issue:15` into three words.
 
-    The script completes such a text as one word. Then it removes the beginning of the text, which
-    bash keeps on the command line.
+    The script completes `issue:15` as one word. Then the script removes `issue:` from each result,
+    because bash keeps `issue:` on the command line.
     """
 
     source_template = """\
@@ -107,7 +107,7 @@ def complete_key(
     """Complete a key of the scope that was typed before.
 
     Args:
-        ctx: The context of the command. It contains the scope that was typed.
+        ctx: The context of the command, which contains the scope that was typed.
         typed: The beginning of the key, as typed so far.
     """
     scope = ctx.params.get("scope")

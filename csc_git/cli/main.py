@@ -197,7 +197,7 @@ def main(ctx: click.Context, /, directory: Path | None) -> None:
 
 
 def _defaults(directory: Path) -> dict[str, Any]:
-    """Make the directory the default of `-C` for each command, also for the commands of `team`."""
+    """Use the directory as the default of `-C` in each command, also in the commands of `team`."""
     own = {"directory": directory}
     own_and_nested = {**own, "set": own, "unset": own}
     return dict.fromkeys(_COMMANDS, own_and_nested)

@@ -22,7 +22,7 @@ from csc_git.store.sync.attempt import Progress
 from csc_git.text import span
 
 _LONG: Final = 600.0
-"""A read prints a warning if the remote was last reached more than this many seconds ago."""
+"""A warning is printed if the last contact with the remote was more than this many seconds ago."""
 
 Options = dict[str, Any]
 """The values of a command's options by name. The function `common` adds these options."""
@@ -31,7 +31,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(click.Command):
-    """A command whose help lists its own options first, then the options that set settings."""
+    """A command whose help lists the command's own options first, and the settings after them."""
 
     def format_options(
         self,
@@ -146,7 +146,7 @@ _SETTINGS = (
 
 
 def flags(options: Options) -> dict[str, Any]:
-    """The settings among a command's options. A setting that was not given is None."""
+    """The settings among a command's options. The value is None if a setting was not given."""
     return {name: options.get(name) for name in _SETTINGS}
 
 
@@ -159,7 +159,7 @@ def opened(
 
     Args:
         options: The command's options.
-        progress: A function that gets a text about the sync while an edit waits for the sync.
+        progress: A function that is called with texts about the sync for which an edit waits.
     """
     # SIGTERM is handled like Ctrl-C, so that the command reports whether its edit was made.
     signal.signal(signal.SIGTERM, _interrupt)
@@ -177,10 +177,9 @@ def opened(
 def opened_for_reading(options: Options) -> Iterator[Coordinator]:
     """Open a coordinator, as `opened` does, for a command that shows stored values.
 
-    If this clone has not reached the remote for a while, this function waits briefly for the
-    remote. If the remote does not answer, this function prints a warning. Without the warning, the
-    user could believe that a value does not exist, although the value has only not been fetched
-    yet.
+    If this clone did not try to contact the remote in the last minute, a short sync is tried first.
+    If the last contact with the remote is old, a warning is printed. Without the warning, the user
+    could believe that a value does not exist. In fact, this clone may not have fetched the value.
     """
     with opened(options) as coordinator:
         coordinator.writer.wait_for_first_contact()

@@ -1,4 +1,7 @@
-"""The output of commands: plain text, or JSON with `--json`. A pipe gets only the answer."""
+"""The output of commands: plain text, or JSON with `--json`.
+
+If standard output is a pipe, the pipe gets only the answer.
+"""
 
 import json
 import shutil
@@ -54,7 +57,9 @@ def show(result: Result, *lines: str) -> None:
 
 
 def show_edit(edit: Delivered, line: str) -> None:
-    """Print the result of an edit. Warn if the edit should be on the remote but is not.
+    """Print the result of an edit.
+
+    If the edit should be on the remote and is not there, print a warning too.
 
     Args:
         edit: What is printed with `--json`.
@@ -128,13 +133,15 @@ def hanging(
     indent: int = 0,
     stream: TextIO | None = None,
 ) -> str:
-    """Join a head and a text. In a terminal, wrap the text and indent it by the head's width.
+    """Put a head, such as `fix: `, before a text.
+
+    In a terminal, wrap the text, and indent all lines after the first line by the head's width.
 
     Args:
         head: The words before the text on the first line.
         text: The text to wrap.
         indent: The number of columns that precede the head on the first line.
-        stream: The stream to which the text will be printed; None for standard output.
+        stream: The stream to which the text will be printed; None means standard output.
     """
     out = stream or sys.stdout
     if not out.isatty():
@@ -176,14 +183,17 @@ def described(finding: Finding) -> str:
 
 
 def note(text: str) -> None:
-    """Print a remark to standard error. Print nothing in a pipe or with `--json`."""
+    """Print a remark if standard error is a terminal and `--json` is not given."""
     if sys.stderr.isatty() and not wants_json():
         click.echo(text, err=True)
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Show the current step on a line of its own. Show nothing in a pipe or with `--json`."""
+    """Show the current step of a sync on a separate line.
+
+    Show nothing with `--json`, or if standard error is not a terminal.
+    """
     if wants_json() or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -222,7 +232,7 @@ def with_author(text: str, version: Version) -> str:
     """Append the author and the time of a version to a text.
 
     Args:
-        text: The shown part of the version's value.
+        text: The part of the version's value that is shown.
         version: The version.
     """
     author = version.session
@@ -246,7 +256,7 @@ def at_most(lines: Sequence[str], most: int, where: str = "") -> list[str]:
     Args:
         lines: All lines.
         most: At most this many lines are kept. One more line says how many lines are left out.
-        where: The end of the last line. It says how to see all lines.
+        where: The text at the end of the last line, which says how a user can see all lines.
     """
     shown = list(lines[:most])
     others = len(lines) - most

@@ -25,7 +25,7 @@ from csc_git.store.sync.status import SyncStatus
 from csc_git.text import count, printable
 
 _MOST: Final = 10
-"""A preview lists at most this many edits, and this many keys of each kind."""
+"""A preview lists at most this many edits, and at most this many keys of each kind."""
 
 
 class _Choice(NamedTuple):
@@ -37,7 +37,7 @@ class _Choice(NamedTuple):
         question: The question that a person is asked.
         done: The text that is printed after the decision was carried out.
         fits: The states of the sync in which this decision can be chosen.
-        replaces: Whether this clone's history is replaced. The old history is kept for a while.
+        replaces: Whether this clone's history is replaced. A replaced history is kept for 30 days.
     """
 
     permit: Permit
@@ -52,7 +52,7 @@ class _Synced(NamedTuple):
     """What a sync did.
 
     Attributes:
-        status: The state after the sync.
+        status: The state of the sync with the remote, after this sync.
         message: What was done to carry out the decision; empty if there was no decision.
         kept: The tip of the history that was replaced; None if no history was replaced.
     """
@@ -220,7 +220,10 @@ def _unpark(
 
 
 def _sync(coordinator: Coordinator, seconds: float | None) -> SyncStatus:
-    """Sync once. If a number of seconds is given, sync until the queue is empty or time is up."""
+    """Sync once.
+
+    If `seconds` is given, sync until the queue is empty or this number of seconds has passed.
+    """
     if seconds is not None:
         return coordinator.syncing.sync_until_pushed(seconds)
     with progress() as report:
@@ -269,8 +272,8 @@ def _ask(question: str) -> None:
         )
     if not click.confirm(question):
         raise InputError(
-            "The question was answered with no",
-            then="Queued edits stay queued here",
+            'The answer to the question was "no"',
+            then="Queued edits stay in this clone's queue",
         )
 
 
@@ -305,13 +308,13 @@ def _preview(found: Decision) -> Iterator[str]:
     )
     if found.queued:
         queued = count(found.queued, "edit")
-        yield f"Still queued, since the remote never confirmed them: {queued}."
+        yield f"The queue keeps {queued} that the remote never confirmed."
 
 
 def _key_lines(title: str, names: Sequence[str]) -> Iterator[str]:
-    """Yield a line that lists the keys except records of conflicts.
+    """Yield a line that lists the keys that are not records of conflicts.
 
-    If there are no other keys, yield nothing.
+    If there are no such keys, yield no line.
     """
     keys = [name for name in names if not name.startswith("conflicts/")]
     if not keys:

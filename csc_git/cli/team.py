@@ -73,7 +73,10 @@ def _change(name: str, value: str | None, options: Options) -> None:
 
 
 def _check_fate(coordinator: Coordinator, name: str, op: str | None) -> None:
-    """Raise an error if somebody set another value at the same time, and that value was kept."""
+    """Raise an error if somebody set another value at the same time.
+
+    No error is raised if our value is the current value.
+    """
     if op is None:
         return
     fate = coordinator.store.fate(op)
@@ -84,7 +87,7 @@ def _check_fate(coordinator: Coordinator, name: str, op: str | None) -> None:
     raise ConditionFailed(
         f"Somebody else changed {name} at the same time: it is {current} now",
         safe="Your value is kept in full as an open conflict: csc-git conflicts",
-        then="Agree on a value with that person, then set it again",
+        then="Agree on a value with the other person, then set the value again",
     )
 
 
@@ -93,7 +96,7 @@ def _show(
     options: Options,
     sync: str | None = None,
 ) -> None:
-    """Print all settings. If `sync` is given, print this state of sync too."""
+    """Print all settings. If `sync`, a text about the sync, is given, print this text too."""
     team, unusable = read_team(coordinator.store.snapshot())
     settings = load(coordinator.project, flags(options), team)
     here = given(

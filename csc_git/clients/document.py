@@ -44,7 +44,7 @@ class Document:
         self._read(text)
 
     def get(self, *path: str) -> Json:
-        """The value that is found by following member names; None if a member is missing."""
+        """The value at a path of member names; None if a member on the path is missing."""
         found = self.content
         for name in path:
             if not isinstance(found, dict):
@@ -94,7 +94,7 @@ class Document:
         """Insert an element at the beginning of an array. If the array is missing, make it.
 
         Args:
-            path: The names of the objects around the array, then its own name.
+            path: The names of the objects around the array, then the name of the array.
             value: The element, any JSON.
 
         Raises:
@@ -137,7 +137,7 @@ class Document:
         """Remove elements of an array. If no element is left, remove the array too.
 
         Args:
-            path: The names of the objects around the array, then its own name.
+            path: The names of the objects around the array, then the name of the array.
             ours: A function that returns true for an element that is ours and must be removed.
         """
         while True:
@@ -154,7 +154,7 @@ class Document:
             self._cut(node, node)
 
     def _split(self, path: Path_) -> tuple[Path_, Path_]:
-        """Split a path into the part that exists and the part that does not exist."""
+        """Split a path into the part that exists in the document and the part that is missing."""
         depth = 0
         while depth < len(path):
             if not self._has(path[: depth + 1]):
@@ -204,7 +204,7 @@ class Document:
     ) -> None:
         """Insert a member at the beginning of an object.
 
-        If there is no name, insert an element at the beginning of an array.
+        If `name` is None, insert an element at the beginning of an array.
         """
         start = _first(container).end
         following = _last(container)
@@ -288,7 +288,7 @@ def _is_hollow(value: Json) -> bool:
 
 
 def _comment_on_line(opening: str) -> str:
-    """The comment after an opening bracket; empty if it does not end on the bracket's line.
+    """The comment on an opening bracket's line; empty if the comment ends on a later line.
 
     Args:
         opening: The text between the bracket and the first member.

@@ -36,7 +36,7 @@ class HookRegistration(Registration):
     Args:
         top: The project's top.
         memory: The file that records what was inserted in the settings; see `memory_of`.
-        flags: Settings by name. The server gets these settings as options.
+        flags: The settings, by name, that the server gets as options.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ _PLAIN: Final = _SAFE | {
     "-B",
     "-u",
 }
-"""Flags of Python that do not make it run other code."""
+"""Flags of Python that do not change which code is run."""
 
 _MARKS: Final = ("pyvenv.cfg", "conda-meta")
 """A directory that contains one of these names is an environment of venv (PEP 405) or of conda."""
@@ -34,8 +34,8 @@ def launch() -> tuple[str, list[str]]:
     """The command that starts csc-git, and its first arguments.
 
     If `csc-git` is on PATH permanently, the command is `csc-git`, so that the entry works on other
-    machines too. Otherwise the command is the Python that runs this code. Its flag `-P` keeps it
-    from importing modules from the project.
+    machines too. Otherwise the command is the Python that runs this code. The flag `-P` keeps
+    Python from importing modules from the project.
     """
     if is_on_path("csc-git"):
         return "csc-git", []

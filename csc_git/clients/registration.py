@@ -1,4 +1,4 @@
-"""Add our entry to a client's settings for a project, preview the change, remove the entry."""
+"""Add our entry to a client's settings for a project, preview this change, and remove the entry."""
 
 import difflib
 import errno
@@ -51,7 +51,7 @@ class Registration(ABC):
         """Add our entries; return what was done, in a few words.
 
         Raises:
-            InvalidSetting: The file is not valid, so its client could not read it either.
+            InvalidSetting: The file is not valid, so the client could not read the file either.
         """
         with self._alone():
             return self._added()
@@ -134,7 +134,7 @@ class Registration(ABC):
         return "removed"
 
     def _is_done(self, document: Document) -> bool:
-        """Whether our entries are complete. If they must be replaced, remove the old entries first.
+        """Whether our entries are complete. Remove our old entries if they must be replaced.
 
         Raises:
             InvalidSetting: Entries must be replaced, but this clone did not insert these entries,
@@ -297,7 +297,7 @@ class ServerRegistration(Registration):
         client: The client, which must have a settings file for a project.
         top: The project's top.
         memory: The file that records what was inserted in the settings; see `memory_of`.
-        flags: Settings by name. The server gets these settings as options.
+        flags: The settings, by name, that the server gets as options.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Claude Code's settings for all projects of a person. Only the command `claude` may write them.
+"""Claude Code's settings for all projects of a person. Only `claude` may write these settings.
 
 Claude Code keeps its whole state in the settings file, and rewrites the file while it runs.
 """
@@ -23,7 +23,7 @@ class UserRegistration:
     """The server's entry in Claude Code's settings for all projects of one person.
 
     Args:
-        flags: Settings by name. The server gets these settings as options.
+        flags: The settings, by name, that the server gets as options.
     """
 
     def __init__(self, flags: Flags) -> None:
@@ -44,7 +44,7 @@ class UserRegistration:
         if self._insists and found != self._entry:
             raise InvalidSetting(
                 f"{NAME} is registered in {self.file} with other settings",
-                then="Remove it first: csc-git init --undo --client claude-user",
+                then="Remove that entry first: csc-git init --undo --client claude-user",
             )
         return "was registered already"
 
@@ -95,7 +95,7 @@ class UserRegistration:
         )
 
     def _get(self, *path: str) -> Any:  # noqa: ANN401  any JSON
-        """The value that is found by following member names; None if a member is missing."""
+        """The value at a path of member names; None if a member on the path is missing."""
         try:
             content = self.file.read_bytes()
             value = json.loads(content)

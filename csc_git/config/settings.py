@@ -36,15 +36,16 @@ class Settings(BaseModel):
         branch: The branch that holds the state.
         remote: The name of a remote of the project, or a URL. None means `origin`, or the only
             remote of the project if this remote has another name.
-        machine: This machine's name; None for the host name that the machine had when csc-git
+        machine: This machine's name. None means the host name that the machine had when csc-git
             first ran in the clone.
         sync: Whether this clone syncs with the remote.
-        poll: Most seconds between two fetches from the remote. While other clones write, csc-git
-            fetches more often.
+        poll: At most this many seconds pass between two fetches from the remote. While other clones
+            write, csc-git fetches more often.
         timeout: One call to the remote may take at most this many seconds.
-        confirm: Most seconds that a call with `confirm=true` or `fresh=true` waits for the remote.
+        confirm: A call with `confirm=true` or `fresh=true` waits at most this many seconds for the
+            remote.
         lease: A session is treated as gone after this many seconds without a sign of life.
-        limit: Size of the largest value, in bytes of JSON.
+        limit: A value may have at most this many bytes of JSON.
         dedicated: Whether the remote is used only for csc-git. If so, the branch of csc-git may be
             the first branch that the remote gets.
         guard: What the hook does when a session is about to edit a file that another session has

@@ -1,9 +1,9 @@
 """The team's settings, which are stored on the branch and apply to all clones that share it.
 
 The team's settings are stored under `settings/team`, as `{"version": 1, "lease": 3600, …}`. They
-are validated when they are read, since anybody may have written them. Like every value, they have
-an author and a history. A setting of a clone overrides the team's setting of the same name. A
-running server uses changed team settings only after the server has been restarted.
+are validated when they are read, since anybody may have written them. Like every value, the team's
+settings have an author and a history. A setting of a clone overrides the team's setting of the same
+name. A running server uses changed team settings only after the server has been restarted.
 """
 
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
@@ -42,8 +42,8 @@ class TeamSettings(BaseModel):
         version: The version of the format in which the team's settings are stored. Settings in a
             later format are ignored.
         lease: A session is treated as gone after this many seconds without a sign of life.
-        limit: Size of the largest value, in bytes of JSON.
-        poll: Most seconds between two fetches from the remote.
+        limit: A value may have at most this many bytes of JSON.
+        poll: At most this many seconds pass between two fetches from the remote.
         guard: What the hook does when a session is about to edit a file that another session has
             claimed.
     """

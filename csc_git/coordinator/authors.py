@@ -58,7 +58,7 @@ class Authors:
         )
 
     def sign_off(self, session: str | None = None) -> SignedOff:
-        """Sign a session off, so that its name is free again."""
+        """Sign off a session, so that its name is free again."""
         now = clock.now()
         name = self._sessions.sign_off(session, now)
         return SignedOff(session=str(name))
@@ -67,7 +67,7 @@ class Authors:
         """Return a session of this process as an author of edits.
 
         Args:
-            handle: The name of the session; None for the session that signed on first.
+            handle: The name of the session. None means the session that signed on first.
 
         Raises:
             SessionError: there is no such session, or the session lost its name or a claim.

@@ -43,7 +43,8 @@ class Background:
 
     Args:
         tick: The function that does one round of work.
-        poll: Most seconds between two fetches from the remote while nobody writes.
+        poll: While nobody writes, at most this many seconds pass between two fetches from the
+            remote.
         pace: The object that decides when the clone may push and when it fetches.
         stop: A function that makes a running sync end early. The function is called once, when the
             thread must end.
@@ -87,13 +88,13 @@ class Background:
         enough: Callable[[], bool],
         timeout: float,
     ) -> bool:
-        """Sync now, and repeat the sync until `enough` returns true or `timeout` is over.
+        """Sync now, and repeat the sync until `enough` returns true or `timeout` seconds pass.
 
         The wait also ends when a sync fails.
 
         Args:
             enough: A function that returns whether the caller can stop waiting.
-            timeout: Most seconds to wait.
+            timeout: Wait at most this many seconds.
 
         Returns:
             The last result of `enough`.
@@ -116,7 +117,7 @@ class Background:
         """End the thread.
 
         Args:
-            patience: Most seconds to wait for the end of the current round.
+            patience: Wait at most this many seconds for the end of the current round.
         """
         with self._changed:
             self._stopping = True
@@ -171,7 +172,7 @@ class Background:
             self._changed.wait(left)
 
     def _turn_begins(self) -> float:
-        """Return when the clone may push next, in seconds of the monotonic clock."""
+        """Return the time at which the clone may push next, in seconds of the monotonic clock."""
         if self._wanted:
             return self._pace.urgent_at
         return self._pace.free_at

@@ -16,8 +16,9 @@ def now() -> datetime:
 def instant() -> Instant:
     """Return the current time, for measuring how much time passes on this machine.
 
-    The time is read from `CLOCK_BOOTTIME`. This clock also runs while the machine sleeps, because
-    leases must lapse then too. The clock does not change when somebody sets the wall clock.
+    The time is read from `CLOCK_BOOTTIME`. This clock is used because it also runs while the
+    machine sleeps: leases must lapse during this time too. The clock does not change when somebody
+    sets the wall clock.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     seconds = time.clock_gettime(clock)

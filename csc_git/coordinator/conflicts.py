@@ -32,7 +32,7 @@ MOST_LISTED: Final = 10
 """By default, one answer has at most this many conflicts, since each contains two values."""
 
 _MOST_READ: Final = 50
-"""At least this many conflicts are read and sorted by age, even if an answer has fewer."""
+"""At least this many conflicts are read and sorted by age, even if fewer are returned."""
 
 _SHORTEST: Final = 4
 """A shortened id must have at least this many characters. Git has the same minimum."""
@@ -44,7 +44,7 @@ class Conflicts:
     Args:
         store: The clone's store.
         writer: The writer, which makes the edits.
-        limit: Size of the largest value, in bytes.
+        limit: A value may have at most this many bytes.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class Conflicts:
         The conflict whose lost version is the oldest comes first.
 
         Args:
-            most: Most conflicts to return, 1 or more; None to return all. If more than `most` and
-                more than 50 conflicts are open, the oldest ones may be missing from the result,
-                because only some conflicts are read.
+            most: Return at most this many conflicts, 1 or more. If None, return all conflicts. Only
+                `most` or 50 conflicts are read, whichever number is larger. If more conflicts are
+                open, the oldest ones may be missing from the result.
 
         Raises:
             InputError: `most` is less than 1.
@@ -251,7 +251,7 @@ def _extras(
     conflict: Conflict,
     choice: Choice,
 ) -> dict[Key, Mapping[str, Json]]:
-    """Return the extra members of the lost version if it is chosen.
+    """If the lost version is chosen, return its extra members.
 
     A later version of csc-git wrote the extra members.
     """

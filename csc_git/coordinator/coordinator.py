@@ -220,7 +220,10 @@ class Coordinator:
         return status
 
     def _sync(self) -> SyncStatus:
-        """Sync once. The writer calls this method, since `syncing` is created after the writer."""
+        """Sync once.
+
+        The writer gets this method because `syncing` does not exist yet when the writer is created.
+        """
         return self.syncing.sync()
 
     def _explain(self, fenced: SessionFenced) -> SessionFenced:

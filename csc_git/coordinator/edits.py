@@ -42,8 +42,8 @@ class Author:
 
     Attributes:
         name: The name that is written into the value and the commit.
-        fence: The session's fence; None for a person.
-        check: A function that raises `SessionFenced` if this author must not write any more.
+        fence: The session's fence; None if the author is a person.
+        check: A function that raises `SessionFenced` if this author may no longer write.
     """
 
     name: str
@@ -77,8 +77,8 @@ class Edits:
     Args:
         store: The clone's store.
         writer: The writer, which makes the edits and waits for the remote.
-        machine: This machine's name, which completes short session names in scopes.
-        limit: Size of the largest value, in bytes.
+        machine: This machine's name, which is added to short session names in scopes.
+        limit: A value may have at most this many bytes.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Edits:
     ) -> Deleted:
         """Delete a key.
 
-        A session's or a claim's record can be deleted only if csc-git can't have made the record.
+        Records of sessions and claims can be deleted only if csc-git can't have made them.
 
         Args:
             author: The author of the edit.
@@ -337,7 +337,7 @@ class Edits:
             The text to add to the commit message if a value looks like a credential; else None.
 
         Raises:
-            InputError: a scope or a value can't be used. The message contains the key.
+            InputError: a scope or a value can't be used. The error message contains the key.
             LooksLikeSecret: a value seems to contain a credential, and no reason was given.
         """
         for place, value in values.items():

@@ -25,7 +25,7 @@ from csc_git.store.transaction import Identity
 
 
 def directory_of(project: Project) -> Path:
-    """Return the directory of a clone that contains all files of csc-git."""
+    """Return the directory in which csc-git stores all its files for a clone."""
     return project.common_dir / "csc"
 
 
@@ -152,7 +152,7 @@ class _Connecting:
 
 
 def _object_format(project: Project, settings: Settings) -> str:
-    """Return the object format for a new store.
+    """Return the git object format (SHA-1 or SHA-256) for a new store.
 
     If the object format of the remote is known, return this format. Otherwise return the object
     format of the project.

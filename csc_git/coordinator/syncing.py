@@ -67,9 +67,9 @@ class Syncing:
 
         Args:
             permit: The unsafe actions that a person has allowed for this sync.
-            began: The time when the caller's round began; None if the round begins now.
-            progress: A function that is called at each step; None for the function that this object
-                was created with.
+            began: The time when the caller's round began. None means that the round begins now.
+            progress: A function that is called at each step. If None, the function that was given
+                when this object was created is called.
         """
         now = clock.now()
         # If a sign-off fails, the next sync tries again. Within this clone, the name of a dead
@@ -127,8 +127,8 @@ class Syncing:
         """Replace the history of the branch by a short history; see `store.sync.rotation`.
 
         Args:
-            progress: A function that is called at each step; None for the function that this object
-                was created with.
+            progress: A function that is called at each step. If None, the function that was given
+                when this object was created is called.
 
         Raises:
             NotRotated: the sync with the remote failed.
@@ -154,7 +154,7 @@ class Syncing:
         return bool(queue)
 
     def _observe(self, status: SyncStatus) -> None:
-        """Store the time at which this clone first saw new revisions of leases and claims."""
+        """Store the times at which this clone first saw the new revisions of leases and claims."""
         if status.state is not RemoteState.OK:
             return
         snapshot = self._store.snapshot()

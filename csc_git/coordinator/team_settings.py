@@ -73,7 +73,7 @@ def change(
         writer: The writer, which makes the edit.
         author: The author of the change.
         name: The name of the setting.
-        value: The value as a person typed it; None to remove the setting.
+        value: The value as a person typed it. If None, the setting is removed.
 
     Raises:
         InputError: there is no team setting of this name.

@@ -1,8 +1,8 @@
 """The writer: makes edits, and waits until the remote has confirmed or refused them.
 
-An edit is `local` when its transaction returns. A caller that asks for confirmation waits for a
-limited time until the fate of the edit is known. There are three fates: the remote has the edit, a
-replay has refused the edit, or the remote has declined the edit because of its content.
+An edit is `local` when its transaction returns. A caller that asks for confirmation waits until the
+fate of the edit is known, but only for a limited time. There are three fates: the remote has the
+edit, a replay has refused the edit, or the remote has declined the edit because of its content.
 """
 
 import os
@@ -67,7 +67,7 @@ class Delivered(Generic[D]):
 
     Attributes:
         receipt: The result of the transaction in this clone.
-        where: `synced` only if the remote has the edit in its history.
+        where: `synced` if the remote has the edit in its history; otherwise `local`.
         outcome: The outcome of the replay; None if the edit was not replayed.
         reason: Why the edit is not synced, or why its value is not current; otherwise empty.
     """
@@ -83,7 +83,7 @@ class Writer:
 
     Args:
         store: The clone's store.
-        patience: Most seconds to wait for the remote.
+        patience: An edit waits at most this many seconds for the remote.
         upkeep: The object that does maintenance after a number of edits.
         sync: A function that syncs once, for a process without a background thread.
         explain: A function that returns the error to raise when a session has lost its name.
@@ -114,7 +114,9 @@ class Writer:
         *,
         confirm: bool = False,
     ) -> Delivered[D]:
-        """Make one edit. With `confirm`, wait a limited time until the fate of the edit is known.
+        """Make one edit.
+
+        With `confirm`, wait until the fate of the edit is known, but only for a limited time.
 
         Args:
             decide: The function that decides on the edit; see `store.transaction.Decide`.
@@ -150,7 +152,7 @@ class Writer:
         Args:
             decide: The function that decides on the edit; see `store.transaction.Decide`.
             now: The wall time.
-            op: The id of the edit; None to make a new id.
+            op: The id of the edit. If None, a new id is made.
             wakes: If true, the background thread syncs soon. If false, the next regular sync pushes
                 the edit.
 
@@ -269,9 +271,9 @@ class Writer:
             self.refresh(_AT_ONCE)
 
     def wait_for_first_contact(self) -> None:
-        """Before the first read of a process, wait briefly until the remote was reached once.
+        """Before the first read of a process, wait briefly until the remote has answered once.
 
-        A clone that was not synced for a long time lacks most values that others stored.
+        A clone that was not synced for a long time may lack many values that others have stored.
         """
         if self._has_waited or not self._store.syncs:
             return
@@ -301,12 +303,12 @@ class Writer:
         return False
 
     def _sync_aside(self, seconds: float) -> None:
-        """Sync in a new thread, and wait for the end of the sync for a limited time.
+        """Sync in a new thread, and wait until the sync ends, but only for a limited time.
 
-        If the sync fails within that time, raise its error in the thread of the caller.
+        If the sync fails within that time, raise the error of the sync in the caller's thread.
 
         Args:
-            seconds: Most seconds to wait; after that, the sync continues in its thread.
+            seconds: Wait at most this many seconds. After that, the sync continues in its thread.
         """
         raised: list[Exception] = []
 
@@ -325,15 +327,15 @@ class Writer:
             raise raised[0]
 
     def _is_hopeful(self) -> bool:
-        """Check whether the last sync reached the remote, or no sync has been tried yet."""
+        """Return true if the last sync reached the remote, or if no sync has been tried yet."""
         status = self._store.sync_status
         return status.state in {RemoteState.OK, RemoteState.NEVER}
 
     def refresh(self, patience: float | None = None) -> None:
-        """Sync with the remote once, and wait for its answer.
+        """Sync with the remote once, and wait for the remote's answer.
 
         Args:
-            patience: Most seconds to wait; None to wait as long as an edit does.
+            patience: Wait at most this many seconds. If None, wait as long as an edit does.
         """
         began = clock.instant()
         self._wait_until(
@@ -425,7 +427,7 @@ class Writer:
         enough: Callable[[], bool],
         patience: float | None = None,
     ) -> None:
-        """Sync until `enough` returns true or the time is over.
+        """Sync until `enough` returns true, or until the time limit has passed.
 
         Without a background thread, sync only once.
         """

@@ -1,16 +1,16 @@
 """Compute how long to wait between attempts: exponential backoff with jitter and an upper bound.
 
-The policy follows Brooker, "Exponential Backoff and Jitter" (2015): waiting for a random share of
-the bound spreads competing clients better than waiting for the bound plus some noise. The random
-number is an argument, so that the policy can be simulated.
+The policy follows Brooker, "Exponential Backoff and Jitter" (2015): the attempts of competing
+clients are spread better if each client waits for a random share of the bound than if it waits for
+the bound plus some noise. The random number is an argument, so that the policy can be simulated.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 _MOST_DOUBLINGS: Final = 32
-"""The bound of the first wait is doubled at most this many times, since a larger power of two may
-overflow."""
+"""The upper bound of the first wait is doubled at most this many times, since a larger power of two
+may overflow."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Backoff:
     """A policy for the waits between attempts.
 
     Attributes:
-        first: The first wait has at most this many seconds.
-        most: Every wait has at most this many seconds, after any number of failures.
+        first: The first wait lasts at most this many seconds.
+        most: No wait lasts longer than this many seconds, however many attempts have failed.
     """
 
     first: float

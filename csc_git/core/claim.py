@@ -8,12 +8,13 @@ A resource is one of these:
   any depth.
 
 A `[` makes a resource ambiguous. For example, `app/[id]` is a pattern, but several web frameworks
-use directories with such names, so it can also be a path. Such a resource has two readings.
+use directories with such names, so it can also be a path. A resource with a `[` has two readings:
+in one, `[` begins a set of characters; in the other, `[` is an ordinary character.
 
 The docstring of `overlaps` lists the cases in which two resources overlap.
 
 Claims are advisory, like leases. Claims keep cooperating sessions apart, but they do not stop a
-session from writing. A write to the store can depend on a claim: the write then has a condition on
+session from writing. A write to the store can depend on a claim. Such a write has a condition on
 the revision of the claim's record.
 """
 
@@ -77,7 +78,7 @@ class Claim:
         since: When the resource was claimed, by the clock of the session's machine. The time is
             shown to people, and no rule uses it.
         note: What the session does with the resource.
-        renewed: How often the session has claimed the resource again.
+        renewed: How many times the session has claimed the resource again.
         extra: Members that this version of csc-git does not know. They are kept unchanged.
     """
 
@@ -99,7 +100,7 @@ class Claim:
 
     @classmethod
     def from_json(cls, value: Json) -> "Claim | None":
-        """Read a record from a JSON value; None if the value is not a claim's record."""
+        """Read a record from a JSON value; return None if the value is not a claim's record."""
         try:
             return cls._from_members(value)
         except (
@@ -215,8 +216,8 @@ def candidates(
 ) -> list[str]:
     """Find the resources that may overlap one of the wanted resources. No pattern is matched.
 
-    Two resources can overlap only if the directory that `_ground` returns for one resource begins
-    with the directory that it returns for the other.
+    Two resources can overlap only if one of the directories that `_ground` returns for them
+    contains the other or is equal to it.
 
     Args:
         wanted: A few resources.
@@ -238,7 +239,7 @@ def candidates(
 
 @lru_cache(maxsize=1 << 14)
 def _ground(resource: str) -> str:
-    """Return the directory that contains a resource, with a final `/`; empty for the top."""
+    """Return the directory that holds all files of a resource: `src/`, or no text for the top."""
     if not is_pattern(resource):
         return f"{resource}/"
     if "/" not in resource:
@@ -257,17 +258,17 @@ def overlaps(
 ) -> bool:
     """Check whether two resources overlap.
 
-    The cases are tried in this order. The first case that applies decides:
+    The following cases are tried in order, and the first case that applies decides:
 
-    1. Both resources are the same: they overlap.
-    2. One resource is a name: they don't overlap, since a name overlaps only itself.
-    3. Both resources are paths: they overlap if one is a directory that contains the other.
-    4. Both resources are patterns: they overlap if some tracked file matches both patterns.
-    5. One resource is a pattern and the other is a path: they overlap
+    1. If both resources are the same, they overlap.
+    2. If one resource is a name, they don't overlap, since a name overlaps only itself.
+    3. If both resources are paths, they overlap if one is a directory that contains the other.
+    4. If both resources are patterns, they overlap if some tracked file matches both patterns.
+    5. If one resource is a pattern and the other is a path, they overlap in these cases:
 
-       a. if the pattern matches the path;
-       b. if everything that the pattern could match is below the path;
-       c. if the pattern matches a tracked file below the path.
+       a. the pattern matches the path;
+       b. everything that the pattern could match is below the path;
+       c. the pattern matches a tracked file below the path.
 
     If a resource has two readings, cases 3 to 5 are applied to each reading. The resources overlap
     if a reading of the first resource overlaps a reading of the second.
@@ -486,7 +487,7 @@ def _is_within(path: str, directory: str) -> bool:
 
 
 def _fixed_part(pattern: _Reading) -> str:
-    """Return the part of a pattern before the first name with a wildcard; `/` if it is empty."""
+    """Return the part of a pattern before the first name with a wildcard; if empty, return `/`."""
     signs = _GLOB
     if pattern.literal_brackets:
         signs = _STARS

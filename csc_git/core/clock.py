@@ -3,7 +3,7 @@
 If the wall clock is later than all times seen before, a new edit gets the wall clock's time.
 Otherwise the new edit gets a time that is one microsecond after the latest time seen. So if
 somebody sees edit A and then makes edit B, B has the later time. This is true even if the clocks of
-the two machines disagree. The times still look like wall clock times.
+the two machines disagree. The times usually stay close to the times of the wall clocks.
 
 A time that is more than a few minutes ahead of the reader's clock is ignored, so that one machine
 with a wrong clock does not move the times of all other machines into the future. Therefore a
@@ -19,7 +19,7 @@ from typing import Final
 
 TICK: Final = timedelta(microseconds=1)
 TRUSTED_AHEAD: Final = timedelta(minutes=5)
-"""A time that is further ahead of the reader's clock than this is ignored.
+"""A time that is ahead of the reader's clock by more than this is ignored.
 
 Clocks that NTP sets agree within a second. Kerberos allows five minutes too (RFC 4120, 1.5)."""
 
@@ -62,7 +62,8 @@ def parse_time(text: str) -> datetime:
     """Parse a time that `format_time` wrote.
 
     Raises:
-        ValueError: `text` has another form than `format_time` writes, or the time does not exist.
+        ValueError: `text` does not have the form that `format_time` writes, or the time does not
+            exist.
     """
     if not _FORM.fullmatch(text):
         raise ValueError(text)
@@ -123,12 +124,12 @@ class Timeline:
     """The times at which commits entered a history, computed from the clocks of all commits.
 
     Attributes:
-        times: One time for each commit, oldest first. From commit to commit, the times never go
-            back.
-        ahead: The machines whose clocks were ahead by more than `TRUSTED_AHEAD`. The value for each
-            machine is the largest error of its clock.
-        behind: The machines whose clocks were behind by more than `TRUSTED_AHEAD`. The value for
-            each machine is the largest error of its clock.
+        times: One time for each commit, oldest first. No time is earlier than the time before it in
+            the list.
+        ahead: The machines whose clocks were ahead by more than `TRUSTED_AHEAD`. Each machine is
+            mapped to the largest error of the machine's clock.
+        behind: The machines whose clocks were behind by more than `TRUSTED_AHEAD`. Each machine is
+            mapped to the largest error of the machine's clock.
     """
 
     times: list[datetime]
@@ -143,23 +144,24 @@ def timeline(
     """Compute when each commit entered the history, even if some clocks were wrong.
 
     The *latest earlier time* is the latest time of all earlier commits. The *leader* is the machine
-    whose commit set this time. One of five cases applies to each commit. The cases are tried in
-    this order:
+    whose commit set the latest earlier time. For each commit, these five cases are tried in this
+    order, and the first case that applies decides:
 
     1. The commit's clock is far ahead of `now`, so the clock was wrong. The commit gets the latest
-       earlier time. The first commit gets the epoch in this case.
+       earlier time. If there is no earlier commit, the commit gets the time `EPOCH` (the start of
+       1970).
     2. The commit's clock is not behind the latest earlier time. The commit gets the time of its
        clock.
-    3. The commit's clock is behind the latest earlier time by a few minutes at most. The commit
+    3. The commit's clock is behind the latest earlier time, but only by a few minutes. The commit
        gets the latest earlier time.
-    4. The commit's clock is behind by more than minutes, and the leader's clock was ahead. The
-       commit gets the time of its clock. Earlier commits of the leader that have later times also
-       get the time of this commit's clock. If other machines have been seen before, the leader's
-       clock was ahead if this commit's clock is not behind the latest time of the other machines.
-       If no other machine has been seen before, the leader's clock was ahead if two other machines
-       soon write commits whose clocks are further behind than in case 3.
-    5. The commit's clock is behind by more than minutes, and the leader's clock was right. So the
-       clock of this commit's machine was behind. The commit gets the latest earlier time.
+    4. The commit's clock is further behind than in case 3, and the leader's clock counts as ahead.
+       The commit gets the time of its clock. Earlier commits that got a later time now get the time
+       of this commit's clock too. If there are earlier commits of other machines, the leader's
+       clock counts as ahead when this commit's clock is not behind the latest time of those
+       machines. If there are none, the leader's clock counts as ahead when two machines other than
+       the leader soon write commits whose clocks are further behind than in case 3.
+    5. The commit's clock is further behind than in case 3, and the leader's clock counts as right.
+       So the clock of this commit's machine was wrong. The commit gets the latest earlier time.
 
     Args:
         marks: The commits, oldest first.
@@ -213,7 +215,7 @@ def _was_ahead(
 
     Args:
         marks: The commits, oldest first.
-        number: Index in `marks` of the commit whose machine has a clock that is behind.
+        number: Index in `marks` of the commit whose clock is behind the latest earlier time.
         leader: The machine whose commit set the latest earlier time.
         reached: The latest time of all earlier commits.
         vouched: The latest time of machines other than the leader; None if there were no other
@@ -232,7 +234,7 @@ def _was_ahead(
 
 
 def _lower_to(time: datetime, times: list[datetime]) -> None:
-    """Go back from the end of a list, and replace each time that is later than `time` by `time`."""
+    """Replace all times in a sorted list that are later than `time` with `time`."""
     start = len(times)
     while start > 0 and times[start - 1] > time:
         start -= 1

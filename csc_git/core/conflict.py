@@ -1,11 +1,11 @@
-"""Conflicts: records of the versions of keys that lost in a replay.
+"""Conflicts: each record keeps a version of a key that lost in a replay.
 
 A version that lost is kept in full until somebody resolves the conflict.
 
 A conflict record is an ordinary entry of the scope `conflicts`. The name of this entry is
 `<op>.<n>`. `<op>` is the op of the first queued edit that changed the key in conflict. `<n>` is the
-number of the key in that edit. So several queued edits of one key make only one record, even if the
-edits are replayed several times.
+key's position among the keys of that edit. So several queued edits of one key make only one record,
+even if the edits are replayed several times.
 """
 
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ class Conflict:
 
     @classmethod
     def from_json(cls, value: Json) -> "Conflict | None":
-        """Read a record from a JSON value; None if the value is not a conflict's record."""
+        """Read a record from a JSON value; return None if the value is not a conflict's record."""
         try:
             return cls._from_members(value)
         except (KeyError, TypeError, ValueError, AttributeError, InvalidName):

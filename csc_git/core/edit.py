@@ -1,8 +1,8 @@
 """Edits: one atomic set of puts and deletes, and the commit message that records it.
 
-A commit of the branch is one edit. The commit's tree holds the new state of all keys. The commit's
-message records who made the edit, and which conditions the edit has. The subject is for people, and
-the trailers are for machines:
+Each commit of the branch is one edit. The commit's tree holds the new state of all keys. The
+commit's message records who made the edit, and which conditions the edit has. The subject is for
+people, and the trailers are for machines:
 
 ```
 store issue:15/status
@@ -19,9 +19,10 @@ Csc-Outcome: applied               on replay: applied, equal, merged, lost or re
 
 In a condition, the key is written as a path, since every path fits on one line.
 
-A later csc-git may add trailers. Such trailers are kept as they are when an edit is replayed. If a
-new trailer changes how an edit must be replayed, the edit also has a `Csc-Kind` that this version
-does not know. This version never replays such an edit (`Record.needs_later`).
+A later version of csc-git may add trailers. This version keeps unknown trailers unchanged when it
+replays an edit. If a new trailer changes how an edit must be replayed, the edit also has a
+`Csc-Kind` that this version does not know. This version never replays an edit of an unknown kind
+(`Record.needs_later`).
 """
 
 import re
@@ -94,9 +95,9 @@ class Record:
         origin: Id of the commit that was made when the edit was accepted; None before the first
             replay.
         outcome: The result of the last replay; None before the first replay.
-        extra: Trailers that only a later csc-git knows.
+        extra: Trailers that only a later version of csc-git knows.
         needs_later: A trailer that is needed to replay the edit correctly, but that only a later
-            csc-git knows. Empty if there is no such trailer.
+            version of csc-git knows. Empty if there is no such trailer.
     """
 
     subject: str
@@ -169,7 +170,7 @@ class Record:
 
     @classmethod
     def parse(cls, message: str) -> "Record | None":
-        """Read a commit message; None if csc-git did not write it."""
+        """Read a commit message; return None if csc-git did not write the message."""
         if len(message) <= _SHORT:
             return _parsed(message)
         return cls._parse(message)
@@ -210,7 +211,7 @@ class Record:
         extra: Trailers,
         needs_later: str,
     ) -> "Record":
-        """Make a record from trailers. Raise KeyError or ValueError if they are not valid."""
+        """Make a record from trailers; raise KeyError or ValueError if one is missing or bad."""
         first = {name: texts[0] for name, texts in found.items()}
         op = first["Csc-Op"]
         if not _OP.fullmatch(op):
@@ -257,13 +258,13 @@ _READABLE: Final = {
     "Csc-Kind": frozenset(Kind),
     "Csc-Outcome": frozenset(Outcome),
 }
-"""These trailers decide how an edit is replayed. The sets contain the texts that this version
-understands.
+"""The trailers that decide how an edit is replayed. For each trailer, the set contains the texts
+that this version understands.
 """
 
 
 def _last_paragraph(text: str) -> list[str]:
-    """Return the lines after the last empty line."""
+    """Return the lines after the last empty line of a text."""
     paragraphs = text.rstrip("\n").rsplit("\n\n", 1)
     return paragraphs[-1].split("\n")
 

@@ -11,9 +11,9 @@ become one file. The rules are:
 - These bytes are encoded as `=xx` too: a leading `.` or `-`, every `.` in the name of a directory,
   and the first byte of a name that Windows reserves (such as `con`, `lpt1` and `con.txt`).
 - Therefore the name of a directory never contains a dot, and the name of a file ends in `.json`.
-- If the encoding of a name has more than 100 bytes, it is cut. The cut encoding consists of the
-  first bytes of the encoding (at most 66, and no escape is cut in two), `==`, and the first 32 hex
-  digits of the name's SHA-256. The file then contains the full `scope` and `key`.
+- An encoding of more than 100 bytes is cut. The cut encoding consists of the first bytes of the
+  encoding (at most 66, and no escape is cut in two), `==`, and the first 32 hex digits of the
+  name's SHA-256. The file then contains the full `scope` and `key`.
 
 Decoding is strict. A file or directory whose name is not the encoding of any name is a foreign
 entry: csc-git does not guess what the name may mean.
@@ -116,7 +116,7 @@ class Key(NamedTuple):
 
     @property
     def is_cut(self) -> bool:
-        """Whether a part of the path was cut. If so, the file must contain the full names."""
+        """Whether a name in the path was cut. If so, the file must contain the full names."""
         components = self.path
         return any(_CUT_MARK in component for component in components)
 
@@ -241,7 +241,7 @@ def encode(
 
 @lru_cache(maxsize=_REMEMBERED)
 def _escape(name: str, *, directory: bool) -> bytes:
-    """Encode one component of a path, as `encode` does. The name may need escapes."""
+    """Encode one component of a path, as `encode` does, even if the name needs escapes."""
     raw = name.encode()
     plain = _PLAIN[directory]
     tokens = [_token(byte, plain) for byte in raw]
@@ -267,7 +267,8 @@ def decode(
         directory: Whether the component is the name of a directory.
 
     Returns:
-        The decoded name. None if the name was cut: then only the file contains the full name.
+        The decoded name. None if the name was cut, because only the file contains the full name in
+        that case.
 
     Raises:
         ValueError: `component` is not the encoding of a name.

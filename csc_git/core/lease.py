@@ -5,8 +5,8 @@ decides by *elapsed* time on its own machine whether the lease has lapsed. The w
 different machines are never compared. The rule is:
 
     A lease has lapsed if its record has kept the same revision for the lease's length. The time is
-    counted from the moment at which this clone first saw the revision. It is counted until the
-    start of a later fetch that found the same revision.
+    counted from the moment at which this clone first saw the revision to the start of the last
+    fetch that found the same revision.
 
 Each session that takes over a name raises the fence, a number that the session's edits contain. So
 every clone can recognise late edits of a session whose name was taken over.
@@ -39,8 +39,8 @@ class Instant:
     Attributes:
         boot: Id of the machine's current boot. The machine gets a new id at each restart.
         seconds: Seconds since the machine was started.
-        wall: The time of the wall clock, in seconds. It is used to compare moments of different
-            boots.
+        wall: The time of the wall clock, in seconds. This time is used only to compare moments of
+            different boots.
     """
 
     boot: str
@@ -76,7 +76,7 @@ class Instant:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Instant":
-        """Make a moment from the value of `to_json`; raises KeyError, TypeError or ValueError."""
+        """Read a value of `to_json`; raise KeyError, TypeError or ValueError if it is not valid."""
         return cls(
             boot=str(value["boot"]),
             seconds=float(value["seconds"]),
@@ -104,7 +104,7 @@ class Lease:
         state: `active` or `signed_off`.
         since: When the session signed on, by the clock of the session's machine. The time is shown
             to people, and no rule uses it.
-        renewed: How often the lease was renewed. A renewal changes the record by raising this
+        renewed: How many times the lease was renewed. A renewal changes the record by raising this
             number.
         extra: Members that this version of csc-git does not know. They are kept unchanged.
     """
@@ -124,7 +124,7 @@ class Lease:
 
     @classmethod
     def from_json(cls, value: Json) -> "Lease | None":
-        """Read a record from a JSON value; None if the value is not a session's record."""
+        """Read a record from a JSON value; return None if the value is not a session's record."""
         try:
             return cls._from_members(value)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -181,7 +181,7 @@ def bounded(
         most: The largest number that csc-git itself writes into the record.
 
     Raises:
-        ValueError: the number or its absolute value is larger than `most`.
+        ValueError: the absolute value of the number is larger than `most`.
     """
     number = int(value)
     if abs(number) > most:
@@ -200,8 +200,8 @@ def has_lapsed(
     Args:
         seconds: After each change, the record lasts for this many seconds.
         revision: The record's revision now.
-        seen: When this clone first saw a revision of the record; None if it has not seen the record
-            before.
+        seen: The last revision of the record that this clone saw, and when this clone first saw
+            that revision. None if this clone has not seen the record before.
         contact: When the last successful contact with the remote *began*; None if there was no
             successful contact.
     """

@@ -2,18 +2,18 @@
 
 Two sides have changed the same key. The last version that both sides know is called the base. Our
 side is the edit that is being replayed. Their side is the value in the newer history of the branch.
-These cases are tried in this order. The first case that applies decides:
+The following cases are tried in order, and the first case that applies decides:
 
-1. Both sides have equal values, or both sides deleted the key: there is nothing to do.
-2. Both values are objects, and no top-level member was changed differently on the two sides: the
-   changes of both sides are combined, member by member. The result has both authors and the later
-   time.
+1. If both sides have equal values, or both sides deleted the key, there is nothing to do.
+2. If both values are objects, and no top-level member was changed differently on the two sides, the
+   changes of both sides are combined, member by member. The combined value has both authors, and
+   the later one of the two times.
 3. In all other cases, the version with the later time wins. The time of a deletion is the time of
    its commit. The version that lost is kept in full in a conflict record, so nothing gets lost.
 
-If the times are equal, the names of the authors are compared, and then the bytes of the values. So
-every clone decides in the same way. The value of each member in the result comes from one of the
-two sides.
+If the times are equal, the names of the authors are compared. If the names are equal too, the bytes
+of the values are compared. So every clone decides in the same way. Each member of a combined value
+comes unchanged from one of the two sides.
 """
 
 from collections.abc import Mapping
@@ -132,7 +132,7 @@ def _merged_members(
     ours: Entry | None,
     theirs: Entry | None,
 ) -> dict[str, Json] | None:
-    """Merge two objects member by member; None if case 2 of this module does not apply."""
+    """Merge two objects member by member; return None if case 2 of this module does not apply."""
     if ours is None or theirs is None:
         return None
     mine = ours.value
@@ -170,7 +170,7 @@ def _changes(
     before: Mapping[str, Json],
     after: Mapping[str, Json],
 ) -> dict[str, bytes | None]:
-    """Return the new values of the changed members, as bytes, by name; None for removed members."""
+    """Map each changed member to its new value as bytes, and each removed member to None."""
     old = _canonical_members(before)
     new = _canonical_members(after)
     changes: dict[str, bytes | None] = {}
@@ -190,7 +190,7 @@ def _joined(
     ours: Version,
     theirs: Version,
 ) -> Entry:
-    """Make the entry for case 2 of this module, with both authors and the later time."""
+    """Make the entry for case 2 of this module: both authors, and the later one of the times."""
     later = ours
     earlier = theirs
     if theirs.rank > ours.rank:

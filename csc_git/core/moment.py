@@ -22,7 +22,7 @@ _UNITS: Final = {
 class Moment:
     """A point in the past, given either by a commit or by a time.
 
-    One of the two attributes is always None.
+    If `commit` is given, `time` is None. If `time` is given, `commit` is None.
 
     Attributes:
         commit: Id of a commit, in full or abbreviated.
@@ -40,7 +40,8 @@ def parse_moment(
     """Parse a moment. A time without a time zone is in UTC, like all times that csc-git shows.
 
     Args:
-        text: `3f1c2ab`, `2026-11-22`, `2026-11-22T18:05Z`, or `2h` for two hours ago.
+        text: A commit such as `3f1c2ab`, a time such as `2026-11-22` or `2026-11-22T18:05Z`, or
+            `2h` for two hours ago.
         now: The time from which `2h` is counted back.
 
     Raises:

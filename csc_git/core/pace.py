@@ -1,17 +1,18 @@
 """Pace: decide when a clone may push again, so that all clones of a branch can push.
 
-A push contains all queued edits of a clone, and the remote accepts one push at a time. If another
-clone pushes first, a clone has to fetch, replay its edits and push again. So a clone that pushes
-after each edit makes the pushes of the other clones fail. A clone whose pushes often fail has more
-and more edits to replay, and therefore its pushes fail even more often. Exponential backoff makes
-this worse, since it favours the clone that has just succeeded.
+A push contains all queued edits of a clone, and the remote accepts one push at a time. A clone
+whose push fails because another clone pushed first has to fetch, replay its edits and push again.
+So a clone that pushes after each edit makes the pushes of the other clones fail. A clone whose
+pushes often fail has more and more edits to replay, and therefore its pushes fail even more often.
+Exponential backoff makes this worse, since the clone whose push has just succeeded then waits for
+the shortest time.
 
 Therefore a clone that has pushed leaves time for the other clones. Before its next push, the clone
 collects edits for about one and a half rounds (fetch, replay, push) for each clone that has written
-recently. A clone also counts itself as one of these clones. There may be further clones that nobody
-knows, since their pushes have never succeeded. A clone whose push failed because another clone
-pushed first tries again soon. The length of a round is measured, so the rule works for a remote
-that answers in 30 ms and for a remote that needs seconds.
+recently. A clone counts itself as one of the clones that have written recently. There may be
+further clones that nobody knows, since their pushes have never succeeded. A clone whose push failed
+because another clone pushed first tries again soon. The length of a round is measured, so the rule
+works for a remote that answers in 30 ms and for a remote that needs seconds.
 
 `tests/simulation.py` runs this code on a virtual clock and finds the limits of one branch.
 """
@@ -24,25 +25,25 @@ _ROOM: Final = 1.5
 number, edits are synced later; with a smaller number, pushes of other clones fail."""
 
 _HORIZON: Final = 15.0
-"""After an edit, a clone is regarded as writing for this many seconds, or for three of its average
-waits between pushes if they are longer."""
+"""After an edit, a clone is regarded as writing for this many seconds, or for three times the
+average wait between two pushes, whichever is longer."""
 
 _SMOOTHING: Final = 0.3
 """The length of a round is a moving average, in which the newest round has this weight."""
 
 _FIRST_RETRY: Final = 2.0
-"""The first retry takes place within this many rounds."""
+"""The wait before the first retry is at most this many rounds."""
 
 _GROWTH: Final = 1.5
 """With each further retry, the longest possible wait is multiplied by this number."""
 
 _QUICK: Final = 2.0
 """Between two looks at the remote, a server waits for at least this many seconds. If the configured
-longest wait is shorter, the server waits for the longest wait."""
+longest wait is shorter than this, the server waits for the configured time instead."""
 
 _PATIENCE: Final = 0.1
 """A server looks at the remote less often if no other clone has written for a long time. The wait
-is this share of the time since another clone last wrote."""
+is the time since another clone last wrote, multiplied by this number."""
 
 
 def requests_per_hour(longest: float) -> tuple[int, int]:
@@ -61,7 +62,7 @@ def requests_per_hour(longest: float) -> tuple[int, int]:
 
 
 class Pace:
-    """The pace of one clone. Times are seconds of any clock that never goes back.
+    """The pace of one clone. All times are in seconds, by any clock that never goes back.
 
     Attributes:
         free_at: When the next push may begin.
@@ -85,7 +86,7 @@ class Pace:
         clones: Iterable[str],
         now: float,
     ) -> None:
-        """Record which other clones' edits were found on the remote.
+        """Record that edits of other clones were found on the remote.
 
         Args:
             clones: Ids of the clones whose edits were found.
@@ -121,8 +122,8 @@ class Pace:
     ) -> None:
         """Record that a push succeeded, and compute when the next push may begin.
 
-        If a caller is waiting for the result of an edit, the next push may begin earlier. A waiting
-        caller makes no more edits, so there is no reason to collect edits for longer.
+        If a caller is waiting for the result of an edit, the next push may begin earlier. A caller
+        that waits makes no more edits, so there is no reason to collect edits any longer.
 
         Args:
             now: The current time of the clock, in seconds.
@@ -165,7 +166,7 @@ class Pace:
         """Compute how many seconds to wait until the next look at the remote.
 
         This function is for a clone that has nothing to push. The wait is short while other clones
-        write. Afterwards, the wait becomes longer and longer.
+        write. After the last write of another clone, the wait becomes longer and longer.
 
         Args:
             longest: The longest wait, in seconds.

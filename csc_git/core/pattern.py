@@ -48,7 +48,8 @@ def matching(
 ) -> Sequence[str]:
     """Find the names that a glob matches.
 
-    Only names that begin with the text before the first wildcard of the glob are compared.
+    Only names that begin with the text before the first wildcard of the glob are compared with the
+    glob.
 
     Args:
         pattern: The glob.
@@ -86,9 +87,10 @@ def part(
 
     Args:
         names: All names, sorted.
-        after: The page begins with the first name that comes after this name; None for the first
-            page.
-        limit: The page has at most this many names, 1 or more; None for all names.
+        after: The page begins with the first name that comes after this name. If None, the page
+            begins with the first of all names.
+        limit: The page has at most this many names, 1 or more. If None, the number of names is not
+            limited.
 
     Returns:
         The names of the page, and how many names come after the page.
@@ -128,6 +130,6 @@ def _has_empty_range(pattern: str) -> bool:
 
 
 def _ranges(pattern: str) -> Iterator[tuple[str, str]]:
-    """Yield the first and the last character of each range in the sets of a pattern."""
+    """Yield the first and last character of each range in a pattern: `a` and `z` for `[a-z]`."""
     for found in _SET.finditer(pattern):
         yield from _RANGE.findall(found[0])

@@ -51,7 +51,7 @@ OF_ANOTHER_REMOTE: Final = frozenset(
         RemoteState.OTHER_STORE,
     }
 )
-"""States in which a sync can end if another remote was configured than for the last sync."""
+"""States in which a sync can end if the configured remote is not the remote of the last sync."""
 
 PASSING: Final = frozenset(
     {
@@ -62,7 +62,7 @@ PASSING: Final = frozenset(
         RemoteState.FULL,
     }
 )
-"""States that may end soon although nobody does anything."""
+"""States that may end soon even if nobody does anything."""
 
 _PERSON: Final = (
     "A person decides how to go on: csc-git doctor lists the choices"
@@ -287,12 +287,12 @@ _WHICH_REMOTE: Final = (
 
 
 def of_another(earlier: str) -> str:
-    """Describe that the current remote is not the earlier remote, whose URL is given."""
+    """Return a text which says that the current remote is not the remote with the URL `earlier`."""
     return f"it is another remote than {earlier}, with which this clone synced before"
 
 
 def choices(state: RemoteState, *, earlier: str = "") -> str:
-    """Describe what a person can do in a state; empty if the state needs no decision.
+    """Describe what a person can do in a state; return "" if the state needs no decision.
 
     Args:
         state: The state of the sync.
@@ -311,8 +311,8 @@ def choices(state: RemoteState, *, earlier: str = "") -> str:
 
 
 _RECENT: Final = 60.0
-"""If the last contact was more than this many seconds ago, the text also contains the time since
-the contact."""
+"""If the last contact with the remote was more than this many seconds ago, the text also says how
+long ago it was."""
 
 UNCONFIRMED: Final = (
     "The remote has not confirmed the edit in time",

@@ -2,8 +2,9 @@
 
 A value that was pushed remains in the history of every clone, so values are checked before an edit
 is made. The rules are from detect-secrets (Yelp, Apache-2.0), and this module adds a few more. Only
-rules for the form of one kind of credential are used. The rules of detect-secrets for entropy and
-for variable names are left out, since agents often write hashes, ids and sentences about passwords.
+rules that describe the form of one kind of credential are used. The rules of detect-secrets for
+entropy and for variable names are left out, since agents often write hashes, ids and sentences
+about passwords.
 """
 
 import re

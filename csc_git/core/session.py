@@ -79,7 +79,7 @@ def check_machine(text: str) -> str:
 
 
 def machine_from_host(host: str) -> str:
-    """Make a machine name from the first label of a host name. Forbidden characters become `-`."""
+    """Make a machine name from a host name up to its first dot. Forbidden characters become `-`."""
     label, _, _ = host.partition(".")
     plain = _OUTSIDE.sub("-", label)
     name = plain.lstrip("-_")
@@ -90,10 +90,11 @@ def resolve_scope(
     text: str,
     machine: str,
 ) -> Scope:
-    """Parse a scope. If the scope belongs to a session, add the machine's name to it.
+    """Parse a scope. If a session's scope contains no machine, add the machine.
 
     Args:
-        text: A scope as typed. `session:claude_1` becomes `session:claude_1@<machine>`.
+        text: A scope as the caller typed it. `session:claude_1` becomes
+            `session:claude_1@<machine>`.
         machine: The machine to add if the scope of a session contains no machine.
 
     Raises:
@@ -119,7 +120,7 @@ def resolve_key(
     """Make a key from a scope and a name. The scope is parsed by `resolve_scope`.
 
     Args:
-        scope: The key's scope as typed.
+        scope: The key's scope as the caller typed it.
         key: The key's name in the scope.
         machine: The machine to add if the scope of a session contains no machine.
 

@@ -7,8 +7,8 @@ id can be used as a revision. The canonical form has these rules:
   members. Empty arrays and objects are `[]` and `{}`. The file ends with one newline.
 - Members are sorted by the Unicode code points of their names. Each name appears once.
 - Integers are written in plain decimal digits. Other numbers are written as Python's `repr` writes
-  a binary64, with exponents as in `1e+16`. The shortest digits are used that are read as the same
-  number. NaN and infinite numbers are not allowed.
+  a binary64, with exponents as in `1e+16`. A number is written with the fewest digits from which
+  exactly the same number can be read. NaN and infinite numbers are not allowed.
 - Characters are escaped only where JSON requires it: `\"`, `\\`, `\b \f \n \r \t`, and `\u00xx`
   in lower-case hex for the other control characters.
 """
@@ -173,7 +173,7 @@ def ordered(
     """Return a copy of a value in which the members of every object are sorted.
 
     Args:
-        value: An object of Python that may be a JSON value. It is not changed.
+        value: A Python object, which may or may not be a JSON value. It is not changed.
         levels: Arrays and objects may be nested at most this many levels deep.
 
     Raises:
@@ -224,7 +224,7 @@ def parse(data: bytes | str) -> Json:
 
 
 def _parse(data: bytes | str) -> Json:
-    """Parse JSON as `parse` does; may also raise InvalidValue or RecursionError."""
+    """Parse JSON as `parse` does. InvalidValue and RecursionError do not become ValueError."""
     is_unchecked = isinstance(data, str)  # may contain a lone surrogate
     if isinstance(data, bytes):
         data = data.decode()
@@ -258,7 +258,7 @@ def _finite(text: str) -> float:
 
 
 def _dump(value: Json) -> bytes:
-    """Format a value as JSON bytes; the members of its objects must be sorted already."""
+    """Format a value, in which the members of all objects are already sorted, as JSON bytes."""
     try:
         text = json.dumps(
             value,
@@ -298,7 +298,7 @@ def _are_strings(items: Iterable[Json]) -> bool:
 
 
 def _full_name(members: Mapping[str, Json]) -> tuple[str, str] | None:
-    """Return the scope and key in a file's members; None if the file does not contain both."""
+    """Return the scope and key in a file's members, or None if the file does not contain both."""
     scope = members.get("scope")
     key = members.get("key")
     if isinstance(scope, str) and isinstance(key, str):

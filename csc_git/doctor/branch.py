@@ -35,7 +35,10 @@ def check_team(coordinator: Coordinator) -> Iterator[Finding]:
 
 
 def _other_queues(coordinator: Coordinator) -> Iterator[Finding]:
-    """Report edits that wait for a branch which this clone used before. They are not synced now."""
+    """Report edits that are queued for a branch that this clone used before.
+
+    These edits are not synced now.
+    """
     store = coordinator.store
     for name in store.repository.refs("refs/heads/"):
         if name == store.branch.name:

@@ -32,16 +32,16 @@ def check_agreement(
     here: Sharing,
     replaced: Collection[tuple[str, Path]] = (),
 ) -> Iterator[Finding]:
-    """Do commands here and the clients' servers in all worktrees use the same branch and remote?
+    """Do csc-git commands here and the servers in all work trees use the same branch and remote?
 
     All processes of a clone share one store. If the processes use different remotes, the first
     process that syncs publishes all their data on its own remote.
 
     Args:
         project: The repository.
-        here: The branch and remote that commands here use.
-        replaced: Entries that are not checked, since they are going to be replaced. An entry is
-            given as the client's key and the settings file.
+        here: The branch and remote that csc-git commands in this work tree use.
+        replaced: Entries that are not checked, since they are going to be replaced. Each entry is
+            given as a pair: the client's key and the settings file.
     """
     found, unreadable = starts(project)
     others, unreadable_there = starts_elsewhere(project)
@@ -62,7 +62,7 @@ def check_clients(
 
     Args:
         project: The repository.
-        known: How clients start their servers.
+        known: How clients start their servers, one item for each server.
     """
     if not known:
         yield _no_client(project)
@@ -95,12 +95,12 @@ def _check_sharing(
     top: Path,
     here: Sharing,
 ) -> Iterator[Finding]:
-    """Compare the branch and remote of a client's server with the branch and remote of commands.
+    """Compare the branch and remote of a client's server with those of csc-git commands here.
 
     Args:
         start: How the client starts its server.
-        top: The top of the work tree that is examined. The start may belong to another work tree.
-        here: The branch and remote that commands here use.
+        top: The top of the work tree that is examined. `start` may be for another work tree.
+        here: The branch and remote that csc-git commands in this work tree use.
     """
     who = start.title
     if start.top != top:
@@ -153,7 +153,7 @@ def _differences(
     theirs: Sharing,
     here: Sharing,
 ) -> Iterator[Finding]:
-    """The first difference between the settings of a client's server and those of commands."""
+    """Report the first setting of a client's server that differs from those of csc-git commands."""
     if theirs.repository != here.repository:
         yield wrong(
             "client",
@@ -216,7 +216,7 @@ def _differs(
 
 
 def _check_command(start: Start) -> Iterator[Finding]:
-    """Would other programs than this shell find the command `csc-git`?"""
+    """Can programs that were not started from this shell find the command `csc-git`?"""
     is_absolute = Path(start.command).is_absolute()
     if is_absolute or is_on_path(start.command):
         return
@@ -292,7 +292,7 @@ def _count_tools(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the SDK's log message about an invalid answer. The doctor reports the answer."""
+    """Silence the SDK's log message about an invalid answer, which the doctor itself reports."""
     log = logging.getLogger("mcp")
     before = log.level
     log.setLevel(logging.CRITICAL)

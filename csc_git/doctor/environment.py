@@ -1,4 +1,4 @@
-"""The environment that an MCP client gives its servers. It differs from the shell's environment."""
+"""The environment that an MCP client gives its servers, which differs from the shell's."""
 
 import os
 import re
@@ -54,13 +54,13 @@ def expanded_in(
     text: str,
     folder: Path | None = None,
 ) -> str:
-    """Replace the variables in a text from a client's settings by their values.
+    """In a text from a client's settings, replace each variable by its value.
 
     A variable that is not set is replaced by its default (`${NAME:-default}`), or by an empty text.
 
     Args:
         text: A text that may contain variables.
-        folder: The value of `${workspaceFolder}`; None if this variable has no value.
+        folder: The value of `${workspaceFolder}`. If None, the value comes from the environment.
     """
     if folder is not None:
         text = text.replace("${workspaceFolder}", str(folder))

@@ -15,7 +15,7 @@ class Finding(Result):
     Attributes:
         check: What was checked, in a word or two.
         level: `ok`, `warning` or `error`. A warning means that the checked part still works, but
-            badly or not for long.
+            works badly or may soon stop working.
         message: What was found.
         fix: What to do about the problem, if possible a command. The command never destroys data.
     """

@@ -41,7 +41,7 @@ def check_hooks(
 
     Args:
         project: The repository.
-        here: The branch and remote that commands here use.
+        here: The branch and remote that csc-git commands in this work tree use.
     """
     if not project.has_work_tree:
         return
@@ -87,7 +87,8 @@ def _set_up_twice(top: Path) -> Iterator[Finding]:
     if "csc-git-hook" in content or "csc_git.hooks" in content:
         yield doubtful(
             "hooks",
-            f"Hooks of csc-git are in {file} too, so they run twice; init leaves that file alone",
+            f"Hooks of csc-git are in {file} too, so they run twice; "
+            "init does not change that file",
             "Remove the hooks from that file by hand",
         )
 
@@ -193,7 +194,7 @@ def _compare_branch(
     variables: Mapping[str, str],
     here: Sharing,
 ) -> Iterator[Finding]:
-    """Does a hook read the branch that commands use?"""
+    """Does a hook read the same branch as csc-git commands?"""
     with environment(os.environ | variables):
         theirs = sharing_at(top, {})
     if theirs.branch == here.branch:

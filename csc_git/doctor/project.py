@@ -1,4 +1,4 @@
-"""Check the project: are there a repository, git, an e-mail address, and space on the disk?"""
+"""Check the project: its repository, git, the user's e-mail address, and space on the disk."""
 
 import shutil
 from collections.abc import Iterator
@@ -82,7 +82,10 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 
 def _kind(project: Project) -> str:
-    """Describe a project's kind of repository. If the git directory is elsewhere, name it too."""
+    """Describe the kind of a project's repository.
+
+    If the git directory is outside the work tree, the description names that directory.
+    """
     if not project.has_work_tree:
         return "bare"
     if project.common_dir.is_relative_to(project.top):

@@ -50,8 +50,8 @@ def check_remote(
         reopen: A function that opens a coordinator of the clone. The coordinator gets the
             environment that this process has at the time of the call.
         user: The author of the test edit.
-        known: How clients start their servers. Servers that get the same environment are tested
-            only once.
+        known: How clients start their servers, one item for each server. Servers that get the
+            same environment are tested only once.
     """
     for group in _by_environment(known):
         with environment(group.environment | _own_settings()):
@@ -116,9 +116,9 @@ class _Group(NamedTuple):
 
 
 def _by_environment(known: Sequence[Start]) -> list[_Group]:
-    """Group starts by the environment that they give their servers.
+    """Put servers that get the same environment into one group.
 
-    If there are no starts, return one group, with the environment that every client gives.
+    If no client is set up, return one group with the variables that every client passes on.
     """
     if not known:
         inherited = client_environment(None, {})
@@ -143,7 +143,7 @@ def _worked(
     took = f"{tried.seconds:.1f} s"
     message = f"{remote}: written, pushed and read back in {took}, as {who} would do it"
     if tried.seconds > _SLOW:
-        fix = "The remote is slow: each edit takes that long to reach others"
+        fix = "The remote is slow: each edit needs that time to reach other clones"
         return doubtful("remote", message, fix)
     return fine("remote", message)
 
@@ -168,10 +168,10 @@ def _lacking(
     who: str,
     group: Sequence[Start],
 ) -> Finding:
-    """Report variables that this shell has and a client's server does not get.
+    """Report the variables that this shell has but a client's server does not get.
 
     Args:
-        status: The state of the sync with the server's environment.
+        status: The result of the test that ran in the server's environment.
         who: The clients whose servers get this environment.
         group: How these clients start their servers; empty if no client is set up.
     """
@@ -218,7 +218,7 @@ def _works_in_shell(
 ) -> bool:
     """Whether the test succeeds with this shell's environment.
 
-    If the group has the same environment, return False without a test.
+    If the group's environment equals this shell's environment, return False without a test.
     """
     if group.environment == dict(os.environ):
         return False

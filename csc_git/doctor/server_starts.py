@@ -158,7 +158,9 @@ class Start:
 
     @property
     def is_known(self) -> bool:
-        """Whether the entry starts our server as this shell would. Other commands are not run.
+        """Whether the entry starts our server, in the same way as this shell would start it.
+
+        The doctor does not run the command of any other entry.
 
         `is_server` checks the command. The variables that the entry sets are checked too, since a
         variable may set a search path, a proxy, or the command that git runs for ssh.
@@ -206,11 +208,11 @@ def sharing_at(
     directory: Path,
     flags: Mapping[str, Any],
 ) -> Sharing:
-    """The branch and remote that a command uses with this process's environment.
+    """The branch and remote that a csc-git command uses if it has this process's environment.
 
     Args:
         directory: The directory where the command is run.
-        flags: Settings by name. The command gets these settings as options.
+        flags: The settings, by name, that the command gets as options.
 
     Raises:
         SetupError: There is no repository, or a setting can't be used.

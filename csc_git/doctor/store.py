@@ -1,4 +1,4 @@
-"""Check our store: is it undamaged and writable, does it stay small, are changes noticed?"""
+"""Check our store: is it undamaged and writable, is it small, are changes noticed?"""
 
 import os
 import tempfile
@@ -83,7 +83,7 @@ def check_whole(coordinator: Coordinator) -> Iterator[Finding]:
 
 
 def check_size(coordinator: Coordinator) -> Iterator[Finding]:
-    """Does the maintenance run often enough, and is the history small enough for a new clone?"""
+    """Does the maintenance run often enough? Can a new clone fetch the history quickly?"""
     repository = coordinator.store.repository
     files = _count_files(repository.path)
     packs = count(files.packs, "pack")
@@ -91,7 +91,7 @@ def check_size(coordinator: Coordinator) -> Iterator[Finding]:
         yield doubtful(
             "objects",
             f"{files.packs:,} packs and {files.loose:,} loose objects: "
-            "the maintenance does not keep up",
+            "the maintenance does not pack them fast enough",
             f"git --git-dir={repository.path} gc  (safe while sessions work)",
         )
     elif files.unfinished:
@@ -158,7 +158,7 @@ def _is_free(path: Path) -> bool:
     """Whether a lock is free now, or becomes free while this function waits.
 
     The wait for the lock of the sync is longer, since a sync may take long. If a process that holds
-    the lock is stopped, there is no wait.
+    the lock is suspended, return False after a short wait.
     """
     if _becomes_free(path, _MOMENT):
         return True
@@ -229,7 +229,7 @@ class _Files(NamedTuple):
     Attributes:
         packs: The number of packs.
         loose: The number of loose objects.
-        unfinished: The number of files that an interrupted edit left more than a day ago.
+        unfinished: The number of files older than a day that interrupted edits have left.
         size: The size of all files in bytes.
     """
 

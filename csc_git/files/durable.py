@@ -14,7 +14,7 @@ git would use the file as a pack. If a name began with `tmp_`, a running git wou
 """
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-"""The flags with which a file is opened to be written."""
+"""The flags with which a file is opened for writing."""
 
 
 def sync_directory(path: Path | str | os.PathLike[str]) -> None:
@@ -55,7 +55,8 @@ def write_files(
 
     Args:
         directory: The directory in which to write the files.
-        files: The content of each file by name. The files get their final names in this order.
+        files: The content of each file by name. The files get their final names in the order of
+            this mapping.
     """
     final = {name: f"{directory}/{name}" for name in files}
     descriptors: dict[str, int] = {}
@@ -144,7 +145,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  any JSON
 
 
 def file_identity(path: Path) -> object:
-    """Return inode, mtime and size of a file, which identify its content; None if this fails."""
+    """Return inode, mtime and size of a file, which identify its content; None on an error."""
     try:
         found = path.stat()
     except OSError:

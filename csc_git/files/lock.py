@@ -31,12 +31,12 @@ sys.exit({_GOT_IT})
 
 
 class FileLock:
-    """An exclusive lock on a file. The lock lasts while its descriptor of the file is open.
+    """An exclusive lock on a file. The lock lasts until its file descriptor is closed.
 
     Two locks on the same path exclude each other, within a process and between processes. The file
     is not deleted when the lock is released. If somebody else deletes the file and a new file is
     made at the path, a lock on the deleted file does not lock the new file. The name of a lock file
-    never ends in `.lock`, since people delete such files after a git was killed.
+    never ends in `.lock`, since people delete such files after a git process was killed.
     """
 
     def __init__(self, path: Path) -> None:

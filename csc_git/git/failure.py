@@ -1,4 +1,4 @@
-"""Find the state of sync after a failure of git. git's messages on standard error are used."""
+"""Find the state of sync after git failed, from git's messages on standard error."""
 
 import re
 from collections.abc import Sequence
@@ -201,7 +201,7 @@ transport to it."""
 def transport_failure(stderr: str) -> RemoteFailure:
     """Find the kind of failure that git describes on standard error.
 
-    Only git's own sentences are compared. Names in these sentences, and the output of hooks, are
+    Only git's own sentences are examined. Names in these sentences, and the output of hooks, are
     ignored.
     """
     own = _own(stderr)
@@ -287,7 +287,7 @@ _LOST_RACE: Final = _any(
 """If git rejects a push for one of these reasons, another clone has pushed first."""
 
 _FOR_OTHERS: Final = _any("atomic")
-"""Git's reason if a branch was not moved because another branch of the same push was not moved."""
+"""The reason that git prints for a branch if it did not move another branch of the same push."""
 
 _IN_THE_WAY: Final = re.compile(r"'refs/heads/[^']+' exists; cannot create")
 """Git's message if another branch has the name of the directory that would contain our branch."""
@@ -328,7 +328,7 @@ def push_failure(
 
     Args:
         reasons: The reason for each branch that was not moved, as `git push --porcelain` prints it.
-            Empty if git failed before the remote looked at the branches.
+            Empty if git failed before the remote accepted or rejected any branch.
         stderr: Git's output on standard error.
 
     Returns:
@@ -358,8 +358,9 @@ def rejection(
 
     Git's reason decides. A hook may print anything, so the lines that the remote prints are
     ignored. The only exceptions are lines in the form that the large hosts use. If the remote's
-    disk works but the remote could not unpack the pushed objects, the remote refused an object. The
-    state is then `DECLINED`, so that csc-git searches for the edit with this object.
+    disk works but the remote could not unpack the pushed objects, the cause is that the remote
+    refused an object. The state is then `DECLINED`, so that csc-git searches for the edit with this
+    object.
 
     Args:
         reason: The reason in that line, without the parentheses.

@@ -67,8 +67,9 @@ def commit_ids(
         tip: Full id of the commit to begin with.
         paths: Yield only commits that change one of these paths. The paths begin at the top
             directory. Empty for all commits.
-        author: Yield only commits whose author's name ends with this text; None for all authors.
-        after: Leave out this commit and its ancestors; None for all commits.
+        author: Yield only commits whose author's name ends with this text. If None, the commits of
+            all authors are yielded.
+        after: Leave out this commit and its ancestors. If None, no commits are left out.
 
     Raises:
         GitMissing: there is no git on PATH.
@@ -96,7 +97,7 @@ def changed_files(
 
     Args:
         git_dir: The repository.
-        before: Id of the first commit; None to list all files of the second commit.
+        before: Id of the first commit. If None, all files of the second commit are listed.
         after: Id of the second commit.
         directory: Path of the directory from the top.
 
@@ -150,7 +151,7 @@ def _differing(output: bytes) -> Iterator[ChangedFile]:
 
 
 def _blob(object_id: bytes) -> str | None:
-    """Return the id of a blob in a raw diff; None if it is all zeros, which means no blob."""
+    """Return the id of a blob in a raw diff; None if all digits are 0: there is no blob."""
     if not object_id.strip(b"0"):
         return None
     return object_id.decode()
@@ -224,7 +225,7 @@ def resolve(
         name: The commit's id, which may be abbreviated.
 
     Returns:
-        The full id; None if no commit or several commits have this id.
+        The full id; None if no commit matches the given id, or if several match it.
     """
     asked = [
         "rev-parse",

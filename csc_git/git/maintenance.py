@@ -1,13 +1,14 @@
 """Maintenance: keep csc-git's repository small and fast while other processes use it.
 
 Each edit leaves a small pack. When there are many packs, `git repack --geometric` combines them, so
-that each pack is at least twice as large as the next smaller one. In a million edits, each object
-is written again about a dozen times. The number of packs grows only with the logarithm of the
-number of objects. `git repack --geometric` also keeps unreachable objects. So it can't lose new
+that each pack is at least twice as large as the next smaller one. During a million edits, each
+object is repacked only about a dozen times. The number of packs grows only with the logarithm of
+the number of objects. `git repack --geometric` also keeps unreachable objects. So it can't lose new
 objects to which no ref points yet. Once a week, `git gc` removes objects that were unreachable for
 two weeks.
 
-Maintenance takes only its own lock, so no other process waits for it. Maintenance changes no ref.
+Maintenance takes only a lock of its own, so no other process waits until maintenance ends.
+Maintenance changes no ref.
 """
 
 import os
@@ -71,12 +72,12 @@ class Maintenance:
     def is_due(self) -> bool:
         """Check whether there are enough packs or loose objects for maintenance.
 
-        The check lists two directories.
+        This check is fast, since it lists only two directories.
         """
         return self._has_over(PACK_LIMIT, LOOSE_LIMIT)
 
     def run(self) -> bool:
-        """Do maintenance, unless another process is doing it. Return whether it was done."""
+        """Do maintenance, unless another process is doing it. Return whether this call did it."""
         if not self._lock.try_acquire():
             return False
         try:
@@ -131,7 +132,7 @@ class Maintenance:
         return sum(entry.name.endswith(".idx") for entry in entries)
 
     def _loose(self) -> int:
-        """Estimate the number of loose objects from one of 256 directories, as git itself does."""
+        """Estimate the number of loose objects: count them in 1 of 256 directories, as git does."""
         directory = self._path / "objects/17"
         try:
             names = os.listdir(directory)  # noqa: PTH208  names are enough
@@ -184,6 +185,6 @@ class Maintenance:
 
 
 def _age(file: Path) -> float:
-    """Return the seconds since a file was written."""
+    """Return how many seconds ago a file was last written."""
     written = file.stat().st_mtime
     return time.time() - written

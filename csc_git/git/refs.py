@@ -1,9 +1,9 @@
-"""Refs: names that point to commits. They are read and moved as git does it, but durably.
+"""Refs: names that point to commits. Refs are read and moved as git does it, but durably.
 
 A ref is moved by git's own protocol: its new value is written to a new file `<ref>.lock`, and the
 file is renamed to the name of the ref. This module reads and moves refs itself and does not use
 dulwich for that. dulwich treats every error as a missing ref, so a store would look empty if the
-process had no free file descriptors. In contrast, this module raises all errors of the system.
+process had no free file descriptors. This module raises every error that the system reports.
 
 Every process that writes to csc-git's repository has the repository's lock. So if the lock file of
 a ref already exists, a process left it when it died.
@@ -102,8 +102,8 @@ class Refs:
 
         Args:
             name: The ref's full name.
-            old: Id of the commit to which the ref must point before; None if the ref must not
-                exist.
+            old: Id of the commit to which the ref must point before the block. None means that the
+                ref must not exist.
             new: Id of the commit to which the ref will point.
 
         Raises:
@@ -181,7 +181,7 @@ class Refs:
             ) from error
 
     def _loose(self, prefix: str) -> Iterator[str]:
-        """Yield the full names of the refs below a prefix that have files of their own."""
+        """Yield the full names of the refs below a prefix that have their own files."""
         top = self._path / prefix
         for directory, _, files in os.walk(top, onerror=_unless_missing):
             for file in files:

@@ -32,8 +32,8 @@ from csc_git.text import readable
 
 FETCHED: Final = "refs/csc/fetch/"
 _NAME: Final = f"csc-{uuid.uuid4().hex}"
-"""The name under which the remote is configured for git. The name is random, so the user can have
-no settings for it."""
+"""The name under which the remote is configured for git. The name is random, so the user can't have
+settings for a remote with this name."""
 
 _OTHER: Final = f"{_NAME}-other"
 _REFUSED: Final = re.compile(
@@ -74,8 +74,8 @@ class Remote:
     Args:
         repository: csc-git's own repository, which receives objects and refs.
         project: The user's repository, whose settings define how remotes are reached.
-        remote: The name of a remote of the project, or a URL. None for `origin`, or for the only
-            remote.
+        remote: The name of a remote of the project, or a URL. If None, `origin` or the only remote
+            is used.
         branch: Short name of the branch.
         timeout: How many seconds one call of git may take.
     """
@@ -115,13 +115,14 @@ class Remote:
         """Fetch the branch of this object, or another branch, durably.
 
         Args:
-            branch: Short name of another branch; None for the branch of this object.
+            branch: Short name of the branch to fetch. If None, the branch of this object is
+                fetched.
 
         Returns:
             Id of the branch's commit, or None if the remote has no such branch.
 
         Raises:
-            RemoteFailure: the fetch failed for another reason.
+            RemoteFailure: the fetch failed for a reason other than a missing branch.
         """
         source = self.ref
         if branch is not None:
@@ -150,13 +151,14 @@ class Remote:
 
         Args:
             commit: Id of the branch's new commit.
-            expected: Id of the commit that the branch must have before; None if the branch must not
-                exist before.
+            expected: Id of the commit that the branch must have before the push. None means that
+                the branch must not exist yet.
 
         Raises:
             LostRace: the branch has another commit than expected.
-            RemoteFailure: the push failed for another reason. If it timed out or the connection was
-                cut, the push may have succeeded on the remote; only a fetch can show this.
+            RemoteFailure: the push failed for a reason other than `LostRace`. If the push timed out
+                or the connection was cut, the push may have succeeded on the remote; only a fetch
+                can show this.
         """
         move = f"{commit}:{self.ref}"
         lease = self._lease(expected)
@@ -167,8 +169,9 @@ class Remote:
     def _check_one_place(self) -> None:
         """Check before a push that the branch is the same at the remote's URLs for fetch and push.
 
-        git lists the branch at one URL and then at the other. If another clone pushes in between,
-        the results differ. If they differ, git lists the branch at both URLs again.
+        git lists the branch at one URL and then at the other. If another clone pushes between these
+        two listings, the results differ. If the results differ, git lists the branch at both URLs
+        again.
         """
         here, there = self._urls
         if here == there:
@@ -236,7 +239,7 @@ class Remote:
 
         Args:
             commit: Id of the branch's new commit.
-            expected: Id of the commit that the branch must have before.
+            expected: Id of the commit that the branch must have before the push.
             kept: Short name of the branch that keeps the old commit.
 
         Raises:
@@ -310,7 +313,7 @@ class Remote:
         return done.out.decode(errors="replace").strip()
 
     def recall(self) -> str | None:
-        """Copy the branch's remote-tracking ref from the user's repository to csc-git's.
+        """Copy the branch's remote-tracking ref from the user's to csc-git's own repository.
 
         Returns:
             Id of the ref's commit, or None if there is no such ref.
@@ -457,7 +460,7 @@ class Remote:
         """Rewrite a URL by git's rules of `url.<base>.insteadOf`.
 
         Raises:
-            RemoteFailure: csc-git does not use URLs like the rewritten URL.
+            RemoteFailure: the rewritten URL is of a kind that csc-git does not use.
         """
         # The URL is passed as a setting: it may contain a password, and `ps` shows arguments.
         place = (f"remote.{_OTHER}.url", url)

@@ -168,8 +168,8 @@ class Repository:
 
         Args:
             name: The ref's full name.
-            old: Id of the commit to which the ref must point before; None if the ref must not
-                exist.
+            old: Id of the commit to which the ref must point before the call. None means that the
+                ref must not exist.
             new: Id of the commit to which the ref will point.
             batch: The objects to make durable before the ref is moved, and to release after that;
                 None if all objects are on the disk already.
@@ -348,7 +348,7 @@ def _create(
     object_format: str,
     branch: str,
 ) -> None:
-    """Make the repository under another name and rename it. So nobody sees an incomplete one."""
+    """Make the repository under another name and rename it. So nobody sees half of it."""
     made = tempfile.mkdtemp(dir=path.parent, prefix="new-")
     temporary = Path(made)
     try:
@@ -370,7 +370,7 @@ def _create(
 
 
 def _place(path: Path) -> tuple[int, int] | None:
-    """Return the numbers of device and inode of a directory; None if it does not exist."""
+    """Return a directory's device number and inode number; None if there is no directory."""
     try:
         found = path.stat()
     except OSError:

@@ -35,7 +35,7 @@ def answer(start: Path, event: Event) -> Answer | None:
 
     Args:
         start: The directory that the session works in.
-        event: The event from Claude Code. It contains the arguments of the tool.
+        event: The event from Claude Code, with the arguments of the tool.
 
     Returns:
         The answer for the client; None if no other session has a claim on the file.

@@ -16,15 +16,15 @@ _LEAST: Final = 0.05
 """A hook gets at least this many seconds, even if its time is already up."""
 
 _START: Final = 0.02
-"""The seconds in which Python is assumed to start, if the system does not report the start time."""
+"""The assumed seconds that Python needs to start, if the system does not report the start time."""
 
 
 def allow(seconds: float) -> None:
     """Limit the time of the process. A second call replaces the limit of the first call.
 
     Args:
-        seconds: The limit, counted from the start of the process. The environment variable
-            `CSC_HOOK_SECONDS` replaces it.
+        seconds: The limit, counted from the start of the process. If the
+            environment variable `CSC_HOOK_SECONDS` is set, its value is used as the limit instead.
     """
     configured = os.environ.get("CSC_HOOK_SECONDS")
     allowed = float(configured or seconds)
@@ -34,7 +34,7 @@ def allow(seconds: float) -> None:
 
 
 def debug(words: str) -> None:
-    """Print what went wrong to standard error, if `CSC_HOOK_DEBUG` is set."""
+    """If `CSC_HOOK_DEBUG` is set, write to standard error what went wrong."""
     if os.environ.get("CSC_HOOK_DEBUG"):
         sys.stderr.write(f"csc-git-hook: {words}\n")
 

@@ -147,7 +147,8 @@ class Glance:
     def wait_for_contact(self, seconds: float) -> bool:
         """Wait until a process of this clone reaches the remote; return whether it was reached.
 
-        If the last contact is recent, or if the last attempt failed, return False at once.
+        If the last contact was recent before this call, or if the last attempt failed, return
+        False at once.
 
         Args:
             seconds: The longest time to wait.
@@ -171,7 +172,7 @@ class Glance:
         return self.presence.of_client(client_identity())
 
     def others(self) -> tuple[list[Seen], int]:
-        """The latest live sessions of other clients, and the number of live sessions left out."""
+        """The latest live sessions of other clients, and how many more such sessions are alive."""
         alive = [
             name
             for name in self.presence.alive(self.snapshot)
@@ -190,8 +191,8 @@ class Glance:
         """The active claims of other clients' sessions, on all resources or on some of them.
 
         Args:
-            concerns: A function that returns whether to read the claims on a resource; None to read
-                all claims.
+            concerns: A function that returns whether to read the claims on a resource. If None, all
+                claims are read.
         """
         active = ActiveClaims(
             self.store,
@@ -230,7 +231,7 @@ def _is_later(status: SyncStatus, before: SyncStatus) -> bool:
 
 
 def listed(names: Sequence[str], others: int = 0) -> str:
-    """Join names into a text. If there are many, only the first names and a number are shown.
+    """Join names into a text. If there are many, show the first names, and how many more there are.
 
     Args:
         names: The names.

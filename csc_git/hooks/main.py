@@ -23,7 +23,7 @@ _SECONDS: Final = {
 """Time limits in seconds, counted from the start of the process.
 
 At the start of a session, the hook waits for the first contact with the remote. Before an edit, the
-hook reads the setting `csc.guard`. Then another limit replaces this limit.
+hook reads the setting `csc.guard`. The limit for this setting then replaces the limit here.
 """
 
 _EVENTS: Final = {

@@ -1,4 +1,4 @@
-"""SessionEnd: when a client ends, sign off its sessions. Other sessions then see this at once.
+"""SessionEnd: when a client ends, sign off its sessions. Other sessions see the sign-off at once.
 
 The hook only starts another process, which goes on after the hook has ended. That process finds the
 client's sessions, signs them off, and pushes the sign-offs to the remote.
@@ -25,15 +25,15 @@ _SHARING: Final = frozenset(
         "CSC_SYNC",
     }
 )
-"""Variables that set the branch and the remote. The settings of each session replace them."""
+"""Variables that set the branch and the remote. Each session's own settings are used instead."""
 
 
 def answer(start: Path, event: Event) -> None:
-    """Start a process that signs the client's sessions off.
+    """Start a process that signs off the client's sessions.
 
     Args:
         start: The directory that the session works in.
-        event: The event from Claude Code. It contains the reason why the session ended.
+        event: The event from Claude Code, with the reason why the session ended.
     """
     # The new process will not be a child of the client, so the client is identified here.
     client = client_identity()

@@ -1,9 +1,9 @@
 """Run the user's `git` as a child process that can't hang, prompt, or run the user's hooks.
 
 The child runs in its own session, so that no prompt for credentials can appear on a terminal. After
-a time limit, its whole process group is killed. The child's environment lacks the variables that
-would make git use another repository. Settings are passed in `GIT_CONFIG_*` variables and not as
-arguments, because settings may contain tokens, and everybody can see arguments with `ps`.
+a time limit, the child's whole process group is killed. The child's environment lacks the variables
+that would make git use another repository. Settings are passed in `GIT_CONFIG_*` variables and not
+as arguments, because settings may contain tokens, and everybody can see arguments with `ps`.
 """
 
 import os
@@ -127,7 +127,7 @@ class Children:
         self._is_closed = False
 
     def kill(self) -> None:
-        """Kill all running git processes of the store. Callers that wait for them get no result."""
+        """Kill all running git processes of the store. Callers that wait for one get no result."""
         for pid in list(self._running):
             _kill_group(pid)
 
@@ -193,14 +193,15 @@ def run_git(  # noqa: PLR0913  a child has many settings, and each has a name
             `cwd`.
         config: Names and values of settings that are added to the user's own settings. If a name
             is given twice, the later value overrides the earlier value.
-        env: Environment variables to add; None to add no variables.
+        env: Environment variables to add. If None, no variables are added.
         timeout: After this many seconds, git's process group is killed.
-        children: The running git processes of a store. The new process is added to them, so that
-            all of them can be killed together. None if git does not run for a store.
-        gives_up: A function that returns whether the caller has given up. If so, git is killed at
-            once.
-        stdin: Descriptor of a file that git reads as its standard input; None if git reads nothing.
-        most: If git prints more than this many bytes, git is killed; None for no limit.
+        children: The running git processes of a store. The new process is added to these processes,
+            so that one call can kill all of them. None means that git does not run for a store.
+        gives_up: A function that returns whether the caller has given up. If the caller has given
+            up, git is killed at once.
+        stdin: Descriptor of a file that git reads as its standard input. If None, git reads
+            nothing.
+        most: If git prints more than this many bytes, git is killed. If None, there is no limit.
 
     Raises:
         GitMissing: there is no `git` on PATH.

@@ -1,6 +1,6 @@
 """Find the user's repository and read its configuration.
 
-This module uses git. If there is no git, it uses dulwich.
+This module uses git. If there is no git, this module uses dulwich.
 """
 
 import os

@@ -40,7 +40,7 @@ _LONGEST_NAME: Final = 100
 
 @dataclass(frozen=True)
 class ConfigLine:
-    """One setting of git's configuration. `git config --list` prints its name in this form."""
+    """One setting of git's configuration. The name has the form that `git config --list` prints."""
 
     scope: str
     name: str
@@ -62,8 +62,8 @@ class Project:
         top: The top directory of the work tree, or the git directory of a bare repository. Relative
             paths of remotes are relative to this directory.
         object_format: `sha1` or `sha256`.
-        config: All settings that git uses in this repository; a later line overrides an earlier
-            line.
+        config: All settings that git uses in this repository; if a name appears twice, the later
+            setting is used.
         has_work_tree: Whether `top` is a work tree.
     """
 
@@ -121,10 +121,10 @@ class Project:
     ) -> list[tuple[str, str]]:
         """Return transport settings that git uses here, but not in csc-git's own repository.
 
-        The result contains the settings of this repository. It also contains the settings of the
-        user that apply only to this repository, for example by a conditional include. The user's
-        other settings apply to csc-git's repository too, so they are left out. If such a setting
-        were passed again, git could send a header twice, and some servers refuse this.
+        The result contains the settings of this repository. The result also contains the settings
+        of the user that apply only to this repository, for example by a conditional include. The
+        user's other settings apply to csc-git's repository too, so they are left out. If such a
+        setting were passed again, git could send a header twice, and some servers refuse this.
 
         Args:
             ours: The configuration that git uses in csc-git's own repository.
@@ -145,7 +145,7 @@ class Project:
     def rewriting_rules(self, kind: str) -> dict[str, str]:
         """Return the rules `url.<base>.<kind>`.
 
-        The keys of the result are beginnings of URLs. The values are the bases that replace them.
+        The keys of the result are beginnings of URLs. Each value is the text that replaces its key.
 
         Args:
             kind: `insteadof` or `pushinsteadof`.
@@ -182,7 +182,7 @@ class Project:
         return given or self.get("user.email")
 
     def worktrees(self) -> list[Path]:
-        """Return the top directories of all work trees of the repository that exist.
+        """Return the top directories of the repository's work trees; deleted ones are left out.
 
         gitrepository-layout(5) describes the files in which git lists the work trees.
         """
@@ -204,7 +204,7 @@ class Project:
     def config_stamp(self) -> tuple[int, ...]:
         """Return the times at which the configuration files were last changed.
 
-        These are the files of the repository and of the user.
+        Both the repository's and the user's configuration files are included.
         """
         home = Path.home()
         given = os.environ.get("XDG_CONFIG_HOME")
@@ -242,7 +242,7 @@ def _between(
     text: str,
     end: str,
 ) -> str:
-    """Return a text without a given beginning and end; empty if one of them is missing."""
+    """Return a text without a given beginning and end; empty if the text lacks either of them."""
     if not text.startswith(beginning):
         return ""
     rest = text.removeprefix(beginning)
@@ -267,7 +267,7 @@ def _is_work_tree(place: Path) -> bool:
 
 
 def _written(file: Path) -> int:
-    """Return when a file was written, in nanoseconds since the epoch; 0 if it does not exist."""
+    """Return a file's time of last change, in nanoseconds since the epoch; 0 if it is missing."""
     if not file.exists():
         return 0
     return file.stat().st_mtime_ns

@@ -47,7 +47,7 @@ def settings_of(
 
     Args:
         project: The user's repository.
-        remote: The name of a remote of the project, or a URL. None for the default remote.
+        remote: The name of a remote of the project, or a URL. If None, the default remote is used.
         ours: The name of csc-git's remote.
 
     Returns:

@@ -18,7 +18,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Host:
-    """The coordinator of one server. It is opened when a call first needs the coordinator.
+    """The coordinator of one server. The first call that needs the coordinator opens it.
 
     Args:
         start: A directory in the project.
@@ -39,7 +39,7 @@ class Host:
         self._has_left = threading.Event()
 
     def get(self) -> Coordinator:
-        """Return the coordinator. If it is not open yet, open and start it first.
+        """Return the coordinator. If the coordinator is not open yet, open and start it first.
 
         Raises:
             CscError: The coordinator can't be opened. The next call tries again.
@@ -87,7 +87,7 @@ class Host:
         opening.start()
 
     def close(self) -> None:
-        """Sign off the server's sessions and close the coordinator, if it was opened."""
+        """If the coordinator is open, sign off the server's sessions and close the coordinator."""
         with self._mutex:
             is_second = self._is_closed
             self._is_closed = True
@@ -106,8 +106,8 @@ class Host:
     def abandon(self) -> None:
         """Stop without closing the coordinator, because closing takes too long.
 
-        Another process finds that this server's sessions are dead, signs them off, and pushes the
-        queue.
+        Later, another process finds that this server's sessions are dead. That process signs off
+        these sessions and pushes the queue.
         """
         if self._last is not None:
             self._last.hand_over()

@@ -74,7 +74,7 @@ def _startup(coordinator: Coordinator) -> list[Message]:
 
 
 def _unfinished(coordinator: Coordinator) -> list[str]:
-    """A line for each session that is gone and left unfinished work.
+    """Return one line for each session that has ended and has left unfinished work.
 
     A line contains only the session's name, because a text that the session wrote must not become
     part of an instruction.

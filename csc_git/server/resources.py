@@ -35,7 +35,7 @@ def register(
     server: MCPServer[None],
     host: Host,
 ) -> None:
-    """Add the resources and the completion of their arguments.
+    """Add the resources to a server, and suggest values for the arguments in their URIs.
 
     Args:
         server: The server that lists the resources.
@@ -79,7 +79,7 @@ def register(
 
 
 def concrete(host: Host) -> list[Resource]:
-    """The state of each session that exists, as a separate resource."""
+    """List one resource with the state for each session that exists."""
     try:
         names = session_names(host.get().store.snapshot())
     except CscError:

@@ -2,9 +2,9 @@
 
 In the protocol version 2026-07-28, a client opens a stream with `subscriptions/listen`. The SDK
 sends the events of a bus to this stream. In earlier versions, a client subscribes to each resource
-with `resources/subscribe`. Notifications are sent on the client's connection. Both kinds of client
-get the same events: one task, the follower, waits for changes and notifies all subscribers. The
-follower starts at the first subscription.
+with `resources/subscribe`. The server then sends notifications on the client's connection. Both
+kinds of client get the same events: one task, the follower, waits for changes and notifies all
+subscribers. The follower starts at the first subscription.
 """
 
 import logging
@@ -77,7 +77,7 @@ class Subscriptions:
         )
 
     async def follow(self) -> None:
-        """Wait for the first subscription, then notify subscribers of changes until cancelled."""
+        """Wait for the first subscription, then notify subscribers until this task is cancelled."""
         await self._wanted.wait()
         while True:
             try:
@@ -104,7 +104,7 @@ class Subscriptions:
         )
 
     async def _begin(self) -> None:
-        """Let the follower report changes, unless it reports changes already."""
+        """Make the follower report changes, unless the follower already reports changes."""
         if self._wanted.is_set():
             return
         coordinator = await anyio.to_thread.run_sync(self._host.get)

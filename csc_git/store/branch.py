@@ -71,7 +71,7 @@ class Branch:
         The root commit is left out.
 
         Args:
-            tip: The commit at which the queue ends; None for the branch's tip.
+            tip: The commit at which the queue ends. If None, the queue ends at the branch's tip.
         """
         return self._edits(self.base, tip or self.tip)
 

@@ -1,8 +1,8 @@
 """Claiming: how claims are checked during a replay.
 
-When a session claims a resource, the session's clone decides with the data that the clone has at
-that time. At replay, the base is newer. Two things may have happened meanwhile, although the
-claim's own keys are unchanged:
+When a session claims a resource, the session's clone decides whether the claim is possible, using
+the data that the clone has at that time. When the claim is replayed, the base is newer than that
+data. Even if the claim's own keys are unchanged, one of these things may have happened meanwhile:
 
 1. The session has lost its name, because another sign-on took over the name.
 2. Another session has claimed a different resource, and both resources overlap.
@@ -92,7 +92,7 @@ def is_nobodys(snapshot: Snapshot, key: Key) -> bool:
     """Return whether csc-git can't have made the record of a session or of a claim.
 
     A record that csc-git can't have made has no effect, and a person may remove it. Anyone who may
-    push to the remote can have written such an invalid record.
+    push to the remote can write such an invalid record.
 
     Args:
         snapshot: The snapshot to read from.

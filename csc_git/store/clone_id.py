@@ -86,7 +86,7 @@ class Place:
 
 
 def _differ(now: int | str | None, known: int | str | None) -> bool:
-    """Return whether two facts differ; False if a fact could not be read and is None or empty."""
+    """Return whether two facts differ; False if one of them is unknown (None or empty)."""
     if now in {None, ""} or known in {None, ""}:
         return False
     return now != known
@@ -155,7 +155,7 @@ def recall(directory: Path) -> Clone | None:
 
     The result is None if no identity is stored, or if the clone is a copy.
 
-    This function writes nothing. A copy is recognized by its inode only.
+    This function writes nothing. A copy is recognized only by the inode of the clone's directory.
     """
     known = _load(directory / _FILE)
     if known is None or known.place.inode != directory.stat().st_ino:
@@ -167,7 +167,7 @@ def _has_twin(known: Clone, directory: Path) -> bool:
     """Return whether the directory in which the id was made still exists in another place.
 
     If a whole file system was copied as a snapshot, inodes and times are equal in both copies. Then
-    only the path shows which one is the copy.
+    only the path shows which directory is the copy.
     """
     origin = Path(known.place.path)
     try:

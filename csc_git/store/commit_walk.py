@@ -15,7 +15,7 @@ from csc_git.store.tree.snapshot import Reads, Snapshot
 
 _CLOCK_SEARCH: Final = 1000
 _MANY: Final = 64
-"""A search for commits since a time ends when more than this many commits in a row are older."""
+"""A search back to a given time ends when more than this many commits in a row are older."""
 
 _LATELY: Final = timedelta(days=1)
 
@@ -78,8 +78,8 @@ def lineage(objects: Reads, tip: str | None) -> Iterator[CommitInfo]:
     """Yield a commit and its ancestors, then the commits of histories that rotations replaced.
 
     Args:
-        objects: The Git objects to read from. The walk ends at a replaced history
-            that is missing in this clone.
+        objects: The Git objects to read from. If this clone does not have a replaced history, the
+            walk ends before that history.
         tip: The newest commit. If `tip` is None, no commit is yielded.
     """
     while tip is not None:
@@ -112,8 +112,8 @@ def since(
 
     These are the commits `base..tip`, oldest first. Both histories are walked at the same time, and
     the walk ends at the first commit that both histories contain. So the walk is short even if
-    `base` is not an ancestor of `tip`. For instance, `base` is not an ancestor after a crash
-    between moving the base and moving the tip.
+    `base` is not an ancestor of `tip`. For instance, `base` is not an ancestor of `tip` if the
+    process crashed after moving the base and before moving the tip.
 
     Args:
         commits: The Git objects to read from.
@@ -138,7 +138,7 @@ def _newer_than(
     fork: CommitInfo,
     newest_first: Iterable[CommitInfo],
 ) -> list[CommitInfo]:
-    """Return the commits that are newer than `fork`, oldest first, from a newest-first list."""
+    """From a newest-first list, return the commits newer than `fork`, sorted oldest first."""
     newer: list[CommitInfo] = []
     for commit in newest_first:
         if commit.id == fork.id:
@@ -153,13 +153,13 @@ def descent(
     tip: str,
     most: int | None = None,
 ) -> list[CommitInfo] | None:
-    """Return the commits after `base` up to `tip`, oldest first.
+    """Return the commits after `base`, up to and including `tip`, oldest first.
 
     Args:
         commits: The Git objects to read from.
         base: The older commit.
         tip: The newer commit.
-        most: The largest number of commits to read; None for no limit.
+        most: The largest number of commits to read; if None, there is no limit.
 
     Returns:
         The commits. The result is None if `base` is not among the commits that were read.
@@ -178,13 +178,13 @@ def made_since(
     edits: Sequence[CommitInfo],
     now: datetime,
 ) -> list[CommitInfo]:
-    """Return the commits that may be replayed copies of some edits, newest first.
+    """Return the commits that may be replayed copies of the given edits, newest first.
 
     When an edit is replayed, its new commit gets a `Csc-Clock` that is not earlier than the
     `Csc-Clock` of the original commit. A commit has an earlier `Csc-Clock` than its parent commit
-    only if the clock of a machine was wrong. So the walk ends when many commits in a row are older
-    than all the edits. For instance, a new clone of a branch with a million commits need not read
-    all commits.
+    only if the clock of a machine was wrong. So the walk ends when many commits in a row have an
+    earlier `Csc-Clock` than all the edits. For instance, a new clone of a branch with a million
+    commits need not read all commits.
 
     Args:
         commits: The Git objects to read from.
@@ -209,7 +209,7 @@ def high_water(
 
     Args:
         commits: The Git objects to read from.
-        tip: The newest commit; None for an empty history.
+        tip: The newest commit; None if the history is empty.
         now: The current time by this machine's clock. A `Csc-Clock` that is too far in
             the future is ignored.
 
@@ -238,9 +238,9 @@ def deletion(
         tip: The newest commit of the history.
         fork: The commit at which the full search ends: all commits from the tip down to this commit
             are searched. None if there is no such commit.
-        since: A time that limits the search in the commits before `fork`: that search ends at
-            commits older than this time. Commits before `fork` must be searched because a replayed
-            edit may have been made on a state older than `fork`.
+        since: The time back to which the commits older than `fork` are searched. Commits older than
+            `fork` must be searched because a replayed edit may have been made on a state older than
+            `fork`.
     """
     after_fork: list[CommitInfo] = []
     walk = lineage(objects, tip)
@@ -262,9 +262,10 @@ def _not_older(
     commits: Iterable[CommitInfo],
     time: datetime,
 ) -> Iterator[CommitInfo]:
-    """Yield commits, newest first. Stop when more than `_MANY` in a row are older than `time`.
+    """Yield commits, newest first.
 
-    A single older commit does not end the walk, since the clock of its machine may have been slow.
+    Stop when more than `_MANY` commits in a row are older than `time`. A single older commit does
+    not end the walk, because the clock of that commit's machine may have been slow.
     """
     older = 0
     for commit in commits:
@@ -278,7 +279,10 @@ def _not_older(
 
 
 def _is_older(commit: CommitInfo, time: datetime) -> bool:
-    """Return whether a commit's `Csc-Clock` is before a time; False if it has no `Csc-Clock`."""
+    """Return whether a commit's `Csc-Clock` is before a time.
+
+    The result is False if the commit has no `Csc-Clock`.
+    """
     record = Record.parse(commit.message)
     return record is not None and record.clock < time
 
@@ -293,7 +297,8 @@ def commits_back_to(
 
     Args:
         objects: The Git objects to read from.
-        old: The commit before which to stop; None to yield the whole history.
+        old: The older commit at which to stop; this commit is not yielded. If None, the whole
+            history is yielded.
         tip: The newest commit. If `tip` is None, no commit is yielded.
         most: The largest number of commits to read.
     """

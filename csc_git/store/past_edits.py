@@ -1,7 +1,7 @@
 """The past: finding edits in the history, and finding the newest commit at a given time.
 
-Edits are searched with `git log`, which selects commits by path or by author. The paths given to
-git match too many commits, so this module checks each commit again. csc-git has no index of past
+Edits are searched with `git log`, which selects commits by path or by author. Git selects more
+commits than needed, so this module checks each selected commit again. csc-git has no index of past
 edits.
 
 A given time is compared with the times that `core.clock.timeline` computes from the `Csc-Clock` of
@@ -55,7 +55,7 @@ class Place:
 
     Attributes:
         scope: The scope, or the scope of the single key; empty for the whole store.
-        key: The name of the single key; None for all keys.
+        key: The name of the single key; None if this part of the store is not a single key.
     """
 
     scope: Scope = ()
@@ -101,7 +101,7 @@ class PastEdit:
         """Yield the keys that the edit changed, with their entries before and after the edit.
 
         Args:
-            most: The largest number of keys to yield; None for no limit.
+            most: The largest number of keys to yield; if None, there is no limit.
         """
         for key in self.keys[:most]:
             yield Change(key, self.before.look(key), self.after.look(key))
@@ -119,10 +119,12 @@ def edits(
 
     Args:
         repository: The store's own repository.
-        tip: The newest commit of the history; None for an empty history.
+        tip: The newest commit of the history; None if the history is empty.
         place: The part of the store whose edits are yielded.
-        session: The full name of the session whose edits are yielded; None for all authors.
-        after: Only edits that are newer than this commit are yielded; None for the whole history.
+        session: The full name of the session whose edits are yielded. If None, the edits of all
+            authors are yielded.
+        after: Only edits that are newer than this commit are yielded. If None, the edits of the
+            whole history are yielded.
     """
     if tip is None:
         return
@@ -183,7 +185,7 @@ def _changed(
     before: Snapshot,
     after: Snapshot,
 ) -> Iterator[Key]:
-    """Yield the keys whose revisions differ, from git's list of changed files.
+    """Yield the keys whose revisions differ, in the files that git listed as changed.
 
     If a key was only moved into the fan-out, git lists its file twice: as removed and as new. A key
     that was only moved is not yielded.
@@ -213,13 +215,13 @@ def commit_at(
     moment: Moment,
     now: datetime,
 ) -> str | None:
-    """Return the commit of a moment, which is a commit or a time.
+    """Return the commit that belongs to a moment. A moment is a commit or a time.
 
     If the moment is a time, the result is the newest commit that is not later than the time.
 
     Args:
         repository: The store's own repository.
-        tip: The newest commit of the history; None for an empty history.
+        tip: The newest commit of the history; None if the history is empty.
         moment: A commit or a time.
         now: The current time by this machine's clock.
 
@@ -254,8 +256,9 @@ def _newest(
     """Return the newest commit that entered the history at or before a time.
 
     The history is read in strides of `_STRIDE` commits, newest first. The search goes on until a
-    stride is found in which most clocks are not later than the time. Then one more stride is read,
-    because the clocks of several machines must be compared to find a wrong clock.
+    stride is found in which most commits have a `Csc-Clock` that is not later than the time. Then
+    one more stride is read, because the clocks of several machines must be compared to find a wrong
+    clock.
     """
     newest_first: list[str] = []
     passed: list[int] = []
@@ -280,7 +283,7 @@ def _is_early(
     window: Sequence[str],
     time: datetime,
 ) -> bool:
-    """Return whether most clocks of a stride of commits are not later than a time.
+    """Return whether most commits of a stride have a `Csc-Clock` not later than a time.
 
     Only a few commits of the stride are read.
     """
@@ -293,8 +296,8 @@ def _is_early(
 def _first_near(passed: Sequence[int]) -> int:
     """Return the index of the newest commit that must be compared.
 
-    This commit is one stride newer than the newest stride in which most clocks are early. `passed`
-    contains the indexes at which these early strides begin.
+    This commit is one stride newer than the newest stride for which `_is_early` returned True.
+    `passed` contains the index of the first commit of each such stride.
     """
     if not passed:
         return 0
@@ -326,7 +329,7 @@ def clock_faults(
 
     Args:
         repository: The store's own repository.
-        tip: The newest commit; None for an empty history.
+        tip: The newest commit; None if the history is empty.
         now: The current time by this machine's clock.
     """
     newest = islice(ancestry(repository.objects, tip), _LATELY)
@@ -342,7 +345,8 @@ def _mark(repository: Repository, commit_id: str) -> Mark:
 def _clock(repository: Repository, commit_id: str) -> datetime:
     """Return the `Csc-Clock` of a commit.
 
-    If the commit has no `Csc-Clock`, the nearest older commit with a `Csc-Clock` is used.
+    If the commit has no `Csc-Clock`, the `Csc-Clock` of the nearest older commit that has one is
+    returned.
     """
     for commit in ancestry(repository.objects, commit_id):
         record = Record.parse(commit.message)
@@ -363,10 +367,10 @@ def removals(
     Args:
         objects: The Git objects to read from.
         gone: The keys to look for.
-        old: The commit at which the search ends; None to search the whole history.
+        old: The commit at which the search ends; if None, the whole history is searched.
         tip: The newest commit, at which the search starts.
-        most: The largest number of commits to read. A key is left out if it was removed by an older
-            commit.
+        most: The largest number of commits to read. A key is left out if none of these commits
+            removed the key.
     """
     found: dict[Key, Record] = {}
     for commit in commits_back_to(objects, old, tip, most):

@@ -73,7 +73,7 @@ class Store:
         object_format: A function that returns the Git object format (`sha1` or `sha256`). This
             function is called only when the store's own repository is made.
         connect: A function that returns the remote; None if sync is switched off.
-        tracked: A function that returns the files of the user's repository. They are needed to
+        tracked: A function that returns the files of the user's repository. The files are needed to
             compare claims on patterns.
         dedicated: Whether our branch may be the first branch of a remote that has no branches.
     """
@@ -144,7 +144,7 @@ class Store:
         Args:
             decide: A function that returns the draft of the edit.
             now: The current time by this machine's clock.
-            op: The edit's unique id; None to make a new id.
+            op: The edit's unique id. If None, a new id is made.
         """
         return transact(
             self.repository,
@@ -342,7 +342,7 @@ class Store:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep all processes of the clone from syncing and writing while the `with` block runs."""
+        """Prevent all other syncs and writes in this clone while the `with` block runs."""
         without_sync: AbstractContextManager[None] = nullcontext()
         if self._sync is not None:
             without_sync = self._sync.exclusively()

@@ -382,7 +382,7 @@ class _Edit:
 
 
 def _note(replaced: list[TreeEntry]) -> str:
-    """Return the names of the replaced foreign entries, to append to a commit's subject."""
+    """Return the text that names replaced foreign entries at the end of a commit's subject."""
     if not replaced:
         return ""
     names: list[str] = []
@@ -403,7 +403,7 @@ def with_changes(
     Args:
         batch: The batch to which the new trees are added.
         snapshot: The state to change.
-        changes: The new blob of each key; None to remove the key.
+        changes: The new blob of each key; None means that the key is removed.
         replaced: A list. Foreign entries that a change replaces are added to this list.
 
     Returns:

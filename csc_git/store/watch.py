@@ -1,8 +1,9 @@
 """Watching: noticing that a process of this clone moved the branch.
 
 The file system reports changes of the refs, through the package `watchfiles`. The events are only
-hints. A caller that waits reads the refs again at each hint, and also once a second without a hint.
-If an event is lost, the caller notices the change at most a second later. So no change is missed.
+hints. A waiting caller reads the refs again at each hint, and once a second even if there is no
+hint. If an event is lost, the caller notices the change at most a second later. So no change is
+missed.
 """
 
 import logging
@@ -18,7 +19,9 @@ _STEP_MS: Final = 10
 
 
 class Watch:
-    """Wakes callers when refs of a repository change. Watches only while a caller listens.
+    """Wakes callers when refs of a repository change.
+
+    The refs are watched only while at least one caller listens.
 
     Args:
         refs: The directory that contains the refs.
@@ -46,10 +49,10 @@ class Watch:
         """Listen for changes until the `with` block ends.
 
         The `with` block receives a function that waits for a change. The function's argument is the
-        longest wait in seconds. The function returns at once if there was a change since its last
-        call, or since the start of the block. The function returns True if the caller should read
-        the refs again. It returns False if the argument was not positive, or if the watch is
-        closed.
+        longest wait in seconds. The function returns at once if there was a change since the last
+        call of the function, or since the start of the block. The function returns True if the
+        caller should read the refs again. The function returns False if the argument was not
+        positive, or if the watch is closed.
         """
         self._begin()
         seen = self._count
@@ -74,7 +77,7 @@ class Watch:
         self._notify()
 
     def close(self) -> None:
-        """Wake all callers. From now on, calls that would wait return at once."""
+        """Wake all callers. After this call, a function that waits for a change returns at once."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

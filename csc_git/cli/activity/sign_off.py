@@ -76,7 +76,7 @@ def _chosen(
     *,
     stale: bool,
 ) -> list[str]:
-    """The sessions that are named, match a pattern, or are stale. No session is listed twice."""
+    """The sessions that are named, that match a pattern, or that are stale, each once."""
     snapshot = coordinator.store.snapshot()
     patterns = [one for one in sessions if not _GLOB.isdisjoint(one)]
     chosen = [one for one in sessions if one not in patterns]

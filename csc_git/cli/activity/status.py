@@ -77,7 +77,7 @@ def _summary(status: Status) -> list[str]:
 
 
 def _section(title: str, entries: Sequence[str]) -> list[str]:
-    """Make one line for each entry. Only the first line has the title."""
+    """Make one line for each item of a list. Only the first line begins with the title."""
     lines = []
     label = title
     for entry in at_most(entries, _MOST, where=" (all with --json)"):

@@ -1,4 +1,4 @@
-"""Tables of sessions, claims and edits: fitted to a terminal, or separated by tabs in a pipe."""
+"""Tables of sessions, claims and edits: fitted to a terminal, or with tabs in a pipe."""
 
 import sys
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Rows(NamedTuple):
 
         Args:
             width: The width of the terminal, in columns.
-            most: At most this many rows are shown; None for all rows.
+            most: At most this many rows are shown. If None, all rows are shown.
             head: Whether the names of the columns are shown.
         """
         from rich.table import Table  # noqa: PLC0415  only for a terminal
@@ -188,7 +188,7 @@ def _session_row(session: SessionSummary, now: datetime) -> tuple[str, ...]:
 
 
 def _work(session: SessionSummary) -> str:
-    """The issue that a session reports. If the session reports no issue, the session's status."""
+    """Return the issue that a session reports, or the session's status if there is no issue."""
     work = session.current_issue
     if work is None:
         work = session.status

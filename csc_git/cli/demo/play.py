@@ -23,7 +23,7 @@ _OTHER_ISSUE: Final = 16
 """The issue that the second agent chooses when it sees that the first issue is taken."""
 
 _SECONDS: Final = 30
-"""Seconds that an edit of one machine may take to reach the other machine."""
+"""An edit of one machine must reach the other machine within this many seconds."""
 
 _PAUSE: Final = 0.05
 """Seconds between two checks whether an edit has arrived."""
@@ -285,7 +285,7 @@ async def _until(
     machine: Machine,
     is_so: Callable[[_Context], bool],
 ) -> _Context:
-    """Wait until a condition is true of the context of a machine's session. Return the context."""
+    """Wait until the context of a machine's session meets a condition. Return this context."""
     with anyio.fail_after(_SECONDS):
         while True:
             context = await machine.context()

@@ -28,7 +28,7 @@ _AUTHOR: Final = {
 
 @dataclass(frozen=True)
 class Machine:
-    """One of the demo's machines: a clone and an agent's connection to its server."""
+    """One of the demo's machines: a clone, and an agent's connection to the clone's server."""
 
     name: str
     clone: Path
@@ -76,7 +76,7 @@ class Stage:
         return self.directory / "remote.git"
 
     def build(self) -> None:
-        """Make the remote with a first commit, and two clones of it."""
+        """Make the remote, two clones of the remote, and a first commit."""
         self.git(
             "init",
             "--quiet",
@@ -133,7 +133,7 @@ class Stage:
 
         Args:
             arguments: The arguments of git.
-            cwd: The directory in which git runs; None for the directory of the demo.
+            cwd: The directory in which git runs. If None, git runs in the directory of the demo.
 
         Raises:
             SetupError: git is missing or fails.

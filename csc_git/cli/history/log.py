@@ -136,7 +136,7 @@ def _divided(git_options: tuple[str, ...]) -> tuple[list[str], list[str]]:
 
 
 def _has_grep(chosen: list[str]) -> bool:
-    """Whether the options choose commits by message. If so, `_WITHOUT_TRIALS` can't be added."""
+    """Whether the options choose commits by message, so that `_WITHOUT_TRIALS` can't be added."""
     greps = ("--grep", "--invert-grep")
     return any(word.startswith(greps) for word in chosen)
 

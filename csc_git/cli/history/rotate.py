@@ -36,7 +36,7 @@ def rotate_command(yes: bool, **options: Any) -> None:  # noqa: ANN401
 
 
 def _ask(coordinator: Coordinator) -> None:
-    """Ask whether to continue. Don't ask if the remote never had the branch."""
+    """Ask the user whether to continue. If the remote never had the branch, ask nothing."""
     branch = coordinator.store.branch
     base = branch.base
     if base is None:

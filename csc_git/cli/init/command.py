@@ -233,7 +233,7 @@ def _branch_after_init(project: Project, settings: Settings) -> str:
     if not settings.sync or not has_remote:
         return f"{made}, in this clone only"
     remote = settings.remote or "the remote"
-    return f"{made}, and tested at {remote}, which was not contacted now"
+    return f"{made}, and {remote} would be tested. Nothing was sent to {remote} now"
 
 
 def _branch_after_undo(project: Project) -> str:

@@ -32,7 +32,7 @@ _COMMITTED: Final = (
 
 
 class Registration(Protocol):
-    """Adds the entry of csc-git to the settings of a client, and removes it."""
+    """An object that can add the entry of csc-git to a client's settings, and remove the entry."""
 
     file: Path
 
@@ -43,17 +43,17 @@ class Registration(Protocol):
         """Remove the entry. Return what was done, or an empty text if there was no entry."""
 
     def preview(self, *, undo: bool = False) -> str:
-        """Return what `add` would change; with `undo`, what `remove` would change."""
+        """Return what `add` would change. If `undo` is true, return what `remove` would change."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A settings file of a client or of hooks. An entry is added to the file or removed from it.
+    """The settings file of a client or of the hooks, in which an entry is added or removed.
 
     Attributes:
         key: The word for the target on the command line.
         title: The word for the target in messages.
-        registration: Adds the entry to the settings or removes it.
+        registration: The object with which the entry is added or removed.
     """
 
     key: str
@@ -97,7 +97,7 @@ def set_up(
 ) -> Setup:
     """Make the branch, test the remote, and add csc-git to the settings of clients.
 
-    Nothing is changed if csc-git is registered in a client with another branch or remote.
+    If csc-git uses another branch or remote in one of the clients, nothing is changed.
 
     Args:
         project: The repository.
@@ -172,7 +172,7 @@ def _apply(
     change: Callable[[], str],
     more: str = "",
 ) -> list[Finding]:
-    """Change the settings of a target. Return a finding, or no finding if nothing was changed.
+    """Change the settings of a target. Return no finding if nothing was changed.
 
     Args:
         target: The target.
@@ -196,9 +196,9 @@ def _check_commands(
     options: Options,
     here: Sharing,
 ) -> Iterator[Finding]:
-    """Report if commands and hooks would use another branch or remote than the clients.
+    """Yield a warning if commands and hooks would not use the branch and remote of the clients.
 
-    The flags of `init` become part of the clients' entries. They do not apply to later commands.
+    The flags of `init` become part of the clients' entries, but do not apply to later commands.
     """
     if here == sharing_at(options["directory"], {}):
         return
@@ -232,9 +232,9 @@ def undo_setup(
 
     Args:
         project: The repository.
-        targets: The clients and hooks.
+        targets: The clients and hooks whose entries are removed.
         options: The command's options.
-        leaves: Whether this clone stops using csc-git. If so, its queued edits are pushed too.
+        leaves: Whether this clone stops using csc-git, so that queued edits must be pushed too.
     """
     tracked: Collection[str] = ()
     if project.has_work_tree:

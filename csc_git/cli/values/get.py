@@ -21,7 +21,7 @@ from csc_git.core.value import Json
 from csc_git.text import printable
 
 _FRESH: Final = frozenset({RemoteState.OK, RemoteState.OFF})
-"""A value is fresh in these states: the sync succeeded, or this clone does not sync."""
+"""In these states of the sync a value is fresh: the sync succeeded, or this clone does not sync."""
 
 
 @command("get")

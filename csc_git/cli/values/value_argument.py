@@ -8,7 +8,7 @@ from csc_git.core.value import Json, parse
 from csc_git.errors import InvalidValue
 
 _SHORT: Final = 30
-"""An error repeats the typed text if the text has at most this many characters."""
+"""An error message repeats the typed text if the text has at most this many characters."""
 
 
 def parse_value(text: str) -> Json:
@@ -28,7 +28,10 @@ def parse_value(text: str) -> Json:
 
 
 def _as_json_string(text: str) -> str:
-    """Format a text as a JSON string, quoted for a shell. A short example replaces a long text."""
+    """Format a text as a JSON string, quoted for a shell.
+
+    If the text is long, format a short example instead.
+    """
     if len(text) > _SHORT:
         text = "done"
     return shlex.quote(json.dumps(text))

@@ -24,7 +24,7 @@ _REDRAW: Final = 1.0
 """The view is drawn again after this many seconds, so that the clock in it stays correct."""
 
 _EDITS: Final = 50
-"""This many edits before the start are remembered. They are not printed if a sync replays them."""
+"""At the start, this many of the newest edits are remembered. A replay of them is not printed."""
 
 _QUIT: Final = frozenset("qQ\x03")
 
@@ -62,7 +62,7 @@ def _console() -> "Console | None":
 
 
 class _Tip:
-    """The tip of the branch when it was last read."""
+    """Remembers the tip of the branch, to find out later whether the tip has changed."""
 
     def __init__(self, coordinator: Coordinator) -> None:
         self._branch = coordinator.store.branch
@@ -100,9 +100,9 @@ def _draw(coordinator: Coordinator, console: "Console") -> None:
 
 
 def _quits(pressed: str) -> bool:
-    """Whether a pressed key is q, Ctrl-C or Escape, which quit.
+    """Whether one of the pressed keys ends the command: q, Ctrl-C or Escape.
 
-    An arrow key does not quit, although it sends Escape and more characters.
+    An arrow key does not end the command, although the key sends Escape and more characters.
     """
     if pressed.startswith("\x1b"):
         return pressed == "\x1b"
@@ -130,7 +130,7 @@ def _new_edits(
     known: set[str],
     before: str | None,
 ) -> Iterator[str]:
-    """Yield a line for each edit after the tip `before`, and add its op to `known`."""
+    """Yield a line for each edit after the tip `before`, and add the op of the edit to `known`."""
     found = coordinator.past.history(since=before, limit=MOST_EDITS)
     if found.more:
         yield f"(more than {MOST_EDITS} edits at once; csc-git log lists the others)"

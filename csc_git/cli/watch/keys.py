@@ -11,11 +11,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def keys() -> Iterator[Callable[[float], str]]:
-    """Let a `with` block read each key at once, without Enter. The terminal does not show the keys.
+    """Let a `with` block read each key immediately, without Enter.
 
-    The block gets a function that takes a number of seconds. The function waits at most that long
-    for keys. It returns the characters of the pressed keys, or an empty string if no key was
-    pressed.
+    The terminal does not show the pressed keys.
+
+    The block gets a function that is called with a number of seconds. The function waits for keys,
+    but not longer than this number of seconds. The function returns the characters of the pressed
+    keys, or an empty string if no key was pressed.
     """
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)

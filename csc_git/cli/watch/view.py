@@ -1,4 +1,4 @@
-"""The view that `watch` shows. It is updated after changes, and fits the terminal."""
+"""The view that `watch` shows. The view is updated after changes, and fits the terminal."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _SHARE: Final = 4
-"""The sessions get at most a quarter of the lines for rows, and the claims get a quarter too."""
+"""Of the lines for rows, sessions get at most a quarter, and claims get at most a quarter."""
 
 _FIXED: Final = 12
 """The number of lines on the screen that are not rows of a table."""
@@ -30,16 +30,16 @@ _TIGHT: Final = 17
 """A terminal with fewer lines than this is small."""
 
 _LINES: Final = 8
-"""The state of sync may take an eighth of the lines of the screen."""
+"""The text about the sync takes at most an eighth of the screen's lines."""
 
 _CONFLICTS: Final = 3
 """At most this many conflicts are named."""
 
 _EDITS: Final = 100
-"""The number of edits that are read, since more edits do not fit on a screen."""
+"""This many edits are read. More edits would not fit on a screen."""
 
 _AGED: Final = 5.0
-"""Sessions and claims are read again after this many seconds, since some may have ended."""
+"""Sessions and claims are read again after this many seconds, because some may have ended."""
 
 
 class View:

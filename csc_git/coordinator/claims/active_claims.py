@@ -88,7 +88,7 @@ class ActiveClaims:
         stored: Stored,
         claim: Claim,
     ) -> datetime:
-        """Return when the session of a claim last changed the claim or its own lease.
+        """Return the time at which a claim's session last changed the claim or its own lease.
 
         The time was read from the clock of the session's machine.
 
@@ -155,7 +155,7 @@ class ActiveClaims:
         return claim.seconds - elapsed
 
     def _counted_until(self, claim: Claim) -> Instant | None:
-        """Return the moment up to which the age of a claim is counted; None if it is unknown.
+        """Return the moment up to which a claim's age is counted; None if the moment is unknown.
 
         The age of another clone's claim is counted only up to the last contact with the remote,
         since the other clone may have renewed the claim after that contact.

@@ -95,7 +95,8 @@ def draft_resumption(
 
     Args:
         own: The session that gets the claims.
-        ended: The earlier claims. Their resources must not be claimed by another session.
+        ended: The earlier claims. The resources of these claims must not be claimed by another
+            session.
         snapshot: The store before the edit.
         clone: The id of this clone.
     """
@@ -128,7 +129,7 @@ def draft_release(
 
     Args:
         own: The session whose claims are released.
-        resources: The resources to release; None to release all claims of the session.
+        resources: The resources to release. If None, all claims of the session are released.
         snapshot: The store before the edit.
     """
     released: dict[Key, Claim] = {}

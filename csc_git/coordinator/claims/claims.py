@@ -1,9 +1,9 @@
 """Make, list and release claims, by which sessions announce what they work on.
 
 A claim without a length of its own ends when its session signs off, or when the session's lease
-lapses. If a new session takes over a name, it does not get the claims of the earlier session. A
-claim with a length (`ttl`) ends when that time is over, unless the session claims the resource
-again before that. See `core.claim` for the rules.
+lapses. If a new session takes over a name, the new session does not get the earlier session's
+claims. A claim with a length (`ttl`) ends when that time is over, unless the session claims the
+resource again before that. See `core.claim` for the rules.
 
 When a session makes a claim, only the edits that its clone knows are checked. When the claim is
 replayed, it is checked again, against the edits of other clones (`store.claiming`). So a claim is
@@ -113,7 +113,7 @@ class Claims:
         """Claim all of the given resources, or none of them. Wait a limited time for the remote.
 
         Args:
-            session: The handle of the session; None for the first session that this process
+            session: The handle of the session. None means the first session that this process
                 signed on.
             resources: The names, paths or patterns to claim.
             note: A text that tells other sessions what this session does with the resources.
@@ -125,7 +125,7 @@ class Claims:
                 range, or the note is too long.
             LooksLikeSecret: the note or a resource looks like a credential.
             SessionError: no such session is signed on in this process.
-            ClaimLost: the session lost an earlier claim, and was not notified of the loss yet.
+            ClaimLost: the session lost an earlier claim, and has not been notified of the loss yet.
         """
         wish = self._wish(
             session,
@@ -195,9 +195,9 @@ class Claims:
         """Release claims of a session.
 
         Args:
-            session: The handle of the session; None for the first session that this process
+            session: The handle of the session. None means the first session that this process
                 signed on.
-            resources: The resources to release; None to release all claims of the session.
+            resources: The resources to release. If None, all claims of the session are released.
 
         Raises:
             SessionError: no such session is signed on in this process.
@@ -231,7 +231,7 @@ class Claims:
 
         Args:
             snapshot: The state to read.
-            most: Most claims to return; None to return all.
+            most: Return at most this many claims. If None, return all claims.
         """
         claims = self._active.all(snapshot)
         found = islice(claims, most)
@@ -258,7 +258,7 @@ class Claims:
             return self._lost.pop(session, [])
 
     def report_lost(self, own: OwnSession) -> None:
-        """Raise an error if a session lost claims and was not notified of the loss yet.
+        """Raise an error if a session lost claims and has not been notified of the loss yet.
 
         Raises:
             ClaimLost: the session lost claims.
@@ -287,7 +287,7 @@ class Claims:
             raise InputError(
                 f"A claim of {ttl} seconds is out of range; "
                 f"it can last 1 to {self._longest:,} seconds",
-                then="Leave ttl out for a claim that lasts as long as your session",
+                then="Omit `ttl` for a claim that lasts as long as your session",
             )
         length = len(note)
         if length > MAX_NOTE:
@@ -342,7 +342,7 @@ class Claims:
         done: Delivered[ClaimDraft],
         began: Instant,
     ) -> Claimed:
-        """Return the result of an edit of claims, and remember the claims for loss notices.
+        """Return the result of an edit of claims, and remember the claims to report a loss later.
 
         The length of a claim is counted from the moment when the edit began.
         """

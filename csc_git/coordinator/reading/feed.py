@@ -2,9 +2,9 @@
 
 A cursor contains the snapshot that the caller has seen, and the last commit that was then known to
 be on the remote. The feed compares that snapshot with the newest snapshot and reports the
-differences. So a replay does not repeat or hide changes. For instance, an edit may be reported
-while the edit is local. If the replay then does not alter the edit, there is no new difference to
-report.
+differences. So a replay does not cause a change to be reported twice or not at all. For instance,
+an edit may be reported while the edit is local. If the replay then does not alter the edit, there
+is no new difference to report.
 
 If there are too many changes for one answer, the cursor also contains the snapshot from which the
 changes are counted, and the number of changes that were already reported.
@@ -51,10 +51,10 @@ class Cursor:
     """The position of a caller in the change feed.
 
     Attributes:
-        tip: The snapshot that the caller has seen; None for the empty store.
+        tip: The snapshot that the caller has seen. None means the empty store.
         base: The last commit that was known to be on the remote; None if there was no such commit.
         start: The snapshot from which the changes up to `tip` are counted, if only some of these
-            changes were reported. None for the empty store.
+            changes were reported. None means the empty store.
         reported: The number of changes between `start` and `tip` that were reported; 0 if all
             changes were reported.
     """
@@ -84,7 +84,7 @@ class Cursor:
         if match is None:
             raise InputError(
                 f"since {text[:80]!a} is not a cursor",
-                then="Give the cursor of an earlier answer, or leave since out to begin from now",
+                then="Give the cursor of an earlier answer, or omit `since` to begin from now",
             )
         return cls(
             tip=_commit(match["tip"]),
@@ -100,7 +100,8 @@ class Feed:
     Args:
         store: The clone's store.
         watch: The object that wakes a waiting caller when the store may have changed.
-        sessions: The sessions of this process. Their confirmed edits are reported.
+        sessions: The sessions of this process. If an edit of one of these sessions is confirmed,
+            the feed reports this.
         lost: A function that returns notices of the claims that a session lost. Each notice is
             returned only once.
     """
@@ -139,15 +140,15 @@ class Feed:
         """Wait until there are changes since a cursor, or until `timeout` seconds have passed.
 
         Args:
-            since: The cursor of an earlier answer; None to wait for changes from now on.
-            scopes: Patterns of the scopes to watch; None for all scopes except `sessions`. Leases
+            since: The cursor of an earlier answer. If None, only changes from now on are reported.
+            scopes: Patterns of the scopes to watch. None means all scopes except `sessions`. Leases
                 in the scope `sessions` are renewed all the time.
-            timeout: Most seconds to wait; 0 to return at once.
+            timeout: Wait at most this many seconds. If 0, return at once.
             others_only: Whether to leave out changes by the sessions of this process.
             reports_losses: Whether the answer includes the claims that the sessions of this process
                 lost. A loss is reported only once, so the answer must reach the sessions.
             sync_state: The sync state that the caller knows. If the state changes, the wait ends.
-                None if the wait must not end because of the state.
+                If None, a change of the state does not end the wait.
             given_up: A function that returns whether the caller has stopped waiting. If the
                 caller has stopped waiting, the feed reports no loss. None if the caller never stops
                 waiting early.
@@ -222,7 +223,7 @@ class Feed:
         )
 
     def _span(self, cursor: Cursor) -> tuple[str | None, Cursor]:
-        """Return the snapshot before the next changes, and the cursor after the next changes."""
+        """Return the snapshot from which the next changes are counted, and the next cursor."""
         objects = self._store.repository.objects
         for commit in (cursor.tip, cursor.base, cursor.start):
             if commit is not None and not is_commit(objects, commit):
@@ -243,9 +244,9 @@ class Feed:
     ) -> Cursor:
         """Return a cursor whose tip contains its base.
 
-        A sync moves the base before the tip. If the feed used the moved base with the old tip, it
-        would report edits as confirmed before it has reported their changes. So the cursor keeps
-        the earlier base until the tip has moved too.
+        A sync changes the base first and the tip later. If the feed used the new base with the old
+        tip, the feed would report an edit as confirmed before it reports the change itself. So the
+        cursor keeps the earlier base until the tip has changed too.
         """
         if now.base is None or now.base == reported:
             return now
@@ -302,7 +303,7 @@ class Feed:
         old: str | None,
         new: str | None,
     ) -> Iterator[SettledEdit]:
-        """Yield the edits of this process's sessions that the remote confirmed after `old`."""
+        """Yield the edits of this process's sessions that the remote confirmed since `old`."""
         if old == new or not self._sessions.handles:
             return
         objects = self._store.repository.objects

@@ -36,7 +36,7 @@ class Past:
 
     Args:
         store: The clone's store.
-        machine: This machine's name, which completes short session names.
+        machine: This machine's name, which is added to short session names.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Past:
         scope: str | None,
         key: str | None = None,
     ) -> Place:
-        """Check a scope and a key, and return the part of the store with this scope and key.
+        """Check the names of a scope and a key, and return the part of the store that they name.
 
         Args:
-            scope: The scope as a person typed it; None for the whole store.
-            key: The name of one key in the scope; None for all keys.
+            scope: The scope as a person typed it. None means the whole store.
+            key: The name of one key in the scope. None means all keys.
 
         Raises:
             InputError: a name is not valid, or a key is given without a scope.
@@ -103,15 +103,15 @@ class Past:
         """Return the edits of a scope, a key or an author, newest first.
 
         Args:
-            scope: Return only edits in this scope or in the scopes below it; None for all scopes.
-            key: Return only edits of this key of the scope; None for all keys.
-            session: Return only edits by this author. The author is the short or full name of a
-                session, or the full name of a person. None for all authors.
-            since: Return only edits that entered the history after this time or commit; None to
-                start with the first edit.
-            until: Return only edits that entered the history up to this time or commit; None to end
-                with the newest edit.
-            limit: Most edits to return.
+            scope: Return only edits in this scope or in the scopes below it. None means all scopes.
+            key: Return only edits of this key of the scope. None means all keys.
+            session: Return only edits by this author. The author is given as the short or full name
+                of a session, or as the full name of a person. None means all authors.
+            since: Return only edits that entered the history after this time or commit. If None,
+                the first edit of the history is the earliest one.
+            until: Return only edits that entered the history up to this time or commit. If None,
+                the newest edit of the history is the latest one.
+            limit: Return at most this many edits.
 
         Raises:
             InputError: `limit` is out of range, or another argument is not valid.
@@ -196,7 +196,7 @@ class Past:
         return broken_by, None
 
     def blame(self, scope: str) -> Blame:
-        """Return the last edit of each key of a scope, with its author.
+        """Return the last edit of each key of a scope, with the author of the edit.
 
         Raises:
             InputError: `scope` is not valid.
@@ -231,7 +231,7 @@ class Past:
 
         Args:
             one: The first moment, as a time or a commit.
-            other: The second moment, as a time or a commit; None for the present state.
+            other: The second moment, as a time or a commit. None means the present state.
 
         Raises:
             InputError: a moment is neither a time nor a commit, or this clone does not have the
@@ -266,7 +266,7 @@ def _difference(change: Change) -> Difference:
 
 
 def _version(stored: Stored | None) -> Version | None:
-    """Return the value of a key; None if the key has no value or an unreadable file."""
+    """Return the value of a key; None if the key has no readable value."""
     if _is_unreadable(stored):
         return None
     return Version.of(stored)

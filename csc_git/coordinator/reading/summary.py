@@ -81,7 +81,7 @@ class Summary:
         clone: The id and the machine name of this clone.
         project: The project's name.
         remote: The configured URL of the remote; None if there is no remote.
-        poll: Most seconds between two fetches from the remote.
+        poll: At most this many seconds pass between two fetches from the remote.
     """
 
     def __init__(  # noqa: PLR0913  the whole state has so many parts
@@ -283,8 +283,8 @@ class Summary:
 
         Args:
             snapshot: The state to read.
-            most: Most conflicts to describe. If more conflicts are open, the last line contains the
-                number of conflicts that are left out.
+            most: Describe at most this many conflicts. If more conflicts are open, the last line
+                contains the number of conflicts that are left out.
         """
         names = snapshot.names(CONFLICTS)
         lines: list[str] = []

@@ -19,7 +19,10 @@ from csc_git.store.sync.status import SyncStatus
 from csc_git.text import readable
 
 _MOST_LOST: Final = 50
-"""The answer for a person's decision lists at most this many lost edits. Others are counted."""
+"""The answer for a person's decision lists at most this many lost edits.
+
+The other lost edits are only counted.
+"""
 
 
 def contact_age(status: SyncStatus) -> float | None:

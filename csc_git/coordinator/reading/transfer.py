@@ -66,8 +66,8 @@ class _Source(NamedTuple):
     def is_registry(self) -> bool:
         """Whether the file lists the sessions that are signed on.
 
-        Such a file is not imported. Its name shows the prefix with which the names of the project's
-        other files begin.
+        Such a file is not imported. The name of such a file shows the prefix with which the names
+        of the project's other files begin.
         """
         registry = self.values.get("registry")
         is_named_so = self.stem.endswith(_REGISTRY)
@@ -154,7 +154,7 @@ def read_lines(
 
     Args:
         lines: The lines of the exported file.
-        machine: This machine's name, which completes short session names in scopes.
+        machine: This machine's name, which is added to short session names in scopes.
 
     Raises:
         InvalidValue: a line is not valid. The error message contains the number of the line.
@@ -249,7 +249,7 @@ def _scope_of(
     stem: str,
     prefixes: Iterable[str],
 ) -> Scope:
-    """Find out from the name of a file of claude_session_coordinator which scope it contains.
+    """Return the scope of a file of claude_session_coordinator, read from the file's name.
 
     For instance, the scope of `laptop__owner__project__session__claude_1` is
     `session:claude_1@laptop`. The name of the project may or may not contain an owner. So only the

@@ -52,7 +52,7 @@ class Values:
             fresh: Whether to fetch from the remote first. If the remote does not answer in time,
                 the value that this clone has is returned.
             at: A time or a commit. The value that the key had at that time or commit is read. None
-                for the current value.
+                means the current value.
 
         Raises:
             InputError: a name, the time or the commit can't be used.
@@ -80,8 +80,8 @@ class Values:
 
         Args:
             scope: The scope.
-            after: List only the names that come after this name; None to list all names.
-            limit: Most keys to list, 1 or more; None to list all keys.
+            after: List only the names that come after this name. If None, list all names.
+            limit: List at most this many keys, 1 or more. If None, list all keys.
 
         Raises:
             InputError: the scope or the limit can't be used.
@@ -105,9 +105,9 @@ class Values:
         """List the scopes that have keys, in the order of their names.
 
         Args:
-            pattern: The pattern that the scopes must match; None for all scopes.
-            after: List only the scopes that come after this scope; None to list all scopes.
-            limit: Most scopes to list, 1 or more; None to list all scopes.
+            pattern: The pattern that the scopes must match. None means all scopes.
+            after: List only the scopes that come after this scope. If None, list all scopes.
+            limit: List at most this many scopes, 1 or more. If None, list all scopes.
 
         Raises:
             InputError: the pattern or the limit can't be used.

@@ -12,7 +12,7 @@ from csc_git.store.store import Store
 from csc_git.text import printable, span
 
 _LATELY: Final = 50
-"""The machines that made this many newest commits are compared with this machine."""
+"""Only this many of the newest commits are read to find machines whose clocks can be compared."""
 
 _FEWEST_OTHERS: Final = 2
 """At least this many other machines are needed to know which clock is wrong."""
@@ -57,7 +57,7 @@ def _behind_all_others(
     machine: str,
     ahead: Mapping[str, timedelta],
 ) -> timedelta | None:
-    """Return by how much this clock is behind all other clocks; None if some are not ahead."""
+    """Return by how much this clock is behind all other clocks; None if any is not ahead."""
     objects = store.repository.objects
     tip = store.branch.tip
     newest = islice(ancestry(objects, tip), _LATELY)

@@ -12,7 +12,7 @@ Where = Literal["local", "synced"]
 
 
 def _terse(schema: dict[str, Any]) -> None:
-    """Remove titles from a schema. They only repeat the names, and each schema costs tokens."""
+    """Remove titles from a schema. Titles only repeat the names, and cost tokens."""
     schema.pop("title", None)
     properties = schema.get("properties", {})
     for member in properties.values():
@@ -29,7 +29,7 @@ class Result(BaseModel):
     )
 
     def to_text(self, exclude: set[str] | None = None) -> str:
-        """Return the answer as JSON for an AI model, with every character made visible."""
+        """Return the answer as JSON for an AI model, with invisible characters escaped."""
         text = self.model_dump_json(indent=2, exclude=exclude)
         return printable_json(text)
 
@@ -37,7 +37,7 @@ class Result(BaseModel):
 def build_all() -> None:
     """Complete the pydantic model of every imported result class now.
 
-    If two threads complete a model at the same time, that is not safe.
+    It is not safe if two threads complete the same model at the same time.
     """
     models = list(Result.__subclasses__())
     while models:

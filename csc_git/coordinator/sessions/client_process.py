@@ -59,7 +59,7 @@ def started_ticks(pid: int) -> int | None:
 
 
 def _namespace() -> int:
-    """Return the id of the process namespace; 0 if it is unknown. Each container has another id."""
+    """Return the id of the process namespace; 0 if it is unknown. Each container has its own id."""
     try:
         found = os.stat("/proc/self/ns/pid")  # noqa: PTH116
     except OSError:

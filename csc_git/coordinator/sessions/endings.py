@@ -1,7 +1,7 @@
 """Sign off sessions that belong to other processes.
 
-For instance, a person signs off a session whose laptop broke. If a process dies
-before it can sign its sessions off, another process of the same clone signs them off.
+For instance, a person signs off a session whose laptop broke. If a process dies before it can sign
+off its sessions, another process of the same clone signs off these sessions.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -73,7 +73,10 @@ class Endings:
         snapshot: Snapshot,
         now: datetime,
     ) -> None:
-        """Sign off a session. This process must have acquired the lock of the session."""
+        """Sign off a session.
+
+        The caller must have acquired the lock of the session before the call.
+        """
         stored = snapshot.get(lease_key(name))
         lease = read_lease(stored)
         if lease is None:
@@ -100,8 +103,8 @@ class Endings:
             handle: The session's short or full name.
             by: The name of the author of the edit.
             now: The wall time.
-            holders: The ids of the sign-ons that may be ended; None allows all sign-ons. With the
-                ids, a new session of the same name is not signed off by mistake.
+            holders: The ids of the sign-ons that may be ended; None allows all sign-ons. The ids
+                ensure that a new session of the same name is not signed off by mistake.
 
         Returns:
             Whether the session was signed on before the call.
@@ -207,7 +210,7 @@ def claimed_by(
     holder: str,
     snapshot: Snapshot,
 ) -> list[str]:
-    """Return the resources of those claims of a session that have no length of their own.
+    """Return the resources that a session claimed without giving a length for the claim.
 
     Args:
         holder: The id of the session's sign-on.

@@ -22,7 +22,7 @@ class OwnSession:
         lock: The lock file that this process keeps locked while the session is alive.
         op: The id of the last edit of the session's record; None before the first edit.
         renewed: The moment when the lease was last renewed.
-        resumes: The resources that the session had claimed when its last server ended.
+        resumes: The resources that the session had claimed when the session's last server ended.
     """
 
     name: SessionName

@@ -40,7 +40,10 @@ from csc_git.store.tree.snapshot import Snapshot, Stored
 
 MOST_INSTANCES: Final = 9999
 _RECENT: Final = 120.0
-"""A mark of life is recent for this many seconds. A server renews it at least at each fetch."""
+"""A mark of life counts as recent until it is this many seconds old.
+
+A server renews the mark at each fetch or more often.
+"""
 
 
 class SignedOn(NamedTuple):
@@ -366,7 +369,7 @@ class Presence:
         directory: str,
         seconds: float,
     ) -> dict[str, list[str]]:
-        """Find the sessions whose server worked in a work tree and ended a short time ago.
+        """Find the sessions whose server worked in a work tree and ended in the last `seconds`.
 
         Args:
             directory: The work tree in which the server worked.
@@ -428,7 +431,7 @@ def session_names(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _name_of(file: Path) -> str:
-    """Return the session that a lock file belongs to; "" if it does not belong to a session."""
+    """Return the session that a lock file belongs to; "" if the file is not a session's."""
     try:
         encoded = file.name.encode()
         return decode(encoded, directory=True) or ""

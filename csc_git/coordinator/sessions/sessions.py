@@ -38,7 +38,7 @@ from csc_git.store.tree.records import read_lease
 from csc_git.store.tree.snapshot import Snapshot, Stored
 
 _RESUMED_WITHIN: Final = 60.0
-"""A new server resumes a session if its last server ended at most this many seconds ago."""
+"""A new server can resume a session for this many seconds after the session's last server ended."""
 
 
 class Sessions:
@@ -93,7 +93,7 @@ class Sessions:
 
     @property
     def handles(self) -> list[str]:
-        """The handles in `here` and all lost handles. Lost handles may still have queued edits."""
+        """The handles in `here` and all lost ones. A lost handle may still have queued edits."""
         return [*self._own, *self._lost]
 
     def sign_on(
@@ -107,7 +107,7 @@ class Sessions:
         requested and the process has sessions, return the first of them.
 
         Args:
-            requested: A short or full session name; None for the first free name.
+            requested: A short or full session name. None means the first free name.
             now: The wall time.
 
         Raises:
@@ -127,10 +127,12 @@ class Sessions:
         handle: str | None,
         now: datetime,
     ) -> SessionName:
-        """Sign a session off. The values in its scope are kept for the next session of the name.
+        """Sign off a session.
+
+        The values in the session's scope are kept for the next session of this name.
 
         Args:
-            handle: The session's name; None for the session that signed on first.
+            handle: The session's name. None means the session that signed on first.
             now: The wall time.
 
         Raises:
@@ -162,7 +164,9 @@ class Sessions:
                 self._forget(own)
 
     def find(self, handle: str | None) -> OwnSession:
-        """Return the session of this process with a name. Without a name, return the first session.
+        """Return the session of this process that has the given name.
+
+        If no name is given, return the first session.
 
         Raises:
             NotSignedOn: there is no such session.
@@ -263,7 +267,7 @@ class Sessions:
         return next(sessions, None)
 
     def _find_first(self) -> OwnSession:
-        """Return the first session. Raise an error if the loss of a name is not reported yet.
+        """Return the first session. Raise an error if the loss of a name has not been reported yet.
 
         After the error, a caller that gives no handle continues under the session's new name.
         """
@@ -385,7 +389,10 @@ class Sessions:
     def _candidates(
         self, wanted: SessionName | None, ended: Iterable[str]
     ) -> Iterator[SessionName]:
-        """Yield the wanted name. If no name is wanted, yield ended sessions and then all names."""
+        """Yield the wanted name.
+
+        If no name is wanted, yield the names of ended sessions first, and then all names.
+        """
         if wanted is not None:
             yield wanted
             return
@@ -485,5 +492,5 @@ def _signed_off(own: OwnSession, snapshot: Snapshot) -> Draft:
 
 
 def _drafted_before(draft: Draft, _: Snapshot) -> Draft:
-    """Return a draft that was made before. Its conditions fail if the record has changed."""
+    """Return the given draft. If the record has changed, a condition of the draft fails."""
     return draft

@@ -1,4 +1,4 @@
-"""Store when this clone first saw the current revision of each lease and each claim."""
+"""Store the times at which this clone first saw the current revisions of leases and claims."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

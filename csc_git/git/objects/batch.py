@@ -2,7 +2,7 @@
 
 Other processes can't see new objects before `flush` is called. A ref to a new object is written
 only after `flush` has returned. Between `flush` and `release`, a git process that repacks can't
-remove the new objects. The caller must call `release` only after a ref points to them.
+remove the new objects. The caller must not call `release` before a ref points to the new objects.
 """
 
 from collections.abc import Iterable
@@ -106,7 +106,7 @@ class Batch:
 
         Args:
             tree: Id of the commit's tree.
-            parent: Id of the commit's only parent; None for the first commit of a branch.
+            parent: Id of the commit's only parent. None if the commit is the first of a branch.
             author: The author of the edit.
             committer: The person or session that puts the commit on the branch.
             message: The commit message: subject, body and trailers.

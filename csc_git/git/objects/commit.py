@@ -61,7 +61,7 @@ def encode_commit(
 
     Args:
         tree: Id of the commit's tree.
-        parent: Id of the commit's only parent; None for the first commit of a branch.
+        parent: Id of the commit's only parent. None if the commit is the first of a branch.
         author: The author of the edit.
         committer: The person or session that puts the commit on the branch.
         message: The commit message: subject, body and trailers.

@@ -40,7 +40,7 @@ _PAUSE: Final = 0.005
 """Seconds to wait between two listings of the directory of packs."""
 
 _SETTLED_NS: Final = 50_000_000
-"""A listing is regarded as complete if the directory has not changed for this many nanoseconds."""
+"""A listing counts as complete if the directory was unchanged for more nanoseconds than this."""
 
 _MOST_OPEN: Final = 64
 """The files of at most this many large packs are kept open."""
@@ -180,7 +180,7 @@ class ObjectDatabase:
         objects: Sequence[NewObject],
         name: str,
     ) -> str:
-        """Write objects to disk durably, as one pack. git keeps the pack until `allow_repack`.
+        """Write objects to disk durably in one pack. git keeps it until `allow_repack` is called.
 
         Args:
             objects: At least one object. No object may appear twice.
@@ -215,7 +215,8 @@ class ObjectDatabase:
     def allow_repack(self, base: str) -> None:
         """Allow git to repack a pack.
 
-        This is safe when a ref points to the pack's objects, or if no ref will ever point to them.
+        The call is safe if a ref points to the pack's objects, or if no ref will ever point to
+        them.
 
         Args:
             base: Name of the pack without file extension.
@@ -269,8 +270,8 @@ class ObjectDatabase:
         """Yield once for the known packs, and then again whenever there may be new packs.
 
         While a new pack replaces old packs, a listing of the directory can miss the old and the new
-        ones. So a listing without new packs is regarded as complete only if the directory has not
-        changed for a short time.
+        ones. So a listing without new packs is regarded as complete only if the directory has been
+        unchanged for longer than `_SETTLED_NS`.
         """
         for _ in range(_LOOKS):
             yield
@@ -284,7 +285,7 @@ class ObjectDatabase:
             time.sleep(_PAUSE)
 
     def _changed_at(self) -> int:
-        """Return when a name was last added to or removed from the directory of packs.
+        """Return the last time at which the names in the directory of packs changed.
 
         The time is in nanoseconds since the epoch, by the clock of the file system.
         """

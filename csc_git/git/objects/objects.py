@@ -162,7 +162,7 @@ class Objects:
 
     @property
     def stored(self) -> "Objects":
-        """This object itself, since it has only objects that are on disk; see `Batch.stored`."""
+        """This object itself, since it reads only from the disk; see `Batch.stored`."""
         return self
 
     def is_stored(self, object_id: str) -> bool:  # noqa: ARG002  `Batch` uses it
@@ -172,8 +172,8 @@ class Objects:
     def read_ahead(self, blob_ids: Collection[str]) -> None:
         """Read and cache many blobs at once, which is ten times as fast as reading them one by one.
 
-        Damaged blobs, very large blobs, and objects of other types are not read. `blob` reports the
-        errors for them.
+        Damaged blobs, very large blobs, and objects of other types are not read. The method `blob`
+        raises the errors for these objects.
         """
         if len(blob_ids) <= _FEW:
             return

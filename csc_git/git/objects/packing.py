@@ -81,7 +81,7 @@ class NewObject(NamedTuple):
         raw: bytes,
         base: "NewObject | None",
     ) -> "NewObject":
-        """Make an object. If possible, it is stored as a delta of another object.
+        """Make an object. If possible, the new object is stored as a delta of another object.
 
         The new object is stored in full if the other object has another type, or if the chain of
         deltas would be too long.
@@ -90,7 +90,7 @@ class NewObject(NamedTuple):
             name: Full id of the new object.
             kind: Git's number for the type of the new object.
             raw: The bytes of the new object.
-            base: The other object; None to store the new object in full.
+            base: The other object. If None, the new object is stored in full.
         """
         whole = cls(name, kind, raw)
         if base is None or base.kind != kind:
@@ -232,7 +232,8 @@ def _stored(
 ) -> bytes:
     """Encode an object for a pack. If `distance` is given, the object is encoded as a delta.
 
-    The distance is the number of bytes from the beginning of the delta's base to that of the delta.
+    The distance is the number of bytes from the beginning of the delta's base to the beginning of
+    the delta.
     """
     kind = one.kind
     content = one.raw
@@ -257,8 +258,8 @@ def splice(
 ) -> bytes:
     """Encode the difference between two byte strings as a delta in git's format.
 
-    The function looks only for equal bytes at the beginning and at the end. The function of dulwich
-    also searches for equal parts in the middle, which takes too long.
+    The function looks only for equal bytes at the beginning and at the end. dulwich's function for
+    this also searches for equal parts in the middle, which takes too long.
 
     Args:
         old: The bytes to which the delta will be applied.

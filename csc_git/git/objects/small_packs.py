@@ -1,8 +1,8 @@
 """Small packs, such as the pack of one edit. They are read into memory as a whole.
 
-dulwich takes a millisecond to open a pack. For a pack of a million objects, this time is short. But
-eight processes may write a hundred packs of five objects each second, and each process has to read
-all these packs. For that, dulwich is too slow.
+dulwich takes a millisecond to open a pack. For a pack of a million objects, this does not matter.
+But eight processes may write a hundred packs of five objects each second, and each process has to
+read all these packs. For that, dulwich is too slow.
 """
 
 import os
@@ -28,7 +28,7 @@ _LAST_COUNT: Final = _FIRST_NAME - _COUNT.size
 """Offset of the number of all objects, which is the last number in the table of counts."""
 
 _KEPT: Final = 16
-"""The objects of this many packs are kept in memory."""
+"""The objects of at most this many packs are kept in memory."""
 
 _VERSION_2: Final = b"\xfftOc\x00\x00\x00\x02"
 

@@ -61,23 +61,23 @@ class TreeEntry(NamedTuple):
 
     @property
     def is_tree(self) -> bool:
-        """Whether the line is a directory with the mode that git writes for directories."""
+        """Whether the line names a directory with the mode that git writes for directories."""
         return self.mode == TREE_MODE
 
     @property
     def is_file(self) -> bool:
-        """Whether the line is a plain file: not executable, not a link, not a submodule."""
+        """Whether the line names a plain file: not an executable file, a link or a submodule."""
         return self.mode == FILE_MODE
 
     @property
     def is_ours(self) -> bool:
-        """Whether the line is a directory or a plain file. csc-git makes only such lines."""
+        """Whether the line names a directory or a plain file. csc-git makes only such lines."""
         return self.mode in _OURS
 
 
 @dataclass(frozen=True)
 class Tree:
-    """All lines of a tree. The tree's order is kept."""
+    """All lines of a tree. The lines are in the tree's order."""
 
     lines: tuple[TreeEntry, ...]
 
@@ -134,7 +134,7 @@ class Tree:
 
     @cached_property
     def ours(self) -> dict[bytes, TreeEntry]:
-        """The directories and plain files by name. The last line of each name is used."""
+        """The directories and plain files by name. Of several equal names, the last is used."""
         found = {}
         for line in self.lines:
             if line.mode in _OURS:

@@ -27,9 +27,9 @@ R = TypeVar("R")
 
 Session = Annotated[str | None, Field(description="your handle")]
 UnusedSession = str | None
-"""Every tool takes a session, since models pass a session to every tool.
+"""Every tool has the argument `session`, since models pass a session to every tool.
 
-Tools that only read ignore the session.
+Tools that only read ignore this argument.
 """
 
 ScopeName = Annotated[str, Field(description="such as issue:15")]
@@ -129,8 +129,8 @@ def tool(
 
     Args:
         fn: The function, or coroutine function, that runs when the tool is called.
-        annotations: What the tool may change. Some clients ask the user before they call such a
-            tool.
+        annotations: What the tool may change. Some clients ask the user before they call a tool
+            that may change something.
     """
     made = _StrictTool.from_function(
         _raising_tool_errors(fn),

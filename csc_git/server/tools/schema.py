@@ -1,7 +1,7 @@
 """Shorten the schemas, since each schema costs tokens in every conversation.
 
 Pydantic's JSON Schemas are correct but long. Titles are removed, since they repeat the names.
-A default that is null or false is not written, since an argument that is left out is null or false
+A default of null or false is not written, since an argument that a client omits is null or false
 anyway.
 An `anyOf` with a type and null is replaced by a list of types. JSON Schema 2020-12 gives both forms
 the same meaning (section 6.1.1 of its validation vocabulary).
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 Schema = dict[str, Any]
 _OF_SCHEMAS: Final = frozenset({"properties", "$defs"})
-"""Members of a schema that contain further schemas by name."""
+"""Members of a schema whose value is an object that maps names to further schemas."""
 
 
 def slim(schema: Schema) -> Schema:

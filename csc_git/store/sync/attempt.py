@@ -45,10 +45,10 @@ from csc_git.text import count
 
 MAX_ROUNDS: Final = 12
 _UNCHANGED: Final = 4
-"""An attempt fails after this many lost races in a row if the remote's branch did not change."""
+"""An attempt fails if the remote's branch stays unchanged during this many lost races in a row."""
 
 _OLDEST: Final = 32
-"""After a lost race, only this many edits are pushed first if the queue is longer."""
+"""After a lost race, a queue longer than this is split: first, only this many edits are pushed."""
 
 _SILENT: Final = frozenset(
     {RemoteState.TIMEOUT, RemoteState.UNREACHABLE, RemoteState.NO_GIT}
@@ -71,7 +71,8 @@ class Attempt:
         progress: A function that is called with a short text about each step.
         reasons: The reason why each parked edit is parked. The dict's keys are the edits' ops. The
             attempt adds new reasons to this dict.
-        pace: Decides when to try again, and is notified of the machines whose edits were found.
+        pace: The object that decides when to try again. This object is also told which machines
+            made the fetched edits.
     """
 
     replica: Replica
@@ -115,7 +116,7 @@ class Attempt:
         raise RemoteFailure(RemoteState.CONTENDED, f"{MAX_ROUNDS} rounds")
 
     def _is_unchanged(self) -> bool:
-        """Return whether the remote's branch did not change during several lost races.
+        """Return whether the remote's branch stayed unchanged during several lost races.
 
         If the branch did not change, no other clone has pushed, and our pushes were refused for
         another reason. But in a real race, the branch can also seem unchanged a few times in a row:
@@ -195,9 +196,8 @@ class Attempt:
     def _may_push_first(self) -> bool:
         """Return whether the remote will probably accept a push without an earlier fetch.
 
-        The push will probably be accepted if no other clone writes. A push without a fetch is safe
-        because of the lease: if the remote's branch has moved since this clone's last contact, the
-        push is refused.
+        The push will probably be accepted if no other clone writes. A push without a fetch is safe:
+        if the remote's branch has moved since this clone's last contact, the push is refused.
         """
         branch = self.replica.branch
         if self.pace.others(time.monotonic()) or self.permit.is_given:

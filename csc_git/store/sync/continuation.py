@@ -2,7 +2,7 @@
 
 These cases are checked in this order:
 
-1. This clone has no base: the clone is new, and takes over the remote's branch.
+1. This clone has no base, because the clone is new. The new clone takes over the remote's branch.
 2. The remote's branch belongs to another store.
 3. The remote's tip is the base, or descends from the base. So the remote may have newer edits.
 4. There are rotations between the base and the remote's tip.
@@ -66,7 +66,7 @@ def contains(commits: Commits, tip: str | None, commit: str) -> bool:
 
     Args:
         commits: The Git objects to read from.
-        tip: The history's newest commit; None for an empty history.
+        tip: The history's newest commit; None if the history is empty.
         commit: The commit to look for.
     """
     if tip is None:
@@ -84,7 +84,8 @@ class Continuations:
             the remote.
         now: The current time by this machine's clock.
         permit: A person's decisions on what to do if the remote has lost commits.
-        pace: Decides when this clone syncs, and is notified of the machines whose edits were found.
+        pace: The object that decides when this clone syncs. This object is also told which machines
+            made the fetched edits.
     """
 
     replica: Replica
@@ -108,7 +109,7 @@ class Continuations:
 
         Raises:
             RemoteFailure: the fetched commit does not continue the commits that the clone knows,
-                and a person has not decided how to go on.
+                and no person has decided how to go on.
         """
         theirs = self._format(fetched)
         if theirs is None:
@@ -141,7 +142,7 @@ class Continuations:
         return Continuation(news, None, queue)
 
     def _join(self, fetched: str, queue: list[CommitInfo]) -> Continuation:
-        """Handle case 2: join both stores if a person decided so."""
+        """Handle case 2: join both stores if a person decided to join them."""
         if not self.permit.join:
             raise RemoteFailure(RemoteState.OTHER_STORE)
         news = list(ancestry(self.replica.repository.objects, fetched))

@@ -1,9 +1,10 @@
 """Declined edits: finding the edits that the remote declines because of their content.
 
-If a secret scanner objects to one edit of a hundred, only that edit must be parked. The steps are:
+If a secret scanner objects to one edit of a hundred, only that edit should be parked. The steps
+are:
 
-1. Find by bisection how many edits from the start of the queue the remote accepts. The edits that
-   the remote accepts during this search stay pushed.
+1. By bisection, find how many edits the remote accepts, counted from the start of the queue. The
+   edits that the remote accepts during this search stay pushed.
 2. Set aside the next edit, replay the rest of the queue without that edit, and go back to step 1.
 3. If many edits were set aside and the remote has accepted no edit, push only the newest edit, as a
    last try.
@@ -56,7 +57,7 @@ def isolate(
         replica: This clone's copy of the branch; see `Replica`.
         remote: The remote.
         fetched: The tip of the remote's branch; None if the remote does not have the branch yet.
-        queue: The commits of the declined push. They are based on the remote's tip.
+        queue: The commits of the declined push. These commits are based on the remote's tip.
         failure: The failure of the declined push.
         now: The current time by this machine's clock.
 
@@ -133,7 +134,7 @@ class _Sieve:
     def seems_closed(self) -> bool:
         """Return whether many edits were declined and no edit was accepted.
 
-        If so, the edits were probably not declined because of their content.
+        If so, the edits were probably declined for another reason than their content.
         """
         return not self.has_taken and len(self.suspects) == MAX_SUSPECTS
 

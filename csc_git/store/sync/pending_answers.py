@@ -7,8 +7,8 @@ A conflict record about the same refusal would only be one more thing for a pers
 A caller that waits locks a file whose name is the op of the edit. The file is locked before the
 edit is made, and stays locked until the outcome is certain. If the process of the caller dies, the
 kernel frees the lock. The process of the clone that replays the edit checks whether the file is
-locked. The branch is moved, and the wait is ended, only under the repository's lock. So the branch
-never moves while a caller ends its wait.
+locked. A process may move the branch, or end a wait, only under the repository's lock. So the
+branch never moves while a caller ends its wait.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from csc_git.files.lock import FileLock
 
 
 class PendingAnswers:
-    """The edits of a clone whose authors still wait for the outcome.
+    """The edits in one clone for which an author still waits for the outcome.
 
     Args:
         directory: The clone's `csc` directory.

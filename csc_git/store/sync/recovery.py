@@ -146,9 +146,9 @@ def joined(
     1. Sessions and claims of the other store are not changed. Keys that only the other store has
        are not changed.
     2. A key that only our store has is added.
-    3. A key that both stores have is merged like two concurrent edits. Equal values stay, and
-       objects are merged member by member. Otherwise the value with the later time wins, and the
-       other value is kept in a conflict record.
+    3. A key that both stores have is merged like two concurrent edits. Equal values are not
+       changed, and objects are merged member by member. Otherwise the value with the later time
+       wins, and the other value is kept in a conflict record.
 
     Args:
         batch: The batch to which the new objects are added.

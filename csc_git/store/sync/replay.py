@@ -59,7 +59,7 @@ class Refusal:
     """Facts about an edit that decide how a replay refuses the edit.
 
     Attributes:
-        is_final: Whether an earlier replay refused the edit. The next replay must also
+        is_final: Whether an earlier replay refused the edit. If so, the next replay must also
             refuse the edit.
         is_answered: Whether the author still waits and gets a refusal as the answer. If so, no
             conflict record is made for the refused edit.
@@ -108,10 +108,11 @@ class Replay:
     Args:
         batch: The batch to which the new objects are added.
         onto: The newer base.
-        fork: The last commit that both histories contain; None if there is no such commit.
+        fork: The last commit that both the edits' history and the history of `onto` contain; None
+            if there is no such commit.
         identity: The committer of the new commits.
         now: The current time by this machine's clock.
-        tracked: A function that returns the files of the user's repository. They are needed to
+        tracked: A function that returns the files of the user's repository. The files are needed to
             compare claims on patterns.
     """
 
@@ -137,7 +138,10 @@ class Replay:
         self._chain: dict[Key, str] = {}
 
     def set_aside(self, original: CommitInfo) -> None:
-        """Leave out an edit. Later edits are replayed as if that edit had never been made."""
+        """Leave out an edit.
+
+        Later edits are replayed as if the left-out edit had never been made.
+        """
         for change in self._changes(original):
             self._aside.setdefault(change.key, change.before)
 

@@ -25,7 +25,7 @@ class Replica:
         branch: The branch in that repository.
         identity: The committer of new commits.
         pending: The edits whose authors still wait for the outcome.
-        tracked: A function that returns the files of the user's repository. They are needed to
+        tracked: A function that returns the files of the user's repository. The files are needed to
             compare claims on patterns.
         dedicated: Whether our branch may be the first branch of a remote that has no branches.
     """
@@ -49,7 +49,8 @@ class Replica:
         Args:
             batch: The batch to which the new objects are added.
             onto: The commit on which edits are replayed.
-            fork: The last commit that both histories contain; None if there is no such commit.
+            fork: The last commit that both the edits' history and the history of `onto` contain;
+                None if there is no such commit.
             now: The current time by this machine's clock.
         """
         return Replay(

@@ -8,9 +8,10 @@
    The old history is needed for audits, and for clones that have not yet fetched all commits of the
    old history.
 
-In other clones, a person need not do anything. The function `continued` finds out that the new
-history continues the old history. Then the queue of the clone is replayed on the new history. If
-another clone pushes during a rotation, the rotation starts again, so the pushed edits are not lost.
+In other clones, a person need not do anything. In each other clone, the function `continued` finds
+out that the new history continues the old history. Then the queue of the clone is replayed on the
+new history. If another clone pushes during a rotation, the rotation starts again, so the pushed
+edits are not lost.
 """
 
 import json
@@ -76,12 +77,12 @@ def rotate(
         replica: This clone's copy of the branch; see `Replica`.
         remote: The remote.
         now: The current time by this machine's clock.
-        drain: A function that syncs until the queue is empty. It is called before and after the
-            rotation.
+        drain: A function that syncs until the queue is empty. The function is called before and
+            after the rotation.
 
     Raises:
-        RemoteFailure: the remote refused the push, or other clones always pushed before this clone.
-            The branch was not rotated.
+        RemoteFailure: the remote refused the push, or another clone pushed first in every try. The
+            branch was not rotated.
     """
     branch = replica.branch
     for _ in range(_TRIES):

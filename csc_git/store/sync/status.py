@@ -49,7 +49,7 @@ class SyncStatus:
         return choices(self.state, earlier=self.earlier)
 
     def age(self, now: Instant) -> float | None:
-        """Return the seconds since the last successful attempt; None without such an attempt."""
+        """Return the seconds since the last successful attempt; None if there was none."""
         if self.contact is None:
             return None
         return now.since(self.contact)

@@ -64,7 +64,7 @@ class Sync:
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
-        """Keep all processes of the clone from syncing while the `with` block runs."""
+        """Prevent all other syncs in this clone while the `with` block runs."""
         with self._lock.locked():
             yield
 
@@ -138,8 +138,8 @@ class Sync:
             progress: A function that is called with a short text about each step.
 
         Raises:
-            RemoteFailure: the remote refused the push, or other clones always pushed before this
-                clone. The branch was not rotated.
+            RemoteFailure: the remote refused the push, or another clone pushed first in every try.
+                The branch was not rotated.
         """
         with self._lock.locked():
             remote = self._connect(True)  # noqa: FBT003  a person has decided

@@ -34,7 +34,7 @@ Components = tuple[bytes, ...]
 """A path on the branch, as a tuple of encoded components without the fan-out directories."""
 
 Changes = Mapping[bytes, "TreeEntry | Changes | None"]
-"""The change of each name in a directory: a new entry, changes below it, or None to delete it."""
+"""The change of each name in a directory: a new entry, changes below the name, or None (delete)."""
 
 _Lines = dict[bytes, TreeEntry | None]
 """Changes of the lines of one tree, by name: the new line, or None to remove the line."""
@@ -223,7 +223,7 @@ def spellings(path: Components, depth: int = 2) -> list[bytes]:
 
     Args:
         path: The components of the key's or the scope's path, without the fan-out.
-        depth: The largest number of fan-out directories before a component. If there would
+        depth: The largest number of fan-out directories directly above a component. If there would
             be too many paths, the remaining components are assumed to be outside the fan-out.
     """
     found = [b""]
@@ -261,7 +261,7 @@ def apply(
         trees: Reads and writes the trees.
         tree_id: The directory's tree; None if the directory does not exist yet.
         changes: The changes to make.
-        replaced: A list to which foreign entries are added that a change replaces.
+        replaced: If a change replaces a foreign entry, the entry is added to this list.
     """
     resolved: _Lines = {}
     for name, change in changes.items():
@@ -295,7 +295,7 @@ class _Rewriting(NamedTuple):
 
     Attributes:
         trees: Reads and writes the trees.
-        replaced: A list to which foreign entries are added that a change replaces.
+        replaced: If a change replaces a foreign entry, the entry is added to this list.
     """
 
     trees: TreeWriter

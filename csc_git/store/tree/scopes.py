@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from csc_git.store.tree.snapshot import Snapshot
 
 _MOST_PARTS: Final = 1 << 18
-"""One cache generation contains about this many fan-out parts and subdirectories at most."""
+"""A new cache generation begins when the last one has this many parts and subdirectories."""
 
 _MANY: Final = 64
 """If more than this many parts of a directory are not cached, git lists all parts."""

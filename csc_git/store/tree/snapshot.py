@@ -38,7 +38,7 @@ FORMAT: Final = 1
 _ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SMALL: Final = 4096
 _decoded: Final = lru_cache(maxsize=1024)(Entry.decode)
-"""Decode a small entry. The result is cached, because an edit reads entries several times."""
+"""Decode a small entry. The result is cached, because an edit reads an entry several times."""
 
 
 class Reads(Trees, Protocol):
@@ -143,7 +143,7 @@ class Snapshot:
         return Stored(entry, file.id)
 
     def look(self, key: Key) -> Stored | None:
-        """Return a key's entry; if its file is not an entry, return a placeholder without a value.
+        """Return a key's entry; a placeholder without a value if the key's file is not an entry.
 
         Raises:
             StoreDamaged: the file is missing or damaged on this disk.
@@ -227,7 +227,10 @@ class Snapshot:
         return found
 
     def _listed_files(self, directory: str) -> Iterable[tuple[bytes, str]]:
-        """Return the names and blobs of a directory's files. Git lists a split directory."""
+        """Return the names and blobs of a directory's files.
+
+        If the directory is split by a fan-out, git lists the files.
+        """
         is_split = any(
             is_fan_name(line.name) for line in self.objects.tree(directory)
         )
@@ -296,8 +299,8 @@ class Snapshot:
         """Yield all files and directories below `data/` that are not entries, for a report.
 
         Args:
-            has_time: A function that is called from time to time. When `has_time` returns False,
-                the search ends.
+            has_time: A function that is called repeatedly during the search. When `has_time`
+                returns False, the search ends.
         """
         stack: list[tuple[bytes, str]] = []
         if self.data is not None:
@@ -415,7 +418,7 @@ class Snapshot:
     def _segment(self, line: TreeEntry, depth: int) -> str | None:
         """Return a directory's scope segment.
 
-        If the directory's name is shortened, the segment is read from a file below it.
+        If the directory's name is shortened, the segment is read from a file below the directory.
         """
         decoded = names.decode(line.name, directory=True)
         if decoded is not None:
