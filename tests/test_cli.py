@@ -94,7 +94,7 @@ def test_bad_input_is_refused_with_an_explanation(
         ),
         (["log", "--key", "k"], "--key needs --scope"),
         (["resolve", "abcd"], "--current, --lost, --value"),
-        (["init", "--no-register", "--hooks"], "leaves all settings alone"),
+        (["init", "--no-register", "--hooks"], "changes no settings"),
         (["status", "--nosuch"], "No such option"),
         (["get", "a"], "Missing argument 'KEY'"),
         (["nosuch"], "No such command"),
@@ -250,7 +250,7 @@ def test_sync_shows_what_a_decision_would_change(
     shown = asked("sync", "--accept-rewrite", cwd=clone, answer="n")
     assert "The remote lacks 1 confirmed edit:" in shown
     assert "store a/lost" in shown
-    assert "Only here: a/lost." in shown
+    assert "Keys that only this clone has: a/lost." in shown
     assert csc("get", "a", "lost", cwd=clone).stdout == "2\n"
     done = csc("sync", "--accept-rewrite", "--yes", cwd=clone).stdout
     command = re.search(r"csc-git (export --at [0-9a-f]+)", done)

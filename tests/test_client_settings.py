@@ -111,7 +111,7 @@ def test_hooks_are_added_to_existing_ones(unsynced_clone: Path) -> None:
     )
     file.write_text(before, encoding="utf-8")
     assert (
-        "leaves all settings alone"
+        "changes no settings"
         in csc(
             "init", "--hooks", "--no-register", cwd=unsynced_clone, code=2
         ).stderr
@@ -205,7 +205,7 @@ def test_the_bare_command_needs_a_path_that_all_programs_have(
         ]
         == "csc-git"
     )
-    assert "Commit .mcp.json for others" in shown
+    assert "Commit .mcp.json, so that others can use it" in shown
     assert (
         "ommit" not in csc("init", cwd=unsynced_clone, env=env).stdout
     )  # it was registered already

@@ -123,7 +123,7 @@ def test_a_healthy_clone_passes_all_checks(patient: Patient) -> None:
             "store",
             "error",
             "is damaged",
-            "Move that directory aside",
+            "Move that directory to another place",
         ),
         (
             faults.unreadable_store,
@@ -137,7 +137,7 @@ def test_a_healthy_clone_passes_all_checks(patient: Patient) -> None:
             "store",
             "error",
             "is damaged",
-            "Move that directory aside",
+            "Move that directory to another place",
         ),
         (
             faults.no_inotify_watches,

@@ -85,7 +85,7 @@ def _no_client(project: Project) -> Finding:
         fix = "csc-git init  (or csc-git init --client other)"
     return doubtful(
         "client",
-        "No known client is set up to start csc-git here",
+        "No client is set up to start csc-git here",
         fix,
     )
 
