@@ -64,7 +64,7 @@ def _lines(glance: Glance) -> Iterator[str]:
     conflicts = len(glance.snapshot.names(CONFLICTS))
     if conflicts:
         yield f"Open conflicts: {conflicts}; see list_conflicts."
-    yield "A subagent that writes calls sign_on for its own name, and passes that name as session."
+    yield "If a subagent writes, it calls sign_on for its own name and passes that name as session."
     yield QUOTES
 
 

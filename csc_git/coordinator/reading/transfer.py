@@ -66,8 +66,8 @@ class _Source(NamedTuple):
     def is_registry(self) -> bool:
         """Whether the file lists the sessions that are signed on.
 
-        Such a file is not imported. The name of such a file shows the prefix with which the names
-        of the project's other files begin.
+        Such a file is not imported. The names of the project's other files begin with the same
+        prefix as the name of this file.
         """
         registry = self.values.get("registry")
         is_named_so = self.stem.endswith(_REGISTRY)

@@ -308,7 +308,7 @@ def _number(value: int) -> bytes:
 
 
 def _insert(new: bytes) -> bytes:
-    """Encode the instructions of a delta that insert new bytes."""
+    """Encode a delta's insert instructions, which add new bytes."""
     found = bytearray()
     for at in range(0, len(new), _LITERAL):
         part = new[at : at + _LITERAL]
@@ -321,7 +321,7 @@ def _copy(
     offset: int,
     size: int,
 ) -> bytes:
-    """Encode the instructions of a delta that copy a part of the old bytes."""
+    """Encode a delta's copy instructions, which copy a part of the old bytes."""
     found = bytearray()
     while size:
         length = min(size, _MOST_COPIED)

@@ -34,7 +34,7 @@ Components = tuple[bytes, ...]
 """A path on the branch, as a tuple of encoded components without the fan-out directories."""
 
 Changes = Mapping[bytes, "TreeEntry | Changes | None"]
-"""The change of each name in a directory: a new entry, changes below the name, or None (delete)."""
+"""For each name in a directory: the entry to write, the changes below it, or None to delete it."""
 
 _Lines = dict[bytes, TreeEntry | None]
 """Changes of the lines of one tree, by name: the new line, or None to remove the line."""

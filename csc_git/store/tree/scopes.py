@@ -165,7 +165,7 @@ class Scopes:
         tree: str,
         parts: Sequence[str],
     ) -> list[Shape]:
-        """Return the shapes of the fan-out parts of a directory."""
+        """Return how each part of a directory with fan-out is split: its shape."""
         missing = [part for part in parts if part not in self._parts]
         if not missing:
             return [self._parts[part] for part in parts]
