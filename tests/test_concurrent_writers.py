@@ -66,10 +66,12 @@ def test_8_clones_writing_through_one_remote_lose_nothing(
             monkeypatch.setenv("SSH_AUTH_SOCK", sshd.agent)
             monkeypatch.setenv("GIT_SSH_COMMAND", f"ssh -F {sshd.config}")
             # each connection costs a key exchange, which is slow for eight clones on two cores
-            _eight_clones(world, sshd.url(remote), every=10)
+            _eight_clones(world, sshd.url(remote), edits=5, every=5)
 
 
-def _eight_clones(world: World, url: str, every: int = 1) -> None:
+def _eight_clones(
+    world: World, url: str, edits: int = 10, every: int = 1
+) -> None:
     for rule in (
         "receive.denyDeletes",
         "receive.denyNonFastForwards",
@@ -77,7 +79,8 @@ def _eight_clones(world: World, url: str, every: int = 1) -> None:
         git("config", rule, "true", cwd=world.remote)
     clones = [world.clone(f"c{n}", url) for n in range(8)]
     commands = [
-        ["sync", str(clone), clone.name, "10", str(every)] for clone in clones
+        ["sync", str(clone), clone.name, str(edits), str(every)]
+        for clone in clones
     ]
     with untouched(world, *clones):
         answers = Crowd(commands).run()
@@ -86,8 +89,8 @@ def _eight_clones(world: World, url: str, every: int = 1) -> None:
     assert world.is_linear()
     ops = Counter(record.op for record in world.log())
     assert all(ops[op] == 1 for op in acknowledged)
-    assert len(acknowledged) == 80
-    assert sum(ops.values()) == 80 + 1  # and the root of the first clone
+    assert len(acknowledged) == 8 * edits
+    assert sum(ops.values()) == 8 * edits + 1  # and the root of the first clone
     git("fsck", "--strict", cwd=world.remote)
 
 

@@ -39,7 +39,7 @@ from csc_git.errors import ClaimLost, ConditionFailed
 from tests.model import Clone, Edit, Refused, Remote, Value
 from tests.world import World, git
 
-EXAMPLES = int(os.environ.get("CSC_TEST_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("CSC_TEST_EXAMPLES", "10"))
 START = datetime(2026, 5, 1, tzinfo=UTC)
 SKEW = [timedelta(), timedelta(hours=3), timedelta(hours=-3)]
 SCOPES = ("conflicts", "claims", "s", "sessions", "t")
