@@ -255,8 +255,8 @@ def at_most(lines: Sequence[str], most: int, where: str = "") -> list[str]:
 
     Args:
         lines: All lines.
-        most: At most this many lines are kept. One more line says how many lines are left out.
-        where: The text at the end of the last line, which says how a user can see all lines.
+        most: At most this many lines are kept. One more line reports how many lines are left out.
+        where: The text at the end of the last line, which explains how a user can see all lines.
     """
     shown = list(lines[:most])
     others = len(lines) - most

@@ -287,7 +287,7 @@ _WHICH_REMOTE: Final = (
 
 
 def of_another(earlier: str) -> str:
-    """Return a text which says that the current remote is not the remote with the URL `earlier`."""
+    """Describe a remote that is not the earlier remote, whose URL is `earlier`."""
     return f"it is another remote than {earlier}, with which this clone synced before"
 
 
@@ -311,8 +311,8 @@ def choices(state: RemoteState, *, earlier: str = "") -> str:
 
 
 _RECENT: Final = 60.0
-"""If the last contact with the remote was more than this many seconds ago, the text also says how
-long ago it was."""
+"""If the last contact with the remote was more than this many seconds ago, the text also
+reports how long ago it was."""
 
 UNCONFIRMED: Final = (
     "The remote has not confirmed the edit in time",

@@ -16,7 +16,7 @@ from csc_git.text import quoted, span
 _MOST_CLAIMS: Final = 11
 """The number of claims to read.
 
-The function `listed` shows one claim fewer, so the text can say that there are more claims.
+The function `listed` shows one claim fewer, so the text can report that there are more claims.
 """
 
 _PATIENCE: Final = 1.2
@@ -69,7 +69,7 @@ def _lines(glance: Glance) -> Iterator[str]:
 
 
 def _own_sessions(glance: Glance) -> str:
-    """A sentence that names the client's sessions, or tells how to sign on if there are none."""
+    """A sentence that names the client's sessions, or explains how to sign on if there are none."""
     presence = glance.presence
     alive = [
         name for name in glance.mine if presence.is_alive(name, glance.snapshot)

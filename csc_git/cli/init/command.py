@@ -263,7 +263,7 @@ def _next_steps(
 
 
 def _commit_advice(added: list[Target]) -> Iterator[str]:
-    """Sentences that say which changed files to commit, and which changed files not to commit."""
+    """Sentences that list which changed files to commit, and which changed files not to commit."""
     shared = [target.where for target in added if _is_shared(target)]
     if shared:
         yield f"Commit {' and '.join(shared)}, so that others can use it."

@@ -1,4 +1,4 @@
-"""Active claims: the claims that bind other sessions now, as far as this clone knows.
+"""Active claims: the claims that bind other sessions now, by the data of this clone.
 
 A claim is active while all of these are true: its record is not released; its session is alive; the
 session has not signed on again since it made the claim; and the claim has not expired, if it has a

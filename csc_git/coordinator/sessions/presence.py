@@ -1,4 +1,4 @@
-"""Presence: which sessions are signed on and alive, as far as this clone knows.
+"""Presence: which sessions are signed on and alive, by the data of this clone.
 
 A session of this clone is alive while its process keeps the session's lock file locked. When the
 process dies, the kernel releases the lock. A session of another clone is alive until its lease

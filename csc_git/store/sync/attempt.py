@@ -71,8 +71,8 @@ class Attempt:
         progress: A function that is called with a short text about each step.
         reasons: The reason why each parked edit is parked. The dict's keys are the edits' ops. The
             attempt adds new reasons to this dict.
-        pace: The object that decides when to try again. This object is also told which machines
-            made the fetched edits.
+        pace: The object that decides when to try again. This object is also notified of the
+            machines that made the fetched edits.
     """
 
     replica: Replica

@@ -84,8 +84,8 @@ class Continuations:
             the remote.
         now: The current time by this machine's clock.
         permit: A person's decisions on what to do if the remote has lost commits.
-        pace: The object that decides when this clone syncs. This object is also told which machines
-            made the fetched edits.
+        pace: The object that decides when this clone syncs. This object is also notified of the
+            machines that made the fetched edits.
     """
 
     replica: Replica

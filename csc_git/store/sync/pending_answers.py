@@ -1,7 +1,8 @@
 """Pending answers: edits whose authors still wait for the outcome.
 
-Normally, an edit that is refused at replay is kept in a conflict record, because its author was
-already told that the edit is stored. But an author who still waits gets the refusal as the answer.
+Normally, an edit that is refused at replay is kept in a conflict record, because its author already
+has the answer that the edit is stored. But an author who still waits gets the refusal as the
+answer.
 A conflict record about the same refusal would only be one more thing for a person to remove.
 
 A caller that waits locks a file whose name is the op of the edit. The file is locked before the
